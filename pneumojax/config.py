@@ -1,0 +1,89 @@
+"""What a config is called, how two differ, and what a mistyped override probably meant."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+NAMED_SETS = ("synthetic", "pneumonia_mnist")
+
+
+def resolve(config: ConfigDict) -> ConfigDict:
+    """A copy whose `data.root` is absolute, so that a run means the same from any folder."""
+    config = config.copy_and_resolve_references()
+    if config.data.root not in NAMED_SETS:
+        config.data.root = str(Path(config.data.root).expanduser().resolve())
+    return config
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mapping -> {"data.root": value, ...}, tuples as lists, as JSON would return them."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping | ConfigDict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = json.loads(json.dumps(value))
+    return flat
+
+
+def run_name(config: ConfigDict) -> str:
+    """`<name>-<8 hex digits of the resolved config>`: other data or another seed, another run."""
+    text = json.dumps(flatten(config), sort_keys=True)
+    return f"{config.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """One `field: theirs -> ours` for each field in which two configs differ."""
+    a, b = flatten(theirs), flatten(ours)
+    return [
+        f"{key}: {a.get(key, 'absent')!r} -> {b.get(key, 'absent')!r}"
+        for key in sorted(a.keys() | b.keys())
+        if a.get(key) != b.get(key) or (key in a) != (key in b)
+    ]
+
+
+def unknown_field(arguments: Iterable[str], config: ConfigDict) -> str | None:
+    """A line about the first `--config.<field>` that `config` lacks, with the nearest that it has.
+
+    Returns None where every field exists.
+    """
+    fields = flatten(config)
+    groups = {key.rsplit(".", i)[0] for key in fields for i in range(1, key.count(".") + 1)}
+    for argument in arguments:
+        if not argument.startswith(("--config.", "-config.")):
+            continue
+        field = argument.lstrip("-").removeprefix("config.").split("=")[0]
+        if field in fields or field in groups:
+            continue
+        leaf = field.rsplit(".", 1)[-1]
+        same_leaf = [key for key in fields if key.rsplit(".", 1)[-1] == leaf]
+        near = same_leaf or difflib.get_close_matches(field, fields, n=2, cutoff=0.5)
+        near = near or [
+            key for key in fields if difflib.get_close_matches(leaf, [key.rsplit(".", 1)[-1]])
+        ]
+        hint = " or ".join(f"--config.{key}" for key in near[:2])
+        meant = f"Did you mean {hint}?" if hint else "configs/base.py lists every field."
+        return f"there is no field --config.{field}. {meant}"
+    return None
+
+
+def given(flag_values: flags.FlagValues) -> bool:
+    """Whether the command line names a config or changes a field of the default one."""
+    flag = flag_values["config"]
+    return bool(flag.present or config_flags.get_override_values(flag))
+
+
+def explain(argv: list[str], error: Exception) -> str:
+    """One line for an `error` that parsing the config flags of a command line ended with."""
+    path = next((a.split("=", 1)[1] for a in argv if a.startswith("--config=")), "configs/base.py")
+    try:
+        config = config_flags.config_flags.ConfigFileFlagParser("config").parse(path)
+    except Exception:  # a config file is a program, and may end in any way
+        return f"--config={path}: cannot be loaded: {str(error).strip().splitlines()[0]}"
+    return unknown_field(argv, config) or f"--config: {str(error).strip().splitlines()[0]}"
