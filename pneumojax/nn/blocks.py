@@ -1,0 +1,138 @@
+"""The blocks of the seed network: convolution unit, Inception module, the two heads.
+
+A block takes its widths as plain arguments and offers `out_features`, so that the next one can be
+stacked on it. Parameters are float32; `dtype` is what a block computes in. Layouts and initialisers
+are those of Keras (kernels `(rows, columns, in, out)`, Glorot uniform, zero bias), so weights move
+between the two without a transpose.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.typing import DTypeLike
+
+from pneumojax.nn import ops
+
+Widths = tuple[int, int, int, int, int, int]
+_kernel_init = nnx.initializers.glorot_uniform()
+
+
+class Conv(nnx.Module):
+    """Convolution, bias and ReLU."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        window: ops.Pair,
+        *,
+        stride: int = 1,
+        padding: str = "SAME",
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.kernel = nnx.Param(_kernel_init(rngs.params(), (*window, in_features, out_features)))
+        self.bias = nnx.Param(jnp.zeros(out_features))
+        self.strides = (stride, stride)
+        self.padding = padding
+        self.dtype = dtype
+        self.out_features = out_features
+
+    def __call__(self, x: Array) -> Array:
+        kernel, bias = self.kernel[...].astype(self.dtype), self.bias[...].astype(self.dtype)
+        return ops.relu(ops.convolution(x, kernel, self.strides, self.padding) + bias)
+
+
+class InceptionModule(nnx.Module):
+    """Four branches side by side, concatenated over channels; height and width stay.
+
+    The 3x3 and 5x5 branches are factorized into a column and a row (3x1 then 1x3, 5x1 then 1x5:
+    Szegedy et al. 2015, arXiv 1512.00567, section 3.2) behind a 1x1 convolution that narrows them.
+
+    Args:
+        in_features: channels of the input.
+        widths: (f1, f2_in, f2_out, f3_in, f3_out, f4): 1x1 branch; 3x3 branch before and after;
+            5x5 branch before and after; 1x1 after the max pool.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        widths: Widths,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        f1, f2_in, f2_out, f3_in, f3_out, f4 = widths
+        conv = partial(Conv, dtype=dtype, rngs=rngs)
+        self.branch1 = conv(in_features, f1, (1, 1))
+        self.branch3_narrow = conv(in_features, f2_in, (1, 1))
+        self.branch3_column = conv(f2_in, f2_out, (3, 1))
+        self.branch3_row = conv(f2_out, f2_out, (1, 3))
+        self.branch5_narrow = conv(in_features, f3_in, (1, 1))
+        self.branch5_column = conv(f3_in, f3_out, (5, 1))
+        self.branch5_row = conv(f3_out, f3_out, (1, 5))
+        self.branch_pool = conv(in_features, f4, (1, 1))
+        self.out_features = f1 + f2_out + f3_out + f4
+
+    def __call__(self, x: Array) -> Array:
+        branch1 = self.branch1(x)
+        branch3 = self.branch3_row(self.branch3_column(self.branch3_narrow(x)))
+        branch5 = self.branch5_row(self.branch5_column(self.branch5_narrow(x)))
+        pooled = self.branch_pool(ops.max_pool(x, (3, 3), (1, 1), "SAME"))
+        return jnp.concatenate([branch1, branch3, branch5, pooled], axis=-1)
+
+
+class _Classifier(nnx.Module):
+    """Dense 128 with ReLU, dropout, dense 1: what both heads end in."""
+
+    def __init__(self, in_features: int, dropout: float, dtype: DTypeLike, rngs: nnx.Rngs):
+        dense = partial(nnx.Linear, kernel_init=_kernel_init, dtype=dtype, rngs=rngs)
+        self.hidden = dense(in_features, 128)
+        self.dropout = nnx.Dropout(dropout)
+        self.logit = dense(128, 1)
+
+    def __call__(self, x: Array, rngs: nnx.Rngs | None) -> Array:
+        x = self.dropout(ops.relu(self.hidden(x)), rngs=rngs)
+        x = self.logit(x)[:, 0]
+        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+class MainHead(nnx.Module):
+    """Global average pool, then the classifier: (batch, h, w, c) -> logits (batch,)."""
+
+    def __init__(
+        self, in_features: int, *, dropout: float, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
+    ):
+        self.classifier = _Classifier(in_features, dropout, dtype, rngs)
+
+    def __call__(self, x: Array, rngs: nnx.Rngs | None = None) -> Array:
+        return self.classifier(jnp.mean(x, axis=(1, 2)), rngs)
+
+
+class AuxiliaryHead(nnx.Module):
+    """Average pool 5x5/3, 1x1 convolution, flatten, classifier: (batch, h, w, c) -> (batch,).
+
+    Args:
+        grid: height and width of the input, at least 5 each; the flattened width follows from it.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        grid: ops.Pair,
+        *,
+        dropout: float,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.narrow = Conv(in_features, 64, (1, 1), dtype=dtype, rngs=rngs)
+        pooled = [(side - 5) // 3 + 1 for side in grid]
+        self.classifier = _Classifier(pooled[0] * pooled[1] * 64, dropout, dtype, rngs)
+
+    def __call__(self, x: Array, rngs: nnx.Rngs | None = None) -> Array:
+        x = self.narrow(ops.average_pool(x, (5, 5), (3, 3)))
+        return self.classifier(jax.lax.collapse(x, 1), rngs)

@@ -1,0 +1,107 @@
+"""The seed's network: a small Inception with factorized convolutions and an auxiliary head."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.typing import DTypeLike
+
+from pneumojax.errors import UserError
+from pneumojax.nn import ops
+from pneumojax.nn.blocks import AuxiliaryHead, Conv, InceptionModule, MainHead, Widths
+
+HEADS = ("main", "auxiliary")
+
+
+class Inception(nnx.Module):
+    """Stem, Inception modules, one or both heads: images in [0, 1] -> logits.
+
+    With the defaults and only the auxiliary head it is what the original experiment trained, of
+    1,176,297 parameters. Attribute names are the names in checkpoints.
+
+    Args:
+        image_size: height and width of the films, in pixels.
+        channels: channels the stem takes; a grey film is repeated to fill them.
+        stem: widths of the stem's three 3x3 convolutions (stride 2 valid; valid; same).
+        modules: widths of each Inception module, see `InceptionModule`.
+        heads: which of `HEADS` to build. "main", where present, is the one that predicts.
+        dropout: share of the 128 hidden units dropped in each head in training.
+        dtype: what the network computes in; parameters and logits are at least float32.
+        block: the class stacked behind the stem, called as `block(in_features, widths, ...)`.
+        rngs: with a `params` stream, for the initial values.
+
+    Raises:
+        UserError: a head that does not exist, or films too small for the auxiliary head.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int = 3,
+        stem: Sequence[int] = (32, 32, 64),
+        modules: Sequence[Widths] = ((64, 48, 64, 8, 16, 32), (128, 64, 96, 16, 32, 64)),
+        heads: Sequence[str] = ("auxiliary",),
+        dropout: float = 0.5,
+        dtype: DTypeLike = jnp.float32,
+        block: Callable[..., InceptionModule] = InceptionModule,
+        rngs: nnx.Rngs,
+    ):
+        if not heads or set(heads) - set(HEADS):
+            raise UserError(f"config.model.heads is {tuple(heads)}: one or both of {HEADS}.")
+        conv = partial(Conv, dtype=dtype, rngs=rngs)
+        self.stem1 = conv(channels, stem[0], (3, 3), stride=2, padding="VALID")
+        self.stem2 = conv(stem[0], stem[1], (3, 3), padding="VALID")
+        self.stem3 = conv(stem[1], stem[2], (3, 3))
+        self.modules: nnx.List = nnx.List([])
+        features = stem[2]
+        for widths in modules:
+            self.modules.append(block(features, widths, dtype=dtype, rngs=rngs))
+            features = self.modules[-1].out_features
+        grid = (((image_size - 3) // 2 + 1 - 2) - 3) // 2 + 1
+        if "main" in heads:
+            self.main_head = MainHead(features, dropout=dropout, dtype=dtype, rngs=rngs)
+        if "auxiliary" in heads:
+            if grid < 5:
+                raise UserError(
+                    f"config.data.image_size is {image_size}: the auxiliary head needs 27 or more."
+                )
+            self.auxiliary_head = AuxiliaryHead(
+                features, (grid, grid), dropout=dropout, dtype=dtype, rngs=rngs
+            )
+        self.channels = channels
+        self.dtype = dtype
+
+    def features(self, images: Array) -> Array:
+        """Images (batch, h, w, 1 or channels) in [0, 1] -> feature maps (batch, h', w', c).
+
+        At 150 pixels with the default widths: (batch, 35, 35, 320).
+        """
+        x = images.astype(self.dtype)
+        x = jnp.broadcast_to(x, (*x.shape[:-1], self.channels))
+        x = self.stem3(self.stem2(self.stem1(x)))  # (batch, 72, 72, 64)
+        x = ops.max_pool(x, (3, 3), (2, 2))  # (batch, 35, 35, 64)
+        for module in self.modules:
+            x = module(x)
+        return x
+
+    def __call__(self, images: Array, rngs: nnx.Rngs | None = None) -> dict[str, Array]:
+        """Images (batch, h, w, 1 or channels) in [0, 1] -> {head: logits (batch,)}.
+
+        `rngs` needs a `dropout` stream when the module was made non-deterministic by `nnx.view`.
+        """
+        x = self.features(images)
+        logits = {}
+        if hasattr(self, "main_head"):
+            logits["main"] = self.main_head(x, rngs)
+        if hasattr(self, "auxiliary_head"):
+            logits["auxiliary"] = self.auxiliary_head(x, rngs)
+        return logits
+
+
+def count_parameters(params: dict) -> int:
+    """Number of scalars in a tree of parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,0 +1,89 @@
+"""Shapes, counts and switches of the seed's network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from pneumojax.errors import UserError
+from pneumojax.nn.inception import Inception, count_parameters
+
+
+def shapes_of(**options):
+    module = nnx.eval_shape(lambda: Inception(image_size=150, rngs=nnx.Rngs(0), **options))
+    return nnx.to_pure_dict(nnx.state(module, nnx.Param))
+
+
+def test_parameters_of_each_block_are_those_of_the_published_network():
+    params = shapes_of()
+    counts = {name: count_parameters(part) for name, part in params.items() if name != "modules"}
+    assert counts == {
+        "stem1": 896,
+        "stem2": 9_248,
+        "stem3": 18_496,
+        "auxiliary_head": 20_544 + 991_360 + 129,
+    }
+    assert [count_parameters(module) for module in params["modules"].values()] == [33_464, 102_160]
+    assert count_parameters(params) == 1_176_297
+
+
+def test_both_heads_and_one_channel_change_the_count_as_they_should():
+    both = shapes_of(heads=("main", "auxiliary"))
+    assert count_parameters(both["main_head"]) == 320 * 128 + 128 + 129
+    assert count_parameters(both) == 1_217_514
+    assert count_parameters(shapes_of(channels=1)) == 1_176_297 - 2 * 9 * 32
+
+
+def test_a_grey_film_is_repeated_where_three_channels_are_taken():
+    network = nnx.view(Inception(image_size=32, rngs=nnx.Rngs(0)), deterministic=True)
+    grey = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
+    repeated = network(np.repeat(grey, 3, axis=-1))["auxiliary"]
+    assert np.array_equal(network(grey)["auxiliary"], repeated)
+
+
+@pytest.mark.parametrize("size", [27, 64, 75, 150])
+def test_flattened_width_follows_from_the_image_size(size):
+    network = nnx.view(
+        Inception(image_size=size, stem=(4, 4, 4), modules=((2,) * 6,), rngs=nnx.Rngs(0)),
+        deterministic=True,
+    )
+    assert network(jnp.ones((3, size, size, 1)))["auxiliary"].shape == (3,)
+
+
+def test_films_too_small_for_the_auxiliary_head_are_refused_by_field():
+    with pytest.raises(UserError, match="config.data.image_size is 26"):
+        Inception(image_size=26, rngs=nnx.Rngs(0))
+
+
+def test_unknown_head_is_refused_by_field():
+    with pytest.raises(UserError, match="config.model.heads"):
+        Inception(image_size=64, heads=("auxilary",), rngs=nnx.Rngs(0))
+
+
+def test_bfloat16_computes_narrow_and_answers_wide():
+    network = nnx.view(
+        Inception(image_size=64, dtype=jnp.bfloat16, rngs=nnx.Rngs(0)), deterministic=True
+    )
+    wide = nnx.view(Inception(image_size=64, rngs=nnx.Rngs(0)), deterministic=True)
+    images = np.random.default_rng(0).random((8, 64, 64, 1), np.float32)
+    assert network.features(images).dtype == jnp.bfloat16
+    logits = network(images)["auxiliary"]
+    assert logits.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(network, nnx.Param))} == {
+        jnp.dtype("float32")
+    }
+    # bfloat16 keeps 8 bits; nine layers of rounding stay within a few per cent of the spread.
+    expected = wide(images)["auxiliary"]
+    assert np.max(np.abs(logits - expected)) < 0.05 * max(1.0, np.max(np.abs(expected)))
+
+
+def test_dropout_differs_between_heads_and_keys_and_is_off_in_evaluation():
+    module = Inception(image_size=64, heads=("main", "auxiliary"), rngs=nnx.Rngs(0))
+    training = nnx.view(module, deterministic=False)
+    evaluation = nnx.view(module, deterministic=True)
+    images = jnp.ones((4, 64, 64, 1))
+    first, second = (training(images, nnx.Rngs(dropout=seed)) for seed in (1, 2))
+    assert not np.array_equal(first["main"], second["main"])
+    assert np.ptp(first["auxiliary"]) > 1e-3  # equal films, unequal masks
+    assert np.ptp(evaluation(images)["auxiliary"]) < 1e-6  # rounding of equal films

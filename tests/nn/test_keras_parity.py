@@ -1,0 +1,166 @@
+"""The network against the same one built in Keras: weights moved over, values and gradients."""
+
+import jax
+import keras
+import numpy as np
+import optax
+import pytest
+import tensorflow as tf
+from flax import nnx
+
+from pneumojax.nn.inception import Inception
+from pneumojax.training.losses import network_loss
+
+SIZE = 150
+STEM = (32, 32, 64)
+MODULES = ((64, 48, 64, 8, 16, 32), (128, 64, 96, 16, 32, 64))
+
+
+def keras_network(heads):
+    """The published network in Keras's functional style; layers are named as attributes are."""
+    conv = lambda name, width, window, **options: keras.layers.Conv2D(  # noqa: E731
+        width, window, activation="relu", name=name, **options
+    )
+    images = keras.Input((SIZE, SIZE, 3))
+    x = conv("stem1", STEM[0], 3, strides=2)(images)
+    x = conv("stem2", STEM[1], 3)(x)
+    x = conv("stem3", STEM[2], 3, padding="same")(x)
+    x = keras.layers.MaxPooling2D(3, 2)(x)
+    for i, (f1, f2_in, f2_out, f3_in, f3_out, f4) in enumerate(MODULES):
+        unit = lambda name, width, window, i=i: conv(  # noqa: E731
+            f"modules.{i}.{name}", width, window, padding="same"
+        )
+        branch1 = unit("branch1", f1, 1)(x)
+        branch3 = unit("branch3_narrow", f2_in, 1)(x)
+        branch3 = unit("branch3_column", f2_out, (3, 1))(branch3)
+        branch3 = unit("branch3_row", f2_out, (1, 3))(branch3)
+        branch5 = unit("branch5_narrow", f3_in, 1)(x)
+        branch5 = unit("branch5_column", f3_out, (5, 1))(branch5)
+        branch5 = unit("branch5_row", f3_out, (1, 5))(branch5)
+        pooled = keras.layers.MaxPooling2D(3, 1, padding="same")(x)
+        pooled = unit("branch_pool", f4, 1)(pooled)
+        x = keras.layers.Concatenate()([branch1, branch3, branch5, pooled])
+
+    def classifier(head, x):
+        x = keras.layers.Dense(128, activation="relu", name=f"{head}.classifier.hidden")(x)
+        x = keras.layers.Dropout(0.5)(x)
+        return keras.layers.Dense(1, name=f"{head}.classifier.logit")(x)[:, 0]
+
+    logits = {}
+    if "main" in heads:
+        logits["main"] = classifier("main_head", keras.layers.GlobalAveragePooling2D()(x))
+    if "auxiliary" in heads:
+        pooled = keras.layers.AveragePooling2D(5, 3)(x)
+        pooled = conv("auxiliary_head.narrow", 64, 1)(pooled)
+        logits["auxiliary"] = classifier("auxiliary_head", keras.layers.Flatten()(pooled))
+    return keras.Model(images, logits)
+
+
+def parameter_paths(tree, prefix=""):
+    """{"stem1.kernel": array, ...} of a nested dict."""
+    paths = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            paths |= parameter_paths(value, f"{prefix}{name}.")
+        else:
+            paths[f"{prefix}{name}"] = value
+    return paths
+
+
+HEADS = [("auxiliary",), ("main", "auxiliary")]
+
+
+def same_weights(heads, dtype):
+    """Keras's network with random biases, our definition, and Keras's weights as our tree."""
+    keras.utils.set_random_seed(1)
+    theirs = keras_network(heads)
+    rng = np.random.default_rng(2)
+    for weight in theirs.trainable_variables:  # Keras's zero biases would prove little
+        if weight.name == "bias":
+            weight.assign(rng.normal(0, 0.05, weight.shape))
+    module = Inception(image_size=SIZE, heads=heads, dtype=dtype, rngs=nnx.Rngs(0))
+    definition, params = nnx.split(nnx.view(module, deterministic=True), nnx.Param)
+    weights = {weight.path.replace("/", "."): weight for weight in theirs.trainable_variables}
+    params = nnx.to_pure_dict(params)
+    assert parameter_paths(params).keys() == weights.keys()
+    return theirs, weights, definition, _filled(params, weights)
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_logits_equal_those_of_keras(heads):
+    theirs, _, definition, params = same_weights(heads, "float32")
+    images = np.random.default_rng(3).random((4, SIZE, SIZE, 1), np.float32)
+    logits = nnx.merge(definition, params)(images)
+    expected = theirs(np.repeat(images, 3, -1), training=False)
+    for head in heads:
+        np.testing.assert_allclose(logits[head], expected[head], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_loss_and_every_gradient_equal_those_of_keras(heads, float64):
+    """In float64: in float32 a unit within rounding of its kink may fall on either side, and two
+    right programs then differ by that unit's share (Keras from itself in float64 by 4e-4)."""
+    theirs, weights, definition, params = same_weights(heads, "float64")
+    images = np.random.default_rng(3).random((3, SIZE, SIZE, 1))
+    labels, mask = np.array([0, 1, 1]), np.array([1.0, 1.0, 0.0])
+    with tf.GradientTape() as tape:
+        logits = theirs(np.repeat(images, 3, -1), training=False)
+        entropy = {
+            head: tf.reduce_mean(
+                tf.nn.sigmoid_cross_entropy_with_logits(labels[:2].astype(float), value[:2])
+            )
+            for head, value in logits.items()
+        }
+        expected = entropy["auxiliary"]
+        if "main" in heads:
+            expected = entropy["main"] + 0.4 * entropy["auxiliary"]
+    expected_gradients = tape.gradient(expected, list(weights.values()))
+
+    def loss_fn(params):
+        return network_loss(nnx.merge(definition, params)(images), labels, mask, 0.4)
+
+    loss, gradients = jax.jit(jax.value_and_grad(loss_fn))(params)
+    np.testing.assert_allclose(loss, expected, rtol=0, atol=1e-5)
+    gradients = parameter_paths(gradients)
+    for path, theirs_of_it in zip(weights, expected_gradients, strict=True):
+        scale = np.abs(theirs_of_it).max()
+        assert scale > 0, path
+        assert np.abs(gradients[path] - theirs_of_it.numpy()).max() <= 1e-4 * scale, path
+
+
+@pytest.fixture
+def float64():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    with jax.enable_x64(True):
+        yield
+    keras.config.set_dtype_policy(policy)
+
+
+def test_initial_values_spread_as_keras_draws_them():
+    theirs = {w.path.replace("/", "."): w.numpy() for w in keras_network(("auxiliary",)).weights}
+    ours = Inception(image_size=SIZE, rngs=nnx.Rngs(3))
+    for path, value in parameter_paths(nnx.to_pure_dict(nnx.state(ours, nnx.Param))).items():
+        assert value.shape == theirs[path].shape
+        if path.endswith("bias"):
+            assert not np.any(value)
+        else:  # uniform: the standard deviation of some 100 to 10^6 draws, and the hard limit
+            assert np.std(value) == pytest.approx(np.std(theirs[path]), rel=0.15), path
+            assert np.max(np.abs(value)) == pytest.approx(np.abs(theirs[path]).max(), rel=0.1), path
+
+
+def test_epsilon_stands_after_the_bias_correction():
+    """What the optimizer's docstring states: Optax's place for Keras's constant."""
+    adam = optax.adam(1e-3, b1=0.9, b2=0.999, eps=1e-7)
+    gradient = np.float32(1e-7)
+    update, _ = adam.update(gradient, adam.init(np.float32(0)))
+    assert update == pytest.approx(-1e-3 * 0.5, rel=1e-3)  # g / (|g| + eps) = 1/2
+
+
+def _filled(tree, values, prefix=""):
+    return {
+        name: _filled(value, values, f"{prefix}{name}.")
+        if isinstance(value, dict)
+        else values[f"{prefix}{name}"].numpy()
+        for name, value in tree.items()
+    }
