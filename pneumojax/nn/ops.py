@@ -7,6 +7,7 @@ same functions are computed as matrix products and shifted slices. The platform 
 function is lowered, so one program text serves all.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -34,13 +35,14 @@ def _convolution_backward(
     strides: Pair, padding: str, saved: tuple[Array, Array], gradient: Array
 ) -> tuple[Array, Array]:
     x, kernel = saved
+    rows, columns, *_ = kernel.shape
     plain = partial(convolution.fun, strides=strides, padding=padding)
     (x_gradient,) = jax.vjp(lambda x: plain(x, kernel), x)[1](gradient)
     kernel_gradient = lax.platform_dependent(
         x,
         gradient,
         cpu=partial(
-            _kernel_gradient_by_products, window=kernel.shape[:2], strides=strides, padding=padding
+            _kernel_gradient_by_products, window=(rows, columns), strides=strides, padding=padding
         ),
         default=lambda x, gradient: jax.vjp(lambda k: plain(x, k), kernel)[1](gradient)[0],
     )
@@ -97,24 +99,18 @@ def max_pool(x: Array, window: Pair, strides: Pair, padding: str = "VALID") -> A
     )
 
 
-def _max_pool_forward(
-    x: Array, window: Pair, strides: Pair, padding: str
-) -> tuple[Array, Array]:
+def _max_pool_forward(x: Array, window: Pair, strides: Pair, padding: str) -> tuple[Array, Array]:
     return max_pool(x, window, strides, padding), x
 
 
 def _max_pool_backward(
     window: Pair, strides: Pair, padding: str, x: Array, gradient: Array
 ) -> tuple[Array]:
-    options = {"window": window, "strides": strides, "padding": padding}
-    return (
-        lax.platform_dependent(
-            x,
-            gradient,
-            cpu=lambda x, g: jax.vjp(partial(_max_by_slices, **options), x)[1](g)[0],
-            default=lambda x, g: jax.vjp(partial(max_pool.fun, **options), x)[1](g)[0],
-        ),
-    )
+    def through(pool: Callable[[Array, Pair, Pair, str], Array]) -> Callable[..., Array]:
+        return lambda x, g: jax.vjp(lambda x: pool(x, window, strides, padding), x)[1](g)[0]
+
+    by_platform = {"cpu": through(_max_by_slices), "default": through(max_pool.fun)}
+    return (lax.platform_dependent(x, gradient, **by_platform),)
 
 
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)

@@ -1,0 +1,109 @@
+"""Trains, evaluates and uses PneumoJAX networks: `python main.py --config=configs/base.py`.
+
+Research and education only, not a medical device.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from pneumojax import config as configs
+from pneumojax.errors import UserError
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", "configs/base.py", "The experiment; --config.<field>=<value> changes one field."
+)
+MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "evaluate", "predict"], "What to do; predict takes files or folders."
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run folder. Default for training: runs/<config name>-<digest of the config>."
+)
+SPLIT = flags.DEFINE_enum(
+    "split",
+    None,
+    ["train", "val", "test", "all"],
+    "What to evaluate; unset: the run's own validation, or the one split of --films.",
+)
+FILMS = flags.DEFINE_string(
+    "films", None, "Evaluate films of this folder instead of the run's own, in the same layout."
+)
+OUTPUT = flags.DEFINE_string("output", None, "CSV of predictions; default inside the run folder.")
+CACHE_DIR = flags.DEFINE_string(
+    "cache_dir",
+    os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "pneumojax"),
+    "Decoded films and the embedded set, shared between runs.",
+)
+VERIFY_FILMS = flags.DEFINE_bool(
+    "verify_films", False, "Hash every film again before trusting the cache of decoded films."
+)
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Flags parsed, and a mistyped config field answered with the one that was probably meant."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(str(error))
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        _fail(configs.explain(argv, error))
+
+
+def main(argv: list[str]) -> None:
+    """One verb; everything heavy is imported behind it."""
+    logging.set_verbosity(logging.ERROR)  # Orbax tells of every file
+    try:
+        _run(argv[1:])
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on from the last checkpoint")
+
+
+def _run(arguments: list[str]) -> None:
+    cache_dir = Path(CACHE_DIR.value).expanduser().resolve()
+    if MODE.value != "predict" and arguments:
+        raise UserError(f"{arguments[0]!r} is no flag; only --mode=predict takes files")
+    if MODE.value == "train":
+        config = configs.resolve(CONFIG.value)
+        workdir = Path(WORKDIR.value or f"runs/{configs.run_name(config)}").expanduser().resolve()
+
+        from pneumojax.evaluation.evaluate import evaluate_run
+        from pneumojax.training.loop import train
+
+        train(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
+        if config.data.val == "folder" or config.data.val_fraction > 0:
+            evaluate_run(workdir, cache_dir)
+        return
+    if WORKDIR.value is None:
+        raise UserError(f"--mode={MODE.value} needs --workdir=<run folder>")
+    workdir = Path(WORKDIR.value).expanduser().resolve()
+    if configs.given(flags.FLAGS):
+        from pneumojax.run import refuse_other_config
+
+        refuse_other_config(workdir, configs.resolve(CONFIG.value))
+    if MODE.value == "evaluate":
+        from pneumojax.evaluation.evaluate import evaluate_run
+
+        evaluate_run(
+            workdir, cache_dir, split=SPLIT.value, root=FILMS.value, verify_films=VERIFY_FILMS.value
+        )
+        return
+    from pneumojax.predict import predict_files
+
+    if unreadable := predict_files(workdir, arguments, output=OUTPUT.value):
+        raise UserError(f"{unreadable} of the files could not be read; the table says why")
+
+
+def _fail(line: str) -> NoReturn:
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    app.run(main, flags_parser=parse)

@@ -1,0 +1,251 @@
+"""Who is on which film, validation carved out by patient, and the audit that proves it.
+
+For everything that divides films into sides that must not share a child.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from pneumojax.data.films import CLASS_NAMES
+from pneumojax.errors import UserError
+
+# The pathogens and the two normal series are each numbered from one: the number alone is nobody.
+_PNEUMONIA_NAME = re.compile(r"person(\d+)_(bacteria|virus)_\d+", re.IGNORECASE)
+_NORMAL_NAME = re.compile(r"(NORMAL2-)?IM-(\d+)-\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a file's name says of a film."""
+
+    patient: str  # "bacteria-12", "IM-115", ...; the file's own path where the name says nothing
+    pathogen: str  # "bacteria", "virus", "none" (a normal film) or "unknown"
+    known: bool  # whether the name carries the patient
+
+
+def identify(path: str, label: int) -> Identity:
+    """Reads patient and pathogen from a name of the Kermany set.
+
+    `person{N}_{bacteria|virus}_{i}` is patient "bacteria-N" or "virus-N", `IM-{N}-{i}` is "IM-N"
+    and `NORMAL2-IM-{N}-{i}` is "NORMAL2-IM-N", in any case and N without leading zeros.
+    """
+    stem = PurePosixPath(path).stem
+    pathogen = "unknown" if label else "none"
+    if match := _PNEUMONIA_NAME.match(stem):
+        named = match[2].lower()
+        return Identity(f"{named}-{int(match[1])}", named if label else "none", True)
+    if match := _NORMAL_NAME.match(stem):
+        return Identity(f"{(match[1] or '').upper()}IM-{int(match[2])}", pathogen, True)
+    return Identity(path, pathogen, False)
+
+
+def carve(
+    patients: Sequence[str],
+    labels: np.ndarray,
+    digests: Sequence[str],
+    fraction: float,
+    seed: int,
+) -> np.ndarray:
+    """Chooses the validation films, by patient and stratified by class.
+
+    Patients who share a byte-identical film stay together. The groups of a class (of a group's
+    majority) are visited in an order hashed from the seed and the name of the group, so neither
+    the order of the files matters nor does another patient move the rest; a group is taken where
+    it brings the class closer to its share.
+
+    Args:
+        patients: (n,) patient of each film.
+        labels: (n,) label of each film.
+        digests: (n,) hash of each file's bytes.
+        fraction: share of the films wanted for validation, 0 for none.
+        seed: chooses another carve.
+
+    Returns:
+        bool (n,), True where a film is for validation.
+
+    Raises:
+        UserError: the fraction is not in [0, 1), or a side would have no film of a class.
+    """
+    if not 0 <= fraction < 1:
+        raise UserError(f"data.val_fraction: {fraction} is not in [0, 1)")
+    if fraction == 0:
+        return np.zeros(len(patients), bool)
+    labels = np.asarray(labels)
+    groups = _groups(patients, digests)
+    majority = {name: int(labels[films].mean() >= 0.5) for name, films in groups.items()}
+    chosen: set[str] = set()
+    for label in range(len(CLASS_NAMES)):
+        sizes = {name: len(films) for name, films in groups.items() if majority[name] == label}
+        chosen |= _take(sizes, fraction, seed)
+    validation = np.zeros(len(patients), bool)
+    for name in chosen:
+        validation[groups[name]] = True
+    for side, mask in (("validation", validation), ("training", ~validation)):
+        for label, name in enumerate(CLASS_NAMES):
+            if not np.any(labels[mask] == label):
+                raise UserError(
+                    f"data.val_fraction: {fraction} leaves no {name} film for {side} "
+                    f"({np.sum(labels == label)} in all); give more patients or set it to 0"
+                )
+    return validation
+
+
+@dataclass(frozen=True)
+class Side:
+    """How much one side of a division holds."""
+
+    films: int
+    patients: int  # distinct; films whose patient is unknown are not counted
+    unknown_films: int  # whose names carry no patient
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the sides of a division have in common."""
+
+    sides: dict[str, Side]
+    shared_patients: int  # known patients on more than one side
+    shared_files: int  # distinct contents on more than one side
+    duplicate_groups: int  # distinct contents under more than one name
+    label_conflicts: int  # distinct contents under both classes
+
+    @property
+    def unknown_films(self) -> int:
+        """Films whose names carry no patient."""
+        return sum(side.unknown_films for side in self.sides.values())
+
+    @property
+    def patients_known(self) -> bool:
+        """Whether every film's name carries its patient; without it nothing is proved."""
+        return self.unknown_films == 0
+
+    def as_dict(self) -> dict[str, object]:
+        """Every number by name, for JSON."""
+        derived = {"unknown_films": self.unknown_films, "patients_known": self.patients_known}
+        return asdict(self) | derived
+
+    def line(self) -> str:
+        """The audit in one line for the terminal and the report."""
+        sides = ", ".join(
+            f"{name} {side.films:,} films of {side.patients:,} patients"
+            if self.patients_known
+            else f"{name} {side.films:,} films"
+            for name, side in self.sides.items()
+        )
+        shared = (
+            f"{_count(self.shared_patients, 'patient')} and "
+            f"{_count(self.shared_files, 'identical file')} on both sides"
+        )
+        if not self.patients_known:
+            verdict = f"patients unknown for {_count(self.unknown_films, 'film')}; {shared}"
+        elif self.shared_patients or self.shared_files:
+            verdict = f"NOT disjoint: {shared}"
+        else:
+            verdict = f"{shared}: disjoint"
+        notes = ""
+        if self.duplicate_groups:
+            notes += f"; {_count(self.duplicate_groups, 'group')} of identical files"
+        if self.label_conflicts:
+            notes += f"; {_count(self.label_conflicts, 'file')} under both classes"
+        return f"audit: {sides}; {verdict}{notes}"
+
+
+def audit(
+    sides: Mapping[str, np.ndarray],
+    patients: Sequence[str],
+    known: Sequence[bool] | np.ndarray,
+    labels: np.ndarray,
+    digests: Sequence[str],
+) -> Audit:
+    """Compares the sides of a division film by film, trusting nothing of how it was made.
+
+    Args:
+        sides: for each named side its films, as bool (n,) or as indices.
+        patients: (n,) patient of each film.
+        known: (n,) whether the film's name carries the patient.
+        labels: (n,) label of each film.
+        digests: (n,) hash of each file's bytes.
+    """
+    indices = {name: np.arange(len(patients))[chosen] for name, chosen in sides.items()}
+    sides_of_patient: dict[str, set[str]] = {}
+    sides_of_file: dict[str, set[str]] = {}
+    labels_of_file: dict[str, set[int]] = {}
+    paths_of_file: dict[str, set[int]] = {}
+    for name, films in indices.items():
+        for i in films:
+            if known[i]:
+                sides_of_patient.setdefault(patients[i], set()).add(name)
+            sides_of_file.setdefault(digests[i], set()).add(name)
+            labels_of_file.setdefault(digests[i], set()).add(int(labels[i]))
+            paths_of_file.setdefault(digests[i], set()).add(int(i))
+    return Audit(
+        sides={
+            name: Side(
+                films=len(films),
+                patients=len({patients[i] for i in films if known[i]}),
+                unknown_films=sum(not known[i] for i in films),
+            )
+            for name, films in indices.items()
+        },
+        shared_patients=_several(sides_of_patient),
+        shared_files=_several(sides_of_file),
+        duplicate_groups=_several(paths_of_file),
+        label_conflicts=_several(labels_of_file),
+    )
+
+
+def _several(sets: Mapping[str, set]) -> int:
+    return sum(len(members) > 1 for members in sets.values())
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _groups(patients: Sequence[str], digests: Sequence[str]) -> dict[str, list[int]]:
+    """Films that must stay together, under the name of the group's first patient (union-find)."""
+    parent: dict[str, str] = {patient: patient for patient in patients}
+
+    def find(patient: str) -> str:
+        while parent[patient] != patient:
+            parent[patient] = parent[parent[patient]]
+            patient = parent[patient]
+        return patient
+
+    owner: dict[str, str] = {}
+    for patient, digest in zip(patients, digests, strict=True):
+        first, second = sorted((find(owner.setdefault(digest, patient)), find(patient)))
+        parent[second] = first  # the root of a group is its first patient in sorted order
+    groups: dict[str, list[int]] = {}
+    for i, patient in enumerate(patients):
+        groups.setdefault(find(patient), []).append(i)
+    return groups
+
+
+def _take(sizes: Mapping[str, int], fraction: float, seed: int) -> set[str]:
+    """The groups of one class for validation; at least one on either side where there are two."""
+    if len(sizes) < 2:
+        return set()
+    order = sorted(sizes, key=lambda name: _rank(name, seed))
+    wanted = fraction * sum(sizes.values())
+    taken: list[str] = []
+    for name in order:
+        if abs(wanted - sizes[name]) < abs(wanted):
+            taken.append(name)
+            wanted -= sizes[name]
+    if not taken:
+        taken = [min(order, key=lambda name: sizes[name])]
+    if len(taken) == len(order):
+        taken.pop()
+    return set(taken)
+
+
+def _rank(name: str, seed: int) -> str:
+    # A file name need not be valid text, and then stands for patient unknown here.
+    text = f"{seed}/{name}".encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()

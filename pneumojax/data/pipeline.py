@@ -1,0 +1,135 @@
+"""Decoded films -> an order for each epoch -> batches of fixed shape -> the devices.
+
+The order is a function of (seed, epoch) and a batch one of the step, so a stream can start at any
+step and no iterator has to be saved.
+"""
+
+import functools
+import math
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pneumojax.data.cache import FilmSet
+from pneumojax.data.tensorflow_import import tensorflow
+
+Batch = dict[str, Any]
+
+
+def steps_per_epoch(films: int, batch_size: int) -> int:
+    """Batches that hold each film once, the last one padded."""
+    return math.ceil(films / batch_size)
+
+
+def epoch_order(films: int, seed: int, epoch: int) -> np.ndarray:
+    """int64 (films,): the order in which an epoch visits the films."""
+    return np.random.default_rng([seed, epoch]).permutation(films)
+
+
+def batch_rows(order: np.ndarray, batch_size: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Batch `step` of an epoch: int64 (batch_size,) rows and float32 (batch_size,) mask.
+
+    The last batch is filled from the front of the order with films whose mask is 0: real films,
+    so that statistics over a batch stay sane, which count for nothing.
+    """
+    positions = step * batch_size + np.arange(batch_size)
+    return order[positions % len(order)], (positions < len(order)).astype(np.float32)
+
+
+def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
+    """One batch on the host, `rows` being indices into `films`.
+
+    Returns:
+        `image` uint8 (batch, height, width, 1), `label` int32 (batch,), `mask` float32 (batch,)
+        with 0 for padding, `film` int32 (batch,) index into `films`.
+    """
+    return {
+        "image": films.pixels(rows)[..., None],
+        "label": films.labels[rows],
+        "mask": mask,
+        "film": rows.astype(np.int32),
+    }
+
+
+def training_batches(
+    films: FilmSet, batch_size: int, *, seed: int, start_step: int
+) -> Iterator[Batch]:
+    """An endless stream from global step `start_step` on, this process's share of each batch.
+
+    `batch_size` counts the films of a step over all processes.
+    """
+    tf = tensorflow()
+    per_epoch = steps_per_epoch(len(films), batch_size)
+    share = _process_share(batch_size)
+    order = functools.lru_cache(2)(functools.partial(epoch_order, len(films), seed))
+
+    def load(step: np.int64) -> list[np.ndarray]:
+        epoch, step_in_epoch = divmod(int(step), per_epoch)
+        rows, mask = batch_rows(order(epoch), batch_size, step_in_epoch)
+        return list(gather(films, rows[share], mask[share]).values())
+
+    types = [tf.uint8, tf.int32, tf.float32, tf.int32]
+    dataset = (
+        tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
+        .map(
+            tf.autograph.experimental.do_not_convert(
+                lambda step: tf.numpy_function(load, [step], types)
+            )
+        )
+        .prefetch(2)
+    )
+    names = ("image", "label", "mask", "film")
+    return (dict(zip(names, arrays, strict=True)) for arrays in dataset.as_numpy_iterator())
+
+
+def evaluation_batches(films: FilmSet, batch_size: int) -> Iterator[Batch]:
+    """Every film once, in order, the last batch padded and masked."""
+    order = np.arange(len(films))
+    share = _process_share(batch_size)
+    for step in range(steps_per_epoch(len(films), batch_size)):
+        rows, mask = batch_rows(order, batch_size, step)
+        yield gather(films, rows[share], mask[share])
+
+
+def to_devices(batches: Iterable[Batch], mesh: Mesh, ahead: int = 2) -> Iterator[Batch]:
+    """The batches as arrays split over the mesh's first axis, `ahead` of them under way."""
+    sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+    queue: list[Batch] = []
+    for batch in batches:
+        queue.append(
+            {
+                name: jax.make_array_from_process_local_data(sharding, array)
+                for name, array in batch.items()
+            }
+        )
+        if len(queue) > ahead:
+            yield queue.pop(0)
+    yield from queue
+
+
+class TimedIterator:
+    """Passes items on and adds up the seconds that its reader waited for them."""
+
+    def __init__(self, items: Iterator[Batch]):
+        self._items = items
+        self.seconds_waited = 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        began = time.perf_counter()
+        try:
+            return next(self._items)
+        finally:
+            self.seconds_waited += time.perf_counter() - began
+
+
+def _process_share(batch_size: int) -> slice:
+    """The rows of a global batch that this process loads."""
+    local = batch_size // jax.process_count()
+    return slice(jax.process_index() * local, (jax.process_index() + 1) * local)

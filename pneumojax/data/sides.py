@@ -1,0 +1,109 @@
+"""Which films a run trains on, which it is validated on, and the proof that they are apart."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from pneumojax.data.cache import FilmSet, load_split, resolve_root
+from pneumojax.data.films import CLASS_NAMES, Preprocessing, find_films
+from pneumojax.data.patients import Audit, audit, carve
+from pneumojax.errors import UserError
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Films to train on and to validate on; `validation` is None where there is none."""
+
+    train: FilmSet
+    validation: FilmSet | None
+    audit: Audit
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """16 hex digits for each side, of paths and contents."""
+        validation = self.validation.fingerprint if self.validation else ""
+        return {"train": self.train.fingerprint, "validation": validation}
+
+    @property
+    def rejected(self) -> list[tuple[str, str]]:
+        """Path and reason of each file that is no readable film."""
+        if self.validation is None or self.validation.split == self.train.split:  # none or carved
+            return self.train.rejected
+        return self.train.rejected + self.validation.rejected
+
+
+def preprocessing_of(config: ConfigDict) -> Preprocessing:
+    """What a config says about pixels, checked."""
+    return Preprocessing(config.data.image_size, config.data.resize)
+
+
+def load_sides(
+    config: ConfigDict,
+    cache_dir: Path,
+    *,
+    verify: bool = False,
+    log: Callable[[str], None] = print,
+) -> Sides:
+    """Loads the training split and divides it, or loads the shipped validation, as configured.
+
+    Raises:
+        UserError: a field is out of range, films are missing, unreadable or of one class only.
+    """
+    if config.data.val not in ("patients", "folder"):
+        raise UserError(f"config.data.val is {config.data.val!r}: use 'patients' or 'folder'.")
+    root = resolve_root(config.data.root, cache_dir)
+
+    def load(split: str) -> FilmSet:
+        return load_split(
+            root,
+            split,
+            preprocessing_of(config),
+            cache_dir,
+            max_rejected_fraction=config.data.max_rejected_fraction,
+            verify=verify,
+            log=log,
+        )
+
+    films = load("train")
+    if len(present := np.unique(films.labels)) < 2:
+        raise UserError(
+            f"data.root: train of {str(root)!r} holds only {CLASS_NAMES[present[0]]} films; "
+            "a network needs both classes to learn from"
+        )
+    if config.data.val == "folder":
+        return _with_audit(films, load("val"))
+    chosen = carve(
+        films.patients,
+        films.labels,
+        films.digests,
+        config.data.val_fraction,
+        config.data.split_seed,
+    )
+    return _with_audit(films.select(~chosen), films.select(chosen) if chosen.any() else None)
+
+
+def audit_sides(sides: dict[str, FilmSet]) -> Audit:
+    """Compares named sets of films: patients, identical files, labels."""
+    sizes = [len(films) for films in sides.values()]
+    bounds = np.cumsum([0, *sizes])
+    return audit(
+        {name: np.arange(bounds[i], bounds[i + 1]) for i, name in enumerate(sides)},
+        [patient for films in sides.values() for patient in films.patients],
+        [known for films in sides.values() for known in films.patients_known],
+        np.concatenate([films.labels for films in sides.values()]),
+        [digest for films in sides.values() for digest in films.digests],
+    )
+
+
+def _with_audit(train: FilmSet, validation: FilmSet | None) -> Sides:
+    sides = {"train": train} | ({"validation": validation} if validation else {})
+    return Sides(train, validation, audit_sides(sides))
+
+
+def only_split(root: Path) -> str | None:
+    """The one split that a folder has films of, or None where there are several."""
+    splits = {file.split for file in find_films(root).files}
+    return splits.pop() if len(splits) == 1 else None

@@ -1,0 +1,145 @@
+"""Scores a run's network on films it was, or was not, trained on, and writes what came out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from pneumojax import run
+from pneumojax.data.cache import FilmSet, load_split, resolve_root
+from pneumojax.data.patients import audit
+from pneumojax.data.sides import load_sides, only_split, preprocessing_of
+from pneumojax.errors import UserError
+from pneumojax.evaluation.report import Predictions, write_evaluation
+from pneumojax.evaluation.table import print_table
+from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.logbook import read_history
+from pneumojax.training.scoring import make_scorer
+from pneumojax.training.state import make_mesh, make_network, placed
+
+
+def evaluate_run(
+    workdir: Path,
+    cache_dir: Path,
+    *,
+    split: str | None = None,
+    root: str | None = None,
+    verify_films: bool = False,
+) -> dict[str, Any]:
+    """Evaluates the best checkpoint of a run; the test split only where it is named.
+
+    Args:
+        workdir: the run folder, absolute; its own config is used.
+        split: "train" or "val" as the run divided them, "test", or a split of `root`. Default:
+            "val", or the one split that `root` has.
+        root: another folder of films instead of the run's own.
+        verify_films: hash every film again before trusting the cache.
+
+    Returns:
+        What `metrics.json` in `<workdir>/evaluation/<split>/` holds.
+
+    Raises:
+        UserError: no such run, split or checkpoint, or the films cannot be read.
+    """
+    config = run.read_config(workdir)
+    mesh = make_mesh()
+    network = make_network(config)
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
+
+    films, split = _films(config, meta, cache_dir, split, root, verify_films)
+    audit_line, audit_figures = _against_training(workdir, films, split, own=root is None)
+    print(f"evaluating step {meta['step']} of {workdir} on {len(films):,} films of {split}")
+    print(audit_line)
+    batch_size = _batch_size(config.batch_size, mesh.size)
+    logits = make_scorer(network, mesh, batch_size)(params, films)
+    name = split if root is None else f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
+    result = write_evaluation(
+        workdir / "evaluation" / name,
+        Predictions(
+            files=films.paths,
+            patients=films.patients,
+            pathogens=[identity.pathogen for identity in films.identities],
+            labels=films.labels,
+            logits=logits,
+        ),
+        {
+            "synthetic": run.is_synthetic(config),
+            "run": workdir.name,
+            "split": split,
+            "root": str(films.root),
+            "films": films.fingerprint,
+            "step": meta["step"],
+            "epoch": meta["epoch"],
+            "patients_known": all(films.patients_known),
+            "audit": audit_figures,
+            "rejected": [list(pair) for pair in films.rejected],
+            "versions": run.versions(),
+        },
+        read_history(workdir),
+    )
+    print_table(result)
+    print(f"written to {workdir / 'evaluation' / name}")
+    return result
+
+
+def _films(
+    config: ConfigDict,
+    meta: dict[str, Any],
+    cache_dir: Path,
+    split: str | None,
+    root: str | None,
+    verify: bool,
+) -> tuple[FilmSet, str]:
+    """The films asked for and the name of their split."""
+    if root is None and split in (None, "train", "val"):
+        sides = load_sides(config, cache_dir, verify=verify)
+        side = "train" if split == "train" else "validation"
+        if sides.fingerprint[side] != meta["films"][side]:
+            raise UserError(
+                f"data.root: the {side} films are not those of this run any more; restore them, "
+                "or name the folder with --films"
+            )
+        films = sides.train if split == "train" else sides.validation
+        if films is None:
+            raise UserError(
+                "--split=val: this run has no validation (data.val_fraction is 0); use --split=test"
+            )
+        return films, split or "val"
+    folder = resolve_root(config.data.root, cache_dir) if root is None else Path(root).expanduser()
+    split = split or only_split(folder)
+    if split is None:
+        raise UserError(f"--films: {root!r} has several splits; name one with --split")
+    films = load_split(
+        folder,
+        split,
+        preprocessing_of(config),
+        cache_dir,
+        max_rejected_fraction=config.data.max_rejected_fraction,
+        verify=verify,
+    )
+    return films, split
+
+
+def _against_training(
+    workdir: Path, films: FilmSet, split: str, own: bool
+) -> tuple[str, dict[str, Any]]:
+    """The audit of the films scored against those that the run's parameters have seen."""
+    seen = [row for row in run.read_films(workdir) if row["side"] == "train"]
+    if own and split == "train":
+        return "audit: these are the films that the run was trained on", {}
+    count = len(seen)
+    result = audit(
+        {"train": np.arange(count), split: count + np.arange(len(films))},
+        [row["patient"] for row in seen] + films.patients,
+        [row["patient_known"] == "1" for row in seen] + films.patients_known,
+        np.concatenate([[int(row["label"]) for row in seen], films.labels]),
+        [row["sha256"] for row in seen] + films.digests,
+    )
+    return result.line(), result.as_dict()
+
+
+def _batch_size(batch_size: int, devices: int) -> int:
+    """The run's batch, rounded up to what the devices here divide."""
+    return -(-batch_size // devices) * devices

@@ -1,0 +1,213 @@
+"""Figures of merit for calls and scores on two classes, in plain NumPy.
+
+Class 1 is PNEUMONIA. A ratio with nothing below the line is nan, never a silent 0 or 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Counts = NDArray[np.int64] | np.int64
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of a two-class confusion matrix; class 1 is the positive one.
+
+    The four counts share one shape: () for a single matrix, (b,) for b of them at once. Every
+    property is float64 of that shape; those "by class" have an axis of two in front, class 0
+    first. What is undefined is nan: the sensitivity without a film of class 1, the precision of
+    a class that was never called, the F1 of a class that neither occurs nor was called.
+    """
+
+    tn: Counts
+    fp: Counts
+    fn: Counts
+    tp: Counts
+
+    @property
+    def n(self) -> Counts:
+        """Number of films."""
+        return self.tn + self.fp + self.fn + self.tp
+
+    @property
+    def support(self) -> Ints:
+        """Films of each class, by class."""
+        return np.stack([self.tn + self.fp, self.fn + self.tp])
+
+    @property
+    def sensitivity(self) -> Floats:
+        """Share of class 1 that was called class 1; also the recall of class 1."""
+        return _ratio(self.tp, self.fn + self.tp)
+
+    @property
+    def specificity(self) -> Floats:
+        """Share of class 0 that was called class 0; also the recall of class 0."""
+        return _ratio(self.tn, self.tn + self.fp)
+
+    @property
+    def accuracy(self) -> Floats:
+        """Share of all films that were called right."""
+        return _ratio(self.tn + self.tp, self.n)
+
+    @property
+    def balanced_accuracy(self) -> Floats:
+        """Mean of sensitivity and specificity; nan where either is."""
+        return (self.sensitivity + self.specificity) / 2
+
+    @property
+    def precision(self) -> Floats:
+        """Share of a class's calls that were right, by class."""
+        return np.stack([_ratio(self.tn, self.tn + self.fn), _ratio(self.tp, self.tp + self.fp)])
+
+    @property
+    def recall(self) -> Floats:
+        """Share of a class's films that were called so, by class."""
+        return np.stack([self.specificity, self.sensitivity])
+
+    @property
+    def f1(self) -> Floats:
+        """2 tp / (2 tp + fp + fn) with each class in turn as the positive one, by class."""
+        wrong = self.fp + self.fn
+        return np.stack([_ratio(2 * hits, 2 * hits + wrong) for hits in (self.tn, self.tp)])
+
+    @property
+    def weighted_precision(self) -> Floats:
+        """Mean precision weighted by support; nan where a class that occurs was never called."""
+        return self._weighted(self.precision)
+
+    @property
+    def weighted_recall(self) -> Floats:
+        """Mean recall weighted by support, which is the accuracy."""
+        return self._weighted(self.recall)
+
+    @property
+    def weighted_f1(self) -> Floats:
+        """Mean F1 weighted by support."""
+        return self._weighted(self.f1)
+
+    def _weighted(self, by_class: Floats) -> Floats:
+        # A class without films has no weight, so its nan must not reach the sum (0 * nan is nan).
+        parts = np.where(self.support > 0, self.support * by_class, 0.0)
+        return _ratio(parts.sum(axis=0), self.n)
+
+
+def probability(logits: ArrayLike) -> Floats:
+    """Sigmoid of logits (n,), float64 and without overflow."""
+    return np.exp(-np.logaddexp(0.0, -np.asarray(logits, dtype=np.float64)))
+
+
+def call(probabilities: ArrayLike, threshold: float = 0.5) -> Ints:
+    """Calls (n,), 1 where the probability (n,) reaches the threshold."""
+    return (np.asarray(probabilities) >= threshold).astype(np.int64)
+
+
+def confusion(labels: ArrayLike, calls: ArrayLike) -> Confusion:
+    """Count calls (n,) against labels (n,), both 0 or 1.
+
+    Raises:
+      ValueError: lengths differ, or a value is neither 0 nor 1.
+    """
+    truth = check_labels(labels)
+    called = check_labels(calls)
+    if truth.shape != called.shape:
+        raise ValueError(f"{truth.size} labels but {called.size} calls")
+    tn, fp, fn, tp = np.bincount(2 * truth + called, minlength=4).astype(np.int64)
+    return Confusion(tn=tn, fp=fp, fn=fn, tp=tp)
+
+
+def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Empirical ROC curve of scores (n,), logits or probabilities, against labels (n,).
+
+    Returns false positive rate, sensitivity and threshold, each (k + 1,) for k distinct scores:
+    from the threshold inf, where nothing is called, down to the lowest score, where everything
+    is; a film is called at a score >= the threshold. Without a film of class 0 the false
+    positive rate is nan throughout, without one of class 1 the sensitivity.
+
+    Raises:
+      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
+    """
+    truth, values = check_scores(labels, scores)
+    order = np.argsort(-values, kind="stable")
+    truth, values = truth[order], values[order]
+    # Films of one score are called together: a step ends at the last of them.
+    ends = np.flatnonzero(np.diff(values, append=-np.inf))
+    hits = np.concatenate([[0], np.cumsum(truth)[ends]])
+    alarms = np.concatenate([[0], ends + 1]) - hits
+    rates = _ratio(alarms, np.full_like(alarms, alarms[-1]))
+    sensitivity = _ratio(hits, np.full_like(hits, hits[-1]))
+    return rates, sensitivity, np.concatenate([[np.inf], values[ends]])
+
+
+def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve: the chance that a film of class 1 scores above one of class 0.
+
+    Scores (n,) are logits or probabilities; ties count one half, by midranks (Mann-Whitney).
+    nan if labels (n,) hold one class only.
+
+    Raises:
+      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
+    """
+    truth, values = check_scores(labels, scores)
+    positives = int(truth.sum())
+    pairs = positives * (truth.size - positives)
+    if pairs == 0:
+        return float("nan")
+    above = midranks(values)[truth == 1].sum() - positives * (positives + 1) / 2
+    return float(above / pairs)
+
+
+def midranks(values: ArrayLike) -> Floats:
+    """Ranks (n,) from 1; equal values share the mean of their ranks."""
+    _, inverse, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+def log_loss(labels: ArrayLike, logits: ArrayLike) -> float:
+    """Mean binary cross-entropy in nats of logits (n,) against labels (n,); nan if n is 0.
+
+    Taken from logits it is finite for any finite logit, so nothing is clipped.
+
+    Raises:
+      ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.
+    """
+    truth, values = check_scores(labels, logits)
+    if truth.size == 0:
+        return float("nan")
+    return float(np.mean(np.logaddexp(0.0, values) - truth * values))
+
+
+def check_labels(labels: ArrayLike) -> Ints:
+    """Labels as int64 (n,).
+
+    Raises:
+      ValueError: not one axis, or a value is neither 0 nor 1.
+    """
+    values = np.asarray(labels)
+    if values.ndim != 1 or not np.isin(values, (0, 1)).all():
+        raise ValueError("labels and calls must be one axis of 0 and 1")
+    return values.astype(np.int64)
+
+
+def check_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:
+    """Labels as int64 (n,) and scores as float64 (n,).
+
+    Raises:
+      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
+    """
+    truth, values = check_labels(labels), np.asarray(scores, dtype=np.float64)
+    if truth.shape != values.shape:
+        raise ValueError(f"{truth.size} labels but scores of shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{(~np.isfinite(values)).sum()} of {values.size} scores are not finite")
+    return truth, values
+
+
+def _ratio(above: ArrayLike, below: ArrayLike) -> Floats:
+    """Elementwise quotient, nan where the denominator is 0."""
+    out = np.full(np.shape(below), np.nan)
+    np.divide(above, below, out=out, where=np.asarray(below) != 0)
+    return out[()]  # a scalar rather than an array without axes, so that it prints as a number

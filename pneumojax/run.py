@@ -1,0 +1,156 @@
+"""The run folder: where everything of one run lies, and what it says about where it came from.
+
+config.json         the resolved config
+provenance.json     versions, devices, command, films' fingerprint and audit
+films.csv           every film used, its side, patient, pathogen and hash
+rejected_films.csv  every file left out, and why
+metrics.jsonl       a line each step, a line each epoch
+checkpoints/        latest/ to resume from, best/ to evaluate
+tensorboard/        event files
+evaluation/         a folder for each split evaluated
+"""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from pneumojax.config import differences
+from pneumojax.data.sides import Sides
+from pneumojax.errors import UserError
+from pneumojax.files import read_csv, write_csv, write_json
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
+FILM_COLUMNS = ("file", "side", "label", "patient", "patient_known", "pathogen", "sha256")
+
+
+def begin(workdir: Path, config: ConfigDict) -> None:
+    """Makes the folder, or checks that it is of the same config.
+
+    Raises:
+        UserError: it cannot be written, holds another config's run, or somebody's other files.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        refuse_other_config(workdir, config)
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        occupied = any(workdir.iterdir())
+    except OSError as error:
+        raise UserError(f"--workdir: cannot make {str(workdir)!r}: {error.strerror}") from error
+    if occupied:
+        raise UserError(f"--workdir: {str(workdir)!r} holds files but no run; name another folder")
+    write_json(path, config.to_dict())
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config that a run was started with.
+
+    Raises:
+        UserError: the folder holds no run.
+    """
+    path = workdir / "config.json"
+    try:
+        values = json.loads(path.read_text())
+    except OSError as error:
+        known = sorted(str(p.parent) for p in workdir.parent.glob("*/config.json"))
+        hint = f"; runs beside it: {', '.join(known[:5])}" if known else ""
+        raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json){hint}") from error
+    except ValueError as error:
+        raise UserError(f"{str(path)!r} is damaged: {error}") from error
+    return ConfigDict(values).lock()
+
+
+def refuse_other_config(workdir: Path, config: ConfigDict) -> None:
+    """Raises UserError with the fields in which a folder's run differs from `config`."""
+    different = differences(read_config(workdir), config)
+    if different:
+        raise UserError(
+            f"--workdir: {str(workdir)!r} is a run of another config ("
+            + "; ".join(different)
+            + "); name another folder or use that config"
+        )
+
+
+def write_provenance(workdir: Path, sides: Sides, config: ConfigDict) -> None:
+    """Records films and surroundings.
+
+    Raises:
+        UserError: the films are not those that the run began with.
+    """
+    path = workdir / "provenance.json"
+    now = provenance(config) | {"films": sides.fingerprint, "audit": sides.audit.as_dict()}
+    if path.exists():
+        before = json.loads(path.read_text())
+        if before["films"] != now["films"]:
+            raise UserError(
+                f"data.root: the films have changed since {str(workdir)!r} began "
+                f"({before['films']} -> {now['films']}); restore them or name another --workdir"
+            )
+        return
+    both = {"train": sides.train}
+    if sides.validation is not None:
+        both["validation"] = sides.validation
+    write_csv(
+        workdir / "films.csv",
+        FILM_COLUMNS,
+        (
+            (path, side, label, who.patient, int(who.known), who.pathogen, digest)
+            for side, films in both.items()
+            for path, label, who, digest in zip(
+                films.paths, films.labels, films.identities, films.digests, strict=True
+            )
+        ),
+    )
+    write_csv(workdir / "rejected_films.csv", ("file", "reason"), sides.rejected)
+    write_json(path, now)
+
+
+def read_films(workdir: Path) -> list[dict[str, str]]:
+    """The rows of films.csv, see `FILM_COLUMNS`."""
+    return read_csv(workdir / "films.csv")
+
+
+def is_synthetic(config: ConfigDict) -> bool:
+    """Whether the run's films are the embedded drawings."""
+    return config.data.root == "synthetic"
+
+
+def provenance(config: ConfigDict) -> dict[str, Any]:
+    """Versions, devices, command and source revision of this process."""
+    return {
+        "synthetic": is_synthetic(config),
+        "versions": versions(),
+        "devices": [str(device) for device in jax.devices()],
+        "platform": platform.platform(),
+        "command": sys.argv,
+        "revision": _revision(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of every package that results depend on."""
+    installed = {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {"python": platform.python_version()} | installed
+
+
+def _revision() -> str:
+    """The checkout's commit, "unknown" outside one."""
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return result.stdout.strip() or "unknown"

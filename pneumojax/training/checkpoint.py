@@ -1,0 +1,147 @@
+"""Checkpoints by Orbax: the latest to resume from, the best by validation to evaluate.
+
+Two of each are kept, so that a damaged one has one before it. A checkpoint has three items:
+`params`, `training` (step, optimizer, sums of the epoch) and `meta`, JSON with everything needed
+to use the parameters: config, preprocessing, class names, films' fingerprint, versions, and a
+digest of the arrays, since Orbax would restore a flipped bit without a word.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import LatestN
+
+from pneumojax.errors import UserError
+from pneumojax.training.state import State
+
+KEPT = 2
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: `<workdir>/checkpoints`, absolute.
+        log: told about every damaged checkpoint.
+    """
+
+    def __init__(self, folder: Path, log: Callable[[str], None] = print):
+        self._folder = folder
+        self._log = log
+
+    def save_latest(self, state: State, meta: dict[str, Any]) -> None:
+        """Saves what an exact resume needs, under the state's step."""
+        training = {key: value for key, value in state.items() if key != "params"}
+        items = {"params": state["params"], "training": training}
+        self._save("latest", int(state["step"]), items, meta)
+
+    def save_best(self, state: State, meta: dict[str, Any]) -> None:
+        """Saves the parameters, under the state's step."""
+        self._save("best", int(state["step"]), {"params": state["params"]}, meta)
+
+    def restore_latest(self, abstract: State) -> tuple[State, dict[str, Any]] | None:
+        """The newest undamaged state, placed as `abstract` says, or None where there is none.
+
+        Damaged ones are moved to `checkpoints/damaged/`.
+
+        Raises:
+            UserError: there are checkpoints and all are damaged.
+        """
+        training = {key: value for key, value in abstract.items() if key != "params"}
+        found = self._restore(
+            "latest", {"params": abstract["params"], "training": training}, set_aside=True
+        )
+        if found is None:
+            return None
+        items, meta = found
+        return {**items["training"], "params": items["params"]}, meta
+
+    def restore_best(self, abstract_params: dict) -> tuple[dict, dict[str, Any]]:
+        """Parameters to evaluate: the best's, or the latest's in a run without validation.
+
+        Raises:
+            UserError: there is no undamaged checkpoint.
+        """
+        for kind in ("best", "latest"):
+            found = self._restore(kind, {"params": abstract_params}, set_aside=False)
+            if found is not None:
+                items, meta = found
+                return items["params"], meta
+        raise UserError(f"no checkpoint in {str(self._folder)!r}: train the run first")
+
+    def steps(self, kind: str) -> list[int]:
+        """Steps saved under "latest" or "best", newest first."""
+        if not (self._folder / kind).is_dir():
+            return []
+        return sorted(ocp.utils.checkpoint_steps(self._folder / kind), reverse=True)
+
+    def _save(self, kind: str, step: int, items: dict[str, Any], meta: dict[str, Any]) -> None:
+        if step in self.steps(kind):
+            return  # a repeat after a kill between two saves has the same contents
+        meta = {**meta, "step": step, "digests": {k: digest(v) for k, v in items.items()}}
+        # Not asynchronous: on a CPU the saved arrays may be the very buffers that the next step
+        # is given to overwrite.
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=LatestN(KEPT), enable_async_checkpointing=False
+        )
+        with ocp.CheckpointManager(self._folder / kind, options=options) as manager:
+            saved = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+            manager.save(step, args=ocp.args.Composite(**saved, meta=ocp.args.JsonSave(meta)))
+
+    def _restore(
+        self, kind: str, abstract: dict[str, Any], set_aside: bool
+    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        steps = self.steps(kind)
+        for step in steps:
+            try:
+                return self._read(kind, step, abstract)
+            except Exception as error:  # damage surfaces as nearly any exception
+                reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
+                self._log(
+                    f"checkpoint {kind}/{step} is damaged ({type(error).__name__}: {reason}); "
+                    "using the one before it"
+                )
+                if set_aside:
+                    target = self._folder / "damaged" / f"{kind}-{step}"
+                    target.parent.mkdir(exist_ok=True)
+                    shutil.rmtree(target, ignore_errors=True)
+                    (self._folder / kind / str(step)).rename(target)
+        if steps and set_aside:
+            raise UserError(
+                f"every checkpoint in {str(self._folder / kind)!r} is damaged; they now lie in "
+                f"{str(self._folder / 'damaged')!r}. Run again to start from step 0"
+            )
+        return None
+
+    def _read(
+        self, kind: str, step: int, abstract: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        with ocp.CheckpointManager(
+            self._folder / kind, options=ocp.CheckpointManagerOptions(read_only=True)
+        ) as manager:
+            wanted = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
+            restored = manager.restore(
+                step, args=ocp.args.Composite(**wanted, meta=ocp.args.JsonRestore())
+            )
+        meta = restored["meta"]
+        items = {name: restored[name] for name in abstract}
+        for name, tree in items.items():
+            if digest(tree) != meta["digests"][name]:
+                raise ValueError(f"the arrays of {name!r} are not those that were saved")
+        return items, meta
+
+
+def digest(tree: Any) -> str:
+    """SHA-256 over every array of a tree, with its place, type and shape."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.asarray(leaf)
+        total.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()

@@ -1,0 +1,235 @@
+"""The training run: films, network and config in, a run folder with checkpoints out."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+from pneumojax import run
+from pneumojax.data.cache import FilmSet
+from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.pipeline import TimedIterator, steps_per_epoch, to_devices, training_batches
+from pneumojax.data.sides import Sides, load_sides, preprocessing_of
+from pneumojax.errors import UserError
+from pneumojax.evaluation import metrics as measure
+from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.logbook import Logbook, Progress
+from pneumojax.training.scoring import Score, make_scorer
+from pneumojax.training.state import (
+    Network,
+    State,
+    initial_state,
+    make_mesh,
+    make_network,
+    make_optimizer,
+    placed,
+    replicated,
+)
+from pneumojax.training.step import make_train_step
+from pneumojax.training.watch import StepWatch
+
+
+def train(
+    config: ConfigDict, workdir: Path, cache_dir: Path, *, verify_films: bool = False
+) -> None:
+    """Trains to the last epoch, from wherever the run folder stands.
+
+    Resume order: (1) the newest undamaged checkpoint in the run folder, (2) step 0.
+
+    Args:
+        config: resolved and locked.
+        workdir: absolute; made if absent.
+        cache_dir: for decoded films and named sets, shared between runs.
+        verify_films: hash every film again before trusting the cache.
+
+    Raises:
+        UserError: what the user can mend, in one line.
+    """
+    mesh = make_mesh()
+    check(config, mesh)
+    network = make_network(config)
+    sides = load_sides(config, cache_dir, verify=verify_films)
+    run.begin(workdir, config)
+    run.write_provenance(workdir, sides, config)
+    _describe(sides, workdir, config, mesh)
+
+    optimizer = make_optimizer(config)
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    per_epoch = steps_per_epoch(len(sides.train), config.batch_size)
+    last_step = config.epochs * per_epoch
+    state, best = _resume_or_begin(config, optimizer, checkpoints, mesh)
+    first_step = int(state["step"])
+    if first_step == last_step:
+        print(f"finished: this run has trained all its {config.epochs} epochs")
+        return
+    if first_step:
+        print(f"resuming after step {first_step} of {last_step}")
+
+    batches = TimedIterator(
+        to_devices(
+            training_batches(
+                sides.train, config.batch_size, seed=config.seed, start_step=first_step
+            ),
+            mesh,
+        )
+    )
+    train_step = _compile_step(config, network, optimizer, state, per_epoch, mesh)
+    score = make_scorer(network, mesh, config.batch_size)
+    stamp = {"synthetic": True} if run.is_synthetic(config) else {}
+    logbook = Logbook(workdir, first_step, tensorboard=config.log.tensorboard, stamp=stamp)
+    progress = Progress(config.epochs, per_epoch, config.batch_size)
+    watch = StepWatch(config, workdir, sides.train, per_epoch, batches, logbook, progress)
+    meta = _meta(config, sides)
+
+    for step in range(first_step + 1, last_step + 1):
+        state, metrics = train_step(state, batch := next(batches))
+        watch.dispatched(step, metrics, batch["film"])
+        epoch, ends_epoch = (step - 1) // per_epoch + 1, step % per_epoch == 0
+        if not ends_epoch and not _due(step, config.checkpoint.every_steps):
+            continue
+        watch.pause()
+        if ends_epoch:
+            figures = watch.epoch_figures(state["epoch_sums"])
+            if sides.validation:
+                figures |= validate(score, state["params"], sides.validation)
+            logbook.write("epoch", step, epoch, figures)
+            progress.line(_epoch_line(epoch, config.epochs, figures))
+        logbook.flush()  # before the checkpoint: a resume keeps the lines up to it
+        if ends_epoch and sides.validation and _better(figures, best, config):
+            best = figures
+            checkpoints.save_best(state, meta | {"epoch": epoch, "figures": figures})
+        checkpoints.save_latest(state, meta | {"epoch": epoch, "best": best})
+        watch.resume()
+    logbook.close()
+
+
+def check(config: ConfigDict, mesh: Mesh) -> None:
+    """Raises UserError for a field that nothing further down would name."""
+    if config.epochs < 1:
+        raise UserError(f"config.epochs is {config.epochs}: train for at least 1.")
+    if config.batch_size < 1 or config.batch_size % mesh.size:
+        raise UserError(
+            f"config.batch_size is {config.batch_size}: it must be a positive multiple of the "
+            f"{mesh.size} devices it is split over."
+        )
+    if config.checkpoint.best_metric not in ("auroc", "loss"):
+        raise UserError(
+            f"config.checkpoint.best_metric is {config.checkpoint.best_metric!r}: "
+            "use 'auroc' or 'loss'."
+        )
+
+
+def validate(score: Score, params: dict, films: FilmSet) -> dict[str, float]:
+    """Loss, accuracy, sensitivity and specificity at 0.5, and AUROC over all films."""
+    logits = score(params, films)
+    counted = measure.confusion(films.labels, (logits >= 0).astype(int))
+    return {
+        "val_loss": measure.log_loss(films.labels, logits),
+        "val_accuracy": float(counted.accuracy),
+        "val_sensitivity": float(counted.sensitivity),
+        "val_specificity": float(counted.specificity),
+        "val_auroc": measure.auroc(films.labels, logits),
+    }
+
+
+def _resume_or_begin(
+    config: ConfigDict,
+    optimizer: optax.GradientTransformation,
+    checkpoints: Checkpoints,
+    mesh: Mesh,
+) -> tuple[State, dict | None]:
+    """The newest state and the best validation figures so far, or step 0 and None."""
+    begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(mesh))
+    restored = checkpoints.restore_latest(placed(jax.eval_shape(begin), mesh))
+    if restored is None:
+        return begin(), None
+    state, meta = restored
+    return state, meta["best"]
+
+
+def _compile_step(
+    config: ConfigDict,
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    state: State,
+    per_epoch: int,
+    mesh: Mesh,
+) -> jax.stages.Compiled:
+    """The train step compiled for one shape of batch; another shape would be an error."""
+    split = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+    size = (config.batch_size,)
+    image = (*size, config.data.image_size, config.data.image_size, 1)
+    batch = {
+        "image": jax.ShapeDtypeStruct(image, jnp.uint8, sharding=split),
+        "label": jax.ShapeDtypeStruct(size, jnp.int32, sharding=split),
+        "mask": jax.ShapeDtypeStruct(size, jnp.float32, sharding=split),
+        "film": jax.ShapeDtypeStruct(size, jnp.int32, sharding=split),
+    }
+    everywhere = replicated(mesh)
+    train_step = jax.jit(
+        make_train_step(config, network, optimizer, per_epoch),
+        donate_argnums=0,  # the new state takes the old one's memory
+        out_shardings=(everywhere, everywhere),
+    )
+    print("compiling the train step ...", flush=True)
+    began = time.perf_counter()
+    compiled = train_step.lower(state, batch).compile()
+    print(f"compiled in {time.perf_counter() - began:.1f} s")
+    return compiled
+
+
+def _meta(config: ConfigDict, sides: Sides) -> dict[str, Any]:
+    """What a checkpoint says about itself, apart from its step."""
+    return {
+        "config": config.to_dict(),
+        "preprocessing": preprocessing_of(config).as_dict(),
+        "class_names": list(CLASS_NAMES),
+        "films": sides.fingerprint,
+        "synthetic": run.is_synthetic(config),
+        "versions": run.versions(),
+    }
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _better(figures: dict, best: dict | None, config: ConfigDict) -> bool:
+    if best is None:
+        return True
+    if config.checkpoint.best_metric == "loss":
+        return figures["val_loss"] < best["val_loss"]
+    return figures["val_auroc"] > best["val_auroc"]
+
+
+def _describe(sides: Sides, workdir: Path, config: ConfigDict, mesh: Mesh) -> None:
+    """Says what is about to be trained on what."""
+    pneumonia = float(np.mean(sides.train.labels))
+    stamp = "  [synthetic films]" if run.is_synthetic(config) else ""
+    print(f"run: {workdir}{stamp}")
+    print(f"devices: {mesh.size} x {mesh.devices.flat[0].device_kind}")
+    print(
+        f"films: {len(sides.train):,} to train on, {pneumonia:.1%} pneumonia; "
+        f"{len(sides.rejected)} unreadable left out, {sides.train.ignored} other files ignored"
+    )
+    print(sides.audit.line(), flush=True)
+
+
+def _epoch_line(epoch: int, epochs: int, figures: dict[str, float]) -> str:
+    line = (
+        f"epoch {epoch}/{epochs}  train loss {figures['train_loss']:.4f} "
+        f"accuracy {figures['train_accuracy']:.4f}"
+    )
+    if "val_loss" in figures:
+        line += (
+            f"  |  val loss {figures['val_loss']:.4f} sens {figures['val_sensitivity']:.3f} "
+            f"spec {figures['val_specificity']:.3f} AUROC {figures['val_auroc']:.4f}"
+        )
+    seconds, wait = figures["seconds_per_step"], figures["data_wait"]
+    return f"{line}  |  {seconds:.3f} s/step, data wait {wait:.1%}"

@@ -1,0 +1,32 @@
+"""Films through a network in one mode: evaluation, every film once."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pneumojax.data.cache import FilmSet
+from pneumojax.data.pipeline import evaluation_batches, to_devices
+from pneumojax.training.state import Network, replicated
+from pneumojax.training.step import make_evaluation_step
+
+Score = Callable[[dict, FilmSet], np.ndarray]
+
+
+def make_scorer(network: Network, mesh: Mesh, batch_size: int) -> Score:
+    """`(params, films) -> float32 logits (n,)`, compiled at its first call and never again."""
+    split = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+    evaluation_step = jax.jit(
+        make_evaluation_step(network),
+        in_shardings=(replicated(mesh), split),
+        out_shardings=replicated(mesh),
+    )
+
+    def score(params: dict, films: FilmSet) -> np.ndarray:
+        # Logits stay on the devices until the end: fetching each would make the next batch wait.
+        batches = to_devices(evaluation_batches(films, batch_size), mesh)
+        logits = [evaluation_step(params, batch["image"]) for batch in batches]
+        return np.concatenate(jax.device_get(logits))[: len(films)]
+
+    return score

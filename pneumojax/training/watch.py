@@ -1,0 +1,102 @@
+"""Looks at each step's metrics one step late, so that the devices never wait to be read."""
+
+import math
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from pneumojax.data.cache import FilmSet
+from pneumojax.data.pipeline import TimedIterator
+from pneumojax.errors import UserError
+from pneumojax.files import write_json
+from pneumojax.training.logbook import Logbook, Progress
+
+
+class StepWatch:
+    """Checks that steps are finite, logs them, and keeps the clock of stepping alone."""
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        workdir: Path,
+        films: FilmSet,
+        per_epoch: int,
+        batches: TimedIterator,
+        logbook: Logbook,
+        progress: Progress,
+    ):
+        self._config = config
+        self._workdir = workdir
+        self._films = films
+        self._per_epoch = per_epoch
+        self._batches = batches
+        self._logbook = logbook
+        self._progress = progress
+        self._pending: tuple[int, dict, jax.Array] | None = None
+        self._steps = 0
+        self._seconds = 0.0
+        self._waited = 0.0
+        self._began = time.perf_counter()
+
+    def dispatched(self, step: int, metrics: dict, films: jax.Array) -> None:
+        """Takes a step that is under way, and looks at the one before it."""
+        self._look()
+        self._pending = (step, metrics, films)
+        self._steps += 1
+
+    def pause(self) -> None:
+        """Waits for the last step, looks at it, and stops the clock."""
+        self._look()
+        self._seconds += time.perf_counter() - self._began
+
+    def resume(self) -> None:
+        """Starts the clock again after validation and saving."""
+        self._began = time.perf_counter()
+        self._progress.resume()
+
+    def epoch_figures(self, sums: dict[str, jax.Array]) -> dict[str, float]:
+        """Training figures of the epoch, from the state's sums and this clock; after `pause`.
+
+        After a resume in mid-epoch the sums are the whole epoch's, the clock only this process's.
+        """
+        total = {name: float(value) for name, value in jax.device_get(sums).items()}
+        figures = {
+            "train_loss": total["loss"] / total["films"],
+            "train_accuracy": total["correct"] / total["films"],
+            "seconds_per_step": self._seconds / self._steps,
+            "data_wait": (self._batches.seconds_waited - self._waited) / self._seconds,
+        }
+        self._steps, self._seconds, self._waited = 0, 0.0, self._batches.seconds_waited
+        return figures
+
+    def _look(self) -> None:
+        if self._pending is None:
+            return
+        (step, metrics, films), self._pending = self._pending, None
+        figures = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        epoch = (step - 1) // self._per_epoch + 1
+        if not all(math.isfinite(value) for value in figures.values()):
+            self._stop(step, epoch, figures, films)
+        if step % self._config.log.every_steps == 0:
+            self._logbook.write("step", step, epoch, figures)
+        self._progress.step(step, figures["loss"])
+
+    def _stop(self, step: int, epoch: int, figures: dict[str, float], films: jax.Array) -> None:
+        path = self._workdir / "non_finite.json"
+        report = {
+            "step": step,
+            "epoch": epoch,
+            "figures": {name: str(value) for name, value in figures.items()},
+            "films": [self._films.paths[i] for i in np.unique(np.asarray(films))],
+        }
+        write_json(path, report)
+        self._logbook.close()
+        wrong = ", ".join(f"{k} is {v}" for k, v in figures.items() if not math.isfinite(v))
+        raise UserError(
+            f"step {step} (epoch {epoch}): {wrong}. {str(path)!r} lists the films of its batch; "
+            "the last checkpoint is from before. Lower config.optimizer.learning_rate, or look "
+            "at those films"
+        )

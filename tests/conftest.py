@@ -1,0 +1,47 @@
+"""Small films and a small network that every test may use; no network access, seconds of work."""
+
+import os
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+# Before anything imports JAX or TensorFlow: eight CPU devices where a test asks for them, quiet.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture(scope="session")
+def films_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the Kaggle layout: 70 training and 14 test films, patients in the names."""
+    from pneumojax.data import phantom
+
+    root = tmp_path_factory.mktemp("films")
+    phantom.write_films(
+        root,
+        train={"none": 28, "bacteria": 22, "virus": 20},
+        test={"none": 6, "bacteria": 4, "virus": 4},
+    )
+    return root
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache of decoded films for the whole session."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def config(films_root: Path) -> ConfigDict:
+    """`configs/base.py` made small: 32 pixels, a narrow network, batches of 16, two epochs."""
+    from configs import base
+
+    config = base.get_config()
+    config.data.root = str(films_root)
+    config.data.image_size = 32
+    config.data.val_fraction = 0.2
+    config.model.stem = (4, 4, 8)
+    config.model.modules = ((4, 4, 8, 2, 4, 4),)
+    config.batch_size = 16
+    config.epochs = 2
+    config.checkpoint.every_steps = 2
+    return config.lock()

@@ -1,0 +1,223 @@
+"""Who is on which film, the carve by patient, and an audit that cannot flatter."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pneumojax.data.patients import Identity, audit, carve, identify
+from pneumojax.errors import UserError
+
+
+class TestIdentify:
+    @pytest.mark.parametrize(
+        ("path", "label", "identity"),
+        [
+            ("train/PNEUMONIA/person1_virus_6.jpeg", 1, ("virus-1", "virus")),
+            ("train/PNEUMONIA/person1_bacteria_1.jpeg", 1, ("bacteria-1", "bacteria")),
+            ("train/PNEUMONIA/person447_virus_921_1.jpeg", 1, ("virus-447", "virus")),
+            ("PERSON0012_BACTERIA_3.JPG", 1, ("bacteria-12", "bacteria")),
+            ("train/NORMAL/IM-0115-0001.jpeg", 0, ("IM-115", "none")),
+            ("train/NORMAL/IM-0429-0001-0002.jpeg", 0, ("IM-429", "none")),
+            ("train/NORMAL/NORMAL2-IM-0115-0001.jpeg", 0, ("NORMAL2-IM-115", "none")),
+            ("normal2-im-115-0001.png", 0, ("NORMAL2-IM-115", "none")),
+            ("NORMAL/person3_virus_1.jpeg", 0, ("virus-3", "none")),
+            ("PNEUMONIA/IM-0003-0001.jpeg", 1, ("IM-3", "unknown")),
+        ],
+    )
+    def test_reads_the_names_of_the_set(self, path, label, identity):
+        assert identify(path, label) == Identity(*identity, known=True)
+
+    def test_the_number_alone_is_nobody(self):
+        names = ["person1_virus_6", "person1_bacteria_1", "IM-0001-0001", "NORMAL2-IM-0001-0001"]
+        assert len({identify(f"{name}.jpeg", 1).patient for name in names}) == 4
+
+    @pytest.mark.parametrize("name", ["scan.jpeg", "person_virus_1.jpeg", "xIM-0001-0001.jpeg"])
+    def test_a_name_that_says_nothing_is_a_patient_of_its_own(self, name):
+        path = f"train/PNEUMONIA/{name}"
+        assert identify(path, 1) == Identity(path, "unknown", known=False)
+        assert identify(path, 0).pathogen == "none"
+
+
+def _films(patients_per_class=40, films_per_patient=3):
+    names = [f"{kind}-{n}" for kind in ("IM", "virus") for n in range(patients_per_class)]
+    patients = [name for name in names for _ in range(films_per_patient)]
+    labels = np.array([int(name.startswith("virus")) for name in patients])
+    digests = [f"{name}/{i}" for i, name in enumerate(patients)]
+    return patients, labels, digests
+
+
+@st.composite
+def _any_films(draw):
+    """Films of a few patients with chance duplicates, labels following the patient."""
+    count = draw(st.integers(8, 60))
+    numbers = draw(st.lists(st.integers(0, 20), min_size=count, max_size=count))
+    contents = draw(st.lists(st.integers(0, 60), min_size=count, max_size=count))
+    patients = [f"{'virus' if n % 2 else 'IM'}-{n}" for n in numbers]
+    return patients, np.array([n % 2 for n in numbers]), [str(c) for c in contents]
+
+
+class TestCarve:
+    def test_takes_the_fraction_of_every_class(self):
+        patients, labels, digests = _films()
+        validation = carve(patients, labels, digests, 0.1, seed=0)
+        assert validation.dtype == bool and validation.shape == labels.shape
+        assert np.array_equal(np.bincount(labels[validation]), [12, 12])
+
+    @pytest.mark.parametrize("fraction", [0.01, 0.3, 0.5, 0.8])
+    def test_comes_as_close_as_groups_allow(self, fraction):
+        patients, labels, digests = _films()
+        validation = carve(patients, labels, digests, fraction, seed=3)
+        wanted = 120 * fraction
+        for label in (0, 1):
+            assert abs(np.sum(validation[labels == label]) - wanted) <= max(1.5, 3 - wanted)
+
+    def test_no_film_of_a_patient_who_is_huge_upsets_the_share(self):
+        patients, labels, digests = _films()
+        patients += ["virus-huge"] * 60
+        labels = np.append(labels, [1] * 60)
+        digests += [f"huge/{i}" for i in range(60)]
+        for seed in range(20):
+            validation = carve(patients, labels, digests, 0.1, seed)
+            assert abs(np.sum(validation & (labels == 1)) - 18) <= 1.5
+
+    @settings(max_examples=80, deadline=None)
+    @given(_any_films(), st.floats(0.05, 0.9), st.integers(0, 5))
+    def test_no_patient_and_no_identical_file_is_on_both_sides(self, films, fraction, seed):
+        patients, labels, digests = films
+        try:
+            validation = carve(patients, labels, digests, fraction, seed)
+        except UserError:  # too few groups; test_a_side_without_a_class_is_refused has that
+            return
+        for keys in (np.array(patients), np.array(digests)):
+            assert not set(keys[validation]) & set(keys[~validation])
+        for side in (validation, ~validation):
+            assert set(labels[side]) == {0, 1}
+
+    @settings(max_examples=40, deadline=None)
+    @given(_any_films(), st.randoms(use_true_random=False))
+    def test_the_order_of_the_files_does_not_matter(self, films, random):
+        patients, labels, digests = films
+        order = list(range(len(patients)))
+        random.shuffle(order)
+        shuffled = [patients[i] for i in order], labels[order], [digests[i] for i in order]
+        try:
+            expected = carve(patients, labels, digests, 0.3, 0)[order]
+        except UserError:
+            with pytest.raises(UserError):
+                carve(*shuffled, 0.3, 0)
+            return
+        assert np.array_equal(carve(*shuffled, 0.3, 0), expected)
+
+    def test_is_a_function_of_the_seed(self):
+        films = _films()
+        carves = [carve(*films, 0.2, seed) for seed in (0, 0, 1)]
+        assert np.array_equal(carves[0], carves[1])
+        assert not np.array_equal(carves[0], carves[2])
+
+    def test_another_patient_moves_little(self):
+        patients, labels, digests = _films(100, 1)
+        before = carve(patients, labels, digests, 0.1, 0)
+        after = carve([*patients, "IM-new"], np.append(labels, 0), [*digests, "new"], 0.1, 0)
+        assert np.sum(before != after[:-1]) <= 1
+
+    def test_an_identical_file_under_two_patients_keeps_them_together(self):
+        patients, labels, digests = _films()
+        of_virus = [i for i, patient in enumerate(patients) if patient.startswith("virus")]
+        for left, right in zip(of_virus[0:90:3], of_virus[3:93:3], strict=True):
+            digests[right] = digests[left]  # a chain of 31 patients
+        chain = {patients[i] for i in of_virus[:93]}
+        for seed in range(5):
+            validation = carve(patients, labels, digests, 0.2, seed)
+            sides = {bool(v) for v, p in zip(validation, patients, strict=True) if p in chain}
+            assert len(sides) == 1
+
+    def test_two_patients_of_a_class_are_one_on_each_side(self):
+        patients, labels = ["IM-1", "IM-2", "virus-1", "virus-2"], np.array([0, 0, 1, 1])
+        for fraction in (0.01, 0.5, 0.99):
+            validation = carve(patients, labels, list("abcd"), fraction, 0)
+            assert np.array_equal(np.bincount(labels[validation]), [1, 1])
+
+    def test_a_fraction_of_zero_is_no_validation(self):
+        assert not carve(*_films(), 0, seed=0).any()
+        assert carve([], np.array([], int), [], 0.0, 0).shape == (0,)
+
+    @pytest.mark.parametrize("fraction", [-0.1, 1, 1.5, float("nan")])
+    def test_a_fraction_out_of_range_is_refused(self, fraction):
+        with pytest.raises(UserError, match=r"^data\.val_fraction: .*not in \[0, 1\)"):
+            carve(*_films(), fraction, seed=0)
+
+    def test_a_side_without_a_class_is_refused(self):
+        patients, labels = ["IM-1", "IM-1", "virus-1", "virus-2"], np.array([0, 0, 1, 1])
+        with pytest.raises(UserError, match=r"^data\.val_fraction: .*no NORMAL .*2 in all"):
+            carve(patients, labels, list("abcd"), 0.5, 0)
+
+
+def _audit(train, validation, known=True):
+    """Of films given as (patient, label, digest)."""
+    patients, labels, digests = zip(*train, *validation, strict=True)
+    is_validation = np.arange(len(patients)) >= len(train)
+    sides = {"train": ~is_validation, "validation": np.flatnonzero(is_validation)}
+    return audit(sides, patients, [known] * len(patients), np.array(labels), digests)
+
+
+class TestAudit:
+    def test_proves_that_the_carve_is_disjoint(self):
+        patients, labels, digests = _films()
+        validation = carve(patients, labels, digests, 0.1, 0)
+        sides = {"train": ~validation, "validation": validation}
+        result = audit(sides, patients, [True] * len(patients), labels, digests)
+        assert result.line() == (
+            "audit: train 216 films of 72 patients, validation 24 films of 8 patients; "
+            "0 patients and 0 identical files on both sides: disjoint"
+        )
+        assert result.patients_known
+        assert result.as_dict()["sides"]["train"] == {
+            "films": 216,
+            "patients": 72,
+            "unknown_films": 0,
+        }
+
+    def test_sees_a_shared_patient_and_a_shared_file(self):
+        train = [("IM-1", 0, "a"), ("IM-2", 0, "b"), ("virus-1", 1, "c"), ("virus-1", 1, "d")]
+        validation = [("IM-1", 0, "e"), ("virus-2", 1, "c"), ("virus-1", 1, "f")]
+        result = _audit(train, validation)
+        assert (result.shared_patients, result.shared_files) == (2, 1)
+        assert "; NOT disjoint: 2 patients and 1 identical file on both sides" in result.line()
+
+    def test_without_names_it_never_says_disjoint(self):
+        apart = _audit([("x.png", 0, "a")], [("y.png", 1, "b")], known=False)
+        shared = _audit([("x.png", 0, "a")], [("y.png", 0, "a")], known=False)
+        for result in (apart, shared):
+            assert "patients unknown for 2 films" in result.line()
+            assert "disjoint" not in result.line()
+            assert not result.patients_known and result.unknown_films == 2
+        assert "1 identical file on both sides" in shared.line()
+
+    def test_equal_paths_of_two_folders_are_not_a_shared_patient(self):
+        result = _audit([("NORMAL/1.png", 0, "a")], [("NORMAL/1.png", 0, "b")], known=False)
+        assert result.shared_patients == 0
+
+    def test_one_unknown_name_is_enough_to_doubt(self):
+        patients, labels = ["IM-1", "virus-1", "x.png"], np.array([0, 1, 1])
+        sides = {"train": np.array([0]), "validation": np.array([1, 2])}
+        result = audit(sides, patients, [True, True, False], labels, list("abc"))
+        assert "patients unknown for 1 film;" in result.line()
+        assert "disjoint" not in result.line()
+        assert result.sides["validation"].patients == 1
+
+    def test_mentions_duplicates_and_conflicting_labels(self):
+        train = [("IM-1", 0, "a"), ("IM-1", 0, "a"), ("IM-2", 0, "b"), ("virus-1", 1, "b")]
+        result = _audit(train, [("virus-2", 1, "c")])
+        assert (result.duplicate_groups, result.label_conflicts) == (2, 1)
+        assert result.line().endswith(
+            ": disjoint; 2 groups of identical files; 1 file under both classes"
+        )
+        assert result.as_dict()["label_conflicts"] == 1
+
+    def test_films_on_neither_side_do_not_count(self):
+        patients, labels = ["IM-1", "IM-1", "IM-2"], np.array([0, 0, 1])
+        result = audit(
+            {"train": np.array([0]), "test": np.array([2])}, patients, [True] * 3, labels, "aab"
+        )
+        assert result.duplicate_groups == 0 and result.shared_patients == 0

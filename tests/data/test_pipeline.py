@@ -1,0 +1,224 @@
+"""Cache, order and batches: every film once, the same for the same seed, whole or not at all."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumojax.data import cache
+from pneumojax.data.cache import load_split
+from pneumojax.data.films import Preprocessing
+from pneumojax.data.pipeline import (
+    TimedIterator,
+    batch_rows,
+    epoch_order,
+    evaluation_batches,
+    steps_per_epoch,
+    training_batches,
+)
+from pneumojax.data.sides import load_sides
+from pneumojax.errors import UserError
+
+SMALL = Preprocessing(image_size=32)
+
+
+def load(root: Path, cache_dir: Path, **options):
+    options = {"max_rejected_fraction": 0.0, "log": lambda line: None} | options
+    return load_split(root, "train", SMALL, cache_dir, **options)
+
+
+@pytest.fixture
+def own_root(tmp_path):
+    """Ten films that a test may spoil."""
+    rng = np.random.default_rng(0)
+    for name, count in (("NORMAL", 4), ("PNEUMONIA", 6)):
+        folder = tmp_path / "films" / "train" / name
+        folder.mkdir(parents=True)
+        for i in range(count):
+            stem = f"IM-{i:04d}-0001" if name == "NORMAL" else f"person{i}_virus_1"
+            Image.fromarray(rng.integers(0, 256, (40, 50), np.uint8)).save(folder / f"{stem}.jpeg")
+    return tmp_path / "films"
+
+
+def test_a_second_opening_decodes_nothing_and_gives_the_same_films(
+    films_root, tmp_path, monkeypatch
+):
+    first = load(films_root, tmp_path / "cache")
+    monkeypatch.setattr(cache, "_build", None)  # calling it would raise
+    second = load(films_root, tmp_path / "cache")
+    assert first.paths == second.paths and first.fingerprint == second.fingerprint
+    np.testing.assert_array_equal(
+        first.pixels(np.arange(len(first))), second.pixels(np.arange(len(second)))
+    )
+
+
+@pytest.mark.parametrize("change", ["size", "time", "preprocessing", "name"])
+def test_a_changed_film_or_preprocessing_is_decoded_again(own_root, tmp_path, change):
+    before = load(own_root, tmp_path / "cache")
+    film = own_root / before.paths[0]
+    preprocessing = SMALL
+    if change == "size":
+        Image.new("L", (60, 60), 9).save(film)
+    elif change == "time":
+        os.utime(film, ns=(1, 1))
+    elif change == "preprocessing":
+        preprocessing = Preprocessing(32, "nearest")
+    else:
+        film.rename(film.with_stem("IM-0099-0001"))
+    lines = []
+    load_split(
+        own_root,
+        "train",
+        preprocessing,
+        tmp_path / "cache",
+        max_rejected_fraction=0,
+        log=lines.append,
+    )
+    assert any("10/10" in line for line in lines)
+
+
+def test_contents_changed_behind_size_and_time_are_found_on_request(own_root, tmp_path):
+    before = load(own_root, tmp_path / "cache")
+    film = own_root / before.paths[0]
+    data, stat = bytearray(film.read_bytes()), film.stat()
+    data[-20] ^= 1
+    film.write_bytes(data)
+    os.utime(film, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert load(own_root, tmp_path / "cache").digests == before.digests
+    assert load(own_root, tmp_path / "cache", verify=True).digests != before.digests
+    assert load(own_root, tmp_path / "cache").digests != before.digests
+
+
+def test_a_build_that_stops_half_way_leaves_nothing_to_trust(own_root, tmp_path, monkeypatch):
+    def stop(*arguments):
+        yield from list(real(*arguments))[:3]
+        raise KeyboardInterrupt
+
+    real = cache._decoded
+    monkeypatch.setattr(cache, "_decoded", stop)
+    with pytest.raises(KeyboardInterrupt):
+        load(own_root, tmp_path / "cache")
+    assert not list((tmp_path / "cache" / "films").glob("*"))
+    monkeypatch.setattr(cache, "_decoded", real)
+    assert len(load(own_root, tmp_path / "cache")) == 10
+
+
+def test_what_a_killed_build_left_is_removed(own_root, tmp_path):
+    entry = (
+        next((tmp_path / "cache" / "films").glob("*"))
+        if load(own_root, tmp_path / "cache")
+        else None
+    )
+    abandoned = entry.with_name(f"{entry.name}.building-{2**22 + 1}")  # no such process
+    entry.rename(abandoned)
+    assert len(load(own_root, tmp_path / "cache")) == 10
+    assert not abandoned.exists()
+
+
+def test_unreadable_films_are_listed_with_their_reason_up_to_the_allowed_share(own_root, tmp_path):
+    bad = own_root / "train" / "NORMAL" / "IM-0000-0001.jpeg"
+    bad.write_bytes(bad.read_bytes()[:-300])
+    with pytest.raises(UserError, match=r"max_rejected_fraction: 1 of 10 .*IM-0000-0001.jpeg: tr"):
+        load(own_root, tmp_path / "cache")
+    films = load(own_root, tmp_path / "cache", max_rejected_fraction=0.1)
+    assert films.rejected == [("train/NORMAL/IM-0000-0001.jpeg", "truncated JPEG")]
+    assert len(films) == 9 and "train/NORMAL/IM-0000-0001.jpeg" not in films.paths
+
+
+def test_no_readable_film_is_one_clear_line(own_root, tmp_path):
+    for film in own_root.rglob("*.jpeg"):
+        film.write_bytes(b"not a film")
+    with pytest.raises(UserError, match="none of 10 files .* is a readable film"):
+        load(own_root, tmp_path / "cache", max_rejected_fraction=1.0)
+
+
+def test_missing_split_names_those_that_are_there(own_root, tmp_path):
+    with pytest.raises(UserError, match="'test' .* holds no film .*with films: train"):
+        load_split(own_root, "test", SMALL, tmp_path, max_rejected_fraction=0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 16, 56, 64])
+def test_every_film_counts_once_in_an_epoch_at_any_batch_size(films_root, cache_dir, batch_size):
+    films = load(films_root, cache_dir)
+    steps = steps_per_epoch(len(films), batch_size)
+    stream = training_batches(films, batch_size, seed=3, start_step=0)
+    for batches in (
+        [next(stream) for _ in range(steps)],
+        list(evaluation_batches(films, batch_size)),
+    ):
+        assert len(batches) == steps
+        assert {batch["image"].shape for batch in batches} == {(batch_size, 32, 32, 1)}
+        counted = np.concatenate([batch["film"][batch["mask"] == 1] for batch in batches])
+        assert sorted(counted) == list(range(len(films)))
+        for batch in batches:
+            np.testing.assert_array_equal(batch["image"][..., 0], films.pixels(batch["film"]))
+            np.testing.assert_array_equal(batch["label"], films.labels[batch["film"]])
+
+
+def test_a_stream_can_start_at_any_step(films_root, cache_dir):
+    films = load(films_root, cache_dir)
+    whole = training_batches(films, 16, seed=5, start_step=0)
+    expected = [next(whole)["film"] for _ in range(12)]
+    for start in (1, 4, 5, 9):
+        resumed = training_batches(films, 16, seed=5, start_step=start)
+        np.testing.assert_array_equal(next(resumed)["film"], expected[start])
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    first = epoch_order(100, seed=1, epoch=2)
+    np.testing.assert_array_equal(first, epoch_order(100, seed=1, epoch=2))
+    assert not np.array_equal(first, epoch_order(100, seed=1, epoch=3))
+    assert not np.array_equal(first, epoch_order(100, seed=2, epoch=2))
+
+
+def test_padding_is_made_of_films_and_masked():
+    rows, mask = batch_rows(np.array([4, 2, 0, 1, 3]), batch_size=4, step=1)
+    assert rows.tolist() == [3, 4, 2, 0] and mask.tolist() == [1, 0, 0, 0]
+
+
+def test_waiting_is_counted_by_the_reader_and_not_by_the_work_between():
+    import time
+
+    def slow():
+        while True:
+            time.sleep(0.02)
+            yield {}
+
+    timed = TimedIterator(slow())
+    for _ in range(3):
+        next(timed)
+        time.sleep(0.02)
+    assert 0.06 <= timed.seconds_waited < 0.2
+
+
+def test_validation_is_carved_by_patient_and_a_fraction_of_zero_trains_on_all(config, cache_dir):
+    config = config.copy_and_resolve_references()
+    sides = load_sides(config, cache_dir)
+    assert not set(sides.train.patients) & set(sides.validation.patients)
+    assert "disjoint" in sides.audit.line()
+    config.data.val_fraction = 0.0
+    assert load_sides(config, cache_dir).validation is None
+
+
+def test_shipped_validation_is_used_as_it_is_when_asked_for(config, films_root, tmp_path):
+    config = config.copy_and_resolve_references()
+    (tmp_path / "root").mkdir()
+    for link, target in (("train", "train"), ("val", "test")):
+        (tmp_path / "root" / link).symlink_to(films_root / target)
+    config.data.root, config.data.val = str(tmp_path / "root"), "folder"
+    sides = load_sides(config, tmp_path)
+    assert len(sides.train) == 70 and len(sides.validation) == 14
+    config.data.val = "folders"
+    with pytest.raises(UserError, match="config.data.val is 'folders'"):
+        load_sides(config, tmp_path)
+
+
+def test_one_class_alone_cannot_be_trained_on(config, films_root, tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "NORMAL").symlink_to(films_root / "train" / "NORMAL")
+    config = config.copy_and_resolve_references()
+    config.data.root = str(tmp_path)
+    with pytest.raises(UserError, match="holds only NORMAL films"):
+        load_sides(config, tmp_path / "cache")

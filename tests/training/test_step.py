@@ -1,0 +1,188 @@
+"""The pure step: it learns, counts each film once, and does not care how many devices there are."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pneumojax.training.losses import binary_cross_entropy, network_loss, prediction
+from pneumojax.training.state import initial_state, make_network, make_optimizer
+from pneumojax.training.step import make_evaluation_step, make_train_step
+
+
+def random_batch(config, films=None, seed=0):
+    rng = np.random.default_rng(seed)
+    n, side = config.batch_size, config.data.image_size
+    films = n if films is None else films
+    return {
+        "image": rng.integers(0, 256, (n, side, side, 1), np.uint8),
+        "label": rng.integers(0, 2, n, np.int32),
+        "mask": (np.arange(n) < films).astype(np.float32),
+        "film": np.arange(n, dtype=np.int32),
+    }
+
+
+def stepper(config, steps_per_epoch=1_000):
+    network, optimizer = make_network(config), make_optimizer(config)
+    step = jax.jit(make_train_step(config, network, optimizer, steps_per_epoch))
+    return step, jax.jit(lambda: initial_state(config, optimizer))(), network
+
+
+def test_one_batch_can_be_learned_by_heart(config):
+    config = config.copy_and_resolve_references()
+    config.optimizer.learning_rate = 3e-3
+    config.model.dropout = 0.0
+    step, state, network = stepper(config)
+    batch = random_batch(config)
+    for _ in range(150):
+        state, metrics = step(state, batch)
+    assert metrics["loss"] < 0.05
+    logits = jax.jit(make_evaluation_step(network))(state["params"], batch["image"])
+    assert np.array_equal(logits > 0, batch["label"] == 1)
+
+
+def test_padding_changes_neither_loss_nor_gradient(config):
+    config = config.copy_and_resolve_references()
+    config.model.dropout = 0.0
+    step, state, _ = stepper(config)
+    padded = random_batch(config, films=5)
+    other = dict(padded, image=padded["image"].copy(), label=padded["label"].copy())
+    other["image"][5:] = 255 - other["image"][5:]
+    other["label"][5:] = 1 - other["label"][5:]
+    (first, metrics), (second, others) = step(state, padded), step(state, other)
+    assert metrics["loss"] == others["loss"]
+    assert metrics["accuracy"] == others["accuracy"]
+    jax.tree.map(np.testing.assert_array_equal, first["params"], second["params"])
+
+
+def test_sums_of_an_epoch_begin_anew_with_each_epoch(config):
+    step, state, _ = stepper(config, steps_per_epoch=2)
+    films = []
+    for count in (16, 5, 16, 7):
+        state, _ = step(state, random_batch(config, films=count))
+        films.append(float(state["epoch_sums"]["films"]))
+    assert films == [16, 21, 16, 23]
+
+
+def test_dropout_is_a_function_of_seed_and_step(config):
+    step, state, _ = stepper(config)
+    batch = random_batch(config)
+    again = step(state, batch)[1]["loss"]
+    assert step(state, batch)[1]["loss"] == again
+    later = step(state | {"step": state["step"] + 1}, batch)[1]["loss"]
+    assert later != again
+
+
+def test_auxiliary_head_changes_gradients_and_never_the_evaluation(config):
+    config = config.copy_and_resolve_references()
+    config.model.heads = ("main", "auxiliary")
+    network = make_network(config)
+    params = jax.jit(lambda: initial_state(config, make_optimizer(config))["params"])()
+    batch = random_batch(config)
+    images = batch["image"].astype(np.float32) / 255
+
+    def loss_fn(params, weight):
+        logits = network.logits(params, images)
+        return network_loss(logits, batch["label"], batch["mask"], weight)
+
+    gradient = jax.jit(jax.grad(loss_fn))
+    without, with_it = (gradient(params, weight) for weight in (0.0, 0.4))
+    assert not np.allclose(without["stem1"]["kernel"], with_it["stem1"]["kernel"])
+    evaluate = jax.jit(make_evaluation_step(network))
+    spoiled = params | {"auxiliary_head": jax.tree.map(jnp.ones_like, params["auxiliary_head"])}
+    before, after = (evaluate(p, batch["image"]) for p in (params, spoiled))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_loss_is_main_plus_weighted_auxiliary():
+    logits = {"main": jnp.array([0.0, 2.0]), "auxiliary": jnp.array([1.0, -1.0])}
+    labels, mask = jnp.array([1, 0]), jnp.ones(2)
+    main, auxiliary = (binary_cross_entropy(logits[head], labels, mask) for head in logits)
+    assert main == pytest.approx((np.log(2) + np.log1p(np.exp(2))) / 2)
+    assert network_loss(logits, labels, mask, 0.4) == pytest.approx(main + 0.4 * auxiliary)
+    assert prediction(logits) is logits["main"]
+    alone = {"auxiliary": logits["auxiliary"]}
+    assert network_loss(alone, labels, mask, 0.4) == pytest.approx(auxiliary)
+
+
+def test_evaluation_ignores_dropout_and_step(config):
+    step, state, network = stepper(config)
+    evaluate = jax.jit(make_evaluation_step(network))
+    batch = random_batch(config)
+    before = evaluate(state["params"], batch["image"])
+    np.testing.assert_array_equal(before, evaluate(state["params"], batch["image"]))
+    state, _ = step(state, batch)
+    assert not np.array_equal(before, evaluate(state["params"], batch["image"]))
+
+
+SHARDED = """
+import json, sys
+import jax, jax.numpy as jnp, numpy as np
+from configs import base
+from pneumojax.training.state import *
+from pneumojax.training.step import make_train_step
+from jax.sharding import NamedSharding, PartitionSpec
+
+assert len(jax.devices()) == int(sys.argv[1])
+config = base.get_config()
+config.data.image_size, config.batch_size = 32, 16
+config.model.stem, config.model.modules = (4, 4, 8), ((4, 4, 8, 2, 4, 4),)
+config.model.dtype = sys.argv[2]
+jax.config.update("jax_enable_x64", sys.argv[2] == "float64")
+mesh, network, optimizer = make_mesh(), make_network(config), make_optimizer(config)
+state = jax.jit(lambda: initial_state(config, optimizer))()
+if sys.argv[2] == "float64":
+    wide = lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf
+    state = jax.tree.map(wide, state)
+state = jax.device_put(state, replicated(mesh))
+split = NamedSharding(mesh, PartitionSpec("data"))
+step = jax.jit(make_train_step(config, network, optimizer, 7), out_shardings=replicated(mesh))
+losses = []
+for i in range(int(sys.argv[3])):
+    rng = np.random.default_rng(i)
+    batch = {
+        "image": rng.integers(0, 256, (16, 32, 32, 1), np.uint8),
+        "label": rng.integers(0, 2, 16, np.int32),
+        "mask": (np.arange(16) < (16 if i % 3 else 11)).astype(np.float32),
+        "film": np.arange(16, dtype=np.int32),
+    }
+    state, metrics = step(state, jax.device_put(batch, split))
+    losses.append(float(metrics["loss"]))
+# After one step Adam's first moment is a tenth of the gradient.
+moments = [np.asarray(leaf).ravel().tolist() for leaf in jax.tree.leaves(state["optimizer"][0].mu)]
+print(json.dumps({"losses": losses, "moments": moments}))
+"""
+
+
+@functools.cache
+def trained_on(devices, dtype, steps):
+    environment = dict(
+        os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}", PYTHONPATH="."
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", SHARDED, str(devices), dtype, str(steps)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_eight_devices_train_as_one_in_float64():
+    one, eight = (trained_on(devices, "float64", 20)["losses"] for devices in (1, 8))
+    assert len(set(one)) == 20
+    np.testing.assert_allclose(one, eight, rtol=0, atol=1e-9)
+
+
+def test_eight_devices_step_as_one_in_float32():
+    one, eight = (trained_on(devices, "float32", 1) for devices in (1, 8))
+    np.testing.assert_allclose(one["losses"], eight["losses"], rtol=1e-5)
+    for ours, theirs in zip(one["moments"], eight["moments"], strict=True):
+        assert np.max(np.abs(np.subtract(ours, theirs))) <= 1e-5 * np.max(np.abs(ours))
