@@ -36,7 +36,7 @@ OUTPUT = flags.DEFINE_string("output", None, "CSV of predictions; default inside
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
     os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "pneumojax"),
-    "Decoded films and the embedded set, shared between runs.",
+    "Decoded films, the embedded set and compiled steps, shared between runs.",
 )
 VERIFY_FILMS = flags.DEFINE_bool(
     "verify_films", False, "Hash every film again before trusting the cache of decoded films."
@@ -65,9 +65,11 @@ def main(argv: list[str]) -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    cache_dir = Path(CACHE_DIR.value).expanduser().resolve()
     if MODE.value != "predict" and arguments:
         raise UserError(f"{arguments[0]!r} is no flag; only --mode=predict takes files")
+    cache_dir = Path(CACHE_DIR.value).expanduser().resolve()
+    # Read by JAX when it is imported: a second start takes its compiled steps from here.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir / "xla"))
     if MODE.value == "train":
         config = configs.resolve(CONFIG.value)
         workdir = Path(WORKDIR.value or f"runs/{configs.run_name(config)}").expanduser().resolve()

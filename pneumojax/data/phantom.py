@@ -25,7 +25,6 @@ TEST_FILMS = {"none": 61, "bacteria": 59, "virus": 40}
 FILMS_PER_PATIENT = (0.5, 0.3, 0.12, 0.08)  # share of the patients with 1, 2, 3 and 4 films
 JPEG_QUALITY = 90
 
-
 Body = SimpleNamespace  # one patient's draw from each of these ranges
 ANATOMY = {
     "girth": (0.88, 0.98),  # half-width of the trunk
@@ -57,11 +56,12 @@ def draw_film(seed: int, patient: int, image: int, pathogen: str) -> np.ndarray:
     body = Body(**{name: rng.uniform(*limits) for name, limits in ANATOMY.items()})
     rng = np.random.default_rng([seed, kind, patient, image])
     x, y = _pose(rng, height=int(rng.integers(184, 233)), width=int(rng.integers(216, 273)))
-    air = _air(body, x, y)
-    vessels = _vessels(body, x, y)
+    # A strip of rows at a time: arrays that stay in the cache save a third of the time.
+    strips = zip(np.array_split(x, 4), np.array_split(y, 4), strict=True)
+    layers = [(_solid(body, *xy), _air(body, *xy), _vessels(body, *xy)) for xy in strips]
+    solid, air, vessels = (np.concatenate(layer) for layer in zip(*layers, strict=True))
     clear = 1 - _fluid(rng, pathogen, x, y, vessels)
-    density = _trunk(body, x, y) + _bones(body, x, y) - air * (0.56 * clear - 0.17 * vessels)
-    return _expose(rng, density)
+    return _expose(rng, solid - air * (0.56 * clear - 0.17 * vessels))
 
 
 def _inside(distance: np.ndarray, softness: float) -> np.ndarray:
@@ -119,6 +119,11 @@ def _air(body: Body, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return lungs * (1 - 0.95 * _heart(body, x, y)) * (1 - 0.6 * hila)
 
 
+def _solid(body: Body, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """All that is there but lungs: soft tissue and bones."""
+    return _trunk(body, x, y) + _bones(body, x, y)
+
+
 def _trunk(body: Body, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Soft tissue: neck, shoulders, chest wall, mediastinum, heart, abdomen, windpipe."""
     shoulders = _inside(y + 0.80, 0.045)
@@ -167,7 +172,7 @@ def _fluid(
     """What disease has put in the air's place: 0 nothing, 1 as dense as the chest wall, to 1.4."""
     if pathogen == "none":
         return np.zeros_like(x)
-    strength = min(1, rng.beta(4, 1.6) + 0.05)  # mostly plain, now and then nearly invisible
+    strength = rng.beta(3, 1.1)  # mostly plain, now and then nearly invisible
     if pathogen == "bacteria":  # a lobe: upper, middle or lower, with bronchi left dark in it
         cx = float(rng.choice([-1, 1])) * rng.normal(0.43, 0.04)
         cy = float(rng.choice([-0.38, 0.02, 0.34])) + rng.normal(0, 0.04)

@@ -31,7 +31,7 @@ class Logbook:
         kept = [line for line in read_lines(path) if line["step"] <= resumed_step]
         with replacing(path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        self._stream = open(path, "a")  # noqa: SIM115
+        self._stream = open(path, "a", buffering=1)  # noqa: SIM115
         self._stamp = stamp
         self._events = None
         if tensorboard:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,16 +106,19 @@ def test_the_shipped_set_has_the_size_and_the_balance_that_the_docs_give() -> No
     assert 1 - test["none"] / 160 == pytest.approx(0.62, abs=0.01)
 
 
-def test_films_of_a_patient_are_more_alike_than_films_of_two() -> None:
-    def film(patient: int, image: int) -> np.ndarray:
-        drawn = Image.fromarray(phantom.draw_film(1, patient, image, "none"))
-        pixels = np.asarray(drawn.resize((48, 48), Image.BILINEAR), np.float32)
-        return (pixels - pixels.mean()) / pixels.std()
+def test_films_of_a_patient_share_the_body_and_nobody_else_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bodies = []
 
-    pairs = [(film(i, 1), film(i, 2), film(i + 1, 1)) for i in range(1, 13)]
-    own = np.mean([np.abs(a - b).mean() for a, b, _ in pairs])
-    other = np.mean([np.abs(a - c).mean() for a, _, c in pairs])
-    assert own < other
+    def body(**measures: float) -> SimpleNamespace:
+        bodies.append(measures)
+        return SimpleNamespace(**measures)
+
+    monkeypatch.setattr(phantom, "Body", body)
+    for patient, image, pathogen in ((1, 1, "virus"), (1, 2, "virus"), (1, 1, "bacteria")):
+        phantom.draw_film(1, patient, image, pathogen)
+    assert bodies[0] == bodies[1] != bodies[2]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,311 @@
+"""The real commands in processes of their own, as a user types them."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+TINY = (
+    "--config.data.image_size=32",
+    "--config.data.val_fraction=0.2",
+    "--config.model.stem=(4,4,8)",
+    "--config.model.modules=((4,4,8,2,4,4),)",
+    "--config.batch_size=16",
+)
+
+
+def command(*arguments):
+    return [sys.executable, "main.py", *map(str, arguments)]
+
+
+def run(*arguments, cwd=ROOT, **options):
+    return subprocess.run(
+        command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300, **options
+    )
+
+
+def fails(*arguments):
+    """The one line on standard error of a command that must fail without a traceback."""
+    result = run(*arguments)
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def shared(films_root, tmp_path_factory):
+    """A folder with one cache and one finished run of two epochs, and what that run printed."""
+    folder = tmp_path_factory.mktemp("commands")
+    result = run(*training(films_root, folder / "cache", folder / "run"))
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+def training(root, cache_dir, workdir, *more):
+    return (
+        "--config=configs/base.py",
+        f"--config.data.root={root}",
+        "--config.epochs=2",
+        *TINY,
+        f"--cache_dir={cache_dir}",
+        f"--workdir={workdir}",
+        *more,
+    )
+
+
+def test_training_ends_with_an_evaluation_on_validation_and_never_touches_test(shared):
+    folder, out = shared
+    for expected in ("disjoint", "compiled in", "epoch 2/2", "Sensitivity", "Not a medical device"):
+        assert expected in out
+    assert sorted(p.name for p in (folder / "run").iterdir()) == [
+        "checkpoints",
+        "config.json",
+        "evaluation",
+        "films.csv",
+        "metrics.jsonl",
+        "provenance.json",
+        "rejected_films.csv",
+        "tensorboard",
+    ]
+    assert [p.name for p in (folder / "run" / "evaluation").iterdir()] == ["val"]
+    names = {p.name for p in (folder / "run" / "evaluation" / "val").iterdir()}
+    assert names == {"metrics.json", "predictions.csv", "roc.png", "confusion.png", "curves.png"}
+    assert not any("test/" in row for row in (folder / "run" / "films.csv").read_text().split())
+
+
+def test_test_split_is_scored_when_asked_and_audited_against_training(shared, films_root):
+    folder, _ = shared
+    result = run(
+        "--mode=evaluate",
+        "--split=test",
+        f"--workdir={folder / 'run'}",
+        f"--cache_dir={folder / 'cache'}",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "audit: train 56 films" in result.stdout and "disjoint" in result.stdout
+    metrics = json.loads((folder / "run" / "evaluation" / "test" / "metrics.json").read_text())
+    assert metrics["n"] == 14 and metrics["split"] == "test"
+    with open(folder / "run" / "evaluation" / "test" / "predictions.csv") as stream:
+        assert len(list(csv.DictReader(stream))) == 14
+
+
+def test_any_folder_of_films_can_be_evaluated(shared, films_root):
+    folder, _ = shared
+    result = run(
+        "--mode=evaluate",
+        f"--films={films_root / 'test'}",
+        f"--workdir={folder / 'run'}",
+        f"--cache_dir={folder / 'cache'}",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "14 films of all" in result.stdout
+
+
+def test_evaluation_refuses_another_config(shared):
+    folder, _ = shared
+    line = fails("--mode=evaluate", f"--workdir={folder / 'run'}", "--config.seed=7")
+    assert "another config" in line and "seed: 0 -> 7" in line
+
+
+def test_prediction_answers_good_films_and_names_bad_ones(shared, films_root, tmp_path):
+    folder, _ = shared
+    good = sorted((films_root / "test" / "NORMAL").iterdir())[:2]
+    bad = tmp_path / "bad.jpeg"
+    bad.write_bytes(good[0].read_bytes()[:2_000])
+    odd = tmp_path / "film nötig.png"
+    Image.open(good[0]).convert("RGBA").save(odd)
+    output = tmp_path / "out.csv"
+    arguments = ("--mode=predict", f"--workdir={folder / 'run'}", f"--output={output}")
+    result = run(*arguments, *good, tmp_path)
+    assert result.returncode == 1
+    assert "Not a medical device" in result.stdout and "Traceback" not in result.stderr
+    assert "1 of the files could not be read" in result.stderr
+    with open(output, encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["file"] for row in rows] == [*map(str, good), str(bad), str(odd)]
+    assert [bool(row["probability"]) for row in rows] == [True, True, False, True]
+    assert rows[2]["note"] == "truncated JPEG"
+    assert {row["call"] for row in rows} <= {"normal", "pneumonia", ""}
+    assert "exists" in fails(*arguments, *good)
+
+
+def test_prediction_equals_evaluation_of_the_same_films(shared, films_root, tmp_path):
+    folder, _ = shared
+    run("--mode=predict", f"--workdir={folder / 'run'}", f"--output={tmp_path / 'p.csv'}",
+        films_root / "test")  # fmt: skip
+    run("--mode=evaluate", "--split=test", f"--workdir={folder / 'run'}",
+        f"--cache_dir={folder / 'cache'}")  # fmt: skip
+    with open(tmp_path / "p.csv") as stream:
+        predicted = {Path(r["file"]).name: float(r["probability"]) for r in csv.DictReader(stream)}
+    with open(folder / "run" / "evaluation" / "test" / "predictions.csv") as stream:
+        evaluated = {Path(r["file"]).name: float(r["probability"]) for r in csv.DictReader(stream)}
+    assert predicted.keys() == evaluated.keys()
+    for name, probability in predicted.items():
+        assert probability == pytest.approx(evaluated[name], abs=1e-4)
+
+
+def lines_without_clock(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {k: v for k, v in line.items() if k not in ("seconds_per_step", "data_wait")}
+        for line in lines
+    ]
+
+
+def arrays_of(workdir):
+    """Digests of the last state's arrays, by step."""
+    from pneumojax.training.checkpoint import Checkpoints
+
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    step = checkpoints.steps("latest")[0]
+    meta = workdir / "checkpoints" / "latest" / str(step) / "meta" / "metadata"
+    return step, json.loads(meta.read_text())["digests"]
+
+
+def killed_and_restarted(arguments, workdir, kill_after_lines):
+    """Kills the command each time its metrics reach so many lines, then lets it finish."""
+    for lines in kill_after_lines:
+        process = subprocess.Popen(
+            command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        metrics = workdir / "metrics.jsonl"
+        while process.poll() is None:
+            if metrics.exists() and metrics.read_text().count("\n") >= lines:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.001)
+        assert process.wait() == -signal.SIGKILL, "finished before it could be killed"
+    result = run(*arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param([9, 20], id="twice"),
+        pytest.param([1, 4, 5, 6, 11, 16, 21, 22, 27], id="nine_times", marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_killed_and_restarted_equals_an_undisturbed_one_bit_for_bit(
+    films_root, shared, tmp_path, kills
+):
+    folder, _ = shared
+    more = ("--config.epochs=6", "--config.checkpoint.every_steps=3")
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    result = run(*training(films_root, folder / "cache", undisturbed, *more))
+    assert result.returncode == 0, result.stderr
+    arguments = training(films_root, folder / "cache", disturbed, *more)
+    out = killed_and_restarted(arguments, disturbed, kills)
+    assert "resuming after step" in out
+    assert arrays_of(disturbed) == arrays_of(undisturbed)
+    assert lines_without_clock(disturbed) == lines_without_clock(undisturbed)
+    scored = [
+        (workdir / "evaluation" / "val" / "predictions.csv").read_text()
+        for workdir in (undisturbed, disturbed)
+    ]
+    assert scored[0] == scored[1]
+    assert "finished" in run(*arguments).stdout
+
+
+def test_relative_workdir_and_default_name(films_root, shared, tmp_path):
+    folder, _ = shared
+    arguments = training(films_root, folder / "cache", "runs/x", "--config.epochs=1")
+    main = [sys.executable, str(ROOT / "main.py"), *map(str, arguments)]
+    main[2] = f"--config={ROOT / 'configs/base.py'}"
+    for workdir, expected in ((["--workdir=here/run"], "here/run"), ([], "runs/base-????????")):
+        line = [a for a in main if not a.startswith("--workdir")] + workdir
+        result = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        assert len(list(tmp_path.glob(f"{expected}/evaluation/val/metrics.json"))) == 1
+
+
+def test_help_imports_neither_tensorflow_nor_jax():
+    began = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "main.py", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert "--workdir" in result.stdout
+    imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
+    assert "absl.flags" in imported
+    assert not {name.split(".")[0] for name in imported} & {"tensorflow", "jax", "flax"}
+    assert time.monotonic() - began < 5
+
+
+def test_a_mistyped_field_is_answered_in_one_line():
+    line = fails("--config.data.val_fractoin=0.2")
+    assert "no field --config.data.val_fractoin" in line
+    assert "Did you mean --config.data.val_fraction?" in line
+
+
+def test_a_config_that_is_not_there_is_one_line():
+    assert "--config=configs/nope.py" in fails("--config=configs/nope.py")
+
+
+def test_a_value_of_the_wrong_type_is_one_line():
+    assert "epochs" in fails("--config.epochs=several")
+
+
+def test_root_that_is_missing_empty_or_without_films_is_one_line(tmp_path):
+    cache = f"--cache_dir={tmp_path / 'cache'}"
+    missing = tmp_path / "nowhere"
+    assert "does not exist" in fails(f"--config.data.root={missing}", cache)
+    (tmp_path / "empty").mkdir()
+    assert "no NORMAL or PNEUMONIA" in fails(f"--config.data.root={tmp_path / 'empty'}", cache)
+    for name in ("NORMAL", "PNEUMONIA"):
+        (tmp_path / "hollow" / "train" / name).mkdir(parents=True)
+    assert "holds no film" in fails(f"--config.data.root={tmp_path / 'hollow'}", cache)
+
+
+def test_workdir_that_cannot_be_written_is_one_line(films_root, shared, tmp_path):
+    folder, _ = shared
+    (tmp_path / "file").write_text("in the way")
+    line = fails(*training(films_root, folder / "cache", tmp_path / "file" / "run"))
+    assert "--workdir" in line and "Not a directory" in line
+
+
+def test_evaluation_and_prediction_say_what_they_need(tmp_path):
+    assert "needs --workdir" in fails("--mode=evaluate")
+    assert "no run in" in fails("--mode=evaluate", f"--workdir={tmp_path}")
+    assert "no flag" in fails("film.jpeg")
+
+
+@pytest.mark.slow
+def test_quick_config_learns_the_embedded_films_within_a_minute_or_two(tmp_path):
+    result = run(
+        "--config=configs/quick.py", f"--workdir={tmp_path / 'run'}", f"--cache_dir={tmp_path}"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "synthetic films" in result.stdout
+    metrics = json.loads((tmp_path / "run" / "evaluation" / "val" / "metrics.json").read_text())
+    assert metrics["synthetic"] is True
+    assert metrics["auroc"]["value"] > 0.9
+
+
+REAL = Path(os.environ.get("PNEUMOJAX_FILMS", ROOT.parent / "shared" / "data"))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real films here; PNEUMOJAX_FILMS names a folder")
+@pytest.mark.parametrize("name", ["chest_xray_full_sample", "chest_xray_224"])
+def test_real_films_are_all_found_read_and_divided_by_patient(name, tmp_path):
+    from configs import base
+    from pneumojax.data.sides import load_sides
+
+    config = base.get_config()
+    config.data.root = str(REAL / name)
+    sides = load_sides(config, tmp_path, log=lambda line: None)
+    counts = {"chest_xray_full_sample": 144, "chest_xray_224": 5_216}
+    assert len(sides.train) + len(sides.validation) == counts[name]
+    assert not sides.rejected and "disjoint" in sides.audit.line()

@@ -1,0 +1,146 @@
+"""Training runs inside the process: what they leave, compile, refuse and survive."""
+
+import json
+import logging
+
+import jax
+import numpy as np
+import pytest
+
+from pneumojax.errors import UserError
+from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.logbook import Logbook, read_history, read_lines
+from pneumojax.training.loop import train
+from pneumojax.training.state import make_mesh, make_network, placed
+
+
+def changed(config, **fields):
+    config = config.copy_and_resolve_references()
+    config.update_from_flattened_dict({k.replace("__", "."): v for k, v in fields.items()})
+    return config.lock()
+
+
+def best_params(workdir, config):
+    network = make_network(config)
+    return Checkpoints(workdir / "checkpoints").restore_best(
+        placed(network.abstract_params, make_mesh())
+    )
+
+
+def test_a_run_compiles_each_step_once_and_writes_each_step_once(
+    config, tmp_path, cache_dir, caplog, capsys
+):
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        train(config, tmp_path / "run", cache_dir)
+    finished = [r.message for r in caplog.records if "Finished XLA compilation" in r.message]
+    assert sum("train_step" in message for message in finished) == 1
+    assert sum("evaluation_step" in message for message in finished) == 1
+
+    lines = read_lines(tmp_path / "run" / "metrics.jsonl")
+    steps = [line["step"] for line in lines if line["kind"] == "step"]
+    assert steps == list(range(1, len(steps) + 1)) and len(steps) == 2 * 4  # 56 films, batch 16
+    history = read_history(tmp_path / "run")
+    assert [line["epoch"] for line in history] == [1, 2]
+    assert {"train_accuracy", "val_auroc", "data_wait", "seconds_per_step"} <= history[0].keys()
+    out = capsys.readouterr().out
+    assert "disjoint" in out and "data wait" in out and "compiled in" in out
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+
+    train(config, tmp_path / "run", cache_dir)
+    assert "finished: this run has trained all its 2 epochs" in capsys.readouterr().out
+
+
+def test_best_by_validation_is_kept_beside_the_latest(config, tmp_path, cache_dir):
+    config = changed(config, epochs=4, checkpoint__best_metric="loss")
+    train(config, tmp_path / "run", cache_dir)
+    _, meta = best_params(tmp_path / "run", config)
+    losses = [line["val_loss"] for line in read_history(tmp_path / "run")]
+    assert meta["epoch"] == 1 + int(np.argmin(losses))
+    assert meta["figures"]["val_loss"] == min(losses)
+    expected = {"config", "preprocessing", "class_names", "films", "versions"}
+    assert expected <= meta.keys()
+    assert Checkpoints(tmp_path / "run" / "checkpoints").steps("latest")[0] == 16
+
+
+def test_without_validation_best_is_last(config, tmp_path, cache_dir):
+    config = changed(config, data__val_fraction=0.0, epochs=1)
+    train(config, tmp_path / "run", cache_dir)
+    _, meta = best_params(tmp_path / "run", config)
+    assert meta["step"] == 5  # 70 films in batches of 16
+    assert "val_loss" not in read_history(tmp_path / "run")[0]
+
+
+def test_another_config_in_the_folder_is_refused_with_the_difference(config, tmp_path, cache_dir):
+    train(changed(config, epochs=1), tmp_path / "run", cache_dir)
+    with pytest.raises(UserError, match="another config .epochs: 1 -> 2; seed: 0 -> 5"):
+        train(changed(config, seed=5), tmp_path / "run", cache_dir)
+
+
+def test_a_folder_with_somebodys_files_is_refused_and_left_alone(config, tmp_path, cache_dir):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds files but no run"):
+        train(config, tmp_path, cache_dir)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_films_that_changed_since_the_run_began_are_refused(config, tmp_path, cache_dir):
+    train(changed(config, epochs=1), tmp_path / "run", cache_dir)
+    path = tmp_path / "run" / "provenance.json"
+    recorded = json.loads(path.read_text())
+    recorded["films"]["train"] = "0" * 16
+    path.write_text(json.dumps(recorded))
+    with pytest.raises(UserError, match="films have changed since"):
+        train(changed(config, epochs=1), tmp_path / "run", cache_dir)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step_and_its_films(config, tmp_path, cache_dir):
+    config = changed(config, optimizer__learning_rate=1e30, checkpoint__every_steps=1)
+    with pytest.raises(UserError, match=r"step \d .*non_finite.json"):
+        train(config, tmp_path / "run", cache_dir)
+    report = json.loads((tmp_path / "run" / "non_finite.json").read_text())
+    assert report["step"] > 1 and len(report["films"]) == 16
+    assert all(name.startswith("train/") for name in report["films"])
+    assert Checkpoints(tmp_path / "run" / "checkpoints").steps("latest")[0] < report["step"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"epochs": 0}, "config.epochs is 0"),
+        ({"batch_size": 0}, "config.batch_size is 0"),
+        ({"checkpoint__best_metric": "auc"}, "best_metric is 'auc'"),
+        ({"model__dtype": "float16"}, "config.model.dtype is 'float16'"),
+        ({"data__resize": "bicubic"}, "data.resize: 'bicubic'"),
+        ({"data__val_fraction": 1.5}, "data.val_fraction: 1.5"),
+    ],
+)
+def test_a_field_out_of_range_is_named_before_anything_is_written(
+    config, tmp_path, cache_dir, fields, message
+):
+    with pytest.raises(UserError, match=message):
+        train(changed(config, **fields), tmp_path / "run", cache_dir)
+    assert not (tmp_path / "run").exists()
+
+
+def test_bfloat16_follows_float32_on_a_short_run(config, tmp_path, cache_dir):
+    losses = {}
+    for dtype in ("float32", "bfloat16"):
+        workdir = tmp_path / dtype
+        train(changed(config, model__dtype=dtype, model__dropout=0.0), workdir, cache_dir)
+        lines = read_lines(workdir / "metrics.jsonl")
+        losses[dtype] = [line["loss"] for line in lines if line["kind"] == "step"]
+    # 8 bits of mantissa through five layers, eight steps: a few per cent of a loss near 0.7.
+    np.testing.assert_allclose(losses["float32"], losses["bfloat16"], rtol=0.05)
+
+
+def test_logbook_cuts_off_what_will_be_written_again_and_a_torn_line(tmp_path):
+    book = Logbook(tmp_path, 0, tensorboard=False, stamp={})
+    for step in (1, 2, 3):
+        book.write("step", step, 1, {"loss": float("nan") if step == 1 else 0.5})
+    book.close()
+    with open(tmp_path / "metrics.jsonl", "a") as stream:
+        stream.write('{"kind": "step", "st')
+    Logbook(tmp_path, 2, tensorboard=False, stamp={}).close()
+    lines = read_lines(tmp_path / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [1, 2]
+    assert lines[0]["loss"] is None
