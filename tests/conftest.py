@@ -1,12 +1,17 @@
 """Small films and a small network that every test may use; no network access, seconds of work."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from ml_collections import ConfigDict
 
-# Before anything imports JAX or TensorFlow: eight CPU devices where a test asks for them, quiet.
+# Before anything imports JAX or TensorFlow, for this process and those that tests start: most of
+# a small run's time is compilation, and tests compile the same few steps again and again.
+_compiled = tempfile.TemporaryDirectory(prefix="pneumojax-tests-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

@@ -63,6 +63,8 @@ def test_latest_survives_when_every_later_validation_is_worse(tmp_path):
     assert checkpoints.steps("latest")[0] == 4 and checkpoints.steps("best") == [1]
 
 
+# Orbax reads many files at once and leaves all errors but the first unread.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(saved, damage):
     checkpoints, folder, lines = saved

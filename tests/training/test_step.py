@@ -1,6 +1,5 @@
 """The pure step: it learns, counts each film once, and does not care how many devices there are."""
 
-import functools
 import json
 import os
 import subprocess
@@ -122,67 +121,72 @@ def test_evaluation_ignores_dropout_and_step(config):
 
 
 SHARDED = """
-import json, sys
+import json
 import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from configs import base
-from pneumojax.training.state import *
+from pneumojax.training.state import initial_state, make_network, make_optimizer, replicated
 from pneumojax.training.step import make_train_step
-from jax.sharding import NamedSharding, PartitionSpec
 
-assert len(jax.devices()) == int(sys.argv[1])
 config = base.get_config()
 config.data.image_size, config.batch_size = 32, 16
 config.model.stem, config.model.modules = (4, 4, 8), ((4, 4, 8, 2, 4, 4),)
-config.model.dtype = sys.argv[2]
-jax.config.update("jax_enable_x64", sys.argv[2] == "float64")
-mesh, network, optimizer = make_mesh(), make_network(config), make_optimizer(config)
-state = jax.jit(lambda: initial_state(config, optimizer))()
-if sys.argv[2] == "float64":
-    wide = lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf
-    state = jax.tree.map(wide, state)
-state = jax.device_put(state, replicated(mesh))
-split = NamedSharding(mesh, PartitionSpec("data"))
-step = jax.jit(make_train_step(config, network, optimizer, 7), out_shardings=replicated(mesh))
-losses = []
-for i in range(int(sys.argv[3])):
-    rng = np.random.default_rng(i)
-    batch = {
-        "image": rng.integers(0, 256, (16, 32, 32, 1), np.uint8),
-        "label": rng.integers(0, 2, 16, np.int32),
-        "mask": (np.arange(16) < (16 if i % 3 else 11)).astype(np.float32),
-        "film": np.arange(16, dtype=np.int32),
-    }
-    state, metrics = step(state, jax.device_put(batch, split))
-    losses.append(float(metrics["loss"]))
-# After one step Adam's first moment is a tenth of the gradient.
-moments = [np.asarray(leaf).ravel().tolist() for leaf in jax.tree.leaves(state["optimizer"][0].mu)]
-print(json.dumps({"losses": losses, "moments": moments}))
+
+
+def train(dtype, devices, steps):
+    config.model.dtype = dtype
+    mesh = Mesh(np.array(jax.devices()[:devices]), ("data",))
+    network, optimizer = make_network(config), make_optimizer(config)
+    state = jax.jit(lambda: initial_state(config, optimizer))()
+    wide = lambda leaf: leaf.astype(dtype) if leaf.dtype == jnp.float32 else leaf
+    state = jax.device_put(jax.tree.map(wide, state), replicated(mesh))
+    split = NamedSharding(mesh, PartitionSpec("data"))
+    step = jax.jit(make_train_step(config, network, optimizer, 7), out_shardings=replicated(mesh))
+    losses = []
+    for i in range(steps):
+        rng = np.random.default_rng(i)
+        batch = {
+            "image": rng.integers(0, 256, (16, 32, 32, 1), np.uint8),
+            "label": rng.integers(0, 2, 16, np.int32),
+            "mask": (np.arange(16) < (16 if i % 3 else 11)).astype(np.float32),
+            "film": np.arange(16, dtype=np.int32),
+        }
+        state, metrics = step(state, jax.device_put(batch, split))
+        losses.append(float(metrics["loss"]))
+    # After one step Adam's first moment is a tenth of the gradient.
+    moments = [np.asarray(m).ravel().tolist() for m in jax.tree.leaves(state["optimizer"][0].mu)]
+    return {"losses": losses, "moments": moments}
+
+
+assert len(jax.devices()) == 8
+results = {f"float32 {n}": train("float32", n, 1) for n in (1, 8)}
+with jax.enable_x64(True):
+    results |= {f"float64 {n}": train("float64", n, 20) for n in (1, 8)}
+print(json.dumps(results))
 """
 
 
-@functools.cache
-def trained_on(devices, dtype, steps):
+@pytest.fixture(scope="module")
+def sharded():
+    """The same steps on one and on eight devices, which need a process of their own."""
     environment = dict(
-        os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}", PYTHONPATH="."
+        os.environ, XLA_FLAGS="--xla_force_host_platform_device_count=8", PYTHONPATH="."
     )
     result = subprocess.run(
-        [sys.executable, "-c", SHARDED, str(devices), dtype, str(steps)],
-        env=environment,
-        capture_output=True,
-        text=True,
+        [sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
 
-def test_eight_devices_train_as_one_in_float64():
-    one, eight = (trained_on(devices, "float64", 20)["losses"] for devices in (1, 8))
+def test_eight_devices_train_as_one_in_float64(sharded):
+    one, eight = (sharded[f"float64 {devices}"]["losses"] for devices in (1, 8))
     assert len(set(one)) == 20
     np.testing.assert_allclose(one, eight, rtol=0, atol=1e-9)
 
 
-def test_eight_devices_step_as_one_in_float32():
-    one, eight = (trained_on(devices, "float32", 1) for devices in (1, 8))
+def test_eight_devices_step_as_one_in_float32(sharded):
+    one, eight = (sharded[f"float32 {devices}"] for devices in (1, 8))
     np.testing.assert_allclose(one["losses"], eight["losses"], rtol=1e-5)
     for ours, theirs in zip(one["moments"], eight["moments"], strict=True):
         assert np.max(np.abs(np.subtract(ours, theirs))) <= 1e-5 * np.max(np.abs(ours))
