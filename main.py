@@ -15,7 +15,8 @@ from pneumojax import config as configs
 from pneumojax.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file(
-    "config", "configs/base.py", "The experiment; --config.<field>=<value> changes one field."
+    "config",
+    help_string="The experiment, configs/base.py if unset; --config.<field>=<value> changes one.",
 )
 MODE = flags.DEFINE_enum(
     "mode", "train", ["train", "evaluate", "predict"], "What to do; predict takes files or folders."
@@ -45,8 +46,12 @@ VERIFY_FILMS = flags.DEFINE_bool(
 
 def parse(argv: list[str]) -> list[str]:
     """Flags parsed, and a mistyped config field answered with the one that was probably meant."""
+    # As an argument and not as the flag's default, which would be parsed where nobody catches.
+    named = [argument for argument in argv if argument.startswith("--config=")]
     try:
-        return flags.FLAGS(argv)
+        arguments = flags.FLAGS([argv[0], *(named or ["--config=configs/base.py"]), *argv[1:]])
+        CONFIG.value.lock()  # a file that could not be loaded says so at the first use
+        return arguments
     except flags.Error as error:
         _fail(str(error))
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -84,7 +89,7 @@ def _run(arguments: list[str]) -> None:
     if WORKDIR.value is None:
         raise UserError(f"--mode={MODE.value} needs --workdir=<run folder>")
     workdir = Path(WORKDIR.value).expanduser().resolve()
-    if configs.given(flags.FLAGS):
+    if any(argument.startswith(("--config=", "--config.")) for argument in sys.argv[1:]):
         from pneumojax.run import refuse_other_config
 
         refuse_other_config(workdir, configs.resolve(CONFIG.value))

@@ -3,12 +3,12 @@
 import difflib
 import hashlib
 import json
+import runpy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 NAMED_SETS = ("synthetic", "pneumonia_mnist")
 
@@ -73,17 +73,11 @@ def unknown_field(arguments: Iterable[str], config: ConfigDict) -> str | None:
     return None
 
 
-def given(flag_values: flags.FlagValues) -> bool:
-    """Whether the command line names a config or changes a field of the default one."""
-    flag = flag_values["config"]
-    return bool(flag.present or config_flags.get_override_values(flag))
-
-
 def explain(argv: list[str], error: Exception) -> str:
     """One line for an `error` that parsing the config flags of a command line ended with."""
     path = next((a.split("=", 1)[1] for a in argv if a.startswith("--config=")), "configs/base.py")
     try:
-        config = config_flags.config_flags.ConfigFileFlagParser("config").parse(path)
-    except Exception:  # a config file is a program, and may end in any way
-        return f"--config={path}: cannot be loaded: {str(error).strip().splitlines()[0]}"
+        config = runpy.run_path(path)["get_config"]()
+    except Exception as failure:  # a config file is a program, and may end in any way
+        return f"--config={path}: cannot be loaded: {str(failure).strip().splitlines()[-1].strip()}"
     return unknown_field(argv, config) or f"--config: {str(error).strip().splitlines()[0]}"

@@ -51,7 +51,7 @@ def test_a_run_compiles_each_step_once_and_writes_each_step_once(
 
 
 def test_best_by_validation_is_kept_beside_the_latest(config, tmp_path, cache_dir):
-    config = changed(config, epochs=4, checkpoint__best_metric="loss")
+    config = changed(config, epochs=4)
     train(config, tmp_path / "run", cache_dir)
     _, meta = best_params(tmp_path / "run", config)
     losses = [line["val_loss"] for line in read_history(tmp_path / "run")]
