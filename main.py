@@ -47,9 +47,10 @@ VERIFY_FILMS = flags.DEFINE_bool(
 def parse(argv: list[str]) -> list[str]:
     """Flags parsed, and a mistyped config field answered with the one that was probably meant."""
     # As an argument and not as the flag's default, which would be parsed where nobody catches.
-    named = [argument for argument in argv if argument.startswith("--config=")]
+    named = any(argument.startswith("--config=") for argument in argv)
+    default = [] if named else ["--config=configs/base.py"]
     try:
-        arguments = flags.FLAGS([argv[0], *(named or ["--config=configs/base.py"]), *argv[1:]])
+        arguments = flags.FLAGS([argv[0], *default, *argv[1:]])
         CONFIG.value.lock()  # a file that could not be loaded says so at the first use
         return arguments
     except flags.Error as error:

@@ -6,7 +6,6 @@ step and no iterator has to be saved.
 
 import functools
 import math
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -109,24 +108,6 @@ def to_devices(batches: Iterable[Batch], mesh: Mesh, ahead: int = 2) -> Iterator
         if len(queue) > ahead:
             yield queue.pop(0)
     yield from queue
-
-
-class TimedIterator:
-    """Passes items on and adds up the seconds that its reader waited for them."""
-
-    def __init__(self, items: Iterator[Batch]):
-        self._items = items
-        self.seconds_waited = 0.0
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
-
-    def __next__(self) -> Batch:
-        began = time.perf_counter()
-        try:
-            return next(self._items)
-        finally:
-            self.seconds_waited += time.perf_counter() - began
 
 
 def _process_share(batch_size: int) -> slice:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from pneumojax import run
 from pneumojax.data.cache import FilmSet
 from pneumojax.data.films import CLASS_NAMES
-from pneumojax.data.pipeline import TimedIterator, steps_per_epoch, to_devices, training_batches
+from pneumojax.data.pipeline import steps_per_epoch, to_devices, training_batches
 from pneumojax.data.sides import Sides, load_sides, preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.evaluation import metrics as measure
@@ -71,14 +71,10 @@ def train(
     if first_step:
         print(f"resuming after step {first_step} of {last_step}")
 
-    batches = TimedIterator(
-        to_devices(
-            training_batches(
-                sides.train, config.batch_size, seed=config.seed, start_step=first_step
-            ),
-            mesh,
-        )
+    films = training_batches(
+        sides.train, config.batch_size, seed=config.seed, start_step=first_step
     )
+    batches = to_devices(films, mesh)
     train_step = _compile_step(config, network, optimizer, state, per_epoch, mesh)
     score = make_scorer(network, mesh, config.batch_size)
     stamp = {"synthetic": True} if run.is_synthetic(config) else {}
@@ -88,7 +84,7 @@ def train(
     meta = _meta(config, sides)
 
     for step in range(first_step + 1, last_step + 1):
-        state, metrics = train_step(state, batch := next(batches))
+        state, metrics = train_step(state, batch := watch.next_batch())
         watch.dispatched(step, metrics, batch["film"])
         epoch, ends_epoch = (step - 1) // per_epoch + 1, step % per_epoch == 0
         if not ends_epoch and not _due(step, config.checkpoint.every_steps):

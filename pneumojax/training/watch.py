@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from pneumojax.data.cache import FilmSet
-from pneumojax.data.pipeline import TimedIterator
+from pneumojax.data.pipeline import Batch
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
 from pneumojax.training.logbook import Logbook, Progress
@@ -24,7 +25,7 @@ class StepWatch:
         workdir: Path,
         films: FilmSet,
         per_epoch: int,
-        batches: TimedIterator,
+        batches: Iterator[Batch],
         logbook: Logbook,
         progress: Progress,
     ):
@@ -40,6 +41,14 @@ class StepWatch:
         self._seconds = 0.0
         self._waited = 0.0
         self._began = time.perf_counter()
+
+    def next_batch(self) -> Batch:
+        """Takes a batch from the stream; waiting counts if no step was left under way."""
+        began = time.perf_counter()
+        batch = next(self._batches)
+        if self._pending is None or self._pending[1]["loss"].is_ready():
+            self._waited += time.perf_counter() - began
+        return batch
 
     def dispatched(self, step: int, metrics: dict, films: jax.Array) -> None:
         """Takes a step that is under way, and looks at the one before it."""
@@ -67,9 +76,9 @@ class StepWatch:
             "train_loss": total["loss"] / total["films"],
             "train_accuracy": total["correct"] / total["films"],
             "seconds_per_step": self._seconds / self._steps,
-            "data_wait": (self._batches.seconds_waited - self._waited) / self._seconds,
+            "data_wait": self._waited / self._seconds,
         }
-        self._steps, self._seconds, self._waited = 0, 0.0, self._batches.seconds_waited
+        self._steps, self._seconds, self._waited = 0, 0.0, 0.0
         return figures
 
     def _look(self) -> None:

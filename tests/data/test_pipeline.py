@@ -11,7 +11,6 @@ from pneumojax.data import cache
 from pneumojax.data.cache import load_split
 from pneumojax.data.films import Preprocessing
 from pneumojax.data.pipeline import (
-    TimedIterator,
     batch_rows,
     epoch_order,
     evaluation_batches,
@@ -176,21 +175,6 @@ def test_order_is_a_function_of_seed_and_epoch():
 def test_padding_is_made_of_films_and_masked():
     rows, mask = batch_rows(np.array([4, 2, 0, 1, 3]), batch_size=4, step=1)
     assert rows.tolist() == [3, 4, 2, 0] and mask.tolist() == [1, 0, 0, 0]
-
-
-def test_waiting_is_counted_by_the_reader_and_not_by_the_work_between():
-    import time
-
-    def slow():
-        while True:
-            time.sleep(0.02)
-            yield {}
-
-    timed = TimedIterator(slow())
-    for _ in range(3):
-        next(timed)
-        time.sleep(0.02)
-    assert 0.06 <= timed.seconds_waited < 0.2
 
 
 def test_validation_is_carved_by_patient_and_a_fraction_of_zero_trains_on_all(config, cache_dir):

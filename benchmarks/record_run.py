@@ -1,0 +1,70 @@
+"""Stores what a finished run measured as a row for the README's tables.
+
+Command:   python benchmarks/record_run.py <run folder> --films="<which films>" \\
+               --command="<the command that trained it>" --wall-seconds=<of that command> \\
+               --output=docs/results/<name>.json
+Only names of folders are kept, no paths of the machine.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pneumojax.files import write_json  # noqa: E402
+from pneumojax.training.logbook import read_history  # noqa: E402
+
+
+def hardware() -> str:
+    """Cores and processor of this machine."""
+    name = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        models = [
+            line.split(":")[1].strip()
+            for line in information.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        name = models[0] if models else name
+    return f"{os.cpu_count()} cores of {name}, no GPU"
+
+
+def row(workdir: Path, films: str, command: str, wall_seconds: float) -> dict[str, Any]:
+    """The row of one run, see `benchmarks/results_table.py`."""
+    provenance = json.loads((workdir / "provenance.json").read_text())
+    validation = json.loads((workdir / "evaluation" / "val" / "metrics.json").read_text())
+    validation["root"] = Path(validation["root"]).name
+    return {
+        "config": json.loads((workdir / "config.json").read_text())["name"],
+        "films": films,
+        "command": command,
+        "hardware": hardware(),
+        "versions": provenance["versions"],
+        "history": read_history(workdir),
+        "validation": validation,
+        "wall_seconds": wall_seconds,
+    }
+
+
+def main() -> None:
+    """Reads the run folder, writes the row."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workdir", type=Path)
+    parser.add_argument("--films", required=True)
+    parser.add_argument("--command", required=True)
+    parser.add_argument("--wall-seconds", type=float, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    write_json(
+        arguments.output.resolve(),
+        row(arguments.workdir, arguments.films, arguments.command, arguments.wall_seconds),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,434 @@
+"""The README and docs against the code: commands, names, links, numbers, and the examples run."""
+
+import ast
+import importlib
+import json
+import re
+from pathlib import Path
+
+import jax
+import pytest
+from flax import nnx
+
+from benchmarks import results_table
+from benchmarks.draw_docs import stages, times
+from configs import base
+from pneumojax.config import flatten
+from pneumojax.data import chest_xray, phantom
+from pneumojax.data.films import CLASS_NAMES, SPLITS
+from pneumojax.nn.inception import Inception, count_parameters
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def read(name):
+    return (ROOT / name).read_text()
+
+
+def code_blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def tables(text):
+    """The Markdown tables of a page as lists of rows of cells, the header first."""
+    found = [[]]
+    for line in text.splitlines():
+        if line.startswith("|"):
+            found[-1].append([cell.strip() for cell in line.strip("|").split("|")])
+        elif found[-1]:
+            found.append([])
+    return [[row for row in table if set(row[0]) - set("-")] for table in found if table]
+
+
+def table(name, *header):
+    """The rows below the one header that begins with these cells."""
+    (rows,) = [t[1:] for t in tables(read(name)) if t[0][: len(header)] == list(header)]
+    return rows
+
+
+# Commands, fields, names, links
+
+
+def defined_flags():
+    """{flag: values it takes, or None} of main.py, and the benchmarks' flags."""
+    found = {}
+    for node in ast.walk(ast.parse(read("main.py"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "").startswith("DEFINE_"):
+            values = node.args[2] if node.func.attr == "DEFINE_enum" else None
+            found[node.args[0].value] = values and ast.literal_eval(values)
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        found |= dict.fromkeys(re.findall(r'add_argument\("--(\w+)"', path.read_text()))
+    return found
+
+
+@each_page
+def test_every_flag_and_field_named_exists(page):
+    flags, fields = defined_flags(), flatten(base.get_config()).keys()
+    text = page.read_text()
+    # Other programs' own flags: `pip -r`, `pytest -m`, `tensorboard --logdir`.
+    text = text.replace("tensorboard --logdir", "")
+    for flag, value in re.findall(r"(?<![\w-])--([a-z_]+)\b(?:=([\w./]+))?", text):
+        assert flag in flags, f"--{flag}"
+        if value and flags[flag]:
+            assert value in flags[flag], f"--{flag}={value}"
+        if value and flag == "config":
+            assert (ROOT / value).is_file(), value
+    for field in re.findall(r"config\.([a-z][\w.]*\w)", text):
+        names = {*fields, *(name.split(".")[0] for name in fields), "json"}
+        # The page on extending shows how to add one that does not exist.
+        assert field in names or field == "model.block" and page.name == "extending.md", field
+
+
+@each_page
+def test_every_relative_link_and_picture_exists(page):
+    for target in re.findall(r"\]\(([^)]+)\)", without_code(page.read_text())):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+            assert anchor in slugs, target
+
+
+@each_page
+def test_every_path_and_name_in_backticks_exists(page):
+    tops = {path.name for path in ROOT.iterdir()}
+    for text in re.findall(r"`([^`\n]+)`", without_code(page.read_text())):
+        if re.fullmatch(r"pneumojax(\.\w+)+", text):
+            module, name = text.rsplit(".", 1)
+            assert hasattr(importlib.import_module(module), name), text
+        elif re.fullmatch(r"[\w.-]+(/[\w.-]*)*", text) and text.split("/")[0] in tops - {"runs"}:
+            assert (ROOT / text).exists(), text
+        else:
+            for word in text.split():
+                if re.fullmatch(r"(benchmarks|configs|tests)/\S+\.py|requirements\S*\.txt", word):
+                    assert (ROOT / word).exists(), text
+
+
+def test_functions_said_to_be_in_a_file_are_there():
+    said = r"`(\w+)`(?: returns)? (?:in|of) `(pneumojax/[\w/]+\.py)`"
+    pairs = [pair for page in PAGES for pair in re.findall(said, page.read_text())]
+    assert len(pairs) >= 8
+    for name, path in pairs:
+        tree = ast.parse(read(path))
+        names = {
+            target.id if isinstance(target, ast.Name) else target.name
+            for node in ast.walk(tree)
+            for target in (node.targets if isinstance(node, ast.Assign) else [node])
+            if isinstance(target, ast.Name | ast.FunctionDef | ast.ClassDef)
+        }
+        assert name in names, f"{name} in {path}"
+
+
+@pytest.mark.parametrize(("mark", "program"), [("run", "main.py"), ("test", "-m pytest")])
+def test_the_first_screen_has_each_command_on_one_line(mark, program):
+    first_screen = "\n".join(read("README.md").splitlines()[:22])
+    (command,) = re.findall(rf"<!-- ci: {mark} -->\n```bash\n(.*)\n```\n", first_screen)
+    steps = command.split(" && ")
+    assert steps[0] == "python3 -m venv .venv"
+    assert (ROOT / re.search(r"-r (\S+)$", steps[1])[1]).is_file()
+    assert steps[2].startswith(f".venv/bin/python {program}")
+
+
+def test_the_table_of_results_equals_the_stored_files():
+    readme = read("README.md")
+    assert readme == results_table.placed(readme, results_table.render(results_table.load()))
+
+
+def stored_result():
+    figure = {"value": 0.91, "low": 0.8512, "high": 0.9576, "method": "wilson"}
+    whole = {"value": 1.0, "low": None, "high": None, "method": "delong"}
+    epoch = {"kind": "epoch", "train_accuracy": 0.78391, "seconds_per_step": 2.0}
+    return {
+        "config": "base",
+        "films": "some",
+        "command": "python main.py",
+        "hardware": "a machine",
+        "versions": {},
+        "history": [epoch, {**epoch, "train_accuracy": 0.9262, "seconds_per_step": 2.5}],
+        "validation": {"split": "val", "n": 1_521, "patients": 354, "patients_known": True}
+        | dict.fromkeys(results_table.FIGURES, figure)
+        | {"auroc": whole},
+        "wall_seconds": 605.7,
+    }
+
+
+def test_a_stored_result_becomes_one_row_in_each_table(tmp_path):
+    (tmp_path / "one.json").write_text(json.dumps(stored_result()))
+    text = results_table.render(results_table.load(tmp_path))
+    assert "| [base](docs/results/one.json) | some | validation, 1,521 films of 354 p" in text
+    assert "| 0.910 (0.851 to 0.958) |" in text and "| 1.000 (no interval) |" in text
+    assert "| 0.784, 0.926 | 2.25 | 10:05 | a machine |" in text
+    assert {len(row) for row in tables(text)[0]} == {7}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"extra": 1}, "extra"),
+        ({"history": []}, "history"),
+        ({"validation": {"split": "test"}}, "t"),
+    ],
+)
+def test_a_stored_result_that_is_malformed_or_of_test_is_refused(tmp_path, change, message):
+    (tmp_path / "one.json").write_text(json.dumps(stored_result() | change))
+    with pytest.raises(ValueError, match=message):
+        results_table.load(tmp_path)
+
+
+def test_pictures_are_all_shown_and_small():
+    pictures = set((ROOT / "docs" / "images").iterdir())
+    shown = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text())
+    }
+    assert shown == {path.resolve() for path in pictures}
+    assert sum(path.stat().st_size for path in pictures) < 600_000
+
+
+# Examples
+
+
+def test_the_examples_of_extending_run():
+    blocks = code_blocks(read("docs/extending.md"), "python")
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, "docs/extending.md", "exec"), namespace)
+    definition = blocks[0][blocks[0].index("class ") :]
+    assert len(definition.splitlines()) < 15
+
+
+def test_the_example_of_the_tfds_builder_runs(films_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "films").symlink_to(films_root)
+    (block,) = code_blocks(read("docs/data.md"), "python")
+    exec(compile(block, "docs/data.md", "exec"), {})
+
+
+# Numbers
+
+
+@pytest.fixture(scope="module")
+def params():
+    """Shapes of the parameters of `configs/base.py` with both heads."""
+    model = base.get_config().model
+    options = {name: model[name] for name in ("channels", "stem", "modules")}
+    abstract = nnx.eval_shape(
+        lambda: Inception(image_size=150, heads=("main", "auxiliary"), rngs=nnx.Rngs(0), **options)
+    )
+    return nnx.to_pure_dict(nnx.state(abstract, nnx.Param))
+
+
+def multiply_adds(part, positions):
+    """Of every kernel of a part, each applied at so many positions."""
+    leaves = jax.tree.leaves_with_path(part)
+    return positions * sum(leaf.size for path, leaf in leaves if "kernel" in str(path[-1]))
+
+
+def parts(params):
+    modules = {f"modules.{i}": module for i, module in params["modules"].items()}
+    return {name: part for name, part in params.items() if name != "modules"} | modules
+
+
+def work(params):
+    """Multiply-adds of each part of the network with the auxiliary head alone."""
+    area = {name: shape[0] * shape[1] for name, shape in stages().items() if len(shape) == 3}
+    head = params["auxiliary_head"]
+    counts = {n: multiply_adds(p, area[n]) for n, p in parts(params).items() if n in area}
+    narrow = multiply_adds(head["narrow"], area["auxiliary_narrow"])
+    return counts | {"auxiliary_head": narrow + multiply_adds(head["classifier"], 1)}
+
+
+def test_shapes_and_parameters_in_architecture_are_those_of_the_modules(params):
+    shapes = {name: times(shape) for name, shape in stages().items()}
+    counts = {name: count_parameters(part) for name, part in parts(params).items()}
+    rows = {row[0]: row[2:] for row in table("docs/architecture.md", "stage")}
+    total = count_parameters(params)
+    alone = total - counts["main_head"]
+    expected = {
+        "film": [shapes["input"], "0"],
+        "pool": [shapes["pool"], "0"],
+        "auxiliary_head": ["one logit", f"{counts['auxiliary_head']:,}"],
+        "main_head": ["one logit", f"{counts['main_head']:,}"],
+        "total, auxiliary head alone": ["", f"{alone:,}"],
+        "total, both heads": ["", f"{total:,}"],
+    }
+    for name in ("stem1", "stem2", "stem3", "modules.0", "modules.1"):
+        expected[name] = [shapes[name], f"{counts[name]:,}"]
+    assert rows == expected
+    for name in ("README.md", "docs/architecture.md"):
+        assert f"{alone:,}" in read(name) and f"{total:,}" in read(name)
+    widths = base.get_config().model.modules
+    listed = [row[1] for row in table("docs/architecture.md", "stage") if "modules" in row[0]]
+    assert listed == [f"Inception {list(each)}" for each in widths]
+    hidden = count_parameters(params["auxiliary_head"]["classifier"]["hidden"])
+    assert f"auxiliary head has {hidden:,} parameters" in read("docs/architecture.md")
+
+
+def test_heads_in_architecture_are_those_of_the_modules(params):
+    shapes = stages()
+    main, auxiliary = params["main_head"], params["auxiliary_head"]
+    dense = {
+        name: [count_parameters(head["classifier"][layer]) for layer in ("hidden", "logit")]
+        for name, head in (("main", main), ("auxiliary", auxiliary))
+    }
+    units = auxiliary["classifier"]["logit"]["kernel"].shape[0]
+    assert [[shape, count] for _, shape, count in table("docs/architecture.md", "layer")] == [
+        [times(shapes["auxiliary_pool"]), "0"],
+        [times(shapes["auxiliary_narrow"]), f"{count_parameters(auxiliary['narrow']):,}"],
+        [times(shapes["auxiliary_flat"]), "0"],
+        [str(units), f"{dense['auxiliary'][0]:,}"],
+        ["1", f"{dense['auxiliary'][1]:,}"],
+        [times(shapes["global_pool"]), "0"],
+        [str(units), f"{dense['main'][0]:,}"],
+        ["1", f"{dense['main'][1]:,}"],
+    ]
+
+
+def test_what_factorizing_saves_is_counted_from_the_modules(params):
+    def row(name, kind, a_to_b, plain, factorized, plain_work, factorized_work):
+        cells = [name, kind, a_to_b]
+        for before, after in ((plain, factorized), (plain_work, factorized_work)):
+            cells += [f"{before:,}", f"{after:,}", f"{1 - after / before:.1%}".replace("%", " %")]
+        return cells
+
+    height, width, _ = stages()["modules.0"]
+    expected, saved, saved_work = [], 0, 0
+    for i, module in params["modules"].items():
+        for k in (3, 5):
+            column, line = module[f"branch{k}_column"], module[f"branch{k}_row"]
+            assert column["kernel"].shape[:2] == (k, 1) and line["kernel"].shape[:2] == (1, k)
+            a, b = column["kernel"].shape[2:]
+            counts = (k * k * a * b + b, count_parameters([column, line]))
+            products = (
+                k * k * a * b * height * width,
+                multiply_adds([column, line], height * width),
+            )
+            saved, saved_work = (
+                saved + counts[0] - counts[1],
+                saved_work + products[0] - products[1],
+            )
+            expected.append(row(f"modules.{i}", f"{k}×{k}", f"{a} to {b}", *counts, *products))
+    alone = count_parameters(params) - count_parameters(params["main_head"])
+    total = sum(work(params).values())
+    whole = (alone + saved, alone, total + saved_work, total)
+    expected.append(row("whole network", "all four", "", *whole))
+    assert table("docs/architecture.md", "module") == expected
+
+
+def test_multiply_adds_in_architecture_are_those_of_the_modules(params):
+    rows = table("docs/architecture.md", "part")
+    counts = work(params)
+    assert {name: count for name, count in rows} == {n: f"{c:,}" for n, c in counts.items()}
+    stem = sum(count for name, count in counts.items() if name.startswith("stem"))
+    assert 0.45 < stem / sum(counts.values()) < 0.5  # "nearly half of the work in the stem"
+
+
+def test_numbers_in_data_are_those_of_the_code():
+    text = read("docs/data.md")
+    for line in chest_xray.ChestXray.__doc__.splitlines():
+        if line.strip().startswith(("| train", "| test")):
+            assert line.strip() in text
+    for split, counts in (("train", phantom.TRAIN_FILMS), ("test", phantom.TEST_FILMS)):
+        cells = [str(counts[pathogen]) for pathogen in phantom.PATHOGENS]
+        drawn = table("docs/data.md", "split", "normal", "bacteria")
+        assert [split, *cells, str(sum(counts.values()))] in drawn
+    assert f"`synthetic-v{phantom.VERSION}/`" in text
+    side = base.get_config().data.image_size
+    assert f"At {side} pixels a film takes {side * side:,} bytes" in text
+    for name in (*CLASS_NAMES, *SPLITS):
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("name", "patient", "pathogen"), [tuple(row) for row in table("docs/data.md", "name")]
+)
+def test_names_in_data_are_read_as_the_page_says(name, patient, pathogen):
+    from pneumojax.data.patients import identify
+
+    identity = identify(name.strip("`"), int(pathogen != "none"))
+    assert (identity.patient, identity.pathogen, identity.known) == (patient, pathogen, True)
+
+
+def test_keys_of_metrics_in_training_are_those_that_are_written():
+    sources = "".join(p.read_text() for p in (ROOT / "pneumojax" / "training").glob("*.py"))
+    for cell, *_ in table("docs/training.md", "key"):
+        for key in re.findall(r"`(\w+)`", cell):
+            assert f'"{key}"' in sources, key
+
+
+def test_the_run_folder_in_the_readme_is_the_one_in_the_code():
+    described = re.findall(r"^([\w.]+/?)  +\w", read("pneumojax/run.py"), re.MULTILINE)
+    assert [row[0].strip("`") for row in table("README.md", "in it")] == described
+
+
+# Design
+
+
+def imports_of(path):
+    """The project's modules that a file imports, as `data.films`, without the leading name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            # `from pneumojax.data import phantom` imports a module, `... import Cache` a name.
+            module = node.module
+            names = [
+                f"{module}.{alias.name}" if is_module(f"{module}.{alias.name}") else module
+                for alias in node.names
+            ]
+        found |= {name.removeprefix("pneumojax.") for name in names if name[:10] == "pneumojax."}
+    return found
+
+
+def is_module(name):
+    path = ROOT.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def covered(module, entries):
+    """The entries, modules or rooms, that a module falls under."""
+    return {entry for entry in entries if module == entry or module.startswith(f"{entry}.")}
+
+
+def test_imports_go_only_where_the_design_says():
+    rows = table("docs/design.md", "module or room")
+    allowed = {where.strip("`"): set(re.findall(r"`([^`]+)`", what)) for where, what in rows}
+    sources = {
+        str(path.relative_to(ROOT)): imports_of(path)
+        for path in (ROOT / "pneumojax").rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    used = {where: set() for where in allowed}
+    for source, imported in sources.items():
+        (where,) = [entry for entry in allowed if source == entry or source.startswith(entry)]
+        room = where.removeprefix("pneumojax/").strip("/") if where.endswith("/") else None
+        for module in imported:
+            if room and covered(module, {room}):
+                continue
+            entries = covered(module, allowed[where])
+            assert entries, f"{source} imports {module}"
+            used[where] |= entries
+    assert used == allowed  # and nothing stands there that is not needed
+
+
+def test_imports_make_no_circle():
+    waiting = {
+        ".".join(path.relative_to(ROOT / "pneumojax").with_suffix("").parts): imports_of(path)
+        for path in (ROOT / "pneumojax").rglob("*.py")
+    }
+    while ready := {name for name, needs in waiting.items() if not needs & waiting.keys()}:
+        waiting = {name: needs for name, needs in waiting.items() if name not in ready}
+    assert not waiting
