@@ -124,7 +124,7 @@ def draw_network() -> Figure:
         dashed=True,
     )
     legend = (("convolution, bias, ReLU", CONV), ("pool", POOL), ("dense", DENSE), ("join", JOIN))
-    x = 24
+    x = 24.0
     for name, colour in legend:
         _box(axes, (x, 615, 16, 14), colour)
         axes.text(x + 23, 622, name, size=7.5, color=MUTED, va="center")
@@ -149,8 +149,8 @@ def draw_films(rows: int = 3, columns: int = 5, height: int = 180) -> Image.Imag
         top = row * (height + label)
         axes.text(gap, top + label / 2 + 1, f"{title} (synthetic)", size=10.5, va="center")
         for column in range(columns):
-            film = phantom.draw_film(phantom.SEED, column + 1, 1, pathogen)
-            film = Image.fromarray(film).resize((width, height), Image.Resampling.LANCZOS)
+            pixels = phantom.draw_film(phantom.SEED, column + 1, 1, pathogen)
+            film = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
             sheet.paste(film, (gap + column * (width + gap), top + label))
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, extent=(0, sheet.width, sheet.height, 0))
     figure.canvas.draw()
@@ -216,13 +216,11 @@ def _box(
     dashed: bool = False,
 ) -> None:
     x, y, width, height = box
-    style = {"linestyle": (0, (4, 2))} if dashed else {}
-    axes.add_patch(
-        FancyBboxPatch(
-            (x, y), width, height, boxstyle="round,pad=0,rounding_size=4", facecolor=colour,
-            edgecolor=edge, linewidth=0.8, **style,
-        )
-    )  # fmt: skip
+    patch = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=4")
+    patch.set(facecolor=colour, edgecolor=edge, linewidth=0.8)
+    if dashed:
+        patch.set_linestyle((0, (4, 2)))
+    axes.add_patch(patch)
     axes.text(x + width / 2, y + height / 2, text, size=8.2, color=INK, ha="center", va="center")
 
 

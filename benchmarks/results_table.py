@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
-KEYS = {
+KEYS: dict[str, type | tuple[type, ...]] = {
     "config": str,
     "films": str,
     "command": str,

@@ -57,13 +57,13 @@ def table(name, *header):
 
 def defined_flags():
     """{flag: values it takes, or None} of main.py, and the benchmarks' flags."""
-    found = {}
+    found = {"help": None}
     for node in ast.walk(ast.parse(read("main.py"))):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "").startswith("DEFINE_"):
             values = node.args[2] if node.func.attr == "DEFINE_enum" else None
             found[node.args[0].value] = values and ast.literal_eval(values)
     for path in (ROOT / "benchmarks").glob("*.py"):
-        found |= dict.fromkeys(re.findall(r'add_argument\("--(\w+)"', path.read_text()))
+        found |= dict.fromkeys(re.findall(r'add_argument\("--([\w-]+)"', path.read_text()))
     return found
 
 
@@ -73,13 +73,13 @@ def test_every_flag_and_field_named_exists(page):
     text = page.read_text()
     # Other programs' own flags: `pip -r`, `pytest -m`, `tensorboard --logdir`.
     text = text.replace("tensorboard --logdir", "")
-    for flag, value in re.findall(r"(?<![\w-])--([a-z_]+)\b(?:=([\w./]+))?", text):
+    for flag, value in re.findall(r"(?<![\w-])--([a-z_-]+)\b(?:=([\w./]+))?", text):
         assert flag in flags, f"--{flag}"
         if value and flags[flag]:
             assert value in flags[flag], f"--{flag}={value}"
         if value and flag == "config":
             assert (ROOT / value).is_file(), value
-    for field in re.findall(r"config\.([a-z][\w.]*\w)", text):
+    for field in re.findall(r"(?<![\w/])config\.([a-z][\w.]*\w)", text):
         names = {*fields, *(name.split(".")[0] for name in fields), "json"}
         # The page on extending shows how to add one that does not exist.
         assert field in names or field == "model.block" and page.name == "extending.md", field

@@ -82,7 +82,9 @@ def test_training_ends_with_an_evaluation_on_validation_and_never_touches_test(s
     assert not any("test/" in row for row in (folder / "run" / "films.csv").read_text().split())
 
 
-def test_test_split_is_scored_when_asked_and_audited_against_training(shared, films_root):
+@pytest.fixture(scope="module")
+def scored(shared):
+    """What scoring the test split of that run printed."""
     folder, _ = shared
     result = run(
         "--mode=evaluate",
@@ -91,7 +93,12 @@ def test_test_split_is_scored_when_asked_and_audited_against_training(shared, fi
         f"--cache_dir={folder / 'cache'}",
     )
     assert result.returncode == 0, result.stderr
-    assert "audit: train " in result.stdout and ": disjoint" in result.stdout
+    return result.stdout
+
+
+def test_test_split_is_scored_when_asked_and_audited_against_training(shared, scored):
+    folder, _ = shared
+    assert "audit: train " in scored and ": disjoint" in scored
     metrics = json.loads((folder / "run" / "evaluation" / "test" / "metrics.json").read_text())
     assert metrics["n"] == 14 and metrics["split"] == "test"
     with open(folder / "run" / "evaluation" / "test" / "predictions.csv") as stream:
@@ -138,13 +145,11 @@ def test_prediction_answers_good_films_and_names_bad_ones(shared, films_root, tm
     assert "exists" in fails(*arguments, *good)
 
 
-def test_prediction_equals_evaluation_of_the_same_films(shared, films_root, tmp_path):
+def test_prediction_equals_evaluation_of_the_same_films(shared, scored, films_root, tmp_path):
     folder, _ = shared
-    run("--mode=predict", f"--workdir={folder / 'run'}", f"--output={tmp_path / 'p.csv'}",
-        films_root / "test")  # fmt: skip
-    run("--mode=evaluate", "--split=test", f"--workdir={folder / 'run'}",
-        f"--cache_dir={folder / 'cache'}")  # fmt: skip
-    with open(tmp_path / "p.csv") as stream:
+    output = tmp_path / "p.csv"
+    run("--mode=predict", f"--workdir={folder / 'run'}", f"--output={output}", films_root / "test")
+    with open(output) as stream:
         predicted = {Path(r["file"]).name: float(r["probability"]) for r in csv.DictReader(stream)}
     with open(folder / "run" / "evaluation" / "test" / "predictions.csv") as stream:
         evaluated = {Path(r["file"]).name: float(r["probability"]) for r in csv.DictReader(stream)}
@@ -217,16 +222,16 @@ def test_a_run_killed_and_restarted_equals_an_undisturbed_one_bit_for_bit(
     assert "finished" in run(*arguments).stdout
 
 
-def test_relative_workdir_and_default_name(films_root, shared, tmp_path):
+def test_default_workdir_lies_in_the_current_folder_and_is_named_by_the_config(
+    films_root, shared, tmp_path
+):
     folder, _ = shared
-    arguments = training(films_root, folder / "cache", "runs/x", "--config.epochs=1")
-    main = [sys.executable, str(ROOT / "main.py"), *map(str, arguments)]
-    main[2] = f"--config={ROOT / 'configs/base.py'}"
-    for workdir, expected in ((["--workdir=here/run"], "here/run"), ([], "runs/base-????????")):
-        line = [a for a in main if not a.startswith("--workdir")] + workdir
-        result = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr
-        assert len(list(tmp_path.glob(f"{expected}/evaluation/val/metrics.json"))) == 1
+    arguments = training(films_root, folder / "cache", "unused", "--config.epochs=1")
+    line = [sys.executable, str(ROOT / "main.py"), f"--config={ROOT / 'configs' / 'base.py'}"]
+    line += [argument for argument in arguments[1:] if not argument.startswith("--workdir")]
+    result = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert len(list(tmp_path.glob("runs/base-????????/evaluation/val/metrics.json"))) == 1
 
 
 def test_help_imports_neither_tensorflow_nor_jax():

@@ -74,7 +74,13 @@ def load_sides(
             "a network needs both classes to learn from"
         )
     if config.data.val == "folder":
-        return _with_audit(films, load("val"))
+        shipped = load("val")
+        if len(present := np.unique(shipped.labels)) < 2:
+            raise UserError(
+                f"data.val: val of {str(root)!r} holds only {CLASS_NAMES[present[0]]} films, which "
+                "cannot choose between epochs; use 'patients'"
+            )
+        return _with_audit(films, shipped)
     chosen = carve(
         films.patients,
         films.labels,

@@ -68,8 +68,8 @@ def make_network(config: ConfigDict) -> Network:
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015, arXiv 1412.6980) with epsilon after the bias correction.
 
-    Keras adds its epsilon before the correction, which only differs while gradients are near
-    epsilon: the first step's effective epsilon is 32 times smaller there, later ones converge.
+    Keras adds its epsilon before the correction: in Optax's terms epsilon / sqrt(1 - b2^t), 32
+    times larger at the first step and the same later on. It matters where gradients are near it.
     """
     return optax.adam(
         config.optimizer.learning_rate,
@@ -98,7 +98,7 @@ def placed(abstract: Any, mesh: Mesh) -> Any:
 
 
 def initial_state(config: ConfigDict, optimizer: optax.GradientTransformation) -> State:
-    """The state before step 0, a function of `config.seed` alone."""
+    """The state before step 0, a function of `config.seed` (on one platform and JAX version)."""
     # For so many shapes XLA:CPU compiles the default generator for 15 s, this one for 3.
     key = jax.random.key(config.seed, impl="rbg")
     module = make_module(config, nnx.Rngs(params=key))

@@ -194,6 +194,11 @@ def test_shipped_validation_is_used_as_it_is_when_asked_for(config, films_root, 
     config.data.root, config.data.val = str(tmp_path / "root"), "folder"
     sides = load_sides(config, tmp_path)
     assert len(sides.train) == 70 and len(sides.validation) == 14
+    (tmp_path / "root" / "val").unlink()
+    (tmp_path / "root" / "val").mkdir()
+    (tmp_path / "root" / "val" / "NORMAL").symlink_to(films_root / "test" / "NORMAL")
+    with pytest.raises(UserError, match="val of .* holds only NORMAL"):
+        load_sides(config, tmp_path)
     config.data.val = "folders"
     with pytest.raises(UserError, match="config.data.val is 'folders'"):
         load_sides(config, tmp_path)
