@@ -63,7 +63,7 @@ def unknown_field(arguments: Iterable[str], config: ConfigDict) -> str | None:
             continue
         leaf = field.rsplit(".", 1)[-1]
         same_leaf = [key for key in fields if key.rsplit(".", 1)[-1] == leaf]
-        near = same_leaf or difflib.get_close_matches(field, fields, n=2, cutoff=0.5)
+        near = same_leaf or difflib.get_close_matches(field, fields, n=1, cutoff=0.5)
         near = near or [
             key for key in fields if difflib.get_close_matches(leaf, [key.rsplit(".", 1)[-1]])
         ]
