@@ -47,10 +47,13 @@ VERIFY_FILMS = flags.DEFINE_bool(
 def parse(argv: list[str]) -> list[str]:
     """Flags parsed, and a mistyped config field answered with the one that was probably meant."""
     # As an argument and not as the flag's default, which would be parsed where nobody catches.
-    named = any(argument.startswith("--config=") for argument in argv)
-    default = [] if named else ["--config=configs/base.py"]
+    if "--config" in argv[:-1]:  # --config x is --config=x
+        at = argv.index("--config")
+        argv = [*argv[:at], f"--config={argv[at + 1]}", *argv[at + 2 :]]
+    if not any(argument.startswith("--config=") for argument in argv):
+        argv = [argv[0], f"--config={Path(__file__).parent / 'configs' / 'base.py'}", *argv[1:]]
     try:
-        arguments = flags.FLAGS([argv[0], *default, *argv[1:]])
+        arguments = flags.FLAGS(argv)
         CONFIG.value.lock()  # a file that could not be loaded says so at the first use
         return arguments
     except flags.Error as error:
@@ -90,7 +93,7 @@ def _run(arguments: list[str]) -> None:
     if WORKDIR.value is None:
         raise UserError(f"--mode={MODE.value} needs --workdir=<run folder>")
     workdir = Path(WORKDIR.value).expanduser().resolve()
-    if any(argument.startswith(("--config=", "--config.")) for argument in sys.argv[1:]):
+    if any(argument.startswith("--config") for argument in sys.argv[1:]):
         from pneumojax.run import refuse_other_config
 
         refuse_other_config(workdir, configs.resolve(CONFIG.value))

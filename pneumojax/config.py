@@ -75,7 +75,7 @@ def unknown_field(arguments: Iterable[str], config: ConfigDict) -> str | None:
 
 def explain(argv: list[str], error: Exception) -> str:
     """One line for an `error` that parsing the config flags of a command line ended with."""
-    path = next((a.split("=", 1)[1] for a in argv if a.startswith("--config=")), "configs/base.py")
+    path = next(a.split("=", 1)[1] for a in argv if a.startswith("--config="))
     try:
         config = runpy.run_path(path)["get_config"]()
     except Exception as failure:  # a config file is a program, and may end in any way

@@ -1,10 +1,12 @@
 """A run's network on single files and folders: a table on the terminal and a CSV."""
 
+import os
 from pathlib import Path
 
 import jax
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pneumojax import run
@@ -123,9 +125,12 @@ def _print_table(rows: list[tuple[str, ...]], trained_on: str) -> None:
     table.add_column("file", overflow="fold")
     table.add_column("probability", justify="right")
     table.add_column(f"call at {THRESHOLD}")
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(row[0])) for row in rows])
     for file, value, called, note, *_ in rows[:MOST_SHOWN]:
-        table.add_row(file, value, called or f"unreadable: {note}")
-    console = Console(soft_wrap=False)
+        name = os.path.relpath(file, folder)
+        table.add_row(escape(name), value, called or f"unreadable: {note}")
+    console = Console(highlight=False)
+    console.print(f"films below {folder}", markup=False, soft_wrap=True)
     console.print(table)
     if len(rows) > MOST_SHOWN:
         console.print(f"... and {len(rows) - MOST_SHOWN:,} more in the CSV")
