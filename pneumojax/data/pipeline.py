@@ -6,6 +6,7 @@ step and no iterator has to be saved.
 
 import functools
 import math
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -81,8 +82,26 @@ def training_batches(
         )
         .prefetch(2)
     )
-    names = ("image", "label", "mask", "film")
-    return (dict(zip(names, arrays, strict=True)) for arrays in dataset.as_numpy_iterator())
+    return _Stream(dataset.as_numpy_iterator(), ("image", "label", "mask", "film"))
+
+
+class _Stream:
+    """Batches of a prefetching iterator that is let go before the interpreter shuts down.
+
+    Its thread calls Python; were it still at work then, after an error whose traceback holds on
+    to it, the process would never end.
+    """
+
+    def __init__(self, iterator: Iterator[tuple[np.ndarray, ...]], names: tuple[str, ...]):
+        self._held = [iterator]
+        self._names = names
+        weakref.finalize(self, self._held.clear)  # when collected, and at exit
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        return dict(zip(self._names, next(self._held[0]), strict=True))
 
 
 def evaluation_batches(films: FilmSet, batch_size: int) -> Iterator[Batch]:

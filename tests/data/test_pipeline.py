@@ -1,6 +1,8 @@
 """Cache, order and batches: every film once, the same for the same seed, whole or not at all."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +165,25 @@ def test_a_stream_can_start_at_any_step(films_root, cache_dir):
     for start in (1, 4, 5, 9):
         resumed = training_batches(films, 16, seed=5, start_step=start)
         np.testing.assert_array_equal(next(resumed)["film"], expected[start])
+
+
+def test_a_process_ends_while_batches_are_under_way(films_root, cache_dir):
+    script = """
+import sys
+from pathlib import Path
+from pneumojax.data.cache import load_split
+from pneumojax.data.films import Preprocessing
+from pneumojax.data.pipeline import training_batches
+root, cache_dir = map(Path, sys.argv[1:])
+films = load_split(root, "train", Preprocessing(32), cache_dir, max_rejected_fraction=0)
+stream = training_batches(films, 16, seed=0, start_step=0)
+next(stream)
+raise SystemExit(3)
+"""
+    arguments = [sys.executable, "-c", script, films_root, cache_dir]
+    assert (
+        subprocess.run(arguments, env=dict(os.environ, PYTHONPATH="."), timeout=120).returncode == 3
+    )
 
 
 def test_order_is_a_function_of_seed_and_epoch():
