@@ -197,7 +197,7 @@ def killed_and_restarted(arguments, workdir, kill_after_lines):
 @pytest.mark.parametrize(
     "kills",
     [
-        pytest.param([9, 20], id="twice"),
+        pytest.param([14], id="once"),
         pytest.param([1, 4, 5, 6, 11, 16, 21, 22, 27], id="nine_times", marks=pytest.mark.slow),
     ],
 )
