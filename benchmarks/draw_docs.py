@@ -43,7 +43,7 @@ def stages() -> dict[str, tuple[int, ...]]:
             rngs=nnx.Rngs(0),
         )
     )
-    definition, params = nnx.split(nnx.view(abstract, deterministic=True))
+    definition, params = nnx.split(abstract)
 
     def run(params: nnx.State) -> dict[str, jax.Array]:
         network = nnx.merge(definition, params)

@@ -22,6 +22,9 @@ def get_config() -> ConfigDict:
     config.seed = 0  # initial weights, order of films, dropout
     config.epochs = 5  # passes over the training films
     config.batch_size = 64  # films a step, over all devices together
+    # Films through the network at a time on each device, their gradients added up: the same step
+    # in less memory. 0 chooses: 4 on a CPU, where it is also faster, all at once elsewhere.
+    config.microbatch_size = 0
 
     config.data = data = ConfigDict()
     data.root = "synthetic"  # "synthetic", "pneumonia_mnist", or a folder {train,val,test}/{class}

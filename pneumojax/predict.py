@@ -1,5 +1,6 @@
 """A run's network on single files and folders: a table on the terminal and a CSV."""
 
+import math
 import os
 from pathlib import Path
 
@@ -48,8 +49,9 @@ def predict_files(workdir: Path, inputs: list[str], output: str | None = None) -
     checkpoints = Checkpoints(workdir / "checkpoints")
     params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
     preprocessing = Preprocessing(**meta["preprocessing"])
-    evaluation_step = jax.jit(make_evaluation_step(network))
-    batch_size = min(LARGEST_BATCH, len(files))
+    evaluation_step = jax.jit(make_evaluation_step(network, mesh))
+    share = mesh.size if len(files) <= mesh.size else 4 * mesh.size  # whole microbatches
+    batch_size = share * max(1, min(LARGEST_BATCH // share, math.ceil(len(files) / share)))
 
     trained_on = "synthetic films" if meta["synthetic"] else Path(config.data.root).name
     rows: list[tuple[str, ...]] = []

@@ -6,6 +6,8 @@ are those of Keras (kernels `(rows, columns, in, out)`, Glorot uniform, zero bia
 between the two without a transpose.
 """
 
+import itertools
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -46,6 +48,16 @@ class Conv(nnx.Module):
         return ops.relu(ops.convolution(x, kernel, self.strides, self.padding) + bias)
 
 
+def side_by_side(convs: Sequence[Conv], x: Array) -> list[Array]:
+    """What each of several alike convolutions makes of `x`, computed as one wider convolution."""
+    first = convs[0]
+    kernel = jnp.concatenate([conv.kernel[...] for conv in convs], axis=-1).astype(first.dtype)
+    bias = jnp.concatenate([conv.bias[...] for conv in convs]).astype(first.dtype)
+    together = ops.relu(ops.convolution(x, kernel, first.strides, first.padding) + bias)
+    ends = itertools.accumulate(conv.out_features for conv in convs[:-1])
+    return jnp.split(together, list(ends), axis=-1)
+
+
 class InceptionModule(nnx.Module):
     """Four branches side by side, concatenated over channels; height and width stay.
 
@@ -79,11 +91,27 @@ class InceptionModule(nnx.Module):
         self.out_features = f1 + f2_out + f3_out + f4
 
     def __call__(self, x: Array) -> Array:
-        branch1 = self.branch1(x)
-        branch3 = self.branch3_row(self.branch3_column(self.branch3_narrow(x)))
-        branch5 = self.branch5_row(self.branch5_column(self.branch5_narrow(x)))
+        branch1, branch3, branch5 = side_by_side(
+            (self.branch1, self.branch3_narrow, self.branch5_narrow), x
+        )
+        branch3 = self.branch3_row(self.branch3_column(branch3))
+        branch5 = self.branch5_row(self.branch5_column(branch5))
         pooled = self.branch_pool(ops.max_pool(x, (3, 3), (1, 1), "SAME"))
         return jnp.concatenate([branch1, branch3, branch5, pooled], axis=-1)
+
+
+def dropout(x: Array, rate: float, keys: Array | None) -> Array:
+    """Zeroes a share of each film's units and scales up the rest; the identity without keys.
+
+    Args:
+        x: (batch, units).
+        rate: probability of a unit to be dropped.
+        keys: (batch,), one for each film, so that its mask depends on nothing beside it.
+    """
+    if keys is None or rate == 0:
+        return x
+    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
+    return jnp.where(kept, x / (1 - rate), 0)
 
 
 class _Classifier(nnx.Module):
@@ -92,11 +120,11 @@ class _Classifier(nnx.Module):
     def __init__(self, in_features: int, dropout: float, dtype: DTypeLike, rngs: nnx.Rngs):
         dense = partial(nnx.Linear, kernel_init=_kernel_init, dtype=dtype, rngs=rngs)
         self.hidden = dense(in_features, 128)
-        self.dropout = nnx.Dropout(dropout)
+        self.dropout = dropout
         self.logit = dense(128, 1)
 
-    def __call__(self, x: Array, rngs: nnx.Rngs | None) -> Array:
-        x = self.dropout(ops.relu(self.hidden(x)), rngs=rngs)
+    def __call__(self, x: Array, dropout_keys: Array | None) -> Array:
+        x = dropout(ops.relu(self.hidden(x)), self.dropout, dropout_keys)
         x = self.logit(x)[:, 0]
         return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
@@ -109,8 +137,8 @@ class MainHead(nnx.Module):
     ):
         self.classifier = _Classifier(in_features, dropout, dtype, rngs)
 
-    def __call__(self, x: Array, rngs: nnx.Rngs | None = None) -> Array:
-        return self.classifier(jnp.mean(x, axis=(1, 2)), rngs)
+    def __call__(self, x: Array, dropout_keys: Array | None = None) -> Array:
+        return self.classifier(jnp.mean(x, axis=(1, 2)), dropout_keys)
 
 
 class AuxiliaryHead(nnx.Module):
@@ -133,6 +161,6 @@ class AuxiliaryHead(nnx.Module):
         pooled = [(side - 5) // 3 + 1 for side in grid]
         self.classifier = _Classifier(pooled[0] * pooled[1] * 64, dropout, dtype, rngs)
 
-    def __call__(self, x: Array, rngs: nnx.Rngs | None = None) -> Array:
+    def __call__(self, x: Array, dropout_keys: Array | None = None) -> Array:
         x = self.narrow(ops.average_pool(x, (5, 5), (3, 3)))
-        return self.classifier(jax.lax.collapse(x, 1), rngs)
+        return self.classifier(jax.lax.collapse(x, 1), dropout_keys)

@@ -88,18 +88,22 @@ class Inception(nnx.Module):
             x = module(x)
         return x
 
-    def __call__(self, images: Array, rngs: nnx.Rngs | None = None) -> dict[str, Array]:
+    def __call__(self, images: Array, dropout_keys: Array | None = None) -> dict[str, Array]:
         """Images (batch, h, w, 1 or channels) in [0, 1] -> {head: logits (batch,)}.
 
-        `rngs` needs a `dropout` stream when the module was made non-deterministic by `nnx.view`.
+        With `dropout_keys` (batch,), one for each film, units are dropped; without, none is.
         """
         x = self.features(images)
         logits = {}
-        if hasattr(self, "main_head"):
-            logits["main"] = self.main_head(x, rngs)
-        if hasattr(self, "auxiliary_head"):
-            logits["auxiliary"] = self.auxiliary_head(x, rngs)
+        for place, head in enumerate(HEADS):
+            if hasattr(self, f"{head}_head"):
+                keys = None if dropout_keys is None else _folded(dropout_keys, place)
+                logits[head] = getattr(self, f"{head}_head")(x, keys)
         return logits
+
+
+def _folded(keys: Array, place: int) -> Array:
+    return jax.vmap(lambda key: jax.random.fold_in(key, place))(keys)
 
 
 def count_parameters(params: dict) -> int:

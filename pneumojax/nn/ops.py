@@ -4,10 +4,11 @@ All images are NHWC, `(batch, height, width, channels)`; padding is "SAME" or "V
 calls `jax.lax` for these itself. On accelerators they are the vendor's; on a CPU, where XLA's
 filter gradients run at a tenth of a matrix product's speed and its pool gradients scatter, the
 same functions are computed as matrix products and shifted slices. The platform is chosen when a
-function is lowered, so one program text serves all.
+function is lowered, so one program text serves all. docs/performance.md has the figures.
 """
 
-from collections.abc import Callable
+import functools
+import math
 from functools import partial
 
 import jax
@@ -35,16 +36,21 @@ def _convolution_backward(
     strides: Pair, padding: str, saved: tuple[Array, Array], gradient: Array
 ) -> tuple[Array, Array]:
     x, kernel = saved
-    rows, columns, *_ = kernel.shape
+    window = kernel.shape[0], kernel.shape[1]
     plain = partial(convolution.fun, strides=strides, padding=padding)
-    (x_gradient,) = jax.vjp(lambda x: plain(x, kernel), x)[1](gradient)
+    # Two choices and not one, so that the first layer's unused input gradient can be left out.
+    x_gradient = lax.platform_dependent(
+        x,
+        kernel,
+        gradient,
+        cpu=partial(_input_gradient, strides=strides, padding=padding),
+        default=lambda x, k, g: jax.vjp(lambda x: plain(x, k), x)[1](g)[0],
+    )
     kernel_gradient = lax.platform_dependent(
         x,
         gradient,
-        cpu=partial(
-            _kernel_gradient_by_products, window=(rows, columns), strides=strides, padding=padding
-        ),
-        default=lambda x, gradient: jax.vjp(lambda k: plain(x, k), kernel)[1](gradient)[0],
+        cpu=partial(_kernel_gradient_by_products, window=window, strides=strides, padding=padding),
+        default=lambda x, g: jax.vjp(lambda k: plain(x, k), kernel)[1](g)[0],
     )
     return x_gradient, kernel_gradient
 
@@ -52,39 +58,79 @@ def _convolution_backward(
 convolution.defvjp(_convolution_forward, _convolution_backward)
 
 
+def _input_gradient(x: Array, kernel: Array, gradient: Array, strides: Pair, padding: str) -> Array:
+    """Convolution of the output's gradient with the turned kernel.
+
+    The turn is written out: where XLA:CPU is left to read the kernel backwards, it may fall back
+    to a loop that is ten times slower.
+    """
+    window, sizes = kernel.shape[:2], x.shape[1:3]
+    pads = []
+    for axis, (before, _) in enumerate(lax.padtype_to_pads(sizes, window, strides, padding)):
+        spread = (gradient.shape[1 + axis] - 1) * strides[axis] + 1
+        before = window[axis] - 1 - before
+        pads.append((before, sizes[axis] + window[axis] - 1 - spread - before))
+    return lax.conv_general_dilated(
+        gradient,
+        jnp.flip(kernel, (0, 1)).swapaxes(2, 3),
+        (1, 1),
+        pads,
+        lhs_dilation=strides,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
 def _kernel_gradient_by_products(
     x: Array, gradient: Array, window: Pair, strides: Pair, padding: str
 ) -> Array:
-    """Filter gradient, one film at a time: its shifted views times the output's gradient.
+    """Filter gradient: for each place in the window, the film seen from there times the gradient.
 
-    One film's views fit the cache; all films' at once would only move memory. The sum is taken
-    in at least float32.
+    A few films at a time, so that what is copied stays in the caches. Sums are at least float32.
     """
-    (rows, columns), (height, width) = window, gradient.shape[1:3]
+    (height, width), features = gradient.shape[1:3], gradient.shape[-1]
     pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
     wide = jnp.promote_types(x.dtype, jnp.float32)
 
-    def add_film(total: Array, film: tuple[Array, Array]) -> tuple[Array, None]:
-        pixels, film_gradient = film
-        pixels = jnp.pad(pixels, (*pads, (0, 0)))
-        views = [
-            pixels[i : i + (height - 1) * strides[0] + 1 : strides[0]][
-                :, j : j + (width - 1) * strides[1] + 1 : strides[1]
-            ]
-            for i in range(rows)
-            for j in range(columns)
+    def product(films: Array, gradients: Array) -> Array:
+        films = jnp.pad(films, ((0, 0), *pads, (0, 0)))
+        gradients = gradients.reshape(-1, features)
+        places = [
+            lax.dot_general(
+                films[
+                    :,
+                    i : i + (height - 1) * strides[0] + 1 : strides[0],
+                    j : j + (width - 1) * strides[1] + 1 : strides[1],
+                ].reshape(-1, x.shape[-1]),
+                gradients,
+                (((0,), (0,)), ((), ())),
+                preferred_element_type=wide,
+            )
+            for i in range(window[0])
+            for j in range(window[1])
         ]
-        product = lax.dot_general(
-            jnp.concatenate(views, axis=-1).reshape(height * width, -1),
-            film_gradient.reshape(height * width, -1),
-            (((0,), (0,)), ((), ())),
-            preferred_element_type=wide,
-        )
-        return total + product, None
+        return jnp.stack(places).reshape(*window, x.shape[-1], features)
 
-    shape = (rows * columns * x.shape[-1], gradient.shape[-1])
-    total, _ = lax.scan(add_film, jnp.zeros(shape, wide), (x, gradient))
-    return total.reshape(rows, columns, x.shape[-1], -1).astype(x.dtype)
+    # Films that may lie on different devices are kept apart until one sum over the devices.
+    devices = math.gcd(len(x), _devices_of_a_batch())
+    at_once = math.gcd(len(x) // devices, 4)
+    chunks = [a.reshape(devices, -1, at_once, *a.shape[1:]).swapaxes(0, 1) for a in (x, gradient)]
+    products = jax.vmap(product)
+    if len(chunks[0]) == 1:
+        totals = products(*(a[0] for a in chunks))
+    else:
+        totals, _ = lax.scan(
+            lambda totals, chunk: (totals + products(*chunk), None),
+            jnp.zeros((devices, *window, x.shape[-1], features), wide),
+            chunks,
+        )
+    return totals.sum(0).astype(x.dtype)
+
+
+def _devices_of_a_batch() -> int:
+    """Over how many devices the films being traced may be split; inside `jax.shard_map` over 1."""
+    mesh = jax.sharding.get_abstract_mesh()
+    alone = not mesh.empty and set(mesh.manual_axes) == set(mesh.axis_names)
+    return 1 if alone else jax.device_count()
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
@@ -94,8 +140,10 @@ def max_pool(x: Array, window: Pair, strides: Pair, padding: str = "VALID") -> A
     Where values tie, the whole gradient goes to one of them: on a CPU to the first row of the
     first column that has it, on accelerators to the first in row-major order.
     """
-    return lax.reduce_window(
-        x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), padding.upper()
+    return lax.platform_dependent(
+        x,
+        cpu=partial(_max_by_slices, window=window, strides=strides, padding=padding),
+        default=partial(_max_by_windows, window=window, strides=strides, padding=padding),
     )
 
 
@@ -106,31 +154,79 @@ def _max_pool_forward(x: Array, window: Pair, strides: Pair, padding: str) -> tu
 def _max_pool_backward(
     window: Pair, strides: Pair, padding: str, x: Array, gradient: Array
 ) -> tuple[Array]:
-    def through(pool: Callable[[Array, Pair, Pair, str], Array]) -> Callable[..., Array]:
-        return lambda x, g: jax.vjp(lambda x: pool(x, window, strides, padding), x)[1](g)[0]
-
-    by_platform = {"cpu": through(_max_by_slices), "default": through(max_pool.fun)}
-    return (lax.platform_dependent(x, gradient, **by_platform),)
+    windows = partial(_max_by_windows, window=window, strides=strides, padding=padding)
+    x_gradient = lax.platform_dependent(
+        x,
+        gradient,
+        cpu=partial(_max_gradient_by_slices, window=window, strides=strides, padding=padding),
+        default=lambda x, g: jax.vjp(windows, x)[1](g)[0],
+    )
+    return (x_gradient,)
 
 
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
+def _max_by_windows(x: Array, window: Pair, strides: Pair, padding: str) -> Array:
+    return lax.reduce_window(
+        x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), padding.upper()
+    )
+
+
 def _max_by_slices(x: Array, window: Pair, strides: Pair, padding: str) -> Array:
-    """Max pool as the larger of shifted slices, rows first; the earlier slice wins a tie."""
+    """Max pool as the largest of shifted slices, along the columns, then along the rows."""
     pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
-    for axis in (1, 2):
-        before, after = pads[axis - 1]
-        config = [(0, 0, 0)] * 4
-        config[axis] = (before, after, 0)
-        x = lax.pad(x, jnp.array(-jnp.inf, x.dtype), config)
-        size, stride = window[axis - 1], strides[axis - 1]
-        last = (x.shape[axis] - size) // stride * stride
-        slices = [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)]
-        x = slices[0]
-        for other in slices[1:]:
-            x = jnp.where(x >= other, x, other)
+    for axis in (0, 1):
+        slices = _slices(x, axis + 1, window[axis], strides[axis], pads[axis], -jnp.inf)
+        x = functools.reduce(jnp.maximum, slices)
     return x
+
+
+def _max_gradient_by_slices(
+    x: Array, gradient: Array, window: Pair, strides: Pair, padding: str
+) -> Array:
+    """Gradient of `_max_by_slices`: the earlier of equal slices wins."""
+    pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
+    tall = functools.reduce(jnp.maximum, _slices(x, 1, window[0], strides[0], pads[0], -jnp.inf))
+    gradient = _max_gradient_along(2, tall, gradient, window[1], strides[1], pads[1])
+    return _max_gradient_along(1, x, gradient, window[0], strides[0], pads[0])
+
+
+def _max_gradient_along(
+    axis: int, x: Array, gradient: Array, size: int, stride: int, pads: Pair
+) -> Array:
+    first, *others = _slices(x, axis, size, stride, pads, -jnp.inf)
+    largest, winner = first, jnp.zeros(first.shape, jnp.int8)
+    for place, other in enumerate(others, start=1):
+        winner = jnp.where(other > largest, jnp.int8(place), winner)
+        largest = jnp.maximum(largest, other)
+    # Spread to where each window begins, so that a window's place k lies k further on.
+    length = x.shape[axis]
+    before = size - 1 - pads[0]
+    after = length + size - 1 - (before + (gradient.shape[axis] - 1) * stride + 1)
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (before, after, stride - 1)
+    spread = [
+        lax.pad(winner, jnp.int8(-1), config),
+        lax.pad(gradient, jnp.zeros((), gradient.dtype), config),
+    ]
+    # Fused into the sum, the paddings would be a branch at each of its elements.
+    winner, gradient = lax.optimization_barrier(spread)
+    total = jnp.zeros_like(x)
+    for place in range(size):
+        begin = size - 1 - place
+        won = lax.slice_in_dim(winner, begin, begin + length, axis=axis) == place
+        total += jnp.where(won, lax.slice_in_dim(gradient, begin, begin + length, axis=axis), 0)
+    return total
+
+
+def _slices(x: Array, axis: int, size: int, stride: int, pads: Pair, value: float) -> list[Array]:
+    """What each place of a window sees, along one axis."""
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (*pads, 0)
+    x = lax.pad(x, jnp.array(value, x.dtype), config)
+    last = (x.shape[axis] - size) // stride * stride
+    return [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)]
 
 
 def average_pool(x: Array, window: Pair, strides: Pair) -> Array:

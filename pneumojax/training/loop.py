@@ -169,7 +169,7 @@ def _compile_step(
     }
     everywhere = replicated(mesh)
     train_step = jax.jit(
-        make_train_step(config, network, optimizer, per_epoch),
+        make_train_step(config, network, optimizer, per_epoch, mesh),
         donate_argnums=0,  # the new state takes the old one's memory
         out_shardings=(everywhere, everywhere),
     )

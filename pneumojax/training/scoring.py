@@ -18,7 +18,7 @@ def make_scorer(network: Network, mesh: Mesh, batch_size: int) -> Score:
     """`(params, films) -> float32 logits (n,)`, compiled at its first call and never again."""
     split = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
     evaluation_step = jax.jit(
-        make_evaluation_step(network),
+        make_evaluation_step(network, mesh),
         in_shardings=(replicated(mesh), split),
         out_shardings=replicated(mesh),
     )

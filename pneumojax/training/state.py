@@ -21,22 +21,17 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class Network:
-    """The definition of a network, apart from its parameters, in its two modes.
+    """A network apart from its parameters: a static definition, and the parameters' shapes."""
 
-    `train` and `evaluate` are static graph definitions; `abstract_params` has the shapes.
-    """
-
-    train: nnx.GraphDef
-    evaluate: nnx.GraphDef
+    definition: nnx.GraphDef
     abstract_params: dict
 
-    def logits_for_training(self, params: dict, images: Array, dropout_key: Array) -> dict:
-        """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}, with dropout."""
-        return nnx.merge(self.train, params)(images, nnx.Rngs(dropout=dropout_key))
+    def logits(self, params: dict, images: Array, dropout_keys: Array | None = None) -> dict:
+        """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}.
 
-    def logits(self, params: dict, images: Array) -> dict:
-        """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}, deterministic."""
-        return nnx.merge(self.evaluate, params)(images)
+        `dropout_keys` (batch,) in training, one for each film; without, nothing is dropped.
+        """
+        return nnx.merge(self.definition, params)(images, dropout_keys)
 
 
 def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
@@ -60,9 +55,8 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
 def make_network(config: ConfigDict) -> Network:
     """Definitions and shapes only: nothing is computed."""
     module = nnx.eval_shape(lambda: make_module(config, nnx.Rngs(params=0)))
-    train, params = nnx.split(nnx.view(module, deterministic=False), nnx.Param)
-    evaluate, _ = nnx.split(nnx.view(module, deterministic=True), nnx.Param)
-    return Network(train, evaluate, nnx.to_pure_dict(params))
+    definition, params = nnx.split(module, nnx.Param)
+    return Network(definition, nnx.to_pure_dict(params))
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from pneumojax.errors import UserError
+from pneumojax.nn.blocks import Conv, dropout, side_by_side
 from pneumojax.nn.inception import Inception, count_parameters
 
 
@@ -36,7 +37,7 @@ def test_both_heads_and_one_channel_change_the_count_as_they_should():
 
 
 def test_a_grey_film_is_repeated_where_three_channels_are_taken():
-    network = nnx.view(Inception(image_size=32, rngs=nnx.Rngs(0)), deterministic=True)
+    network = Inception(image_size=32, rngs=nnx.Rngs(0))
     grey = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
     repeated = network(np.repeat(grey, 3, axis=-1))["auxiliary"]
     assert np.array_equal(network(grey)["auxiliary"], repeated)
@@ -44,10 +45,7 @@ def test_a_grey_film_is_repeated_where_three_channels_are_taken():
 
 @pytest.mark.parametrize("size", [27, 64, 75, 150])
 def test_flattened_width_follows_from_the_image_size(size):
-    network = nnx.view(
-        Inception(image_size=size, stem=(4, 4, 4), modules=((2,) * 6,), rngs=nnx.Rngs(0)),
-        deterministic=True,
-    )
+    network = Inception(image_size=size, stem=(4, 4, 4), modules=((2,) * 6,), rngs=nnx.Rngs(0))
     assert network(jnp.ones((3, size, size, 1)))["auxiliary"].shape == (3,)
 
 
@@ -62,10 +60,8 @@ def test_unknown_head_is_refused_by_field():
 
 
 def test_bfloat16_computes_narrow_and_answers_wide():
-    network = nnx.view(
-        Inception(image_size=64, dtype=jnp.bfloat16, rngs=nnx.Rngs(0)), deterministic=True
-    )
-    wide = nnx.view(Inception(image_size=64, rngs=nnx.Rngs(0)), deterministic=True)
+    network = Inception(image_size=64, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    wide = Inception(image_size=64, rngs=nnx.Rngs(0))
     images = np.random.default_rng(0).random((8, 64, 64, 1), np.float32)
     assert network.features(images).dtype == jnp.bfloat16
     logits = network(images)["auxiliary"]
@@ -78,12 +74,29 @@ def test_bfloat16_computes_narrow_and_answers_wide():
     assert np.max(np.abs(logits - expected)) < 0.05 * max(1.0, np.max(np.abs(expected)))
 
 
-def test_dropout_differs_between_heads_and_keys_and_is_off_in_evaluation():
-    module = Inception(image_size=64, heads=("main", "auxiliary"), rngs=nnx.Rngs(0))
-    training = nnx.view(module, deterministic=False)
-    evaluation = nnx.view(module, deterministic=True)
+def test_dropout_differs_between_heads_films_and_keys_and_is_off_without():
+    network = Inception(image_size=64, heads=("main", "auxiliary"), rngs=nnx.Rngs(0))
     images = jnp.ones((4, 64, 64, 1))
-    first, second = (training(images, nnx.Rngs(dropout=seed)) for seed in (1, 2))
+    first, second = (network(images, jax.random.split(jax.random.key(s), 4)) for s in (1, 2))
     assert not np.array_equal(first["main"], second["main"])
     assert np.ptp(first["auxiliary"]) > 1e-3  # equal films, unequal masks
-    assert np.ptp(evaluation(images)["auxiliary"]) < 1e-6  # rounding of equal films
+    assert np.ptp(network(images)["auxiliary"]) < 1e-6  # rounding of equal films
+
+
+def test_dropout_of_a_film_does_not_depend_on_the_films_beside_it():
+    x, keys = jnp.ones((6, 128)), jax.random.split(jax.random.key(0), 6)
+    dropped = dropout(x, 0.25, keys)
+    assert np.array_equal(dropped[4:], dropout(x[4:], 0.25, keys[4:]))
+    assert set(np.unique(dropped)) == {0, np.float32(1 / 0.75)}
+    assert 0.15 < np.mean(dropped == 0) < 0.35  # 768 draws: five standard deviations
+    assert dropout(x, 0.25, None) is x
+
+
+def test_convolutions_side_by_side_give_what_each_gives_alone():
+    rngs = nnx.Rngs(0)
+    convs = [Conv(6, width, (1, 1), rngs=rngs) for width in (5, 3, 8)]
+    for conv in convs:
+        conv.bias[...] = jax.random.normal(rngs.params(), conv.bias.shape)
+    x = np.random.default_rng(0).normal(size=(2, 7, 9, 6)).astype(np.float32)
+    for together, conv in zip(side_by_side(convs, x), convs, strict=True):
+        np.testing.assert_allclose(together, conv(x), rtol=1e-6, atol=1e-6)  # order of sums

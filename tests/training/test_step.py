@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pneumojax.training.losses import binary_cross_entropy, network_loss, prediction
-from pneumojax.training.state import initial_state, make_network, make_optimizer
+from pneumojax.training.state import initial_state, make_mesh, make_network, make_optimizer
 from pneumojax.training.step import make_evaluation_step, make_train_step
 
 
@@ -29,7 +29,7 @@ def random_batch(config, films=None, seed=0):
 
 def stepper(config, steps_per_epoch=1_000):
     network, optimizer = make_network(config), make_optimizer(config)
-    step = jax.jit(make_train_step(config, network, optimizer, steps_per_epoch))
+    step = jax.jit(make_train_step(config, network, optimizer, steps_per_epoch, make_mesh()))
     return step, jax.jit(lambda: initial_state(config, optimizer))(), network
 
 
@@ -42,7 +42,7 @@ def test_one_batch_can_be_learned_by_heart(config):
     for _ in range(150):
         state, metrics = step(state, batch)
     assert metrics["loss"] < 0.05
-    logits = jax.jit(make_evaluation_step(network))(state["params"], batch["image"])
+    logits = jax.jit(make_evaluation_step(network, make_mesh()))(state["params"], batch["image"])
     assert np.array_equal(logits > 0, batch["label"] == 1)
 
 
@@ -78,6 +78,23 @@ def test_dropout_is_a_function_of_seed_and_step(config):
     assert later != again
 
 
+def test_microbatches_change_nothing_but_the_order_of_sums(config):
+    """In float64, with dropout, padding and both heads."""
+    config = config.copy_and_resolve_references()
+    config.model.heads, config.model.dtype = ("main", "auxiliary"), "float64"
+    results = []
+    with jax.enable_x64(True):
+        for config.microbatch_size in (1, 4, 16):
+            step, state, _ = stepper(config)
+            state = jax.tree.map(
+                lambda leaf: leaf.astype(float) if leaf.dtype == jnp.float32 else leaf, state
+            )
+            state, metrics = step(state, random_batch(config, films=13))
+            results.append((metrics, state["optimizer"][0].mu))
+    for other in results[1:]:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), results[0], other)
+
+
 def test_auxiliary_head_changes_gradients_and_never_the_evaluation(config):
     config = config.copy_and_resolve_references()
     config.model.heads = ("main", "auxiliary")
@@ -88,12 +105,12 @@ def test_auxiliary_head_changes_gradients_and_never_the_evaluation(config):
 
     def loss_fn(params, weight):
         logits = network.logits(params, images)
-        return network_loss(logits, batch["label"], batch["mask"], weight)
+        return jnp.mean(network_loss(logits, batch["label"], weight))
 
     gradient = jax.jit(jax.grad(loss_fn))
     without, with_it = (gradient(params, weight) for weight in (0.0, 0.4))
     assert not np.allclose(without["stem1"]["kernel"], with_it["stem1"]["kernel"])
-    evaluate = jax.jit(make_evaluation_step(network))
+    evaluate = jax.jit(make_evaluation_step(network, make_mesh()))
     spoiled = params | {"auxiliary_head": jax.tree.map(jnp.ones_like, params["auxiliary_head"])}
     before, after = (evaluate(p, batch["image"]) for p in (params, spoiled))
     np.testing.assert_array_equal(before, after)
@@ -101,18 +118,18 @@ def test_auxiliary_head_changes_gradients_and_never_the_evaluation(config):
 
 def test_loss_is_main_plus_weighted_auxiliary():
     logits = {"main": jnp.array([0.0, 2.0]), "auxiliary": jnp.array([1.0, -1.0])}
-    labels, mask = jnp.array([1, 0]), jnp.ones(2)
-    main, auxiliary = (binary_cross_entropy(logits[head], labels, mask) for head in logits)
-    assert main == pytest.approx((np.log(2) + np.log1p(np.exp(2))) / 2)
-    assert network_loss(logits, labels, mask, 0.4) == pytest.approx(main + 0.4 * auxiliary)
+    labels = jnp.array([1, 0])
+    main, auxiliary = (binary_cross_entropy(logits[head], labels) for head in logits)
+    assert main == pytest.approx([np.log(2), np.log1p(np.exp(2))])
+    assert network_loss(logits, labels, 0.4) == pytest.approx(main + 0.4 * auxiliary)
     assert prediction(logits) is logits["main"]
     alone = {"auxiliary": logits["auxiliary"]}
-    assert network_loss(alone, labels, mask, 0.4) == pytest.approx(auxiliary)
+    assert network_loss(alone, labels, 0.4) == pytest.approx(auxiliary)
 
 
 def test_evaluation_ignores_dropout_and_step(config):
     step, state, network = stepper(config)
-    evaluate = jax.jit(make_evaluation_step(network))
+    evaluate = jax.jit(make_evaluation_step(network, make_mesh()))
     batch = random_batch(config)
     before = evaluate(state["params"], batch["image"])
     np.testing.assert_array_equal(before, evaluate(state["params"], batch["image"]))
@@ -141,7 +158,9 @@ def train(dtype, devices, steps):
     wide = lambda leaf: leaf.astype(dtype) if leaf.dtype == jnp.float32 else leaf
     state = jax.device_put(jax.tree.map(wide, state), replicated(mesh))
     split = NamedSharding(mesh, PartitionSpec("data"))
-    step = jax.jit(make_train_step(config, network, optimizer, 7), out_shardings=replicated(mesh))
+    step = jax.jit(
+        make_train_step(config, network, optimizer, 7, mesh), out_shardings=replicated(mesh)
+    )
     losses = []
     for i in range(steps):
         rng = np.random.default_rng(i)
