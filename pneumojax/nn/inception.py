@@ -52,6 +52,11 @@ class Inception(nnx.Module):
     ):
         if not heads or set(heads) - set(HEADS):
             raise UserError(f"config.model.heads is {tuple(heads)}: one or both of {HEADS}.")
+        grid = (((image_size - 3) // 2 + 1 - 2) - 3) // 2 + 1
+        if "auxiliary" in heads and grid < 5:
+            raise UserError(
+                f"config.data.image_size is {image_size}: the auxiliary head needs 27 or more."
+            )
         conv = partial(Conv, dtype=dtype, rngs=rngs)
         self.stem1 = conv(channels, stem[0], (3, 3), stride=2, padding="VALID")
         self.stem2 = conv(stem[0], stem[1], (3, 3), padding="VALID")
@@ -61,14 +66,9 @@ class Inception(nnx.Module):
         for widths in modules:
             self.modules.append(block(features, widths, dtype=dtype, rngs=rngs))
             features = self.modules[-1].out_features
-        grid = (((image_size - 3) // 2 + 1 - 2) - 3) // 2 + 1
         if "main" in heads:
             self.main_head = MainHead(features, dropout=dropout, dtype=dtype, rngs=rngs)
         if "auxiliary" in heads:
-            if grid < 5:
-                raise UserError(
-                    f"config.data.image_size is {image_size}: the auxiliary head needs 27 or more."
-                )
             self.auxiliary_head = AuxiliaryHead(
                 features, (grid, grid), dropout=dropout, dtype=dtype, rngs=rngs
             )

@@ -10,6 +10,19 @@ from pneumojax.errors import UserError
 from pneumojax.nn.blocks import Conv, dropout, side_by_side
 from pneumojax.nn.inception import Inception, count_parameters
 
+SMALL = {"image_size": 32, "stem": (4, 4, 8), "modules": ((4, 4, 8, 2, 4, 4),)}
+
+
+def small_network(**options):
+    """A narrow network with values drawn by NumPy, which nothing has to be compiled for."""
+    module = nnx.eval_shape(lambda: Inception(**SMALL | options, rngs=nnx.Rngs(0)))
+    definition, shapes = nnx.split(module)
+    rng = np.random.default_rng(0)
+    return nnx.merge(
+        definition,
+        jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(leaf.dtype), shapes),
+    )
+
 
 def shapes_of(**options):
     module = nnx.eval_shape(lambda: Inception(image_size=150, rngs=nnx.Rngs(0), **options))
@@ -37,7 +50,7 @@ def test_both_heads_and_one_channel_change_the_count_as_they_should():
 
 
 def test_a_grey_film_is_repeated_where_three_channels_are_taken():
-    network = Inception(image_size=32, rngs=nnx.Rngs(0))
+    network = jax.jit(small_network())
     grey = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
     repeated = network(np.repeat(grey, 3, axis=-1))["auxiliary"]
     assert np.array_equal(network(grey)["auxiliary"], repeated)
@@ -45,8 +58,8 @@ def test_a_grey_film_is_repeated_where_three_channels_are_taken():
 
 @pytest.mark.parametrize("size", [27, 64, 75, 150])
 def test_flattened_width_follows_from_the_image_size(size):
-    network = Inception(image_size=size, stem=(4, 4, 4), modules=((2,) * 6,), rngs=nnx.Rngs(0))
-    assert network(jnp.ones((3, size, size, 1)))["auxiliary"].shape == (3,)
+    network = small_network(image_size=size)
+    assert jax.eval_shape(network, jnp.ones((3, size, size, 1)))["auxiliary"].shape == (3,)
 
 
 def test_films_too_small_for_the_auxiliary_head_are_refused_by_field():
@@ -60,23 +73,22 @@ def test_unknown_head_is_refused_by_field():
 
 
 def test_bfloat16_computes_narrow_and_answers_wide():
-    network = Inception(image_size=64, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
-    wide = Inception(image_size=64, rngs=nnx.Rngs(0))
-    images = np.random.default_rng(0).random((8, 64, 64, 1), np.float32)
-    assert network.features(images).dtype == jnp.bfloat16
-    logits = network(images)["auxiliary"]
+    network, wide = small_network(dtype=jnp.bfloat16), small_network()
+    images = np.random.default_rng(0).random((8, 32, 32, 1), np.float32)
+    assert jax.eval_shape(network.features, images).dtype == jnp.bfloat16
+    logits = jax.jit(network)(images)["auxiliary"]
     assert logits.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(network, nnx.Param))} == {
         jnp.dtype("float32")
     }
     # bfloat16 keeps 8 bits; nine layers of rounding stay within a few per cent of the spread.
-    expected = wide(images)["auxiliary"]
+    expected = jax.jit(wide)(images)["auxiliary"]
     assert np.max(np.abs(logits - expected)) < 0.05 * max(1.0, np.max(np.abs(expected)))
 
 
 def test_dropout_differs_between_heads_films_and_keys_and_is_off_without():
-    network = Inception(image_size=64, heads=("main", "auxiliary"), rngs=nnx.Rngs(0))
-    images = jnp.ones((4, 64, 64, 1))
+    network = jax.jit(small_network(heads=("main", "auxiliary")))
+    images = jnp.ones((4, 32, 32, 1))
     first, second = (network(images, jax.random.split(jax.random.key(s), 4)) for s in (1, 2))
     assert not np.array_equal(first["main"], second["main"])
     assert np.ptp(first["auxiliary"]) > 1e-3  # equal films, unequal masks
@@ -95,8 +107,9 @@ def test_dropout_of_a_film_does_not_depend_on_the_films_beside_it():
 def test_convolutions_side_by_side_give_what_each_gives_alone():
     rngs = nnx.Rngs(0)
     convs = [Conv(6, width, (1, 1), rngs=rngs) for width in (5, 3, 8)]
+    rng = np.random.default_rng(0)
     for conv in convs:
-        conv.bias[...] = jax.random.normal(rngs.params(), conv.bias.shape)
-    x = np.random.default_rng(0).normal(size=(2, 7, 9, 6)).astype(np.float32)
-    for together, conv in zip(side_by_side(convs, x), convs, strict=True):
+        conv.bias[...] = rng.normal(size=conv.bias.shape).astype(np.float32)
+    x = rng.normal(size=(2, 7, 9, 6)).astype(np.float32)
+    for together, conv in zip(jax.jit(side_by_side)(convs, x), convs, strict=True):
         np.testing.assert_allclose(together, conv(x), rtol=1e-6, atol=1e-6)  # order of sums

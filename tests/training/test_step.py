@@ -27,9 +27,10 @@ def random_batch(config, films=None, seed=0):
     }
 
 
-def stepper(config, steps_per_epoch=1_000):
+def stepper(config):
+    """The step of epochs of 1,000 steps, an initial state and the network."""
     network, optimizer = make_network(config), make_optimizer(config)
-    step = jax.jit(make_train_step(config, network, optimizer, steps_per_epoch, make_mesh()))
+    step = jax.jit(make_train_step(config, network, optimizer, 1_000, make_mesh()))
     return step, jax.jit(lambda: initial_state(config, optimizer))(), network
 
 
@@ -48,7 +49,7 @@ def test_one_batch_can_be_learned_by_heart(config):
 
 def test_padding_changes_neither_loss_nor_gradient(config):
     config = config.copy_and_resolve_references()
-    config.model.dropout = 0.0
+    config.optimizer.learning_rate, config.model.dropout = 3e-3, 0.0  # compiled already, above
     step, state, _ = stepper(config)
     padded = random_batch(config, films=5)
     other = dict(padded, image=padded["image"].copy(), label=padded["label"].copy())
@@ -61,7 +62,8 @@ def test_padding_changes_neither_loss_nor_gradient(config):
 
 
 def test_sums_of_an_epoch_begin_anew_with_each_epoch(config):
-    step, state, _ = stepper(config, steps_per_epoch=2)
+    step, state, _ = stepper(config)
+    state["step"] = jnp.int32(998)
     films = []
     for count in (16, 5, 16, 7):
         state, _ = step(state, random_batch(config, films=count))
@@ -79,20 +81,19 @@ def test_dropout_is_a_function_of_seed_and_step(config):
 
 
 def test_microbatches_change_nothing_but_the_order_of_sums(config):
-    """In float64, with dropout, padding and both heads."""
+    """In float64, with dropout and padding."""
     config = config.copy_and_resolve_references()
-    config.model.heads, config.model.dtype = ("main", "auxiliary"), "float64"
+    config.model.dtype = "float64"
     results = []
     with jax.enable_x64(True):
-        for config.microbatch_size in (1, 4, 16):
+        for config.microbatch_size in (4, 16):
             step, state, _ = stepper(config)
             state = jax.tree.map(
                 lambda leaf: leaf.astype(float) if leaf.dtype == jnp.float32 else leaf, state
             )
             state, metrics = step(state, random_batch(config, films=13))
             results.append((metrics, state["optimizer"][0].mu))
-    for other in results[1:]:
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), results[0], other)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), *results)
 
 
 def test_auxiliary_head_changes_gradients_and_never_the_evaluation(config):
