@@ -1,0 +1,166 @@
+"""PneumoJAX itself, through its own functions, and the machine's matrix products."""
+
+import functools
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+from serving import serve, timed  # noqa: E402
+
+from configs import base  # noqa: E402
+from pneumojax.nn.inception import count_parameters  # noqa: E402
+from pneumojax.training import state as states  # noqa: E402
+from pneumojax.training.step import make_evaluation_step, make_train_step  # noqa: E402
+
+VERSIONS = f"JAX {jax.__version__}"
+
+
+def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    """The training loop's step: compiled once, its state donated, its metrics read."""
+    config = base.get_config()
+    config.batch_size, config.data.image_size = options["batch"], options["size"]
+    mesh = states.make_mesh()
+    network, optimizer = states.make_network(config), states.make_optimizer(config)
+    state = jax.jit(lambda: states.initial_state(config, optimizer))()
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.integers(
+            0, 256, (options["batch"], options["size"], options["size"], 1), "u1"
+        ),
+        "label": rng.integers(0, 2, options["batch"], "i4"),
+        "mask": np.ones(options["batch"], "f4"),
+    }
+    batch = jax.device_put(batch)
+    step = jax.jit(make_train_step(config, network, optimizer, 1_000, mesh), donate_argnums=0)
+    compiling = timed(lambda: step.lower(state, batch).compile())
+
+    def advance() -> None:
+        nonlocal state
+        state, metrics = step(state, batch)
+        jax.device_get(metrics)
+
+    for _ in range(options.get("warm_up", 3)):
+        advance()
+    flops = _flops(network, state["params"], batch["image"])
+    facts = {
+        "versions": VERSIONS,
+        "parameters": count_parameters(state["params"]),
+        "flops": 3 * sum(flops) - flops[0],  # nobody needs the first layer's input gradient
+        "compile_seconds": compiling,
+    }
+    return facts, lambda: timed(advance)
+
+
+def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    """The step of evaluation and prediction. Writes the weights that the others take over."""
+    config = base.get_config()
+    config.data.image_size = options["size"]
+    network = states.make_network(config)
+    begin = jax.jit(lambda: states.initial_state(config, states.make_optimizer(config))["params"])
+    params = begin()
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (64, options["size"], options["size"], 1), "u1")
+    if not Path(options["weights"]).exists():
+        paths, _ = jax.tree.flatten_with_path(params)
+        arrays = {".".join(str(key.key) for key in path): np.asarray(a) for path, a in paths}
+        np.savez(options["weights"], images=images, **arrays)
+    step = jax.jit(make_evaluation_step(network, states.make_mesh()))
+    count = options["films"]
+    batches = [images[: min(count, 64)]] * max(1, count // 64)
+
+    def predict() -> None:
+        jax.device_get([step(params, batch) for batch in batches])
+
+    predict()
+    facts = {
+        "versions": VERSIONS,
+        "parameters": count_parameters(params),
+        "flops": sum(_flops(network, params, images)) * count / 64,
+        "logits": np.asarray(step(params, images)).tolist(),
+    }
+    return facts, lambda: timed(predict)
+
+
+def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    """One pass: the first, which decodes into an empty cache, or a later one, which reads it."""
+    from pneumojax.data.cache import load_split
+    from pneumojax.data.films import Preprocessing
+    from pneumojax.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+
+    folder = Path(options["folder"])
+    cache = Path(tempfile.mkdtemp(prefix="pneumojax-benchmark-"))
+    load = functools.partial(
+        load_split,
+        folder.parent,
+        folder.name,
+        Preprocessing(image_size=options["size"]),
+        cache,
+        max_rejected_fraction=1.0,
+        log=lambda line: None,
+    )
+
+    def first_pass() -> None:
+        shutil.rmtree(cache)
+        cache.mkdir()
+        for _ in evaluation_batches(load(), options["batch"]):
+            pass
+
+    first_pass()
+    if not options.get("later"):
+        return {"versions": VERSIONS}, lambda: timed(first_pass)
+    films = load()
+    batches = training_batches(films, options["batch"], seed=0, start_step=0)
+    passes = 10  # one is over in milliseconds
+
+    def later_passes() -> None:
+        for _ in range(passes * steps_per_epoch(len(films), options["batch"])):
+            next(batches)
+
+    return {"versions": VERSIONS}, lambda: timed(later_passes) / passes
+
+
+def matrix_product(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    """The machine's practical limit: one float32 product of two 2048-square matrices."""
+    a = jnp.ones((2048, 2048))
+    product = jax.jit(lambda a: a @ a)
+    run = lambda: [product(a).block_until_ready() for _ in range(3)]  # noqa: E731
+    run()
+    return {"versions": VERSIONS, "flops": 2 * 2048**3}, lambda: timed(run) / 3
+
+
+def _flops(network: states.Network, params: dict, images: np.ndarray) -> list[int]:
+    """Of each convolution and product of the forward pass, in order: two for a multiply-add."""
+    shape = jax.ShapeDtypeStruct(images.shape, jnp.float32)
+    found: list[int] = []
+
+    def count(jaxpr: Any) -> None:
+        for equation in jaxpr.eqns:
+            if equation.primitive.name in ("conv_general_dilated", "dot_general"):
+                kernel, out = equation.invars[1].aval, equation.outvars[0].aval
+                found.append(2 * out.size * int(np.prod(kernel.shape[:-1])))
+            for value in equation.params.values():
+                if hasattr(inner := getattr(value, "jaxpr", value), "eqns"):
+                    count(inner)
+
+    count(jax.make_jaxpr(network.logits)(params, shape).jaxpr)
+    return found
+
+
+if __name__ == "__main__":
+    serve(
+        {
+            "train_step": train_step,
+            "inference": inference,
+            "input": read_films,
+            "matrix_product": matrix_product,
+        }
+    )

@@ -1,0 +1,76 @@
+"""Keras on TensorFlow: the published network, its own train step, predict and input pipeline."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from keras_network import keras_network  # noqa: E402
+from serving import serve, timed  # noqa: E402
+
+VERSIONS = f"Keras {keras.__version__}, TensorFlow {tf.__version__}"
+
+
+def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    """`train_on_batch`, which is Keras's own compiled step."""
+    network = keras_network(options["size"])
+    model = keras.Model(network.inputs, network.outputs[0])
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=False)
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.random((options["batch"], options["size"], options["size"], 3), "f4"))
+    labels = tf.constant(rng.integers(0, 2, options["batch"]).astype("f4"))
+    for _ in range(options.get("warm_up", 3)):
+        model.train_on_batch(images, labels)
+    facts = {"versions": VERSIONS, "parameters": model.count_params()}
+    return facts, lambda: timed(lambda: model.train_on_batch(images, labels))
+
+
+def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    """`predict`, over several batches in one call as users call it."""
+    network = keras_network(options["size"])
+    with np.load(options["weights"]) as weights:
+        for variable in network.variables:
+            if variable.path.replace("/", ".") in weights:
+                variable.assign(weights[variable.path.replace("/", ".")])
+        images = np.repeat(weights["images"].astype("f4") / 255, 3, -1)
+    model = keras.Model(network.inputs, network.outputs[0])
+    many = np.concatenate([images] * (options["films"] // len(images) or 1))[: options["films"]]
+    logits = model.predict(images, batch_size=64, verbose=0)
+    predict = lambda: model.predict(many, batch_size=min(64, len(many)), verbose=0)  # noqa: E731
+    if len(many) == 1:
+        predict = lambda: np.asarray(model(many, training=False))  # noqa: E731, `predict` is slower
+    predict()
+    facts = {"versions": VERSIONS, "parameters": model.count_params(), "logits": logits.tolist()}
+    return facts, lambda: timed(predict)
+
+
+def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    """One pass over a folder by `image_dataset_from_directory`."""
+
+    def one_pass() -> None:
+        films = keras.utils.image_dataset_from_directory(
+            options["folder"],
+            color_mode="grayscale",
+            image_size=(options["size"], options["size"]),
+            batch_size=options["batch"],
+            shuffle=False,
+            verbose=False,
+        )
+        for _ in films.prefetch(2):
+            pass
+
+    one_pass()
+    return {"versions": VERSIONS}, lambda: timed(one_pass)
+
+
+if __name__ == "__main__":
+    serve({"train_step": train_step, "inference": inference, "input": read_films})

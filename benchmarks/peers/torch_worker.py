@@ -1,0 +1,175 @@
+"""PyTorch, eager and compiled, channels last: the same network, step, inference and DataLoader."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from serving import serve, timed  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+VERSIONS = f"PyTorch {torch.__version__}"
+MODULES = ((64, 48, 64, 8, 16, 32), (128, 64, 96, 16, 32, 64))
+
+
+class InceptionModule(nn.Module):
+    """Four branches side by side, as the paper's figure 5 with factorized windows."""
+
+    def __init__(self, features: int, widths: tuple[int, ...]):
+        super().__init__()
+        f1, f2_in, f2_out, f3_in, f3_out, f4 = widths
+        self.branch1 = nn.Conv2d(features, f1, 1)
+        self.branch3_narrow = nn.Conv2d(features, f2_in, 1)
+        self.branch3_column = nn.Conv2d(f2_in, f2_out, (3, 1), padding=(1, 0))
+        self.branch3_row = nn.Conv2d(f2_out, f2_out, (1, 3), padding=(0, 1))
+        self.branch5_narrow = nn.Conv2d(features, f3_in, 1)
+        self.branch5_column = nn.Conv2d(f3_in, f3_out, (5, 1), padding=(2, 0))
+        self.branch5_row = nn.Conv2d(f3_out, f3_out, (1, 5), padding=(0, 2))
+        self.branch_pool = nn.Conv2d(features, f4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        branch3 = F.relu(self.branch3_column(F.relu(self.branch3_narrow(x))))
+        branch5 = F.relu(self.branch5_column(F.relu(self.branch5_narrow(x))))
+        branches = [
+            self.branch1(x),
+            self.branch3_row(branch3),
+            self.branch5_row(branch5),
+            self.branch_pool(F.max_pool2d(x, 3, 1, 1)),
+        ]
+        return F.relu(torch.cat(branches, 1))
+
+
+class Inception(nn.Module):
+    """Images (batch, 3, size, size) -> logits (batch,); names are our checkpoints'."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.stem1 = nn.Conv2d(3, 32, 3, 2)
+        self.stem2 = nn.Conv2d(32, 32, 3)
+        self.stem3 = nn.Conv2d(32, 64, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            [InceptionModule(64, MODULES[0]), InceptionModule(176, MODULES[1])]
+        )
+        self.narrow = nn.Conv2d(320, 64, 1)
+        self.grid = ((((size - 3) // 2 + 1 - 2) - 3) // 2 + 1 - 5) // 3 + 1
+        self.hidden = nn.Linear(64 * self.grid**2, 128)
+        self.logit = nn.Linear(128, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.stem3(F.relu(self.stem2(F.relu(self.stem1(x))))))
+        x = F.max_pool2d(x, 3, 2)
+        for block in self.blocks:
+            x = block(x)
+        x = F.relu(self.narrow(F.avg_pool2d(x, 5, 3))).flatten(1)
+        return self.logit(F.dropout(F.relu(self.hidden(x)), 0.5, self.training))[:, 0]
+
+
+def network_of(options: dict[str, Any]) -> nn.Module:
+    torch.set_num_threads(os.cpu_count() or 1)
+    torch.manual_seed(0)
+    return Inception(options["size"]).to(memory_format=torch.channels_last)
+
+
+def parameters_of(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def load(network: Inception, weights: dict[str, np.ndarray]) -> None:
+    """Our arrays, (rows, columns, in, out), in PyTorch's order (out, in, rows, columns)."""
+    ours = {"narrow": "auxiliary_head.narrow"} | {
+        name: f"auxiliary_head.classifier.{name}" for name in ("hidden", "logit")
+    }
+    for name, layer in network.named_modules():
+        if not isinstance(layer, nn.Conv2d | nn.Linear):
+            continue
+        path = ours.get(name, name.replace("blocks.", "modules."))
+        kernel = weights[f"{path}.kernel"]
+        if name == "hidden":  # flattened as (height, width, channels) there, channels first here
+            side = network.grid
+            kernel = kernel.reshape(side, side, 64, 128).transpose(2, 0, 1, 3).reshape(-1, 128)
+        order = (3, 2, 0, 1) if kernel.ndim == 4 else (1, 0)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(kernel.transpose(order).copy()))
+            layer.bias.copy_(torch.from_numpy(weights[f"{path}.bias"]))
+
+
+def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    network = network_of(options)
+    forward = torch.compile(network) if options.get("compile") else network
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    batch, size = options["batch"], options["size"]
+    images = torch.rand(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, 2, (batch,)).float()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        F.binary_cross_entropy_with_logits(forward(images), labels).backward()
+        optimizer.step()
+
+    for _ in range(options.get("warm_up", 3)):
+        step()
+    return {"versions": VERSIONS, "parameters": parameters_of(network)}, lambda: timed(step)
+
+
+def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    network = network_of(options)
+    with np.load(options["weights"]) as weights:
+        load(network, dict(weights))
+        films = torch.from_numpy(np.repeat(weights["images"].astype("f4") / 255, 3, -1))
+    network.eval()
+    images = films.permute(0, 3, 1, 2)  # channels last in memory, as it came
+    forward = torch.compile(network) if options.get("compile") else network
+    count = options["films"]
+    batches = [images[: min(count, len(images))]] * max(1, count // len(images))
+
+    def predict() -> None:
+        for batch in batches:
+            forward(batch)
+
+    with torch.inference_mode():
+        logits = network(images).tolist()
+        for _ in range(3):
+            predict()
+    facts = {"versions": VERSIONS, "parameters": parameters_of(network), "logits": logits}
+    return facts, torch.inference_mode()(lambda: timed(predict))
+
+
+class Films(torch.utils.data.Dataset):
+    """Grey films of a folder, decoded by Pillow and resized, as users write it."""
+
+    def __init__(self, folder: str, size: int):
+        self.paths = sorted(p for p in Path(folder).rglob("*") if p.suffix in (".jpeg", ".png"))
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        from PIL import Image
+
+        with Image.open(self.paths[index]) as film:
+            grey = film.convert("L").resize((self.size, self.size), Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.asarray(grey)[None].copy())
+
+
+def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    """One pass by a DataLoader with two worker processes, which are started for the pass."""
+    films = Films(options["folder"], options["size"])
+    loader = torch.utils.data.DataLoader(films, options["batch"], num_workers=2)
+
+    def one_pass() -> None:
+        for _ in loader:
+            pass
+
+    one_pass()
+    return {"versions": VERSIONS}, lambda: timed(one_pass)
+
+
+if __name__ == "__main__":
+    serve({"train_step": train_step, "inference": inference, "input": read_films})

@@ -1,0 +1,150 @@
+"""The tables of docs/performance.md, rendered from the measured JSON in docs/benchmarks.
+
+Command:   python benchmarks/performance_tables.py --write
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "benchmarks"
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- begin: benchmarks -->\n", "<!-- end: benchmarks -->\n"
+OURS, PEAK, BESIDE = "PneumoJAX", "float32 matrix product", "ONNX Runtime"
+TITLES = {
+    "train_step": "Training step, batch 64",
+    "inference": "Inference, batches of 64",
+    "latency": "Inference, one film",
+    "input": "Films from disk to batches of 150 pixels",
+    "startup": "Process start to the end of the first step",
+}
+FILMS = {"train_step": 64, "inference": 128, "latency": 1}
+
+
+def summary(contest: str, rounds: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each contestant.
+
+    `ratio` is how many times as fast as the fastest peer it was: the median over rounds of that
+    peer's seconds by its own. Peers are Keras and PyTorch; ONNX Runtime, which cannot train, stands
+    beside them. `share_of_peak` compares its arithmetic with the matrix product of the same round.
+    """
+    medians = {name: statistics.median(r["seconds"]) for name, r in rounds.items() if r["seconds"]}
+    peers = [name for name in medians if not name.startswith((OURS, PEAK, BESIDE))]
+    best = min(peers, key=medians.__getitem__, default=None)
+    flops = rounds.get(OURS, {}).get("flops")
+    rows = []
+    for name, result in rounds.items():
+        row: dict[str, Any] = {"contestant": name, "versions": result.get("versions", "")}
+        seconds = result["seconds"]
+        if not seconds:
+            rows.append(row | {"error": result.get("error", "no round")})
+            continue
+        quartiles = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else [seconds[0]] * 3
+        row |= {"median_seconds": medians[name], "quartiles": [quartiles[0], quartiles[2]]}
+        row["peak_bytes"] = result.get("peak_bytes")
+        if name == PEAK:
+            row["gflops"] = result["flops"] / medians[name] / 1e9
+        else:
+            if best is not None:
+                row["ratio"] = _median_ratio(rounds[best]["seconds"], seconds)
+            if flops and rounds.get(PEAK, {}).get("seconds"):
+                products = rounds[PEAK]["seconds"]
+                ideal = [flops / rounds[PEAK]["flops"] * product for product in products]
+                row["share_of_peak"] = _median_ratio(ideal, seconds)
+        rows.append(row)
+    return rows
+
+
+def _median_ratio(above: list[float], below: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(above, below, strict=True))
+
+
+def table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells, of a result as `against_peers.py` writes it."""
+    contest, films = result["contest"], FILMS.get(result["contest"])
+    unit = {"train_step": "s a step", "latency": "ms"}.get(contest, "s")
+    scale = 1e3 if contest == "latency" else 1
+    headings = ["", f"median {unit} (quartiles)", "films/s", "times the fastest peer"]
+    headings += ["share of peak", "peak memory, GB"]
+    if contest == "startup":
+        headings = [*headings[:2], headings[3]]
+    films = films or result.get("films")
+    cells = []
+    for row in result["summary"]:
+        if "error" in row:
+            cells.append([row["contestant"], row["error"], *[""] * (len(headings) - 2)])
+            continue
+        median, (low, high) = row["median_seconds"], row["quartiles"]
+        line = [
+            row["contestant"],
+            f"{median * scale:.3g} ({low * scale:.3g} to {high * scale:.3g})",
+        ]
+        ratio = f"{row['ratio']:.2f}" if "ratio" in row else ""
+        if contest == "startup":
+            cells.append([*line, ratio])
+            continue
+        peak = f"{row['share_of_peak']:.0%}" if "share_of_peak" in row else ""
+        if "gflops" in row:
+            peak = f"{row['gflops']:.0f} GFLOP/s"
+        speed = f"{films / median:,.0f}" if films and "gflops" not in row else ""
+        memory = f"{row['peak_bytes'] / 1e9:.2f}" if row["peak_bytes"] else ""
+        cells.append([*line, speed, ratio, peak, memory])
+    used = [i for i in range(len(headings)) if i < 2 or any(line[i] for line in cells)]
+    return [headings[i] for i in used], [[line[i] for i in used] for line in cells]
+
+
+def _versions(result: dict[str, Any]) -> str:
+    return ", ".join(dict.fromkeys(r["versions"] for r in result["summary"] if r["versions"]))
+
+
+def terminal_table(result: dict[str, Any]) -> None:
+    """Prints a result."""
+    headings, cells = table(result)
+    drawn = Table(*headings, title=TITLES[result["contest"]], caption=_versions(result))
+    for line in cells:
+        drawn.add_row(*line)
+    Console().print(drawn)
+
+
+def markdown(folder: Path = RESULTS) -> str:
+    """What stands between the page's marks."""
+    parts = []
+    for contest, title in TITLES.items():
+        path = folder / f"{contest}.json"
+        if not path.exists():
+            continue
+        result = json.loads(path.read_text())
+        headings, cells = table(result)
+        lines = [headings, ["---"] * len(headings), *cells]
+        parts.append(
+            f"### {title}\n\n"
+            + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+            + f"\n`{result['command']}`, {result['date']}, {result['hardware']}; "
+            f"{_versions(result)}; [JSON](benchmarks/{contest}.json).\n"
+        )
+    return "\n" + "\n".join(parts) + "\n"
+
+
+def page_with(tables: str, page: str) -> str:
+    """The page with the tables in their place."""
+    before, rest = page.split(BEGIN)
+    return before + BEGIN + tables + END + rest.split(END)[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="into docs/performance.md")
+    if parser.parse_args().write:
+        PAGE.write_text(page_with(markdown(), PAGE.read_text()))
+    else:
+        print(markdown())
+
+
+if __name__ == "__main__":
+    main()
