@@ -57,6 +57,9 @@ def main() -> None:
                 "hardware": _hardware(),
                 "contestants": rounds,
             }
+            if contest == "input":
+                found = Path(options["folder"]).rglob("*")
+                result["films"] = sum(p.suffix in (".jpeg", ".png") for p in found)
             result["summary"] = summary(contest, rounds)
             write_json(arguments.output / f"{contest}.json", result)
             terminal_table(result)
@@ -132,6 +135,8 @@ def _start_up(
 def _folder_of_films(films: Path | None, scratch: Path) -> Path:
     """The folder given, or a hundred drawn films at the size of published ones."""
     if films is not None:
+        if not films.is_dir():
+            sys.exit(f"error: --films: {str(films)!r} is not a folder")
         return films.resolve()
     from pneumojax.data import phantom
 

@@ -32,14 +32,14 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
     network, optimizer = states.make_network(config), states.make_optimizer(config)
     state = jax.jit(lambda: states.initial_state(config, optimizer))()
     rng = np.random.default_rng(0)
-    batch = {
-        "image": rng.integers(
-            0, 256, (options["batch"], options["size"], options["size"], 1), "u1"
-        ),
-        "label": rng.integers(0, 2, options["batch"], "i4"),
-        "mask": np.ones(options["batch"], "f4"),
-    }
-    batch = jax.device_put(batch)
+    films, size = options["batch"], options["size"]
+    batch = jax.device_put(
+        {
+            "image": rng.integers(0, 256, (films, size, size, 1), "u1"),
+            "label": rng.integers(0, 2, films, "i4"),
+            "mask": np.ones(films, "f4"),
+        }
+    )
     step = jax.jit(make_train_step(config, network, optimizer, 1_000, mesh), donate_argnums=0)
     compiling = timed(lambda: step.lower(state, batch).compile())
 

@@ -53,9 +53,7 @@ class Inception(nn.Module):
         self.stem1 = nn.Conv2d(3, 32, 3, 2)
         self.stem2 = nn.Conv2d(32, 32, 3)
         self.stem3 = nn.Conv2d(32, 64, 3, padding=1)
-        self.blocks = nn.ModuleList(
-            [InceptionModule(64, MODULES[0]), InceptionModule(176, MODULES[1])]
-        )
+        self.blocks = nn.ModuleList(map(InceptionModule, (64, 176), MODULES))
         self.narrow = nn.Conv2d(320, 64, 1)
         self.grid = ((((size - 3) // 2 + 1 - 2) - 3) // 2 + 1 - 5) // 3 + 1
         self.hidden = nn.Linear(64 * self.grid**2, 128)
