@@ -5,6 +5,7 @@ Research and education only, not a medical device.
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,7 +20,10 @@ CONFIG = config_flags.DEFINE_config_file(
     help_string="The experiment, configs/base.py if unset; --config.<field>=<value> changes one.",
 )
 MODE = flags.DEFINE_enum(
-    "mode", "train", ["train", "evaluate", "predict"], "What to do; predict takes files or folders."
+    "mode",
+    "train",
+    ["train", "evaluate", "predict", "profile"],
+    "What to do; predict takes files or folders, profile measures the config's training step.",
 )
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder. Default for training: runs/<config name>-<digest of the config>."
@@ -70,7 +74,8 @@ def main(argv: list[str]) -> None:
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on from the last checkpoint")
+        goes_on = "; the same command goes on from the last checkpoint"
+        _fail("interrupted" + goes_on * (MODE.value == "train"))
 
 
 def _run(arguments: list[str]) -> None:
@@ -90,10 +95,14 @@ def _run(arguments: list[str]) -> None:
         if config.data.val == "folder" or config.data.val_fraction > 0:
             evaluate_run(workdir, cache_dir)
         return
+    given = any(argument.startswith("--config") for argument in sys.argv[1:])
+    if MODE.value == "profile":
+        _profile(cache_dir, given)
+        return
     if WORKDIR.value is None:
         raise UserError(f"--mode={MODE.value} needs --workdir=<run folder>")
     workdir = Path(WORKDIR.value).expanduser().resolve()
-    if any(argument.startswith("--config") for argument in sys.argv[1:]):
+    if given:
         from pneumojax.run import refuse_other_config
 
         refuse_other_config(workdir, configs.resolve(CONFIG.value))
@@ -108,6 +117,22 @@ def _run(arguments: list[str]) -> None:
 
     if unreadable := predict_files(workdir, arguments, output=OUTPUT.value):
         raise UserError(f"{unreadable} of the files could not be read; the table says why")
+
+
+def _profile(cache_dir: Path, config_given: bool) -> None:
+    """Into the run of --workdir, of whose config it is where none is given, or a new folder."""
+    from pneumojax.run import read_config
+
+    config = configs.resolve(CONFIG.value)
+    # Never the same folder twice, so that a profile can be compared with the one before a change.
+    default = f"runs/{configs.run_name(config)}-profile-{time.strftime('%Y%m%d-%H%M%S')}"
+    workdir = Path(WORKDIR.value or default).expanduser().resolve()
+    if not config_given and (workdir / "config.json").exists():
+        config = read_config(workdir)
+
+    from pneumojax.profiling.profile import profile
+
+    profile(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
 
 
 def _fail(line: str) -> NoReturn:

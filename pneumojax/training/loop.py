@@ -1,14 +1,12 @@
 """The training run: films, network and config in, a run folder with checkpoints out."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax import run
@@ -19,10 +17,10 @@ from pneumojax.data.sides import Sides, load_sides, preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.evaluation import metrics as measure
 from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.compiling import compile_step
 from pneumojax.training.logbook import Logbook, Progress
 from pneumojax.training.scoring import Score, make_scorer
 from pneumojax.training.state import (
-    Network,
     State,
     initial_state,
     make_mesh,
@@ -31,7 +29,6 @@ from pneumojax.training.state import (
     placed,
     replicated,
 )
-from pneumojax.training.step import make_train_step
 from pneumojax.training.watch import StepWatch
 
 
@@ -75,7 +72,7 @@ def train(
         sides.train, config.batch_size, seed=config.seed, start_step=first_step
     )
     batches = to_devices(films, mesh)
-    train_step = _compile_step(config, network, optimizer, state, per_epoch, mesh)
+    train_step = compile_step(config, network, optimizer, state, per_epoch, mesh)
     score = make_scorer(network, mesh, config.batch_size)
     stamp = {"synthetic": True} if run.is_synthetic(config) else {}
     logbook = Logbook(workdir, first_step, tensorboard=config.log.tensorboard, stamp=stamp)
@@ -147,37 +144,6 @@ def _resume_or_begin(
         return begin(), None
     state, meta = restored
     return state, meta["best"]
-
-
-def _compile_step(
-    config: ConfigDict,
-    network: Network,
-    optimizer: optax.GradientTransformation,
-    state: State,
-    per_epoch: int,
-    mesh: Mesh,
-) -> jax.stages.Compiled:
-    """The train step compiled for one shape of batch; another shape would be an error."""
-    split = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
-    size = (config.batch_size,)
-    image = (*size, config.data.image_size, config.data.image_size, 1)
-    batch = {
-        "image": jax.ShapeDtypeStruct(image, jnp.uint8, sharding=split),
-        "label": jax.ShapeDtypeStruct(size, jnp.int32, sharding=split),
-        "mask": jax.ShapeDtypeStruct(size, jnp.float32, sharding=split),
-        "film": jax.ShapeDtypeStruct(size, jnp.int32, sharding=split),
-    }
-    everywhere = replicated(mesh)
-    train_step = jax.jit(
-        make_train_step(config, network, optimizer, per_epoch, mesh),
-        donate_argnums=0,  # the new state takes the old one's memory
-        out_shardings=(everywhere, everywhere),
-    )
-    print("compiling the train step ...", flush=True)
-    began = time.perf_counter()
-    compiled = train_step.lower(state, batch).compile()
-    print(f"compiled in {time.perf_counter() - began:.1f} s")
-    return compiled
 
 
 def _meta(config: ConfigDict, sides: Sides) -> dict[str, Any]:

@@ -1,0 +1,128 @@
+"""How fast a device can be: published peaks of known ones, a measured product for the others."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+_HOPPER = "NVIDIA H100 datasheet (dense: half of its figures with sparsity)"
+_AMPERE = "NVIDIA A100 datasheet"
+_V100, _T4, _L4 = "NVIDIA V100 datasheet", "NVIDIA T4 datasheet", "NVIDIA L4 datasheet (dense)"
+_TPU = "docs.cloud.google.com/tpu/docs"
+
+
+@dataclass(frozen=True)
+class Device:
+    """Published limits of one device as JAX sees it.
+
+    Args:
+        peaks: {compute dtype: (FLOP/s of dense matrix products, the unit that reaches them)}. For
+            float32 it is what JAX's default precision uses: TF32 on NVIDIA GPUs that have it, one
+            bfloat16 pass on TPUs. A dtype that the device has no units for is left out.
+        bandwidth: of its memory, bytes a second.
+    """
+
+    name: str
+    peaks: dict[str, tuple[float, str]]
+    bandwidth: float
+    source: str
+
+
+def _gpu(
+    name: str, plain: float, tf32: float | None, bf16: float | None, bandwidth: float, source: str
+) -> Device:
+    """Teraflop/s and gigabytes/s as printed in the datasheets."""
+    peaks = {"float32": (tf32 * 1e12, "TF32") if tf32 else (plain * 1e12, "float32")}
+    if bf16:
+        peaks["bfloat16"] = (bf16 * 1e12, "bfloat16")
+    return Device(name, peaks, bandwidth * 1e9, source)
+
+
+def _tpu(name: str, bf16: float, bandwidth: float, page: str) -> Device:
+    peaks = dict.fromkeys(("float32", "bfloat16"), (bf16 * 1e12, "bfloat16"))
+    return Device(name, peaks, bandwidth * 1e9, f"{_TPU}/{page}")
+
+
+H100_SXM = _gpu("H100 SXM", 67, 494.7, 989.4, 3350, _HOPPER)
+H100_SXM_PLAIN_FLOAT32 = 67e12  # without TF32, jax_default_matmul_precision="float32"
+
+# By `device_kind`, whole: "NVIDIA L4" must not answer for an L40S.
+KNOWN = {
+    "NVIDIA H100 80GB HBM3": H100_SXM,
+    "NVIDIA H100 PCIe": _gpu("H100 PCIe", 51, 378, 756, 2000, _HOPPER),
+    "NVIDIA H100 NVL": _gpu("H100 NVL", 60, 417.5, 835.5, 3900, _HOPPER),
+    "NVIDIA A100-SXM4-40GB": _gpu("A100 SXM 40 GB", 19.5, 156, 312, 1555, _AMPERE),
+    "NVIDIA A100-SXM4-80GB": _gpu("A100 SXM 80 GB", 19.5, 156, 312, 2039, _AMPERE),
+    "NVIDIA A100-PCIE-40GB": _gpu("A100 PCIe 40 GB", 19.5, 156, 312, 1555, _AMPERE),
+    "NVIDIA A100 80GB PCIe": _gpu("A100 PCIe 80 GB", 19.5, 156, 312, 1935, _AMPERE),
+    "NVIDIA L4": _gpu("L4", 30.3, 60, 121, 300, _L4),
+    "Tesla T4": _gpu("T4", 8.1, None, None, 320, _T4),
+    "Tesla V100-SXM2-16GB": _gpu("V100 SXM2", 15.7, None, None, 900, _V100),
+    "Tesla V100-SXM2-32GB": _gpu("V100 SXM2", 15.7, None, None, 900, _V100),
+    "Tesla V100-PCIE-16GB": _gpu("V100 PCIe", 14, None, None, 900, _V100),
+    "Tesla V100-PCIE-32GB": _gpu("V100 PCIe", 14, None, None, 900, _V100),
+    "TPU v4": _tpu("TPU v4", 275, 1200, "v4"),
+    "TPU v5 lite": _tpu("TPU v5e", 197, 819, "v5e"),
+    "TPU v5e": _tpu("TPU v5e", 197, 819, "v5e"),
+    "TPU v5": _tpu("TPU v5p", 459, 2765, "v5p"),
+    "TPU v5p": _tpu("TPU v5p", 459, 2765, "v5p"),
+    "TPU v6 lite": _tpu("TPU v6e", 918, 1638, "v6e"),
+    "TPU v6e": _tpu("TPU v6e", 918, 1638, "v6e"),
+}
+
+
+@dataclass(frozen=True)
+class Peak:
+    """FLOP/s of all devices together, and where the figure is from."""
+
+    flops: float
+    source: str
+
+
+def peak(devices: list[jax.Device], dtype: str) -> Peak:
+    """Of known devices what is published, of others what a matrix product reaches now."""
+    kind, count = devices[0].device_kind, len(devices)
+    times = f"{count} x " if count > 1 else ""
+    if kind in KNOWN and dtype in KNOWN[kind].peaks:
+        known = KNOWN[kind]
+        flops, unit = known.peaks[dtype]
+        return Peak(count * flops, f"{times}{known.name}, {unit}: {known.source}")
+    flops = measured_peak(dtype)
+    if devices[0].platform == "cpu":  # devices of a CPU are the same cores
+        return Peak(flops, f"measured: {dtype} matrix product, 2048 square")
+    return Peak(count * flops, f"{times}measured: {dtype} matrix product, 2048 square")
+
+
+def measured_peak(dtype: str, *, size: int = 2048, seconds: float = 1.5) -> float:
+    """FLOP/s of a square matrix product on the default device, the best of several."""
+    matrix = jnp.ones((size, size), jnp.dtype(dtype))
+    product = jax.jit(jnp.dot)
+    return 2 * size**3 / _best(lambda: product(matrix, matrix), seconds)
+
+
+def measured_bandwidth(*, megabytes: int = 256, seconds: float = 1.5) -> float:
+    """Bytes a second of negating a large array in place: each element read once, written once.
+
+    As STREAM does (McCalpin 1995), the best of several, on an array larger than any cache. In
+    place, because the first touch of a new array's pages takes a CPU several times as long.
+    """
+    array = [jnp.ones(megabytes * 2**18, jnp.float32)]
+    negative = jax.jit(jnp.negative, donate_argnums=0)
+
+    def run() -> jax.Array:
+        array[0] = negative(array[0])
+        return array[0]
+
+    return 2 * array[0].nbytes / _best(run, seconds)
+
+
+def _best(run: Callable[[], jax.Array], seconds: float) -> float:
+    jax.block_until_ready(run())  # compiles
+    best, began = float("inf"), time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        jax.block_until_ready(run())
+        best = min(best, time.perf_counter() - start)
+    return best

@@ -1,0 +1,108 @@
+"""Steps under the clock as the training loop takes them, and what they need of memory."""
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from pneumojax.data.pipeline import Batch
+from pneumojax.training.state import State
+
+SHOW_EVERY = 5.0  # seconds between lines of progress
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds from one step's end to the next one's, and of them waited for data altogether."""
+
+    seconds: list[float]
+    waited: float
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def p90(self) -> float:
+        return float(np.percentile(self.seconds, 90))
+
+    @property
+    def wait_share(self) -> float:
+        return self.waited / sum(self.seconds)
+
+
+def time_steps(
+    train_step: jax.stages.Compiled,
+    state: State,
+    batches: Iterator[Batch],
+    *,
+    seconds: float = 20,
+    fewest: int = 8,
+    most: int = 200,
+) -> tuple[State, Timing]:
+    """Takes steps until `seconds` have passed, at least `fewest` and at most `most` of them.
+
+    Like training it looks at a step only when the next is under way, and counts as waiting for
+    data only what leaves no step under way. Two steps go before, uncounted.
+    """
+    for _ in range(2):
+        state, metrics = train_step(state, next(batches))
+    jax.block_until_ready(metrics)
+    began = shown = ended = time.perf_counter()
+    times: list[float] = []
+    waited = 0.0
+    under_way = None
+    while len(times) < most and (len(times) < fewest or ended - began < seconds):
+        asked = time.perf_counter()
+        batch = next(batches)
+        if under_way is not None and under_way["loss"].is_ready():
+            waited += time.perf_counter() - asked
+        state, metrics = train_step(state, batch)
+        under_way, before = metrics, under_way
+        if before is None:
+            continue
+        jax.block_until_ready(before)
+        now = time.perf_counter()
+        times.append(now - ended)
+        ended = now
+        if now - shown > SHOW_EVERY:
+            shown = now
+            left = max(seconds - (now - began), 0)
+            print(f"timed {len(times)} steps, about {left:.0f} s left", flush=True)
+    jax.block_until_ready(under_way)
+    return state, Timing(times, waited)
+
+
+def input_alone(batches: Iterator[Batch], *, seconds: float = 1) -> float:
+    """Films a second that the input delivers to the devices when nothing else is done."""
+    films, began = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < seconds:
+        films += len(jax.block_until_ready(next(batches))["label"])
+    return films / elapsed
+
+
+def memory(train_step: jax.stages.Compiled) -> dict[str, Any]:
+    """Bytes: what XLA planned for the step on a device, what devices report, and the process.
+
+    Fields that a backend does not report are left out. `process_peak` is of the whole process so
+    far, compilation included.
+    """
+    found: dict[str, Any] = {}
+    planned = train_step.memory_analysis()
+    for name in ("argument", "output", "alias", "temp"):
+        size = getattr(planned, f"{name}_size_in_bytes", None)
+        if size is not None:
+            found[f"planned_{name}"] = size
+    reported = [device.memory_stats() or {} for device in jax.local_devices()]
+    for name in ("peak_bytes_in_use", "bytes_limit"):
+        if all(name in stats for stats in reported):
+            found[f"device_{name}"] = [stats[name] for stats in reported]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found["process_peak"] = peak if sys.platform == "darwin" else peak * 1024
+    return found

@@ -1,0 +1,174 @@
+"""`--mode=profile`: where the time and memory of a config's training step go, on this machine."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from pneumojax import run
+from pneumojax.data.pipeline import steps_per_epoch, to_devices, training_batches
+from pneumojax.data.sides import load_sides
+from pneumojax.errors import UserError
+from pneumojax.files import write_json
+from pneumojax.profiling import devices, measure, trace
+from pneumojax.profiling.page import draw_page, print_page
+from pneumojax.profiling.work import count_work
+from pneumojax.training.compiling import compile_step
+from pneumojax.training.loop import check
+from pneumojax.training.state import (
+    initial_state,
+    make_mesh,
+    make_network,
+    make_optimizer,
+    replicated,
+)
+
+LONGEST = 10  # operations on the page; profile.json has MORE
+MORE = 50
+
+
+def profile(
+    config: ConfigDict, workdir: Path, cache_dir: Path, *, verify_films: bool = False
+) -> dict[str, Any]:
+    """Profiles the step that `train` would run, on its films, from fresh parameters.
+
+    Writes profile.json, profile.png and profile/ (the trace) into `workdir` and touches nothing
+    else there. Returns what profile.json holds, see docs/performance.md.
+
+    Args:
+        config: resolved and locked.
+        workdir: a folder that is not there, is empty, or holds a run of the same config.
+        cache_dir: for decoded films and compiled steps.
+        verify_films: hash every film again before trusting the cache.
+
+    Raises:
+        UserError: what the user can mend, in one line.
+    """
+    prepare(workdir, config)
+    mesh = make_mesh()
+    check(config, mesh)
+    network, optimizer = make_network(config), make_optimizer(config)
+    work = count_work(network, config.data.image_size)
+    films = load_sides(config, cache_dir, verify=verify_films).train
+
+    # The key of a cached step leaves out source lines: one compiled from other code would answer
+    # with the lines of that code.
+    jax.config.update("jax_compilation_cache_include_metadata_in_key", True)
+    begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(mesh))
+    state = begin()
+    with _CacheHits() as hits:
+        began = time.perf_counter()
+        per_epoch = steps_per_epoch(len(films), config.batch_size)
+        step = compile_step(config, network, optimizer, state, per_epoch, mesh)
+        compiling = {"seconds": time.perf_counter() - began, "from_cache": hits.count > 0}
+
+    stream = training_batches(films, config.batch_size, seed=config.seed, start_step=0)
+    batches = to_devices(stream, mesh)
+    print("timing steps ...", flush=True)
+    state, timing = measure.time_steps(step, state, batches)
+    needed = measure.memory(step)
+    print(f"tracing {trace.STEPS} steps ...", flush=True)
+    state = trace.record(step, state, batches, workdir / "profile")
+    ran = trace.operations(workdir / "profile", step.as_text() or "", mesh.size)
+    print("timing the input alone and a matrix product ...", flush=True)
+    alone = measure.input_alone(batches)
+    limit = devices.peak(list(mesh.devices.flat), config.model.dtype)
+
+    flops = work.step_flops(config.batch_size)
+    counted = step.cost_analysis() or {}
+    result = run.provenance(config) | {
+        "config": config.to_dict(),
+        "device": {"kind": mesh.devices.flat[0].device_kind, "count": mesh.size},
+        "compile": compiling,
+        "step": {
+            "median_seconds": timing.median,
+            "p90_seconds": timing.p90,
+            "films_per_second": config.batch_size / timing.median,
+            "seconds": timing.seconds,
+        },
+        "data": {"wait_share": timing.wait_share, "input_alone_films_per_second": alone},
+        "work": {
+            "multiply_adds_per_film": asdict(work),
+            "flops_per_step": flops,
+            "xla_flops": counted.get("flops"),
+            "xla_bytes_accessed": counted.get("bytes accessed"),
+        },
+        "speed": {
+            "flops_per_second": flops / timing.median,
+            "peak_flops_per_second": limit.flops,
+            "peak_source": limit.source,
+            "share_of_peak": flops / timing.median / limit.flops,
+        },
+        "memory_bytes": needed,
+        "traced_steps": trace.STEPS,
+        "seconds_by_direction": _by_direction(ran),
+        "operations": [_row(operation) for operation in ran[:MORE]],
+    }
+    write_json(workdir / "profile.json", result)
+    draw_page(result, LONGEST).savefig(workdir / "profile.png")
+    print_page(result, LONGEST)
+    print(f"written: {workdir}/profile.json, profile.png, and in profile/ the trace")
+    print(f"look at it: xprof {workdir}/profile, or tensorboard --logdir {workdir}/profile")
+    return result
+
+
+def prepare(workdir: Path, config: ConfigDict) -> None:
+    """Makes the folder, or checks that a profile can be put there without replacing anything.
+
+    Raises:
+        UserError: it cannot be written, has a profile, another config's run, or other files.
+    """
+    for name in ("profile", "profile.json", "profile.png"):
+        if (workdir / name).exists():
+            raise UserError(
+                f"--workdir: {str(workdir)!r} already has a profile ({name}); move it away, name "
+                "another folder, or leave --workdir out for a new one"
+            )
+    if (workdir / "config.json").exists():
+        run.refuse_other_config(workdir, config)
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        occupied = any(workdir.iterdir())
+    except OSError as error:
+        raise UserError(f"--workdir: cannot make {str(workdir)!r}: {error.strerror}") from error
+    if occupied:
+        raise UserError(f"--workdir: {str(workdir)!r} holds files but no run; name another folder")
+
+
+class _CacheHits:
+    """Counts what JAX takes from its compilation cache inside a `with`."""
+
+    count = 0
+
+    def __enter__(self) -> "_CacheHits":
+        jax.monitoring.register_event_listener(self._listen)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        jax.monitoring.unregister_event_listener(self._listen)
+
+    def _listen(self, event: str, **_: object) -> None:
+        self.count += event == "/jax/compilation_cache/cache_hits"
+
+
+def _by_direction(ran: list[trace.Operation]) -> dict[str, float]:
+    sums = dict.fromkeys(("forward", "backward", "other"), 0.0)
+    for operation in ran:
+        sums[operation.instruction.direction] += operation.seconds
+    return sums
+
+
+def _row(operation: trace.Operation) -> dict[str, Any]:
+    instruction = operation.instruction
+    return {
+        "name": operation.name,
+        "seconds": operation.seconds,
+        "share": operation.share,
+        "calls": operation.calls,
+        **asdict(instruction),
+        "place": instruction.place,
+    }

@@ -1,0 +1,205 @@
+"""A trace of a few steps for xprof or TensorBoard, and the operations in it that take longest."""
+
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+from jax.profiler import ProfileData, ProfileLine, ProfileOptions, StepTraceAnnotation
+
+from pneumojax.data.pipeline import Batch
+from pneumojax.training.state import State
+
+STEPS = 3  # every instruction of every loop iteration is an event: megabytes a step on a CPU
+PACKAGE = str(Path(__file__).parents[1])  # as code objects name their files
+_TRANSFORMS = re.compile(
+    r"\b(?:jvp|transpose|vmap|remat|checkpoint|custom_jvp|custom_vjp)\(([^()]*)\)"
+)
+_NO_NAME = re.compile(  # what JAX's own ways of calling add to a path
+    r"|while|body|cond|closed_call|eval_jaxpr|shard_map|checkpoint|branch_\d+_fun|p?jit\(.*\)"
+)
+_INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = (\S+) [\w-]+\(.*?metadata=\{(.*?)\}(?:,|$)")
+_TABLE_ROW = re.compile(r"^(\d+) (.*)$")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """What the compiled program says about one of its instructions.
+
+    Args:
+        direction: "forward", "backward" or "other" (optimizer, metrics, copies).
+        what: the layer's scopes where it has any, and the primitive it came from.
+        shape: of the result, as XLA writes it.
+        source: lines of this package that led to it, outermost first: `nn/inception.py:87`.
+    """
+
+    direction: str
+    what: str
+    shape: str
+    source: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """The last lines of the network that led to it, or else the last line of all."""
+        lines = [line for line in dict.fromkeys(self.source) if line.startswith("nn/")]
+        layers = [line for line in lines if not line.startswith("nn/ops.py")] or lines
+        return " > ".join(line.removeprefix("nn/") for line in layers[-3:] or self.source[-1:])
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Time of one instruction in a traced step, loop iterations and threads added up."""
+
+    name: str
+    seconds: float
+    share: float
+    calls: float
+    instruction: Instruction
+
+
+def record(
+    train_step: jax.stages.Compiled, state: State, batches: Iterator[Batch], folder: Path
+) -> State:
+    """Runs `STEPS` steps under the profiler; the trace lies in `folder`/plugins/profile/<time>."""
+    options = ProfileOptions()
+    options.python_tracer_level = 0  # Python frames would be most of the file
+    with jax.profiler.trace(str(folder), profiler_options=options):
+        for step in range(STEPS):
+            with StepTraceAnnotation("train", step_num=step):
+                state, metrics = train_step(state, next(batches))
+                jax.block_until_ready(metrics)
+    return state
+
+
+def operations(folder: Path, program: str, devices: int) -> list[Operation]:
+    """Every instruction that ran in the newest trace of `folder`, the longest first.
+
+    Args:
+        program: the compiled step's text, `Compiled.as_text()`, which says what each is.
+        devices: how many ran it; times are of one.
+    """
+    known = instructions(program)
+    module = re.match(r"HloModule ([\w.-]+)", program)
+    path = max(folder.glob("plugins/profile/*/*.xplane.pb"), key=lambda path: path.stat().st_mtime)
+    seconds, calls = times(ProfileData.from_file(str(path)), module[1] if module else "")
+    total = sum(seconds.values())
+    each = STEPS * devices
+    nothing = Instruction("other", "", "", ())
+    return [
+        Operation(name, took / each, took / total, calls[name] / each, known.get(name, nothing))
+        for name, took in sorted(seconds.items(), key=lambda item: -item[1])
+    ]
+
+
+def times(data: ProfileData, module: str) -> tuple[dict[str, float], dict[str, int]]:
+    """{instruction: seconds of its own} and {instruction: calls} of a program in a trace.
+
+    What runs inside another, as a loop's body does, counts for itself alone. Devices have planes
+    of their own, a GPU's streams and a TPU's "XLA Ops"; a CPU's threads are lines of the host.
+    """
+    planes = [plane for plane in data.planes if plane.name.startswith("/device:")]
+    lines = [
+        line
+        for plane in planes
+        for line in plane.lines
+        if line.name.startswith("Stream") or line.name == "XLA Ops"
+    ] or [line for plane in data.planes if plane.name == "/host:CPU" for line in plane.lines]
+    seconds: dict[str, float] = defaultdict(float)
+    calls: dict[str, int] = defaultdict(int)
+    for line in lines:
+        inside: list[tuple[float, str]] = []
+        for start, end, name in _events(line, module, on_device=bool(planes)):
+            while inside and inside[-1][0] <= start:
+                inside.pop()
+            if inside:
+                seconds[inside[-1][1]] -= (end - start) / 1e9
+            seconds[name] += (end - start) / 1e9
+            calls[name] += 1
+            inside.append((end, name))
+    return dict(seconds), dict(calls)
+
+
+def _events(line: ProfileLine, module: str, on_device: bool) -> list[tuple[float, float, str]]:
+    """(start, end, instruction) in nanoseconds of a program's events, outer ones first."""
+    found = []
+    with warnings.catch_warnings():
+        # The first statistics read make a type without __module__. Were the warning an error, as
+        # in tests, the process would be aborted.
+        warnings.filterwarnings("ignore", "builtin type event_stats", DeprecationWarning)
+        for event in line.events:
+            statistics = dict(event.stats)
+            if statistics.get("hlo_module", module) != module:
+                continue
+            name = statistics.get("hlo_op")
+            if name is None and on_device:  # copies; on a TPU, the instruction's text
+                text = re.match(r"%?([\w.-]+)", event.name)
+                name = text[1] if text else event.name
+            if name is not None:
+                found.append((event.start_ns, event.start_ns + event.duration_ns, str(name)))
+    return sorted(found, key=lambda event: (event[0], -event[1]))
+
+
+def instructions(program: str) -> dict[str, Instruction]:
+    """{name: what it is} of a compiled program's text."""
+    frames = _frames(program)
+    found = {}
+    for line in program.splitlines():
+        if not (match := _INSTRUCTION.match(line)):
+            continue
+        name, shape, metadata = match.groups()
+        path = re.search(r'op_name="((?:[^"\\]|\\.)*)"', metadata)
+        frame = re.search(r"stack_frame_id=(\d+)", metadata)
+        direction, what = described(path[1] if path else "")
+        source = frames.get(int(frame[1]), ()) if frame else _inline_source(metadata)
+        found[name] = Instruction(direction, what, re.sub(r"\{.*", "", shape), source)
+    return found
+
+
+def described(path: str) -> tuple[str, str]:
+    """`jit(f)/while/body/transpose(jvp(stem3))/dot_general` -> "backward", "stem3/dot_general"."""
+    forward = "forward" if "jvp(" in path else "other"
+    direction = "backward" if "transpose(" in path else forward
+    while (shorter := _TRANSFORMS.sub(r"\1", path)) != path:
+        path = shorter
+    return direction, "/".join(part for part in path.split("/") if not _NO_NAME.fullmatch(part))
+
+
+def _frames(program: str) -> dict[int, tuple[str, ...]]:
+    """{stack frame: lines of this package in it, outermost first} from the text's tables."""
+    tables: dict[str, dict[int, str]] = {}
+    rows: dict[int, str] = {}
+    for line in program.splitlines():
+        if line in ("FileNames", "FunctionNames", "FileLocations", "StackFrames"):
+            rows = tables.setdefault(line, {})
+        elif match := _TABLE_ROW.match(line):
+            rows[int(match[1])] = match[2]
+        elif tables and line.startswith(("%", "ENTRY")):
+            break
+
+    def field(row: str, name: str) -> int:
+        value = re.search(rf"\b{name}=(\d+)", row)
+        return int(value[1]) if value else 0
+
+    found: dict[int, tuple[str, ...]] = {}
+    for number, row in sorted(tables.get("StackFrames", {}).items()):
+        location = tables["FileLocations"][field(row, "file_location_id")]
+        file = tables["FileNames"][field(location, "file_name_id")].strip('"')
+        # The text counts parents from 2, 1 being none, and prints them before their children.
+        outer = found.get(field(row, "parent_frame_id") - 1, ())
+        found[number] = outer + _place(file, field(location, "line"))
+    return found
+
+
+def _inline_source(metadata: str) -> tuple[str, ...]:
+    file = re.search(r'source_file="([^"]*)"', metadata)
+    line = re.search(r"source_line=(\d+)", metadata)
+    return _place(file[1], int(line[1])) if file and line else ()
+
+
+def _place(file: str, line: int) -> tuple[str, ...]:
+    if not file.startswith(PACKAGE):
+        return ()
+    return (f"{file.removeprefix(PACKAGE).lstrip('/')}:{line}",)
