@@ -44,16 +44,19 @@ class Conv(nnx.Module):
         self.out_features = out_features
 
     def __call__(self, x: Array) -> Array:
-        kernel, bias = self.kernel[...].astype(self.dtype), self.bias[...].astype(self.dtype)
-        return ops.relu(ops.convolution(x, kernel, self.strides, self.padding) + bias)
+        kernel = self.kernel[...].astype(self.dtype)
+        # In float32: a bias's gradient is a sum over all positions, which bfloat16 cannot hold.
+        x = ops.convolution(x, kernel, self.strides, self.padding) + self.bias[...]
+        return ops.relu(x.astype(self.dtype))
 
 
 def side_by_side(convs: Sequence[Conv], x: Array) -> list[Array]:
     """What each of several alike convolutions makes of `x`, computed as one wider convolution."""
     first = convs[0]
     kernel = jnp.concatenate([conv.kernel[...] for conv in convs], axis=-1).astype(first.dtype)
-    bias = jnp.concatenate([conv.bias[...] for conv in convs]).astype(first.dtype)
-    together = ops.relu(ops.convolution(x, kernel, first.strides, first.padding) + bias)
+    bias = jnp.concatenate([conv.bias[...] for conv in convs])
+    together = ops.convolution(x, kernel, first.strides, first.padding) + bias
+    together = ops.relu(together.astype(first.dtype))
     ends = itertools.accumulate(conv.out_features for conv in convs[:-1])
     return jnp.split(together, list(ends), axis=-1)
 
@@ -118,15 +121,14 @@ class _Classifier(nnx.Module):
     """Dense 128 with ReLU, dropout, dense 1: what both heads end in."""
 
     def __init__(self, in_features: int, dropout: float, dtype: DTypeLike, rngs: nnx.Rngs):
-        dense = partial(nnx.Linear, kernel_init=_kernel_init, dtype=dtype, rngs=rngs)
-        self.hidden = dense(in_features, 128)
+        dense = partial(nnx.Linear, kernel_init=_kernel_init, rngs=rngs)
+        self.hidden = dense(in_features, 128, dtype=dtype)
         self.dropout = dropout
-        self.logit = dense(128, 1)
+        self.logit = dense(128, 1, dtype=jnp.promote_types(dtype, jnp.float32))
 
     def __call__(self, x: Array, dropout_keys: Array | None) -> Array:
         x = dropout(ops.relu(self.hidden(x)), self.dropout, dropout_keys)
-        x = self.logit(x)[:, 0]
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return self.logit(x)[:, 0]
 
 
 class MainHead(nnx.Module):
