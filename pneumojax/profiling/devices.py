@@ -95,7 +95,7 @@ def peak(devices: list[jax.Device], dtype: str) -> Peak:
     return Peak(count * flops, f"{times}measured: {dtype} matrix product, 2048 square")
 
 
-def measured_peak(dtype: str, *, size: int = 2048, seconds: float = 1.5) -> float:
+def measured_peak(dtype: str, *, size: int = 2048, seconds: float = 1.0) -> float:
     """FLOP/s of a square matrix product on the default device, the best of several."""
     matrix = jnp.ones((size, size), jnp.dtype(dtype))
     product = jax.jit(jnp.dot)
