@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from pneumojax import run
-from pneumojax.data.films import SUFFIXES, FilmError, Preprocessing, read_film
+from pneumojax.data.decoding import FilmError, Preprocessing, read_film
+from pneumojax.data.films import SUFFIXES
 from pneumojax.errors import UserError
 from pneumojax.evaluation.metrics import call, probability
 from pneumojax.evaluation.report import DISCLAIMER

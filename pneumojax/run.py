@@ -65,6 +65,7 @@ def read_config(workdir: Path) -> ConfigDict:
         raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json){hint}") from error
     except ValueError as error:
         raise UserError(f"{str(path)!r} is damaged: {error}") from error
+    values["data"].setdefault("reduced_decode", False)  # runs from before the field was there
     return ConfigDict(values).lock()
 
 

@@ -93,7 +93,7 @@ def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], flo
 def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
     """One pass: the first, which decodes into an empty cache, or a later one, which reads it."""
     from pneumojax.data.cache import load_split
-    from pneumojax.data.films import Preprocessing
+    from pneumojax.data.decoding import Preprocessing
     from pneumojax.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 
     folder = Path(options["folder"])
@@ -102,7 +102,7 @@ def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
         load_split,
         folder.parent,
         folder.name,
-        Preprocessing(image_size=options["size"]),
+        Preprocessing(image_size=options["size"], reduced_decode=True),
         cache,
         max_rejected_fraction=1.0,
         log=lambda line: None,

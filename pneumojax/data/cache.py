@@ -5,13 +5,10 @@ times, how they are decoded, and by which decoder. It appears under that name co
 all, so whatever is there can be trusted and opened in milliseconds.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +17,9 @@ import PIL
 
 from pneumojax.config import NAMED_SETS
 from pneumojax.data import patients
-from pneumojax.data.films import FilmError, FilmFile, Folder, Preprocessing, find_films, read_film
-from pneumojax.data.tensorflow_import import tensorflow
+from pneumojax.data.cache_build import build_entry
+from pneumojax.data.decoding import Preprocessing
+from pneumojax.data.films import FilmFile, Folder, find_films
 from pneumojax.errors import UserError
 
 FORMAT = 1  # of a cache entry; raise it when what is stored changes
@@ -138,7 +136,7 @@ def load_split(
         log(f"cache: films of {split} changed under the same size and time; decoding again")
         shutil.rmtree(entry)
     if not entry.is_dir():
-        _build(entry, folder.root, files, preprocessing, log)
+        build_entry(entry, folder.root, files, preprocessing, log)
     films = _open(entry, folder, split, preprocessing)
     _check_rejected(films, len(files), max_rejected_fraction)
     return films
@@ -149,88 +147,6 @@ def _key(root: Path, files: Sequence[FilmFile], preprocessing: Preprocessing) ->
     parts = [FORMAT, PIL.__version__, str(root.resolve()), preprocessing.as_dict(), stats]
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
-
-
-def _build(
-    entry: Path,
-    root: Path,
-    files: Sequence[FilmFile],
-    preprocessing: Preprocessing,
-    log: Callable[[str], None],
-) -> None:
-    """Decodes all files into a temporary sibling and renames it to `entry`."""
-    building = entry.with_name(f"{entry.name}.building-{os.getpid()}")
-    with _removed_on_failure(building):
-        _remove_abandoned(entry)
-        building.mkdir(parents=True)
-        side = preprocessing.image_size
-        images = np.lib.format.open_memmap(
-            building / "images.npy", "w+", np.uint8, (len(files), side, side)
-        )
-        index: list[dict] = []
-        rejected: list[tuple[str, str]] = []
-        began = told = 0.0
-        for done, (file, film) in enumerate(_decoded(root, files, preprocessing), start=1):
-            if isinstance(film, str):
-                rejected.append((file.path, film))
-            else:
-                pixels, width, height, digest = film
-                images[len(index)] = pixels
-                index.append(
-                    {"path": file.path, "label": file.label, "sha256": digest}
-                    | {"width": width, "height": height}
-                )
-            now = time.monotonic()
-            began, told = began or now, told or now  # counted from the first film on
-            if now - told > 2 or done == len(files):
-                told, rate = now, done / max(now - began, 1e-3)
-                left = (len(files) - done) / rate
-                log(
-                    f"decoding {done:,}/{len(files):,} films, {rate:,.0f} films/s, "
-                    f"{left:.0f} s left"
-                )
-        images.flush()
-        del images
-        with open(building / "index.json", "w") as stream:
-            json.dump({"films": index, "rejected": rejected}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        try:
-            building.rename(entry)
-        except OSError:  # another process was quicker; its entry has the same contents
-            if not entry.is_dir():
-                raise
-            shutil.rmtree(building)
-
-
-def _decoded(
-    root: Path, files: Sequence[FilmFile], preprocessing: Preprocessing
-) -> Iterator[tuple[FilmFile, tuple[np.ndarray, int, int, str] | str]]:
-    """Each file with its decoded film or the reason why not, in order, decoded in parallel."""
-    tf = tensorflow()
-
-    def read(index: int) -> tuple[np.ndarray, int, int, bytes, bytes]:
-        side = preprocessing.image_size
-        try:
-            film = read_film(root / files[index].path, preprocessing)
-        except FilmError as error:
-            return np.zeros((side, side), np.uint8), 0, 0, b"", str(error).encode()
-        return film.pixels, film.width, film.height, film.sha256.encode(), b""
-
-    types = [tf.uint8, tf.int64, tf.int64, tf.string, tf.string]
-    dataset = tf.data.Dataset.range(len(files)).map(
-        # Pillow lets go of the interpreter while it decodes, so threads are enough.
-        tf.autograph.experimental.do_not_convert(lambda i: tf.numpy_function(read, [i], types)),
-        num_parallel_calls=os.cpu_count(),
-        deterministic=True,
-    )
-    for file, (pixels, width, height, digest, reason) in zip(
-        files, dataset.as_numpy_iterator(), strict=True
-    ):
-        if reason:
-            yield file, reason.decode()
-        else:
-            yield file, (pixels, int(width), int(height), digest.decode())
 
 
 def _open(entry: Path, folder: Folder, split: str, preprocessing: Preprocessing) -> FilmSet:
@@ -275,22 +191,3 @@ def _check_rejected(films: FilmSet, found: int, allowed: float) -> None:
             f"{films.split!r} are no readable films, more than {allowed:.1%} ({example}); "
             "mend or remove them, or raise the field"
         )
-
-
-@contextlib.contextmanager
-def _removed_on_failure(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _remove_abandoned(entry: Path) -> None:
-    """Removes what a killed process left half-built."""
-    for folder in entry.parent.glob(f"{entry.name}.building-*"):
-        process = int(folder.name.rsplit("-", 1)[1])
-        try:
-            os.kill(process, 0)
-        except OSError:
-            shutil.rmtree(folder, ignore_errors=True)

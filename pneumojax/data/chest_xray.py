@@ -15,14 +15,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from pneumojax.data.decoding import FilmError, decode_grey
 from pneumojax.data.films import (
     CLASS_NAMES,
     LAYOUT,
     SPLITS,
-    FilmError,
     FilmFile,
     Folder,
-    decode_grey,
     find_films,
 )
 from pneumojax.data.patients import identify

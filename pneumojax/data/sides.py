@@ -8,7 +8,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from pneumojax.data.cache import FilmSet, load_split, resolve_root
-from pneumojax.data.films import CLASS_NAMES, Preprocessing, find_films
+from pneumojax.data.decoding import Preprocessing
+from pneumojax.data.films import CLASS_NAMES, find_films
 from pneumojax.data.patients import Audit, audit, carve
 from pneumojax.errors import UserError
 
@@ -37,7 +38,7 @@ class Sides:
 
 def preprocessing_of(config: ConfigDict) -> Preprocessing:
     """What a config says about pixels, checked."""
-    return Preprocessing(config.data.image_size, config.data.resize)
+    return Preprocessing(config.data.image_size, config.data.resize, config.data.reduced_decode)
 
 
 def load_sides(

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from pneumojax.data import films
-from pneumojax.data.films import FilmError, Preprocessing, decode_film, find_films, read_film
+from pneumojax.data.decoding import FilmError, Preprocessing, decode_film, read_film
+from pneumojax.data.films import find_films
 from pneumojax.errors import UserError
 
 
@@ -364,7 +365,7 @@ class TestResize:
         pixels, *_ = decode_film(_encode(Image.fromarray(film)), Preprocessing(30, "nearest"))
         assert set(np.unique(pixels)) == {0, 255}
 
-    @pytest.mark.parametrize("resize", films.RESIZES)
+    @pytest.mark.parametrize("resize", decoding.RESIZES)
     def test_a_film_of_the_right_size_is_left_alone(self, resize):
         film = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
         pixels, *_ = decode_film(_encode(Image.fromarray(film)), Preprocessing(48, resize))

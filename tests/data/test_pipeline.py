@@ -11,7 +11,7 @@ from PIL import Image
 
 from pneumojax.data import cache
 from pneumojax.data.cache import load_split
-from pneumojax.data.films import Preprocessing
+from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.pipeline import (
     batch_rows,
     epoch_order,
@@ -172,7 +172,7 @@ def test_a_process_ends_while_batches_are_under_way(films_root, cache_dir):
 import sys
 from pathlib import Path
 from pneumojax.data.cache import load_split
-from pneumojax.data.films import Preprocessing
+from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.pipeline import training_batches
 root, cache_dir = map(Path, sys.argv[1:])
 films = load_split(root, "train", Preprocessing(32), cache_dir, max_rejected_fraction=0)

@@ -1,0 +1,227 @@
+"""Decodes one film into grey pixels of the size that the network sees, or says why it cannot.
+
+For everything that reads films: the cache, prediction and the TFDS builder.
+"""
+
+import contextlib
+import hashlib
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin
+
+from pneumojax.errors import UserError
+
+RESIZES = ("bilinear_antialias", "bilinear", "nearest")
+MIN_SIDE = 16  # pixels; nothing smaller is a radiograph
+MAX_PIXELS = 100_000_000  # checked before decoding: a small file can unpack to fill the memory
+REDUCED_MARGIN = 1  # least side of a reduced film, in units of the target's
+
+_PLUGINS = {
+    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
+}
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSES = {  # EXIF orientation -> what makes the film upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+_warnings_lock = threading.Lock()
+
+
+class FilmError(Exception):
+    """A file that is not a readable film; the message is the short reason for the list."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Everything that determines the pixels that leave the host; it travels with checkpoints.
+
+    Args:
+        image_size: side of the square that the network sees, pixels.
+        resize: "bilinear_antialias", "bilinear" (two taps) or "nearest".
+        reduced_decode: lets the JPEG decoder itself halve a film, up to three times, while no
+            side falls below `image_size`; the filter does the rest. Without effect on
+            "bilinear" and "nearest", which are defined by pixels of the whole film. The default
+            is what films were decoded by where a checkpoint does not say.
+
+    Raises:
+        UserError: a field out of range, named as in the config.
+    """
+
+    image_size: int = 150
+    resize: str = "bilinear_antialias"
+    reduced_decode: bool = False
+
+    def __post_init__(self) -> None:
+        if type(self.image_size) is not int or self.image_size < 1:
+            raise UserError(
+                f"data.image_size: {self.image_size!r} is not a positive whole number of pixels"
+            )
+        if self.resize not in RESIZES:
+            raise UserError(f"data.resize: {self.resize!r} is unknown; use one of {RESIZES}")
+
+    def as_dict(self) -> dict[str, int | str]:
+        """The fields by name, for JSON; `Preprocessing(**d)` reads them back."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class DecodedFilm:
+    """A film as the network sees it, its upright size in the file and the file's SHA-256."""
+
+    pixels: np.ndarray  # uint8 (image_size, image_size)
+    width: int
+    height: int
+    sha256: str
+
+
+def decode_film(data: bytes, preprocessing: Preprocessing) -> tuple[np.ndarray, int, int]:
+    """Decodes a JPEG or PNG of any mode into one resized grey channel.
+
+    Returns:
+        uint8 (image_size, image_size), and width and height in pixels of the upright film, as
+        they are in the file.
+
+    Raises:
+        FilmError: as `decode_grey`.
+    """
+    image, has_metadata = _open(data)
+    width, height = image.size
+    box = _reduce(image, preprocessing)
+    grey = _load_grey(image)
+    orientation = _orientation(image, has_metadata)
+    if box is None:
+        grey = _resize(_upright(grey, orientation), preprocessing)
+    else:
+        side = (preprocessing.image_size, preprocessing.image_size)
+        grey = _upright(grey.resize(side, Image.Resampling.BILINEAR, box), orientation)
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    return np.array(grey), width, height
+
+
+def decode_grey(data: bytes) -> Image.Image:
+    """Decodes a JPEG or PNG of any mode into an upright film of one channel, at full size.
+
+    Alpha is ignored, 16 bits are scaled by their full range, the EXIF orientation is applied.
+
+    Raises:
+        FilmError: not a film, damaged, cut short, too small or too large.
+    """
+    image, has_metadata = _open(data)
+    return _upright(_load_grey(image), _orientation(image, has_metadata))
+
+
+def read_film(path: Path, preprocessing: Preprocessing) -> DecodedFilm:
+    """Reads and decodes one file.
+
+    Raises:
+        FilmError: as `decode_film`, or the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FilmError(f"cannot be read: {error.strerror}") from error
+    pixels, width, height = decode_film(data, preprocessing)
+    return DecodedFilm(pixels, width, height, hashlib.sha256(data).hexdigest())
+
+
+def _open(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
+    """Reads the header and checks the size; also whether there may be EXIF or the like."""
+    if not data:
+        raise FilmError("empty file")
+    # Pillow warns about odd metadata, which says nothing about the pixels. The filter is global
+    # to the process, so it is touched only where there is metadata.
+    has_metadata = any(mark in data for mark in (b"Exif", b"eXIf", b"exif", b"acTL"))
+    with _no_warnings() if has_metadata else contextlib.nullcontext():
+        image = _read_header(data)
+    width, height = image.size
+    if min(width, height) < MIN_SIDE:
+        raise FilmError(f"{width} x {height} pixels: too small")
+    if width * height > MAX_PIXELS:
+        raise FilmError(f"{width} x {height} pixels: too large")
+    return image, has_metadata
+
+
+def _read_header(data: bytes) -> ImageFile.ImageFile:
+    """`Image.open` would add a size check that warns; ours does not."""
+    for signature, plugin in _PLUGINS.items():
+        if data.startswith(signature):
+            try:
+                return plugin(io.BytesIO(data))
+            except Exception as error:  # damaged headers make Pillow raise nearly anything
+                raise FilmError(f"damaged {plugin.format} header") from error
+    raise FilmError("not a JPEG or PNG image")
+
+
+def _reduce(
+    image: ImageFile.ImageFile, preprocessing: Preprocessing
+) -> tuple[float, float, float, float] | None:
+    """Has a large JPEG decoded at 1/2, 1/4 or 1/8, grey from its luma alone, if allowed.
+
+    Returns:
+        The film's own rectangle in the smaller picture, of which the last column and row may
+        stand for less than a whole pixel; None where the film is decoded in full.
+    """
+    side = REDUCED_MARGIN * preprocessing.image_size
+    allowed = preprocessing.reduced_decode and preprocessing.resize == "bilinear_antialias"
+    if not allowed or min(image.size) < 2 * side:
+        return None  # also keeps the pixels of films that are not reduced what they always were
+    drafted = image.draft("L", (side, side))
+    return drafted[1] if drafted else None
+
+
+def _load_grey(image: ImageFile.ImageFile) -> Image.Image:
+    try:
+        image.load()
+    except Exception as error:  # damaged files make Pillow raise nearly anything
+        state = "truncated" if "truncated" in str(error) else "damaged"
+        raise FilmError(f"{state} {image.format}") from error
+    if image.mode.startswith("I"):  # 16 bits, which convert("L") would clip at 255
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    image.info.pop("transparency", None)  # or convert() warns about it
+    return image.convert("L")
+
+
+def _orientation(image: ImageFile.ImageFile, has_metadata: bool) -> int:
+    if not has_metadata:
+        return 1
+    # Damaged EXIF is no reason to lose a film.
+    with _no_warnings(), contextlib.suppress(Exception):
+        return image.getexif().get(_ORIENTATION_TAG, 1)
+    return 1
+
+
+def _upright(grey: Image.Image, orientation: int) -> Image.Image:
+    if orientation not in _TRANSPOSES:
+        return grey
+    return grey.transpose(_TRANSPOSES[orientation])
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _resize(grey: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    size = (preprocessing.image_size, preprocessing.image_size)
+    if preprocessing.resize == "nearest":
+        return grey.resize(size, Image.Resampling.NEAREST)
+    if preprocessing.resize == "bilinear_antialias":  # Pillow widens the filter when it shrinks
+        return grey.resize(size, Image.Resampling.BILINEAR)
+    scale = (grey.width / size[0], 0, 0, 0, grey.height / size[1], 0)
+    return grey.transform(size, Image.Transform.AFFINE, scale, Image.Resampling.BILINEAR)
