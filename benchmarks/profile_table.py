@@ -1,6 +1,6 @@
 """Stores what `--mode=profile` measured, and renders all that is stored as the page's table.
 
-Command:   python benchmarks/profile_table.py --add=<folder>/profile.json --name=<short name> --write
+Command:   python benchmarks/profile_table.py --add=<folder>/profile.json --name=<name> --write
 Stored files keep no paths of the machine and no times of single steps.
 """
 
@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.record_run import hardware  # noqa: E402
+from benchmarks.roofline import placed  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
 from pneumojax.profiling.page import seconds  # noqa: E402
 
 STORED = ROOT / "docs" / "profiles"
 PAGE = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- begin: profiles -->\n", "<!-- end: profiles -->\n"
 KEPT = ("config", "device", "versions", "compile", "step", "data", "work", "speed", "memory_bytes",
         "seconds_by_direction", "operations")  # fmt: skip
 HEADER = ("config", "step, median (p90)", "films/s", "TFLOP/s", "share of peak", "wait for data",
@@ -33,7 +33,9 @@ def kept(result: Mapping[str, Any], command: str) -> dict[str, Any]:
     row["config"]["data"]["root"] = Path(row["config"]["data"]["root"]).name
     row["step"] = row["step"] | {"seconds": len(row["step"]["seconds"])}
     row["operations"] = row["operations"][:10]
-    return {"command": command, "hardware": hardware()} | row
+    device = row["device"]
+    machine = hardware() if device["kind"] == "cpu" else f"{device['count']} x {device['kind']}"
+    return {"command": command, "hardware": machine} | row
 
 
 def load(folder: Path = STORED) -> dict[str, dict[str, Any]]:
@@ -62,14 +64,6 @@ def render(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def placed(page: str, text: str) -> str:
-    """The page with the text between its two markers replaced."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise ValueError(f"{PAGE.name} needs {BEGIN.strip()} and {END.strip()}, once each")
-    before, rest = page.split(BEGIN)
-    return before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1]
-
-
 def main() -> None:
     """Adds a profile to the stored ones, prints the table or puts it into the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -82,7 +76,7 @@ def main() -> None:
         result = json.loads(arguments.add.read_text())
         write_json(STORED / f"{arguments.name}.json", kept(result, arguments.command))
     if arguments.write:
-        PAGE.write_text(placed(PAGE.read_text(), render(load())))
+        PAGE.write_text(placed(PAGE.read_text(), {"profiles": render(load())}))
     else:
         print(render(load()), end="")
 

@@ -8,6 +8,7 @@ operations at the peak and its bytes at the memory's bandwidth. Each tensor is r
 """
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 import jax
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -31,7 +33,6 @@ from pneumojax.profiling import devices  # noqa: E402
 STORED = ROOT / "docs" / "roofline.json"
 PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "images" / "roofline.png"
-BEGIN, END = "<!-- begin: roofline -->\n", "<!-- end: roofline -->\n"
 BATCHES = (64, 256)
 PASSES = ("forward", "backward")
 FLOAT32 = 4  # bytes; parameters and their gradients are always float32
@@ -189,31 +190,26 @@ def render(stored: Mapping[str, Any]) -> str:
     """Markdown: the limits, the sums of a step, and a table of layers for each batch."""
     cpu, lines = stored["cpu"], []
     lines += [
-        f"This CPU: {cpu['hardware']}, JAX {cpu['jax']}. H100: an SXM5 with 80 GB, from "
-        f"{stored['h100']}.",
+        f"This CPU: {cpu['hardware']}, JAX {cpu['jax']}. H100: an SXM5 with 80 GB, from the "
+        f"{stored['h100']}. The least that a step of 64 and of 256 films can take, the share of "
+        "it in layers that memory bounds, and what that makes of films and of the peak:",
         "",
-        "| limit | TFLOP/s | GB/s | balance, FLOP/byte |",
-        "| --- | --- | --- | --- |",
+        "| limit | TFLOP/s | GB/s | balance, FLOP/byte | step of 64 | step of 256 "
+        "| memory-bound | films/s at most | share of peak at most |",
+        "| --- |" + " --- |" * 8,
     ]
     for name, limit in stored["limits"].items():
         peak, bandwidth = limit["flops_per_second"], limit["bytes_per_second"]
+        steps = [step_seconds(rows, name) for rows in stored["batches"].values()]
+        total, memory = steps[0]
+        rows = stored["batches"]["64"]
+        flops = sum(row[direction]["flops"] for row in rows for direction in PASSES)
+        share = f"{memory / total:.0%} | {64 / total:,.0f} | {flops / total / peak:.0%}"
         lines.append(
-            f"| {name} | {peak / 1e12:.3g} | {bandwidth / 1e9:,.0f} | {peak / bandwidth:.1f} |"
+            f"| {name} | {peak / 1e12:.3g} | {bandwidth / 1e9:,.0f} | {peak / bandwidth:.1f} | "
+            + " | ".join(_seconds(total) for total, _ in steps)
+            + f" | {share.replace('%', ' %')} |"
         )
-    lines += [
-        "",
-        "The least that a step can take under each limit, and the share of it in layers that "
-        "memory bounds:",
-        "",
-        "| batch | " + " | ".join(stored["limits"]) + " |",
-        "| --- |" + " --- |" * len(stored["limits"]),
-    ]
-    for batch, rows in stored["batches"].items():
-        cells = []
-        for name in stored["limits"]:
-            total, memory = step_seconds(rows, name)
-            cells.append(f"{_seconds(total)}, {memory / total:.0%}".replace("%", " %"))
-        lines.append(f"| {batch} | " + " | ".join(cells) + " |")
     for batch, rows in stored["batches"].items():
         lines += [
             "",
@@ -226,6 +222,28 @@ def render(stored: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def render_peaks() -> str:
+    """Markdown: the devices whose peaks are known."""
+    names: dict[devices.Device, list[str]] = {}
+    for kind, device in devices.KNOWN.items():
+        names.setdefault(device, []).append(f"`{kind}`")
+    lines = [
+        "| device | as JAX names it | float32, TFLOP/s | bfloat16, TFLOP/s | GB/s | from |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for device, kinds in names.items():
+        cells = []
+        for dtype in ("float32", "bfloat16"):
+            flops, unit = device.peaks.get(dtype, (0.0, ""))
+            by = f" ({unit})" if unit and unit != dtype else ""
+            cells.append(f"{flops / 1e12:g}{by}" if unit else "measured")
+        lines.append(
+            f"| {device.name} | {', '.join(kinds)} | {' | '.join(cells)} | "
+            f"{device.bandwidth / 1e9:,.0f} | {device.source} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def step_seconds(rows: list[Mapping[str, Any]], limit: str) -> tuple[float, float]:
     """(least seconds of a step, of them in layers that memory bounds)."""
     entries = [row[direction] for row in rows for direction in PASSES]
@@ -234,12 +252,20 @@ def step_seconds(rows: list[Mapping[str, Any]], limit: str) -> tuple[float, floa
     return total, sum(memory)
 
 
-def placed(page: str, text: str) -> str:
-    """The page with the text between its two markers replaced."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise ValueError(f"{PAGE.name} needs {BEGIN.strip()} and {END.strip()}, once each")
-    before, rest = page.split(BEGIN)
-    return before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1]
+def placed(page: str, texts: Mapping[str, str]) -> str:
+    """The page with what stands between the markers of each name replaced."""
+    for name, text in texts.items():
+        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->\n"
+        if page.count(begin) != 1 or page.count(end) != 1:
+            raise ValueError(f"the page needs {begin.strip()} and {end.strip()}, once each")
+        before, rest = page.split(begin)
+        page = before + begin + "\n" + text + "\n" + end + rest.split(end)[1]
+    return page
+
+
+def rendered(stored: Mapping[str, Any]) -> dict[str, str]:
+    """{marker: what belongs between}."""
+    return {"roofline": render(stored), "peaks": render_peaks()}
 
 
 def draw(stored: Mapping[str, Any]) -> Figure:
@@ -266,9 +292,7 @@ def draw(stored: Mapping[str, Any]) -> Figure:
         limit = stored["limits"][name]
         for direction, marker in zip(PASSES, ("o", "v"), strict=True):
             x = [row[direction]["intensity"] for row in rows]
-            y = [
-                min(i * limit["bytes_per_second"], limit["flops_per_second"]) for i in x
-            ]  # fmt: skip
+            y = [min(i * limit["bytes_per_second"], limit["flops_per_second"]) for i in x]
             label = direction if name == "this CPU" else None
             axes.plot(x, y, marker, color=colours[name], markersize=5, alpha=0.75, label=label)
     _name_some(axes, rows, stored["limits"]["H100 TF32"]["bytes_per_second"])
@@ -331,8 +355,10 @@ def main() -> None:
     if not arguments.write:
         print(render(stored), end="")
         return
-    PAGE.write_text(placed(PAGE.read_text(), render(stored)))
-    draw(stored).savefig(PICTURE, pil_kwargs={"optimize": True})
+    PAGE.write_text(placed(PAGE.read_text(), rendered(stored)))
+    drawn = io.BytesIO()
+    draw(stored).savefig(drawn)
+    Image.open(drawn).convert("RGB").quantize(64).save(PICTURE, optimize=True)  # a third as large
     print(
         f"{PAGE.relative_to(ROOT)}, {PICTURE.relative_to(ROOT)}: {os.stat(PICTURE).st_size} bytes"
     )

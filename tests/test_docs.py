@@ -72,7 +72,7 @@ def test_every_flag_and_field_named_exists(page):
     flags, fields = defined_flags(), flatten(base.get_config()).keys()
     text = page.read_text()
     # Other programs' own flags: `pip -r`, `pytest -m`, `tensorboard --logdir`.
-    text = text.replace("tensorboard --logdir", "")
+    text = re.sub(r"\b(tensorboard|xprof) --logdir", "", text)
     for flag, value in re.findall(r"(?<![\w-])--([a-z_-]+)\b(?:=([\w./]+))?", text):
         assert flag in flags, f"--{flag}"
         if value and flags[flag]:

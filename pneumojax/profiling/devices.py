@@ -13,7 +13,7 @@ _V100, _T4, _L4 = "NVIDIA V100 datasheet", "NVIDIA T4 datasheet", "NVIDIA L4 dat
 _TPU = "docs.cloud.google.com/tpu/docs"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Device:
     """Published limits of one device as JAX sees it.
 
@@ -49,28 +49,29 @@ H100_SXM = _gpu("H100 SXM", 67, 494.7, 989.4, 3350, _HOPPER)
 H100_SXM_PLAIN_FLOAT32 = 67e12  # without TF32, jax_default_matmul_precision="float32"
 
 # By `device_kind`, whole: "NVIDIA L4" must not answer for an L40S.
-KNOWN = {
-    "NVIDIA H100 80GB HBM3": H100_SXM,
-    "NVIDIA H100 PCIe": _gpu("H100 PCIe", 51, 378, 756, 2000, _HOPPER),
-    "NVIDIA H100 NVL": _gpu("H100 NVL", 60, 417.5, 835.5, 3900, _HOPPER),
-    "NVIDIA A100-SXM4-40GB": _gpu("A100 SXM 40 GB", 19.5, 156, 312, 1555, _AMPERE),
-    "NVIDIA A100-SXM4-80GB": _gpu("A100 SXM 80 GB", 19.5, 156, 312, 2039, _AMPERE),
-    "NVIDIA A100-PCIE-40GB": _gpu("A100 PCIe 40 GB", 19.5, 156, 312, 1555, _AMPERE),
-    "NVIDIA A100 80GB PCIe": _gpu("A100 PCIe 80 GB", 19.5, 156, 312, 1935, _AMPERE),
-    "NVIDIA L4": _gpu("L4", 30.3, 60, 121, 300, _L4),
-    "Tesla T4": _gpu("T4", 8.1, None, None, 320, _T4),
-    "Tesla V100-SXM2-16GB": _gpu("V100 SXM2", 15.7, None, None, 900, _V100),
-    "Tesla V100-SXM2-32GB": _gpu("V100 SXM2", 15.7, None, None, 900, _V100),
-    "Tesla V100-PCIE-16GB": _gpu("V100 PCIe", 14, None, None, 900, _V100),
-    "Tesla V100-PCIE-32GB": _gpu("V100 PCIe", 14, None, None, 900, _V100),
-    "TPU v4": _tpu("TPU v4", 275, 1200, "v4"),
-    "TPU v5 lite": _tpu("TPU v5e", 197, 819, "v5e"),
-    "TPU v5e": _tpu("TPU v5e", 197, 819, "v5e"),
-    "TPU v5": _tpu("TPU v5p", 459, 2765, "v5p"),
-    "TPU v5p": _tpu("TPU v5p", 459, 2765, "v5p"),
-    "TPU v6 lite": _tpu("TPU v6e", 918, 1638, "v6e"),
-    "TPU v6e": _tpu("TPU v6e", 918, 1638, "v6e"),
+_KINDS = {
+    H100_SXM: ["NVIDIA H100 80GB HBM3"],
+    _gpu("H100 PCIe", 51, 378, 756, 2000, _HOPPER): ["NVIDIA H100 PCIe"],
+    _gpu("H100 NVL", 60, 417.5, 835.5, 3900, _HOPPER): ["NVIDIA H100 NVL"],
+    _gpu("A100 40 GB", 19.5, 156, 312, 1555, _AMPERE): [
+        "NVIDIA A100-SXM4-40GB",
+        "NVIDIA A100-PCIE-40GB",
+    ],
+    _gpu("A100 SXM 80 GB", 19.5, 156, 312, 2039, _AMPERE): ["NVIDIA A100-SXM4-80GB"],
+    _gpu("A100 PCIe 80 GB", 19.5, 156, 312, 1935, _AMPERE): ["NVIDIA A100 80GB PCIe"],
+    _gpu("L4", 30.3, 60, 121, 300, _L4): ["NVIDIA L4"],
+    _gpu("T4", 8.1, None, None, 320, _T4): ["Tesla T4"],
+    _gpu("V100 SXM2", 15.7, None, None, 900, _V100): [
+        "Tesla V100-SXM2-16GB",
+        "Tesla V100-SXM2-32GB",
+    ],
+    _gpu("V100 PCIe", 14, None, None, 900, _V100): ["Tesla V100-PCIE-16GB", "Tesla V100-PCIE-32GB"],
+    _tpu("TPU v4", 275, 1200, "v4"): ["TPU v4"],
+    _tpu("TPU v5e", 197, 819, "v5e"): ["TPU v5 lite", "TPU v5e"],
+    _tpu("TPU v5p", 459, 2765, "v5p"): ["TPU v5", "TPU v5p"],
+    _tpu("TPU v6e", 918, 1638, "v6e"): ["TPU v6 lite", "TPU v6e"],
 }
+KNOWN = {kind: device for device, kinds in _KINDS.items() for kind in kinds}
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def profile(
     draw_page(result, LONGEST).savefig(workdir / "profile.png")
     print_page(result, LONGEST)
     print(f"written: {workdir}/profile.json, profile.png, and in profile/ the trace")
-    print(f"look at it: xprof {workdir}/profile, or tensorboard --logdir {workdir}/profile")
+    print(f"look at it: xprof --logdir {workdir}/profile")
     return result
 
 

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
-from jax.profiler import ProfileData, ProfileLine, ProfileOptions, StepTraceAnnotation
+from jax.profiler import ProfileData, ProfileOptions, StepTraceAnnotation
 
 from pneumojax.data.pipeline import Batch
 from pneumojax.training.state import State
@@ -122,7 +123,7 @@ def times(data: ProfileData, module: str) -> tuple[dict[str, float], dict[str, i
     return dict(seconds), dict(calls)
 
 
-def _events(line: ProfileLine, module: str, on_device: bool) -> list[tuple[float, float, str]]:
+def _events(line: Any, module: str, on_device: bool) -> list[tuple[float, float, str]]:
     """(start, end, instruction) in nanoseconds of a program's events, outer ones first."""
     found = []
     with warnings.catch_warnings():
