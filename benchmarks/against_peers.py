@@ -110,6 +110,8 @@ def _note(result: dict[str, Any], answer: dict[str, Any]) -> None:
         result |= {"seconds": [], "error": answer["error"]}
     else:
         result["seconds"].append(answer["seconds"])
+        if "versions" in answer:
+            result["versions"] = answer["versions"]
         result["peak_bytes"] = max(answer["peak_bytes"], result.get("peak_bytes", 0))
 
 

@@ -27,8 +27,8 @@ def serve(contests: dict[str, Contest]) -> None:
     os.dup2(2, 1)
     if sys.argv[1:2] == ["startup"]:
         options = {"batch": 64, "size": 150, "warm_up": 1, "startup": True}
-        contests["train_step"](options | json.loads(sys.argv[2]))
-        print(json.dumps({"peak_bytes": peak_bytes()}), file=answers, flush=True)
+        facts, _ = contests["train_step"](options | json.loads(sys.argv[2]))
+        print(json.dumps(facts | {"peak_bytes": peak_bytes()}), file=answers, flush=True)
         return
     play: Callable[[], float] | None = None
     repeats = 1
