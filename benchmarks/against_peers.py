@@ -3,8 +3,9 @@
 Command:   pip install -r requirements-bench.txt
            python benchmarks/against_peers.py --peer-python=<python with torch> [contest ...]
 Contests:  train_step, inference, latency, input, startup; all if none is named.
-Each contestant is one process of its own. A round asks each for the same work, one after the
-other, so that whatever else the machine does falls on all. Results go to docs/benchmarks/.
+Each contestant is one process of its own, new for each contest. A round asks each for the same
+work, one after the other, so that whatever else the machine does falls on all. One that cannot run
+is named with the reason, and the others go on. Results go to docs/benchmarks/.
 PyTorch's CPU build needs an environment of its own where the project's would bring CUDA:
            python3.11 -m venv torch-env
            torch-env/bin/pip install torch==2.13.0 numpy pillow
@@ -12,21 +13,29 @@ PyTorch's CPU build needs an environment of its own where the project's would br
 
 import argparse
 import datetime
-import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
 from benchmarks.contestants import CONTESTS, Contestant, contestants_of  # noqa: E402
 from benchmarks.performance_tables import summary, terminal_table  # noqa: E402
+from benchmarks.record_run import hardware  # noqa: E402
+from pneumojax.data import phantom  # noqa: E402
+from pneumojax.data.films import SUFFIXES  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
+
+PARAMETERS = 1_176_297  # of the network as published
+SETTLE = 0.25  # seconds; threads of the one before may wait actively for as long
+ENLARGED = 5  # drawn films are about 200 x 250 pixels, published ones 860 x 1,270 by the median
 
 
 def main() -> None:
@@ -36,30 +45,34 @@ def main() -> None:
     parser.add_argument("contests", nargs="*", choices=[[], *CONTESTS], help="default: all")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--peer-python", default=sys.executable, help="a Python that has torch")
-    parser.add_argument("--films", type=Path, help="folder with class folders, for `input`")
+    parser.add_argument("--films", type=Path, help="full-size films for `input`; else drawn")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        options = {"batch": 64, "size": 150, "weights": f"{scratch}/weights.npz"}
+        options = {"batch": 64, "size": 150, "scratch": scratch}
+        options["weights"] = f"{scratch}/weights.npz"
         for contest in arguments.contests or CONTESTS:
             if contest == "input":
                 options["folder"] = str(_folder_of_films(arguments.films, Path(scratch)))
             contestants = contestants_of(contest, arguments.peer_python)
             if contest == "startup":
-                rounds = _start_up(contestants, Path(scratch), arguments.rounds)
+                number = min(arguments.rounds, 3)
+                rounds = _start_up(contestants, Path(scratch), number)
             else:
-                rounds = _compete(contest, contestants, options, arguments.rounds)
+                number = arguments.rounds
+                rounds = _compete(contest, contestants, options, number)
             result = {
                 "contest": contest,
-                "command": f"python benchmarks/against_peers.py {contest}",
+                "command": f"python benchmarks/against_peers.py {contest} --rounds={number}",
                 "date": datetime.date.today().isoformat(),
-                "hardware": _hardware(),
+                "hardware": hardware(),
+                "python": platform.python_version(),
                 "contestants": rounds,
             }
             if contest == "input":
                 found = Path(options["folder"]).rglob("*")
-                result["films"] = sum(p.suffix in (".jpeg", ".png") for p in found)
+                result["films"] = sum(path.suffix.lower() in SUFFIXES for path in found)
             result["summary"] = summary(contest, rounds)
             write_json(arguments.output / f"{contest}.json", result)
             terminal_table(result)
@@ -70,90 +83,95 @@ def _compete(
 ) -> dict[str, dict[str, Any]]:
     """{contestant: what it said of itself, its seconds in each round, its peak memory}."""
     results: dict[str, dict[str, Any]] = {}
-    for contestant in contestants:
-        print(f"{contest}: preparing {contestant.name} ...", file=sys.stderr, flush=True)
-        facts = contestant.ask({"prepare": contestant.contest or contest} | options)
-        results[contestant.name] = {"seconds": [], **facts}
-    able = [c for c in contestants if "error" not in results[c.name]]
-    _check_alike(results)
-    began = time.perf_counter()
-    for number in range(1, rounds + 1):
-        for contestant in able:
-            answer = contestant.ask({"round": True})
-            results[contestant.name]["seconds"].append(answer["seconds"])
-            results[contestant.name]["peak_bytes"] = answer["peak_bytes"]
-        left = (time.perf_counter() - began) / number * (rounds - number)
-        print(f"{contest}: round {number}/{rounds}, {left:.0f} s left", file=sys.stderr, flush=True)
-    for contestant in contestants:
-        contestant.close()
+    try:
+        for contestant in contestants:
+            print(f"{contest}: preparing {contestant.name} ...", file=sys.stderr, flush=True)
+            facts = contestant.ask({"prepare": contestant.contest or contest} | options)
+            results[contestant.name] = {"seconds": [], **facts}
+        _check_alike(results)
+        began = time.perf_counter()
+        for number in range(rounds):
+            able = [c for c in contestants if "error" not in results[c.name]]
+            turn = number % max(len(able), 1)  # nobody always follows the same one
+            for contestant in able[turn:] + able[:turn]:
+                time.sleep(SETTLE)
+                _note(results[contestant.name], contestant.ask({"round": True}))
+            left = (time.perf_counter() - began) / (number + 1) * (rounds - number - 1)
+            print(f"{contest}: round {number + 1}/{rounds}, {left:.0f} s left", file=sys.stderr)
+    finally:
+        for contestant in contestants:
+            contestant.close()
     return results
 
 
+def _note(result: dict[str, Any], answer: dict[str, Any]) -> None:
+    """Adds a round to a result. One that fails leaves none: rounds are compared one by one."""
+    if "error" in answer:
+        result |= {"seconds": [], "error": answer["error"]}
+    else:
+        result["seconds"].append(answer["seconds"])
+        if "versions" in answer:
+            result["versions"] = answer["versions"]
+        result["peak_bytes"] = max(answer["peak_bytes"], result.get("peak_bytes", 0))
+
+
 def _check_alike(results: dict[str, dict[str, Any]]) -> None:
-    """All have the same number of parameters, and the same logits where weights were shared."""
-    counts = {facts["parameters"] for facts in results.values() if "parameters" in facts}
-    assert len(counts) <= 1, f"the contestants' networks differ: {counts} parameters"
+    """All have the network's parameters, and the same logits where weights were shared."""
     ours = results.get("PneumoJAX", {}).get("logits")
-    for facts in results.values():
+    for name, facts in results.items():
+        if facts.get("parameters", PARAMETERS) != PARAMETERS:
+            sys.exit(f"error: {name} has {facts['parameters']:,} parameters, not {PARAMETERS:,}")
         theirs = facts.pop("logits", None)
         if ours and theirs:
             difference = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
             facts["largest_logit_difference"] = difference
-            assert difference < 1e-3, f"logits differ by {difference}"
+            if difference > 1e-3:
+                sys.exit(f"error: {name} has the same weights, but its logits differ: {difference}")
 
 
 def _start_up(
     contestants: list[Contestant], scratch: Path, rounds: int
 ) -> dict[str, dict[str, Any]]:
-    """Seconds from process start to the end of the first step, caches empty and filled."""
-    results: dict[str, dict[str, Any]] = {}
-    for number in range(min(rounds, 3)):
+    """Seconds from process start to the end of the first step, compilation caches empty, filled."""
+    results: dict[str, dict[str, Any]] = {
+        f"{contestant.name}, {state}": {"seconds": []}
+        for contestant in contestants
+        for state in ("cold", "warm")
+    }
+    for number in range(rounds):
         for contestant in contestants:
             caches = scratch / f"{contestant.name}-{number}".replace(" ", "-")
-            variables = {
-                "JAX_COMPILATION_CACHE_DIR": str(caches),
-                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-                "TORCHINDUCTOR_CACHE_DIR": str(caches),
-            }
+            # The first as main.py sets it; the second is PyTorch's.
+            names = ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
             for state in ("cold", "warm"):
-                print(f"startup: {contestant.name}, {state} ...", file=sys.stderr, flush=True)
-                row = results.setdefault(f"{contestant.name}, {state}", {"seconds": []})
-                began = time.perf_counter()
-                ended = subprocess.run(
-                    [*contestant.command, "startup"],
-                    env=os.environ | variables,
-                    capture_output=True,
-                    text=True,
+                result = results[f"{contestant.name}, {state}"]
+                if "error" in result:
+                    continue
+                print(
+                    f"startup: round {number + 1}/{rounds}, {contestant.name}, {state} ...",
+                    file=sys.stderr,
+                    flush=True,
                 )
-                if ended.returncode:
-                    row["error"] = (ended.stderr.strip().splitlines() or ["no message"])[-1][:300]
-                else:
-                    row["seconds"].append(time.perf_counter() - began)
+                _note(result, contestant.start_up(dict.fromkeys(names, str(caches))))
     return results
 
 
 def _folder_of_films(films: Path | None, scratch: Path) -> Path:
-    """The folder given, or a hundred drawn films at the size of published ones."""
+    """The folder of class folders given, or 200 drawn films as large as published ones."""
     if films is not None:
         if not films.is_dir():
             sys.exit(f"error: --films: {str(films)!r} is not a folder")
-        return films.resolve()
-    from pneumojax.data import phantom
-
-    print("input: no --films, drawing some", file=sys.stderr)
-    root = scratch / "films"
-    if not root.exists():
-        phantom.write_films(root, train={"none": 50, "bacteria": 25, "virus": 25}, test={})
-    return root / "train"
-
-
-def _hardware() -> str:
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].split(":")[1].strip() if names else model
-    return f"{os.cpu_count()} cores of {model}"
+        films = films.resolve()
+        return films / "train" if (films / "train").is_dir() else films
+    print("input: no --films, drawing two hundred", file=sys.stderr)
+    phantom.write_films(scratch, train={"none": 100, "bacteria": 50, "virus": 50}, test={})
+    rng = np.random.default_rng(0)
+    for path in sorted((scratch / "train").rglob("*.jpeg")):
+        with Image.open(path) as film:
+            large = film.resize([ENLARGED * side for side in film.size], Image.Resampling.BICUBIC)
+        pixels = np.asarray(large) + rng.standard_normal(large.size[::-1], dtype=np.float32)
+        Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8)).save(path, quality=90)
+    return scratch / "train"
 
 
 if __name__ == "__main__":

@@ -142,7 +142,9 @@ class Films(torch.utils.data.Dataset):
     """Grey films of a folder, decoded by Pillow and resized, as users write it."""
 
     def __init__(self, folder: str, size: int):
-        self.paths = sorted(p for p in Path(folder).rglob("*") if p.suffix in (".jpeg", ".png"))
+        self.paths = sorted(
+            p for p in Path(folder).rglob("*") if p.suffix.lower() in (".jpeg", ".jpg", ".png")
+        )
         self.size = size
 
     def __len__(self) -> int:
@@ -157,9 +159,11 @@ class Films(torch.utils.data.Dataset):
 
 
 def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
-    """One pass by a DataLoader with two worker processes, which are started for the pass."""
+    """One pass by a DataLoader with two worker processes, which stay from pass to pass."""
     films = Films(options["folder"], options["size"])
-    loader = torch.utils.data.DataLoader(films, options["batch"], num_workers=2)
+    loader = torch.utils.data.DataLoader(
+        films, options["batch"], num_workers=2, persistent_workers=True
+    )
 
     def one_pass() -> None:
         for _ in loader:

@@ -1,0 +1,137 @@
+"""How a step's time grows with batch and film size, and a start's with the number of films.
+
+Command:   python benchmarks/scaling.py [batch] [image_size] [films]
+Each point is written to docs/benchmarks/scaling.json as it is measured; the same command goes on
+where it was stopped. Remove the file to measure anew. At the end it draws docs/images/scaling.png.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]
+
+from benchmarks.contestants import Contestant  # noqa: E402
+from benchmarks.draw_scaling import draw  # noqa: E402
+from benchmarks.record_run import hardware  # noqa: E402
+from pneumojax.data import phantom  # noqa: E402
+from pneumojax.files import write_json  # noqa: E402
+
+POINTS = {
+    "batch": (8, 16, 32, 64, 128, 256),
+    "image_size": (75, 100, 150, 200, 250, 300),
+    "films": (100, 1_000, 5_000),
+}
+# What a start finds in its cache folder, in the order in which one start leaves it to the next.
+STATES = ("nothing", "compiled steps", "compiled steps and decoded films")
+Points = dict[str, dict[str, dict[str, Any]]]
+
+
+def measure(curves: list[str], path: Path, rounds: int) -> Points:
+    """All points of some curves; what `path` has is not measured again."""
+    points: Points = json.loads(path.read_text())["points"] if path.exists() else {}
+    kept = {
+        c: [x for x, point in curve.items() if "error" not in point] for c, curve in points.items()
+    }
+    missing = [(c, x) for c in curves for x in POINTS[c] if str(x) not in kept.get(c, [])]
+    began = time.perf_counter()
+    for done, (curve, x) in enumerate(missing):
+        left = (time.perf_counter() - began) / done * (len(missing) - done) if done else None
+        estimate = "" if left is None else f", about {left:.0f} s left"
+        print(f"{done + 1}/{len(missing)}: {curve} {x}{estimate}", file=sys.stderr, flush=True)
+        point = start_up(x) if curve == "films" else step_time({curve: x}, rounds)
+        points.setdefault(curve, {})[str(x)] = point | {"date": datetime.date.today().isoformat()}
+        command = "python benchmarks/scaling.py"
+        write_json(path, {"command": command, "hardware": hardware(), "points": points})
+    return points
+
+
+def step_time(change: dict[str, int], rounds: int) -> dict[str, Any]:
+    """The training step of `configs/base.py` with another batch or film size, in a new process."""
+    shape = {"batch": 64, "image_size": 150} | change
+    worker = Contestant("PneumoJAX", "jax")
+    try:
+        options = {"batch": shape["batch"], "size": shape["image_size"]}
+        facts = worker.ask({"prepare": "train_step"} | options)
+        answers = [worker.ask({"round": True}) for _ in range(rounds)] if "flops" in facts else []
+    finally:
+        worker.close()
+    if errors := [a["error"] for a in (facts, *answers) if "error" in a]:
+        return {"error": errors[0]}
+    return {
+        "seconds": [answer["seconds"] for answer in answers],
+        "median_seconds": statistics.median(answer["seconds"] for answer in answers),
+        "flops": facts["flops"],
+        "compile_seconds": facts["compile_seconds"],
+        "peak_bytes": answers[-1]["peak_bytes"],
+        "versions": facts["versions"],
+    }
+
+
+def start_up(films: int) -> dict[str, Any]:
+    """Seconds from the start of `main.py` to its first finished step, once for each of `STATES`."""
+    shares = {"none": films * 7 // 20, "bacteria": films * 8 // 20, "virus": films * 5 // 20}
+    with tempfile.TemporaryDirectory() as scratch:
+        root, cache = Path(scratch) / "films", Path(scratch) / "cache"
+        phantom.write_films(root, train=shares, test={})
+        found: dict[str, float] = {}
+        for state in STATES:
+            if state == "compiled steps":
+                shutil.rmtree(cache / "films")
+            seconds = _first_step(root, Path(scratch) / state, cache)
+            if isinstance(seconds, str):
+                return {"error": seconds}
+            found[state] = seconds
+        return {"films": films, "seconds": found}
+
+
+def _first_step(root: Path, workdir: Path, cache: Path) -> float | str:
+    """Seconds to the first line of metrics, or the last line of a run that ended before it."""
+    command = [sys.executable, str(ROOT / "main.py"), f"--config={ROOT / 'configs' / 'base.py'}"]
+    command += [f"--config.data.root={root}", f"--workdir={workdir}", f"--cache_dir={cache}"]
+    # Set by hand, the compilation cache would be shared by what is to start without.
+    variables = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    metrics = workdir / "metrics.jsonl"
+    with tempfile.TemporaryFile("w+") as log:
+        began = time.perf_counter()
+        run = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
+        try:
+            while not (metrics.exists() and metrics.stat().st_size):
+                if run.poll() is not None:
+                    log.seek(0)
+                    return ([line for line in log.read().splitlines() if line] or ["no word"])[-1]
+                time.sleep(0.02)
+            return time.perf_counter() - began
+        finally:
+            run.kill()
+            run.wait()
+
+
+def main() -> None:
+    """Measures what is missing, then draws it all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("curves", nargs="*", choices=[[], *POINTS], help="default: all")
+    parser.add_argument("--rounds", type=int, default=7, help="steps timed for each point")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
+    parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images")
+    arguments = parser.parse_args()
+    path = arguments.output / "scaling.json"
+    points = measure(arguments.curves or list(POINTS), path, arguments.rounds)
+    arguments.images.mkdir(parents=True, exist_ok=True)
+    draw(points, arguments.images / "scaling.png")
+
+
+if __name__ == "__main__":
+    main()
