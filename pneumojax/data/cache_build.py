@@ -1,4 +1,4 @@
-"""Decodes films into a new entry of the cache, on all cores; an entry is there whole or not at all."""
+"""Decodes films into a new entry of the cache, on all cores; it is there whole or not at all."""
 
 import contextlib
 import json

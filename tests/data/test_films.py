@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data import films
+from pneumojax.data import decoding, films
 from pneumojax.data.decoding import FilmError, Preprocessing, decode_film, read_film
 from pneumojax.data.films import find_films
 from pneumojax.errors import UserError
@@ -145,7 +145,8 @@ class TestFindFilms:
 class TestPreprocessing:
     def test_round_trip_through_its_dict(self):
         preprocessing = Preprocessing(64, "nearest")
-        assert preprocessing.as_dict() == {"image_size": 64, "resize": "nearest"}
+        fields = {"image_size": 64, "resize": "nearest", "reduced_decode": False}
+        assert preprocessing.as_dict() == fields
         assert Preprocessing(**preprocessing.as_dict()) == preprocessing
 
     @pytest.mark.parametrize("size", [0, -1, 1.5, True, "150"])
@@ -210,7 +211,7 @@ class TestDecodeFilm:
     def test_exif_orientation_is_applied(self, orientation, kind):
         upright = Image.fromarray(_smooth())
         undo = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
-        step = undo.get(orientation, films._TRANSPOSES.get(orientation))
+        step = undo.get(orientation, decoding._TRANSPOSES.get(orientation))
         stored = upright if step is None else upright.transpose(step)
         exif = Image.Exif()
         exif[0x0112] = orientation
@@ -245,7 +246,7 @@ class TestDecodeFilm:
         exif[0x0112] = 3
         data = _encode(Image.fromarray(_smooth()), "JPEG", exif=exif)
         inside, most = [], []
-        read_header = films._open
+        read_header = decoding._read_header
 
         def slowly(data):
             inside.append(None)
@@ -254,7 +255,7 @@ class TestDecodeFilm:
             inside.pop()
             return read_header(data)
 
-        monkeypatch.setattr(films, "_open", slowly)
+        monkeypatch.setattr(decoding, "_read_header", slowly)
         before = list(warnings.filters)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: decode_film(data, Preprocessing(32)), range(40)))
@@ -370,6 +371,40 @@ class TestResize:
         film = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
         pixels, *_ = decode_film(_encode(Image.fromarray(film)), Preprocessing(48, resize))
         assert np.array_equal(pixels, film)
+
+
+class TestReducedDecode:
+    """A large smooth film as a JPEG, decoded in full and by the decoder's own scaling."""
+
+    def test_differs_from_full_decoding_by_grey_levels_and_not_by_a_shift(self):
+        # 403 x 517 is no multiple of 8: a rectangle off by one reduced pixel would shift the film.
+        data = _encode(Image.fromarray(_smooth(403, 517)), "JPEG", quality=95)
+        full, *size = decode_film(data, Preprocessing(50))
+        reduced, *reported = decode_film(data, Preprocessing(50, reduced_decode=True))
+        assert reported == size == [403, 517]
+        difference = np.abs(full.astype(int) - reduced)
+        assert 0 < difference.max() <= 3 and difference.mean() < 0.5
+
+    @pytest.mark.parametrize("size", [(96, 64), (99, 120)])
+    def test_leaves_films_alone_that_are_less_than_twice_the_target(self, size):
+        data = _encode(Image.fromarray(_smooth(*size)), "JPEG")
+        full, reduced = (decode_film(data, Preprocessing(50, reduced_decode=r)) for r in (0, 1))
+        assert np.array_equal(full[0], reduced[0])
+
+    @pytest.mark.parametrize("resize", ["bilinear", "nearest"])
+    def test_leaves_resizes_alone_that_are_defined_by_whole_pixels(self, resize):
+        data = _encode(Image.fromarray(_smooth(400, 400)), "JPEG")
+        full, reduced = (decode_film(data, Preprocessing(50, resize, r)) for r in (False, True))
+        assert np.array_equal(full[0], reduced[0])
+
+    def test_turns_a_film_as_its_metadata_say(self):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        data = _encode(Image.fromarray(_smooth(600, 400)), "JPEG", exif=exif, quality=95)
+        full, *size = decode_film(data, Preprocessing(50))
+        reduced, *reported = decode_film(data, Preprocessing(50, reduced_decode=True))
+        assert reported == size == [400, 600]
+        assert np.abs(full.astype(int) - reduced).max() <= 3
 
 
 class TestReadFilm:
