@@ -147,6 +147,7 @@ def _open(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
     has_metadata = any(mark in data for mark in (b"Exif", b"eXIf", b"exif", b"acTL"))
     with _no_warnings() if has_metadata else contextlib.nullcontext():
         image = _read_header(data)
+    image.decodermaxblock = len(data)  # it is in memory already: decode in one call, not in blocks
     width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise FilmError(f"{width} x {height} pixels: too small")
