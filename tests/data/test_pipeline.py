@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data import cache
+from pneumojax.data import cache, cache_build
 from pneumojax.data.cache import load_split
 from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.pipeline import (
@@ -47,7 +47,7 @@ def test_a_second_opening_decodes_nothing_and_gives_the_same_films(
     films_root, tmp_path, monkeypatch
 ):
     first = load(films_root, tmp_path / "cache")
-    monkeypatch.setattr(cache, "_build", None)  # calling it would raise
+    monkeypatch.setattr(cache, "build_entry", None)  # calling it would raise
     second = load(films_root, tmp_path / "cache")
     assert first.paths == second.paths and first.fingerprint == second.fingerprint
     np.testing.assert_array_equal(
@@ -97,12 +97,12 @@ def test_a_build_that_stops_half_way_leaves_nothing_to_trust(own_root, tmp_path,
         yield from list(real(*arguments))[:3]
         raise KeyboardInterrupt
 
-    real = cache._decoded
-    monkeypatch.setattr(cache, "_decoded", stop)
+    real = cache_build._decoded
+    monkeypatch.setattr(cache_build, "_decoded", stop)
     with pytest.raises(KeyboardInterrupt):
         load(own_root, tmp_path / "cache")
     assert not list((tmp_path / "cache" / "films").glob("*"))
-    monkeypatch.setattr(cache, "_decoded", real)
+    monkeypatch.setattr(cache_build, "_decoded", real)
     assert len(load(own_root, tmp_path / "cache")) == 10
 
 
