@@ -34,15 +34,24 @@ FILM_COLUMNS = ("file", "side", "label", "patient", "patient_known", "pathogen",
 
 
 def begin(workdir: Path, config: ConfigDict) -> None:
-    """Makes the folder, or checks that it is of the same config.
+    """Makes the folder of a run, or checks that it is of the same config.
+
+    Raises:
+        UserError: as `claim`.
+    """
+    if not claim(workdir, config):
+        write_json(workdir / "config.json", config.to_dict())
+
+
+def claim(workdir: Path, config: ConfigDict) -> bool:
+    """Makes the folder, or checks that it is empty or of a run of this config; whether of a run.
 
     Raises:
         UserError: it cannot be written, holds another config's run, or somebody's other files.
     """
-    path = workdir / "config.json"
-    if path.exists():
+    if (workdir / "config.json").exists():
         refuse_other_config(workdir, config)
-        return
+        return True
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         occupied = any(workdir.iterdir())
@@ -50,7 +59,7 @@ def begin(workdir: Path, config: ConfigDict) -> None:
         raise UserError(f"--workdir: cannot make {str(workdir)!r}: {error.strerror}") from error
     if occupied:
         raise UserError(f"--workdir: {str(workdir)!r} holds files but no run; name another folder")
-    write_json(path, config.to_dict())
+    return False
 
 
 def read_config(workdir: Path) -> ConfigDict:

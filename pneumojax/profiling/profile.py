@@ -127,16 +127,7 @@ def prepare(workdir: Path, config: ConfigDict) -> None:
                 f"--workdir: {str(workdir)!r} already has a profile ({name}); move it away, name "
                 "another folder, or leave --workdir out for a new one"
             )
-    if (workdir / "config.json").exists():
-        run.refuse_other_config(workdir, config)
-        return
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        occupied = any(workdir.iterdir())
-    except OSError as error:
-        raise UserError(f"--workdir: cannot make {str(workdir)!r}: {error.strerror}") from error
-    if occupied:
-        raise UserError(f"--workdir: {str(workdir)!r} holds files but no run; name another folder")
+    run.claim(workdir, config)
 
 
 class _CacheHits:
