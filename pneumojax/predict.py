@@ -10,16 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pneumojax import run
 from pneumojax.data.decoding import FilmError, Preprocessing, read_film
 from pneumojax.data.films import SUFFIXES
 from pneumojax.errors import UserError
 from pneumojax.evaluation.metrics import call, probability
 from pneumojax.evaluation.report import DISCLAIMER
 from pneumojax.files import write_csv
-from pneumojax.training.checkpoint import Checkpoints
-from pneumojax.training.state import make_mesh, make_network, placed
+from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.training.step import make_evaluation_step
+from pneumojax.training.trained import open_run
 
 COLUMNS = ("file", "probability", "call", "note", "trained_on", "disclaimer")
 CLASSES = ("normal", "pneumonia")
@@ -44,22 +43,19 @@ def predict_files(workdir: Path, inputs: list[str], output: str | None = None) -
     """
     path = _output_path(workdir, output)
     files = find_files(inputs)
-    config = run.read_config(workdir)
-    mesh = make_mesh()
-    network = make_network(config)
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
+    trained = open_run(workdir)
+    meta, devices = trained.meta, trained.mesh.size
     preprocessing = Preprocessing(**meta["preprocessing"])
-    evaluation_step = jax.jit(make_evaluation_step(network, mesh))
-    share = mesh.size if len(files) <= mesh.size else 4 * mesh.size  # whole microbatches
+    evaluation_step = jax.jit(make_evaluation_step(trained.network, trained.mesh))
+    share = devices if len(files) <= devices else FILMS_IN_CACHE * devices  # whole microbatches
     batch_size = share * max(1, min(LARGEST_BATCH // share, math.ceil(len(files) / share)))
 
-    trained_on = "synthetic films" if meta["synthetic"] else Path(config.data.root).name
+    trained_on = "synthetic films" if meta["synthetic"] else Path(trained.config.data.root).name
     rows: list[tuple[str, ...]] = []
     for start in range(0, len(files), batch_size):
         chunk = files[start : start + batch_size]
         images, reasons = _decode(chunk, preprocessing, batch_size)
-        probabilities = probability(evaluation_step(params, images))
+        probabilities = probability(evaluation_step(trained.params, images))
         for file, value, reason in zip(chunk, probabilities, reasons, strict=False):
             said = ("", "") if reason else _say(value)
             rows.append((str(file), *said, reason, trained_on, DISCLAIMER))

@@ -13,10 +13,9 @@ from pneumojax.data.sides import load_sides, only_split, preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.evaluation.report import Predictions, write_evaluation
 from pneumojax.evaluation.table import print_table
-from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.logbook import read_history
 from pneumojax.training.scoring import make_scorer
-from pneumojax.training.state import make_mesh, make_network, placed
+from pneumojax.training.trained import open_run
 
 
 def evaluate_run(
@@ -42,18 +41,14 @@ def evaluate_run(
     Raises:
         UserError: no such run, split or checkpoint, or the films cannot be read.
     """
-    config = run.read_config(workdir)
-    mesh = make_mesh()
-    network = make_network(config)
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
-
+    trained = open_run(workdir)
+    config, meta, mesh = trained.config, trained.meta, trained.mesh
     films, split = _films(config, meta, cache_dir, split, root, verify_films)
     audit_line, audit_figures = _against_training(workdir, films, split, own=root is None)
     print(f"evaluating step {meta['step']} of {workdir} on {len(films):,} films of {split}")
     print(audit_line)
     batch_size = _batch_size(config.batch_size, mesh.size)
-    logits = make_scorer(network, mesh, batch_size)(params, films)
+    logits = make_scorer(trained.network, mesh, batch_size)(trained.params, films)
     name = split if root is None else f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
     result = write_evaluation(
         workdir / "evaluation" / name,

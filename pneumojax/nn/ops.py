@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 Pair = tuple[int, int]
+# Of this many films what a layer reads and writes stays in a CPU's caches.
+FILMS_IN_CACHE = 4
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -112,7 +114,7 @@ def _kernel_gradient_by_products(
 
     # Films that may lie on different devices are kept apart until one sum over the devices.
     devices = math.gcd(len(x), _devices_of_a_batch())
-    at_once = math.gcd(len(x) // devices, 4)
+    at_once = math.gcd(len(x) // devices, FILMS_IN_CACHE)
     chunks = [a.reshape(devices, -1, at_once, *a.shape[1:]).swapaxes(0, 1) for a in (x, gradient)]
     products = jax.vmap(product)
     if len(chunks[0]) == 1:
@@ -176,10 +178,12 @@ def _max_by_windows(x: Array, window: Pair, strides: Pair, padding: str) -> Arra
 def _max_by_slices(x: Array, window: Pair, strides: Pair, padding: str) -> Array:
     """Max pool as the largest of shifted slices, along the columns, then along the rows."""
     pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
-    for axis in (0, 1):
-        slices = _slices(x, axis + 1, window[axis], strides[axis], pads[axis], -jnp.inf)
-        x = functools.reduce(jnp.maximum, slices)
-    return x
+    x = _max_along(1, x, window[0], strides[0], pads[0])
+    return _max_along(2, x, window[1], strides[1], pads[1])
+
+
+def _max_along(axis: int, x: Array, size: int, stride: int, pads: Pair) -> Array:
+    return functools.reduce(jnp.maximum, _slices(_padded(x, axis, pads), axis, size, stride))
 
 
 def _max_gradient_by_slices(
@@ -187,7 +191,7 @@ def _max_gradient_by_slices(
 ) -> Array:
     """Gradient of `_max_by_slices`: the earlier of equal slices wins."""
     pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
-    tall = functools.reduce(jnp.maximum, _slices(x, 1, window[0], strides[0], pads[0], -jnp.inf))
+    tall = _max_along(1, x, window[0], strides[0], pads[0])
     gradient = _max_gradient_along(2, tall, gradient, window[1], strides[1], pads[1])
     return _max_gradient_along(1, x, gradient, window[0], strides[0], pads[0])
 
@@ -195,7 +199,7 @@ def _max_gradient_by_slices(
 def _max_gradient_along(
     axis: int, x: Array, gradient: Array, size: int, stride: int, pads: Pair
 ) -> Array:
-    first, *others = _slices(x, axis, size, stride, pads, -jnp.inf)
+    first, *others = _slices(_padded(x, axis, pads), axis, size, stride)
     largest, winner = first, jnp.zeros(first.shape, jnp.int8)
     for place, other in enumerate(others, start=1):
         winner = jnp.where(other > largest, jnp.int8(place), winner)
@@ -220,11 +224,15 @@ def _max_gradient_along(
     return total
 
 
-def _slices(x: Array, axis: int, size: int, stride: int, pads: Pair, value: float) -> list[Array]:
-    """What each place of a window sees, along one axis."""
+def _padded(x: Array, axis: int, pads: Pair) -> Array:
+    """With values that win no maximum around it, along one axis."""
     config = [(0, 0, 0)] * x.ndim
     config[axis] = (*pads, 0)
-    x = lax.pad(x, jnp.array(value, x.dtype), config)
+    return lax.pad(x, jnp.array(-jnp.inf, x.dtype), config)
+
+
+def _slices(x: Array, axis: int, size: int, stride: int) -> list[Array]:
+    """What each place of a window sees, along one axis."""
     last = (x.shape[axis] - size) // stride * stride
     return [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)]
 
@@ -233,9 +241,8 @@ def average_pool(x: Array, window: Pair, strides: Pair) -> Array:
     """Mean of each whole window (valid padding)."""
     total = x
     for axis, size, stride in zip((1, 2), window, strides, strict=True):
-        last = (total.shape[axis] - size) // stride * stride
-        slices = [lax.slice_in_dim(total, i, i + last + 1, stride, axis) for i in range(size)]
-        total = sum(slices[1:], start=slices[0])
+        first, *others = _slices(total, axis, size, stride)
+        total = sum(others, start=first)
     return total / (window[0] * window[1])
 
 

@@ -10,6 +10,7 @@ from jax import Array, lax
 from jax.sharding import Mesh, PartitionSpec
 from ml_collections import ConfigDict
 
+from pneumojax.nn import ops
 from pneumojax.training.losses import binary_cross_entropy, network_loss, prediction
 from pneumojax.training.state import Network, State
 
@@ -33,7 +34,7 @@ def microbatch_size(films: int, mesh: Mesh, wanted: int = 0) -> int:
             the largest common divisor.
     """
     on_cpu = mesh.devices.flat[0].platform == "cpu"
-    return math.gcd(films, wanted or (4 if on_cpu else films))
+    return math.gcd(films, wanted or (ops.FILMS_IN_CACHE if on_cpu else films))
 
 
 def make_train_step(
@@ -130,22 +131,17 @@ def make_evaluation_step(network: Network, mesh: Mesh) -> EvaluationStep:
     def logits_of(params: dict, images: Array) -> Array:
         return prediction(network.logits(params, normalise(images)))
 
-    def on_device(params: dict, images: Array) -> Array:
+    def evaluation_step(params: dict, images: Array) -> Array:
         at_once = microbatch_size(len(images), mesh)
         if at_once == len(images):
             return logits_of(params, images)
         parts = images.reshape(-1, at_once, *images.shape[1:])
         return lax.map(lambda part: logits_of(params, part), parts).reshape(-1)
 
-    over_devices = jax.shard_map(
-        on_device,
+    return jax.shard_map(
+        evaluation_step,
         mesh=mesh,
         in_specs=(PartitionSpec(), PartitionSpec(axis)),
         out_specs=PartitionSpec(axis),
         check_vma=False,
     )
-
-    def evaluation_step(params: dict, images: Array) -> Array:
-        return over_devices(params, images)
-
-    return evaluation_step

@@ -1,0 +1,37 @@
+"""A trained network, opened from its run folder for whatever scores films with it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from pneumojax import run
+from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.state import Network, make_mesh, make_network, placed
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The best checkpoint of a run, its parameters on every device of `mesh`."""
+
+    config: ConfigDict
+    network: Network
+    mesh: Mesh
+    params: dict
+    meta: dict[str, Any]
+
+
+def open_run(workdir: Path) -> Trained:
+    """Opens a run folder.
+
+    Raises:
+        UserError: no run there, or no checkpoint that can be read.
+    """
+    config = run.read_config(workdir)
+    mesh = make_mesh()
+    network = make_network(config)
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
+    return Trained(config, network, mesh, params, meta)
