@@ -20,7 +20,6 @@ from pneumojax.errors import UserError
 RESIZES = ("bilinear_antialias", "bilinear", "nearest")
 MIN_SIDE = 16  # pixels; nothing smaller is a radiograph
 MAX_PIXELS = 100_000_000  # checked before decoding: a small file can unpack to fill the memory
-REDUCED_MARGIN = 1  # least side of a reduced film, in units of the target's
 
 _PLUGINS = {
     b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
@@ -38,6 +37,7 @@ _TRANSPOSES = {  # EXIF orientation -> what makes the film upright
 }
 _SIDEWAYS = (5, 6, 7, 8)
 _warnings_lock = threading.Lock()
+Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels
 
 
 class FilmError(Exception):
@@ -104,9 +104,8 @@ def decode_film(data: bytes, preprocessing: Preprocessing) -> tuple[np.ndarray, 
     orientation = _orientation(image, has_metadata)
     if box is None:
         grey = _resize(_upright(grey, orientation), preprocessing)
-    else:
-        side = (preprocessing.image_size, preprocessing.image_size)
-        grey = _upright(grey.resize(side, Image.Resampling.BILINEAR, box), orientation)
+    else:  # the rectangle is that of the film as it lies
+        grey = _upright(_resize(grey, preprocessing, box), orientation)
     if orientation in _SIDEWAYS:
         width, height = height, width
     return np.array(grey), width, height
@@ -167,16 +166,14 @@ def _read_header(data: bytes) -> ImageFile.ImageFile:
     raise FilmError("not a JPEG or PNG image")
 
 
-def _reduce(
-    image: ImageFile.ImageFile, preprocessing: Preprocessing
-) -> tuple[float, float, float, float] | None:
+def _reduce(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | None:
     """Has a large JPEG decoded at 1/2, 1/4 or 1/8, grey from its luma alone, if allowed.
 
     Returns:
         The film's own rectangle in the smaller picture, of which the last column and row may
         stand for less than a whole pixel; None where the film is decoded in full.
     """
-    side = REDUCED_MARGIN * preprocessing.image_size
+    side = preprocessing.image_size
     allowed = preprocessing.reduced_decode and preprocessing.resize == "bilinear_antialias"
     if not allowed or min(image.size) < 2 * side:
         return None  # also keeps the pixels of films that are not reduced what they always were
@@ -218,11 +215,11 @@ def _no_warnings() -> Iterator[None]:
         yield
 
 
-def _resize(grey: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+def _resize(grey: Image.Image, preprocessing: Preprocessing, box: Box | None = None) -> Image.Image:
     size = (preprocessing.image_size, preprocessing.image_size)
     if preprocessing.resize == "nearest":
         return grey.resize(size, Image.Resampling.NEAREST)
     if preprocessing.resize == "bilinear_antialias":  # Pillow widens the filter when it shrinks
-        return grey.resize(size, Image.Resampling.BILINEAR)
+        return grey.resize(size, Image.Resampling.BILINEAR, box)
     scale = (grey.width / size[0], 0, 0, 0, grey.height / size[1], 0)
     return grey.transform(size, Image.Transform.AFFINE, scale, Image.Resampling.BILINEAR)
