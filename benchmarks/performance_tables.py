@@ -6,6 +6,7 @@ Command:   python benchmarks/performance_tables.py --write
 import argparse
 import json
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.performance_page import PAGE, placed  # noqa: E402
+
 RESULTS = ROOT / "docs" / "benchmarks"
-PAGE = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- begin: benchmarks -->\n", "<!-- end: benchmarks -->\n"
 OURS, PEAK = "PneumoJAX", "float32 matrix product"
 BESIDE = ("ONNX Runtime", "JAX, stock")
 TITLES = {
@@ -132,20 +135,14 @@ def markdown(folder: Path = RESULTS) -> str:
             + f"\n`{result['command']}`, {result['date']}, {result['hardware']}; "
             f"{_versions(result)}; [JSON](benchmarks/{contest}.json).\n"
         )
-    return "\n" + "\n".join(parts) + "\n"
-
-
-def page_with(tables: str, page: str) -> str:
-    """The page with the tables in their place."""
-    before, rest = page.split(BEGIN)
-    return before + BEGIN + tables + END + rest.split(END)[1]
+    return "\n".join(parts)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     if parser.parse_args().write:
-        PAGE.write_text(page_with(markdown(), PAGE.read_text()))
+        PAGE.write_text(placed(PAGE.read_text(), {"benchmarks": markdown()}))
     else:
         print(markdown())
 

@@ -14,13 +14,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.performance_page import PAGE, placed  # noqa: E402
 from benchmarks.record_run import hardware  # noqa: E402
-from benchmarks.roofline import placed  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
 from pneumojax.profiling.page import seconds  # noqa: E402
 
 STORED = ROOT / "docs" / "profiles"
-PAGE = ROOT / "docs" / "performance.md"
 KEPT = ("config", "device", "versions", "compile", "step", "data", "work", "speed", "memory_bytes",
         "seconds_by_direction", "operations")  # fmt: skip
 HEADER = ("config", "step, median (p90)", "films/s", "TFLOP/s", "share of peak", "wait for data",

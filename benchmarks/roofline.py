@@ -25,18 +25,18 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.performance_page import PAGE, placed  # noqa: E402
 from benchmarks.record_run import hardware  # noqa: E402
 from configs import base  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
 from pneumojax.profiling import devices  # noqa: E402
+from pneumojax.profiling.page import INK, MUTED, RULE  # noqa: E402
 
 STORED = ROOT / "docs" / "roofline.json"
-PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "images" / "roofline.png"
 BATCHES = (64, 256)
 PASSES = ("forward", "backward")
 FLOAT32 = 4  # bytes; parameters and their gradients are always float32
-INK, MUTED, RULE = "#1f2933", "#5f6c7b", "#dde2e8"
 
 
 @dataclass(frozen=True)
@@ -250,17 +250,6 @@ def step_seconds(rows: list[Mapping[str, Any]], limit: str) -> tuple[float, floa
     total = sum(entry["seconds"][limit] for entry in entries)
     memory = (e["seconds"][limit] for e in entries if e["bound"][limit] == "memory")
     return total, sum(memory)
-
-
-def placed(page: str, texts: Mapping[str, str]) -> str:
-    """The page with what stands between the markers of each name replaced."""
-    for name, text in texts.items():
-        begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->\n"
-        if page.count(begin) != 1 or page.count(end) != 1:
-            raise ValueError(f"the page needs {begin.strip()} and {end.strip()}, once each")
-        before, rest = page.split(begin)
-        page = before + begin + "\n" + text + "\n" + end + rest.split(end)[1]
-    return page
 
 
 def rendered(stored: Mapping[str, Any]) -> dict[str, str]:

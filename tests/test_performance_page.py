@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import profile_table, roofline
+from benchmarks import performance_page, performance_tables, profile_table, roofline
 from configs import base
 from pneumojax.profiling.work import count_work
 from pneumojax.training.state import make_network
 
-PAGE = roofline.PAGE.read_text()
+PAGE = performance_page.PAGE.read_text()
 STORED = json.loads(roofline.STORED.read_text())
 
 
@@ -47,7 +47,8 @@ def test_a_layer_is_bound_by_the_longer_of_its_two_times(batch):
 
 def test_the_page_shows_what_is_stored():
     texts = roofline.rendered(STORED) | {"profiles": profile_table.render(profile_table.load())}
-    assert roofline.placed(PAGE, texts) == PAGE
+    texts |= {"benchmarks": performance_tables.markdown()}
+    assert performance_page.placed(PAGE, texts) == PAGE
     assert STORED["command"] in PAGE
 
 

@@ -20,8 +20,10 @@ from serving import serve, timed  # noqa: E402
 
 from configs import base  # noqa: E402
 from pneumojax.nn.inception import count_parameters  # noqa: E402
+from pneumojax.profiling.work import count_work  # noqa: E402
 from pneumojax.training import state as states  # noqa: E402
-from pneumojax.training.step import make_evaluation_step, make_train_step  # noqa: E402
+from pneumojax.training.compiling import compile_step  # noqa: E402
+from pneumojax.training.step import make_evaluation_step  # noqa: E402
 
 VERSIONS = f"JAX {jax.__version__}"
 
@@ -48,13 +50,8 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
         },
         NamedSharding(mesh, PartitionSpec(mesh.axis_names[0])),
     )
-    train_step = jax.jit(
-        make_train_step(config, network, optimizer, 1_000, mesh),
-        donate_argnums=0,
-        out_shardings=(everywhere, everywhere),
-    )
     began = time.perf_counter()
-    compiled = train_step.lower(state, batch).compile()
+    compiled = compile_step(config, network, optimizer, state, 1_000, mesh)
     compiling = time.perf_counter() - began
 
     def advance() -> None:
@@ -66,9 +63,8 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
         advance()
     facts = {"versions": VERSIONS, "compile_seconds": compiling}
     if not options.get("startup"):
-        flops = _flops(network, state["params"], batch["image"])
         facts["parameters"] = count_parameters(state["params"])
-        facts["flops"] = 3 * sum(flops) - flops[0]  # nobody needs the first's input gradient
+        facts["flops"] = count_work(network, size).step_flops(films)
     return facts, lambda: timed(advance)
 
 
@@ -96,7 +92,7 @@ def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], flo
     facts = {
         "versions": VERSIONS,
         "parameters": count_parameters(params),
-        "flops": sum(_flops(network, params, images)) * count / 64,
+        "flops": 2 * count_work(network, options["size"]).forward * count,
         "logits": np.asarray(step(params, images)).tolist(),
     }
     return facts, lambda: timed(predict)
@@ -149,24 +145,6 @@ def matrix_product(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[]
     run = lambda: [product(a).block_until_ready() for _ in range(3)]  # noqa: E731
     run()
     return {"versions": VERSIONS, "flops": 2 * 2048**3}, lambda: timed(run) / 3
-
-
-def _flops(network: states.Network, params: dict, images: np.ndarray) -> list[int]:
-    """Of each convolution and product of the forward pass, in order: two for a multiply-add."""
-    shape = jax.ShapeDtypeStruct(images.shape, jnp.float32)
-    found: list[int] = []
-
-    def count(jaxpr: Any) -> None:
-        for equation in jaxpr.eqns:
-            if equation.primitive.name in ("conv_general_dilated", "dot_general"):
-                kernel, out = equation.invars[1].aval, equation.outvars[0].aval
-                found.append(2 * out.size * int(np.prod(kernel.shape[:-1])))
-            for value in equation.params.values():
-                if hasattr(inner := getattr(value, "jaxpr", value), "eqns"):
-                    count(inner)
-
-    count(jax.make_jaxpr(network.logits)(params, shape).jaxpr)
-    return found
 
 
 if __name__ == "__main__":
