@@ -1,7 +1,10 @@
 """Small films and a small network that every test may use; no network access, seconds of work."""
 
 import os
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,24 @@ def films_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache of decoded films for the whole session."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def on_virtual_devices() -> Callable[[str, int], str]:
+    """`(program, count) -> what it prints`, of a process whose CPU is divided into devices."""
+
+    def run(program: str, count: int) -> str:
+        flag = f"--xla_force_host_platform_device_count={count}"
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            env=dict(os.environ, XLA_FLAGS=flag, PYTHONPATH="."),
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run
 
 
 @pytest.fixture

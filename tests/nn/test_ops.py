@@ -1,9 +1,6 @@
 """The primitives are `jax.lax`'s own in value and gradient, however they are called."""
 
 import json
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -214,15 +211,10 @@ print(json.dumps({
 """
 
 
-def test_over_a_split_batch_each_device_sums_its_own_films_and_nothing_is_gathered():
-    environment = dict(
-        os.environ, XLA_FLAGS="--xla_force_host_platform_device_count=4", PYTHONPATH="."
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    seen = json.loads(result.stdout)
+def test_over_a_split_batch_each_device_sums_its_own_films_and_nothing_is_gathered(
+    on_virtual_devices,
+):
+    seen = json.loads(on_virtual_devices(SHARDED, 4))
     moves = seen["moves"]
     assert moves.pop("while") == 1  # 8 films on each device, four at a time
     assert moves == {"all-reduce": 1, "all-gather": 0, "all-to-all": 0, "collective-permute": 0}

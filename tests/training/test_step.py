@@ -1,9 +1,6 @@
 """The pure step: it learns, counts each film once, and does not care how many devices there are."""
 
 import json
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -187,16 +184,9 @@ print(json.dumps(results))
 
 
 @pytest.fixture(scope="module")
-def sharded():
+def sharded(on_virtual_devices):
     """The same steps on one and on eight devices, which need a process of their own."""
-    environment = dict(
-        os.environ, XLA_FLAGS="--xla_force_host_platform_device_count=8", PYTHONPATH="."
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+    return json.loads(on_virtual_devices(SHARDED, 8))
 
 
 def test_eight_devices_train_as_one_in_float64(sharded):
