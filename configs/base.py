@@ -2,9 +2,10 @@
 
 Command:   python main.py --config=configs/base.py
 Films:     python main.py --config=configs/base.py --config.data.root=<folder with train/>
-Measured:  docs/results/base_synthetic.json, the embedded films on 2 cores of an AMD EPYC: 2:22 from
-           nothing to evaluated, 2.1 s a step; validation of 65 films: sensitivity 0.952 (0.842 to
-           0.987), specificity 1.000 (0.857 to 1.000), AUROC 1.000.
+Measured:  docs/results/base_synthetic.json, the embedded films on 2 cores of an AMD EPYC, by an
+           earlier, slower step: 2:22 from nothing to evaluated, 2.1 s a step; validation of 65
+           films: sensitivity 0.952 (0.842 to 0.987), specificity 1.000 (0.857 to 1.000), AUROC
+           1.000.
            docs/results/base_real.json, 5,216 Kermany training films on 2 cores of an AMD EPYC, 14
            minutes beside other work (1.3 s a step where it had the machine for itself): training
            accuracy 0.796, 0.926, 0.943, 0.950, 0.957; best epoch 5, validation of 521 films:
