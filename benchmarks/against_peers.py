@@ -13,6 +13,7 @@ PyTorch's CPU build needs an environment of its own where the project's would br
 
 import argparse
 import datetime
+import os
 import platform
 import sys
 import tempfile
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--films", type=Path, help="full-size films for `input`; else drawn")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
     arguments = parser.parse_args()
+    os.environ["JAX_PLATFORMS"] = "cpu"  # as the peers' builds
     arguments.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         options = {"batch": 64, "size": 150, "scratch": scratch}

@@ -46,6 +46,7 @@ class Contestant:
         try:
             self._start(["startup", json.dumps(self.options)], variables)
         except OSError as error:
+            self.close()
             return {"error": error.strerror or "cannot be started"}
         answer = self._answer()
         seconds = time.perf_counter() - began

@@ -7,11 +7,13 @@ import argparse
 import json
 import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +30,10 @@ TITLES = {
     "latency": "Inference, one film",
     "input": "Films from disk to batches of 150 pixels",
     "startup": "Process start to the end of the first step",
+}
+NOTES = {
+    "input": " Memory is that of the main process; PyTorch's two loader processes come on top.",
+    "startup": " Compared with the fastest peer in the same state of compilation caches.",
 }
 FILMS = {"train_step": 64, "inference": 128, "latency": 1}
 
@@ -115,7 +121,7 @@ def terminal_table(result: dict[str, Any]) -> None:
     headings, cells = table(result)
     drawn = Table(*headings, title=TITLES[result["contest"]], caption=_versions(result))
     for line in cells:
-        drawn.add_row(*line)
+        drawn.add_row(*map(escape, line))
     Console().print(drawn)
 
 
@@ -127,15 +133,55 @@ def markdown(folder: Path = RESULTS) -> str:
         if not path.exists():
             continue
         result = json.loads(path.read_text())
-        headings, cells = table(result)
-        lines = [headings, ["---"] * len(headings), *cells]
         parts.append(
-            f"### {title}\n\n"
-            + "".join(f"| {' | '.join(line)} |\n" for line in lines)
-            + f"\n`{result['command']}`, {result['date']}, {result['hardware']}; "
-            f"{_versions(result)}; [JSON](benchmarks/{contest}.json).\n"
+            f"### {title}\n\n{_lines(*table(result))}\n"
+            f"`{result['command']}`, {result['date']}, {result['hardware']}; "
+            f"{_versions(result)}; [JSON](benchmarks/{contest}.json).{NOTES.get(contest, '')}\n"
         )
+    path = folder / "scaling.json"
+    if path.exists():
+        parts.append(scaling_markdown(json.loads(path.read_text())))
     return "\n".join(parts)
+
+
+def scaling_markdown(result: dict[str, Any]) -> str:
+    """The points of `benchmarks/scaling.py`: a table for steps, one for starts."""
+    steps, starts = [], []
+    states: list[str] = []
+    for curve, points in result["points"].items():
+        for x, point in sorted(points.items(), key=lambda item: int(item[0])):
+            shape = {"batch": "64", "image_size": "150"} | {curve: x}
+            label = [f"{int(x):,}"] if curve == "films" else [shape["batch"], shape["image_size"]]
+            if "error" in point:
+                (starts if curve == "films" else steps).append([*label, point["error"]])
+            elif curve == "films":
+                states = list(point["seconds"])
+                starts.append([*label, *(f"{s:.1f}" for s in point["seconds"].values())])
+            else:
+                median = point["median_seconds"]
+                gflops, films = point["flops"] / median / 1e9, int(shape["batch"]) / median
+                memory = f"{point['peak_bytes'] / 1e9:.2f}"
+                steps.append([*label, f"{median:.3g}", f"{films:,.0f}", f"{gflops:.0f}", memory])
+    text = "### Scaling\n\n"
+    if steps or any(states):
+        text += "![Seconds a step and a start against what they grow with](images/scaling.png)\n\n"
+    if steps:
+        text += _lines(
+            ["batch", "pixels", "median s a step", "films/s", "GFLOP/s", "peak memory, GB"], steps
+        )
+    if starts:
+        text += "\nSeconds from the start of `main.py` to its first finished step, once each, by "
+        text += "what its cache folder holds:\n\n" + _lines(["films", *states], starts)
+    date = max(p["date"] for points in result["points"].values() for p in points.values())
+    text += f"\n`{result['command']}`, {date}, {result['hardware']}; "
+    return text + "[JSON](benchmarks/scaling.json).\n"
+
+
+def _lines(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; short lines are filled up."""
+    full = [[*line, *[""] * (len(headings) - len(line))] for line in cells]
+    lines = [headings, ["---"] * len(headings), *full]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
 
 
 def main() -> None:
