@@ -59,7 +59,7 @@ class FilmSet:
 
     def pixels(self, films: np.ndarray) -> np.ndarray:
         """uint8 (k, image_size, image_size) of k films by their index, read from the cache."""
-        return self.images[self.rows[films]]
+        return np.take(np.asarray(self.images), self.rows[films], axis=0)
 
     def select(self, films: np.ndarray) -> "FilmSet":
         """Some of the films, by index or bool (n,), sharing the pixels; nothing is read."""

@@ -25,6 +25,7 @@ from pneumojax.data.films import (
     find_films,
 )
 from pneumojax.data.patients import identify
+from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
 
 _HOMEPAGE = "https://doi.org/10.17632/rscbjbr9sj"
@@ -213,6 +214,7 @@ def export_pneumonia_mnist(cache_dir: Path) -> Path:
     folder = cache_dir / "pneumonia_mnist"
     if folder.is_dir():
         return folder
+    tensorflow()  # before TFDS uses it, or it would take a GPU's memory
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         datasets = tfds.load(

@@ -21,9 +21,11 @@ RESIZES = ("bilinear_antialias", "bilinear", "nearest")
 MIN_SIDE = 16  # pixels; nothing smaller is a radiograph
 MAX_PIXELS = 100_000_000  # checked before decoding: a small file can unpack to fill the memory
 
-_PLUGINS = {
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
+_Plugin = type[JpegImagePlugin.JpegImageFile] | type[PngImagePlugin.PngImageFile]
+_KINDS: dict[bytes, tuple[_Plugin, tuple[bytes, ...]]] = {
+    # Signature: reader, and what stands in files whose metadata Pillow may warn about.
+    b"\xff\xd8\xff": (JpegImagePlugin.JpegImageFile, (b"Exif", b"exif")),
+    b"\x89PNG\r\n\x1a\n": (PngImagePlugin.PngImageFile, (b"Exif", b"eXIf", b"exif", b"acTL")),
 }
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSES = {  # EXIF orientation -> what makes the film upright
@@ -141,11 +143,15 @@ def _open(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
     """Reads the header and checks the size; also whether there may be EXIF or the like."""
     if not data:
         raise FilmError("empty file")
-    # Pillow warns about odd metadata, which says nothing about the pixels. The filter is global
-    # to the process, so it is touched only where there is metadata.
-    has_metadata = any(mark in data for mark in (b"Exif", b"eXIf", b"exif", b"acTL"))
+    kinds = [kind for signature, kind in _KINDS.items() if data.startswith(signature)]
+    if not kinds:
+        raise FilmError("not a JPEG or PNG image")
+    ((plugin, marks),) = kinds
+    # The warnings say nothing about the pixels. Their filter is global to the process, so it is
+    # touched only where there is metadata.
+    has_metadata = any(mark in data for mark in marks)
     with _no_warnings() if has_metadata else contextlib.nullcontext():
-        image = _read_header(data)
+        image = _read_header(plugin, data)
     image.decodermaxblock = len(data)  # it is in memory already: decode in one call, not in blocks
     width, height = image.size
     if min(width, height) < MIN_SIDE:
@@ -155,15 +161,12 @@ def _open(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
     return image, has_metadata
 
 
-def _read_header(data: bytes) -> ImageFile.ImageFile:
+def _read_header(plugin: _Plugin, data: bytes) -> ImageFile.ImageFile:
     """`Image.open` would add a size check that warns; ours does not."""
-    for signature, plugin in _PLUGINS.items():
-        if data.startswith(signature):
-            try:
-                return plugin(io.BytesIO(data))
-            except Exception as error:  # damaged headers make Pillow raise nearly anything
-                raise FilmError(f"damaged {plugin.format} header") from error
-    raise FilmError("not a JPEG or PNG image")
+    try:
+        return plugin(io.BytesIO(data))
+    except Exception as error:  # damaged headers make Pillow raise nearly anything
+        raise FilmError(f"damaged {plugin.format} header") from error
 
 
 def _reduce(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | None:

@@ -89,17 +89,16 @@ def _scan(root: Path, splits: dict[Path, str]) -> tuple[list[FilmFile], int]:
         for folder, label in _class_folders(parent).items()
     }
     films, ignored = [], 0
-    for folder in {root, *splits, *classes}:
+    known = {root, *splits, *classes}
+    for folder in known:
+        prefix = folder.relative_to(root).as_posix()
         for entry in os.scandir(folder):
-            path = Path(entry.path)
-            if path in splits or path in classes:
-                continue
             if folder in classes and _looks_like_film(entry):
                 split, label = classes[folder]
                 status = entry.stat()
-                name = path.relative_to(root).as_posix()
+                name = f"{prefix}/{entry.name}"
                 films.append(FilmFile(name, split, label, status.st_size, status.st_mtime_ns))
-            else:
+            elif Path(entry.path) not in known:
                 ignored += _count_files(entry)
     return films, ignored
 

@@ -47,8 +47,10 @@ def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
         `image` uint8 (batch, height, width, 1), `label` int32 (batch,), `mask` float32 (batch,)
         with 0 for padding, `film` int32 (batch,) index into `films`.
     """
+    pixels = films.pixels(rows)
     return {
-        "image": films.pixels(rows)[..., None],
+        # `[..., None]` would be a stride of 0, for which JAX copies pixel by pixel.
+        "image": pixels.reshape(*pixels.shape, 1),
         "label": films.labels[rows],
         "mask": mask,
         "film": rows.astype(np.int32),
@@ -118,12 +120,8 @@ def to_devices(batches: Iterable[Batch], mesh: Mesh, ahead: int = 2) -> Iterator
     sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
     queue: list[Batch] = []
     for batch in batches:
-        queue.append(
-            {
-                name: jax.make_array_from_process_local_data(sharding, array)
-                for name, array in batch.items()
-            }
-        )
+        # All arrays in one call: each call costs a tenth of a millisecond.
+        queue.append(jax.make_array_from_process_local_data(sharding, batch))
         if len(queue) > ahead:
             yield queue.pop(0)
     yield from queue

@@ -248,12 +248,12 @@ class TestDecodeFilm:
         inside, most = [], []
         read_header = decoding._read_header
 
-        def slowly(data):
+        def slowly(*arguments):
             inside.append(None)
             most.append(len(inside))
             time.sleep(0.002)
             inside.pop()
-            return read_header(data)
+            return read_header(*arguments)
 
         monkeypatch.setattr(decoding, "_read_header", slowly)
         before = list(warnings.filters)
@@ -396,6 +396,32 @@ class TestReducedDecode:
         data = _encode(Image.fromarray(_smooth(400, 400)), "JPEG")
         full, reduced = (decode_film(data, Preprocessing(50, resize, r)) for r in (False, True))
         assert np.array_equal(full[0], reduced[0])
+
+    def test_keeps_an_edge_where_it_is(self):
+        # At 1/8 the picture is 51 x 51, whose last row and column are only partly the film's.
+        film = np.zeros((403, 403), np.uint8)
+        film[:, 360:], film[360:] = 200, 200
+        data = _encode(Image.fromarray(film), "JPEG", quality=95)
+        whole, reduced = (decode_film(data, Preprocessing(50, reduced_decode=r)) for r in (0, 1))
+        for pixels in (whole[0], reduced[0]):
+            # The dark square's side in pixels of 50, from what is bright along a line.
+            for line in (pixels[10], pixels[:, 10]):
+                assert 50 - line.sum() / 200 == pytest.approx(360 * 50 / 403, abs=0.1)
+
+    @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+    @pytest.mark.parametrize("progressive", [False, True])
+    def test_reads_every_kind_of_jpeg(self, mode, progressive):
+        film = Image.fromarray(_smooth(400, 300)).convert(mode)
+        data = _encode(film, "JPEG", quality=95, progressive=progressive)
+        full, *_ = decode_film(data, Preprocessing(50))
+        reduced, *_ = decode_film(data, Preprocessing(50, reduced_decode=True))
+        assert np.abs(full.astype(int) - reduced).max() <= 3
+
+    def test_a_cut_file_is_refused(self):
+        noise = np.random.default_rng(0).integers(0, 256, (400, 400), dtype=np.uint8)
+        data = _encode(Image.fromarray(noise), "JPEG")
+        with pytest.raises(FilmError, match=r"^truncated JPEG$"):
+            decode_film(data[: len(data) * 3 // 4], Preprocessing(50, reduced_decode=True))
 
     def test_turns_a_film_as_its_metadata_say(self):
         exif = Image.Exif()

@@ -232,3 +232,9 @@ def test_one_class_alone_cannot_be_trained_on(config, films_root, tmp_path):
     config.data.root = str(tmp_path)
     with pytest.raises(UserError, match="holds only NORMAL films"):
         load_sides(config, tmp_path / "cache")
+
+
+def test_films_lie_as_jax_copies_them_fastest(films_root, cache_dir):
+    """An axis of stride 0, as indexing by None adds one, makes it copy pixel by pixel."""
+    image = next(evaluation_batches(load(films_root, cache_dir), 4))["image"]
+    assert image.shape == (4, 32, 32, 1) and image.strides == (32 * 32, 32, 1, 1)
