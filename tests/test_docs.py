@@ -350,6 +350,22 @@ def test_numbers_in_data_are_those_of_the_code():
         assert name in text
 
 
+def test_speeds_of_the_cache_in_data_are_those_that_are_stored():
+    stored = json.loads(read("docs/cache_stream.json"))["batches"]
+    speeds = [(row["batch_size"], *row["films_per_second"].values()) for row in stored]
+    assert table("docs/data.md", "batch", "in memory, films/s") == [
+        [f"{round(value):,}" for value in row] for row in speeds
+    ]
+    text, side = read("docs/data.md"), base.get_config().data.image_size
+    limits = {row[0]: row for row in table("docs/performance.md", "limit", "TFLOP/s")}
+    most, share = limits["H100 bfloat16"][-2:]
+    assert f"{most} films a second in bfloat16, which is {share} of its peak" in text
+    assert f"{speeds[1][1]:,.0f} films a second is {speeds[1][1] * side**2 / 1e9:.1f} GB/s" in text
+    most_films = int(most.replace(",", ""))
+    assert f"That many films are {most_films * side**2 / 1e9:.1f} GB/s" in text
+    assert f"copies {speeds[1][1] / most_films:.1f} times as many" in text
+
+
 @pytest.mark.parametrize(
     ("name", "patient", "pathogen"), [tuple(row) for row in table("docs/data.md", "name")]
 )
