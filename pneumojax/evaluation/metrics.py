@@ -41,17 +41,17 @@ class Confusion:
     @property
     def sensitivity(self) -> Floats:
         """Share of class 1 that was called class 1; also the recall of class 1."""
-        return _ratio(self.tp, self.fn + self.tp)
+        return ratio(self.tp, self.fn + self.tp)
 
     @property
     def specificity(self) -> Floats:
         """Share of class 0 that was called class 0; also the recall of class 0."""
-        return _ratio(self.tn, self.tn + self.fp)
+        return ratio(self.tn, self.tn + self.fp)
 
     @property
     def accuracy(self) -> Floats:
         """Share of all films that were called right."""
-        return _ratio(self.tn + self.tp, self.n)
+        return ratio(self.tn + self.tp, self.n)
 
     @property
     def balanced_accuracy(self) -> Floats:
@@ -61,7 +61,7 @@ class Confusion:
     @property
     def precision(self) -> Floats:
         """Share of a class's calls that were right, by class."""
-        return np.stack([_ratio(self.tn, self.tn + self.fn), _ratio(self.tp, self.tp + self.fp)])
+        return np.stack([ratio(self.tn, self.tn + self.fn), ratio(self.tp, self.tp + self.fp)])
 
     @property
     def recall(self) -> Floats:
@@ -72,7 +72,25 @@ class Confusion:
     def f1(self) -> Floats:
         """2 tp / (2 tp + fp + fn) with each class in turn as the positive one, by class."""
         wrong = self.fp + self.fn
-        return np.stack([_ratio(2 * hits, 2 * hits + wrong) for hits in (self.tn, self.tp)])
+        return np.stack([ratio(2 * hits, 2 * hits + wrong) for hits in (self.tn, self.tp)])
+
+    @property
+    def positive_likelihood_ratio(self) -> Floats:
+        """Sensitivity / (1 - specificity); nan without a false positive, where it is infinite."""
+        return ratio(self.tp * (self.tn + self.fp), self.fp * (self.fn + self.tp))
+
+    @property
+    def negative_likelihood_ratio(self) -> Floats:
+        """(1 - sensitivity) / specificity; nan without a true negative."""
+        return ratio(self.fn * (self.tn + self.fp), self.tn * (self.fn + self.tp))
+
+    @property
+    def mcc(self) -> Floats:
+        """Matthews correlation of calls and labels; nan where either knows one class only."""
+        actual, called = self.support, np.stack([self.tn + self.fn, self.tp + self.fp])
+        # Two by two: the product of all four leaves 64 bits at some 60,000 films.
+        margins = np.sqrt(actual[0] * actual[1]) * np.sqrt(called[0] * called[1])
+        return ratio(self.tp * self.tn - self.fp * self.fn, margins)
 
     @property
     def weighted_precision(self) -> Floats:
@@ -92,7 +110,7 @@ class Confusion:
     def _weighted(self, by_class: Floats) -> Floats:
         # A class without films has no weight, so its nan must not reach the sum (0 * nan is nan).
         parts = np.where(self.support > 0, self.support * by_class, 0.0)
-        return _ratio(parts.sum(axis=0), self.n)
+        return ratio(parts.sum(axis=0), self.n)
 
 
 def probability(logits: ArrayLike) -> Floats:
@@ -137,8 +155,8 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Flo
     ends = np.flatnonzero(np.diff(values, append=-np.inf))
     hits = np.concatenate([[0], np.cumsum(truth)[ends]])
     alarms = np.concatenate([[0], ends + 1]) - hits
-    rates = _ratio(alarms, np.full_like(alarms, alarms[-1]))
-    sensitivity = _ratio(hits, np.full_like(hits, hits[-1]))
+    rates = ratio(alarms, np.full_like(alarms, alarms[-1]))
+    sensitivity = ratio(hits, np.full_like(hits, hits[-1]))
     return rates, sensitivity, np.concatenate([[np.inf], values[ends]])
 
 
@@ -206,7 +224,7 @@ def check_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:
     return truth, values
 
 
-def _ratio(above: ArrayLike, below: ArrayLike) -> Floats:
+def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
     """Elementwise quotient, nan where the denominator is 0."""
     out = np.full(np.shape(below), np.nan)
     np.divide(above, below, out=out, where=np.asarray(below) != 0)

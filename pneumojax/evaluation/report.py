@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.evaluation import metrics, plots
-from pneumojax.evaluation.intervals import Interval, delong_interval, patient_bootstrap, wilson
+from pneumojax.evaluation.bootstrap import patient_bootstrap
+from pneumojax.evaluation.delong import delong_interval
+from pneumojax.evaluation.intervals import Interval, wilson
 from pneumojax.evaluation.plots import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.files import replacing, write_csv, write_json
 
