@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import scipy.optimize
+import sklearn.metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from pneumojax.evaluation.calibration import (
+    COLDEST,
+    HOTTEST,
+    calibration_figures,
+    fit_temperature,
+    reliability,
+)
+from pneumojax.evaluation.metrics import log_loss, probability
+
+
+def _films(seed: int, n: int = 500, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels drawn from probabilities that would be right at this temperature."""
+    rng = np.random.default_rng([seed])
+    calibrated = rng.normal(0.7, 2, n)
+    return (rng.random(n) < probability(calibrated)).astype(int), temperature * calibrated
+
+
+def _figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    return {name: float(v[0]) for name, v in calibration_figures(labels, logits).items()}
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_a_temperature_that_was_put_in_comes_out(temperature):
+    labels, logits = _films(0, n=20_000, temperature=temperature)
+    fitted = fit_temperature(labels, logits)
+    assert fitted == pytest.approx(temperature, rel=0.05)
+    assert log_loss(labels, logits / fitted) <= log_loss(labels, logits)
+    assert _figures(labels, logits / fitted)["calibration_slope"] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
+def test_the_temperature_has_the_least_loss_of_all(scale):
+    labels, logits = _films(1)
+    n1 = labels.sum()
+    targets = np.where(labels == 1, (n1 + 1) / (n1 + 2), 1 / (500 - n1 + 2))
+
+    def loss(log_temperature):
+        z = logits / np.exp(log_temperature)
+        return np.mean(np.logaddexp(0, z) - targets * z)
+
+    best = scipy.optimize.minimize_scalar(loss, bounds=(-5, 5), options={"xatol": 1e-10}).x
+    expected = np.clip(scale * np.exp(best), COLDEST, HOTTEST)
+    assert fit_temperature(labels, scale * logits) == pytest.approx(expected, rel=1e-5)
+
+
+def test_films_without_a_mistake_do_not_ask_for_certainty():
+    labels, logits = np.repeat([0, 1], 30), np.linspace(-3, 3, 60)
+    assert 0.1 < fit_temperature(labels, logits) < 1
+    assert fit_temperature(labels, -logits) == HOTTEST  # all wrong: as good as no opinion
+    assert fit_temperature([0, 1], [-1e4, 1e4]) == HOTTEST  # two films prove little
+    assert np.isnan(fit_temperature([1, 1], [1.0, 2.0]))
+    assert np.isnan(fit_temperature([0, 1], [0.0, 0.0]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slope_and_intercept_equal_sklearns_logistic_regression(seed):
+    labels, logits = _films(seed, temperature=1.7)
+    ours = _figures(labels, logits + 0.4)
+    theirs = LogisticRegression(C=np.inf, tol=1e-10).fit((logits + 0.4)[:, None], labels)
+    assert ours["calibration_slope"] == pytest.approx(theirs.coef_[0, 0], rel=1e-4)
+    assert ours["calibration_intercept"] == pytest.approx(theirs.intercept_[0], abs=1e-4)
+    # At the fitted shift as many films are promised as there are.
+    shifted = probability(logits + 0.4 + ours["calibration_in_the_large"])
+    assert shifted.sum() == pytest.approx(labels.sum(), abs=1e-6)
+
+
+def test_brier_and_log_loss_equal_sklearns():
+    labels, logits = _films(3)
+    ours = _figures(labels, logits)
+    p = probability(logits)
+    assert ours["brier"] == pytest.approx(sklearn.metrics.brier_score_loss(labels, p))
+    assert ours["log_loss"] == pytest.approx(sklearn.metrics.log_loss(labels, p))
+
+
+def test_weights_count_films_and_resamples_that_cannot_be_fitted_are_undefined():
+    labels, logits = _films(4, n=60)
+    weights = np.random.default_rng([4]).integers(0, 4, (4, 60)).astype(float)
+    weights[3] = labels  # one class
+    weights[2] = (labels == 1) == (logits > 0)  # separated
+    together = calibration_figures(labels, logits, weights)
+    for i in range(2):
+        times = weights[i].astype(int)
+        alone = _figures(labels.repeat(times), logits.repeat(times))
+        for name in alone.keys() - {"calibration_error"}:  # whose bins are those of all films
+            assert together[name][i] == pytest.approx(alone[name], rel=1e-6, abs=1e-8), name
+    assert np.isnan(together["calibration_slope"]).tolist() == [False, False, True, True]
+    assert np.isnan(together["calibration_in_the_large"]).tolist() == [False, False, False, True]
+
+
+def test_calibrated_probabilities_have_slope_one_and_little_error():
+    right, sure = _films(5, n=20_000), _films(5, n=20_000, temperature=3)
+    ours, theirs = _figures(*right), _figures(*sure)
+    assert ours["calibration_slope"] == pytest.approx(1, abs=0.05)
+    assert ours["calibration_intercept"] == pytest.approx(0, abs=0.05)
+    assert ours["calibration_error"] < 0.015 < 0.05 < theirs["calibration_error"]
+    assert theirs["calibration_slope"] == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_the_calibration_error_is_the_mean_gap_of_the_reliability_diagram():
+    labels, logits = _films(6, n=403)
+    bins = reliability(labels, probability(logits))
+    assert sum(b.films for b in bins) == 403 and {b.films for b in bins} <= {40, 41}
+    gap = sum(b.films * abs(b.observed - b.mean_probability) for b in bins) / 403
+    assert _figures(labels, logits)["calibration_error"] == pytest.approx(gap, abs=1e-12)
+    for one, other in zip(bins, bins[1:], strict=False):
+        assert one.lowest <= one.mean_probability <= one.highest < other.lowest
+    assert all(b.interval.low <= b.observed <= b.interval.high for b in bins)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-2, 2)), min_size=1, max_size=50))
+def test_films_of_one_probability_share_a_bin_and_their_order_is_irrelevant(films):
+    labels, logits = np.array(films).T
+    bins = reliability(labels, probability(logits))
+    assert len({b.lowest for b in bins}) == len(bins) <= 5
+    assert all(one.highest < other.lowest for one, other in zip(bins, bins[1:], strict=False))
+    assert bins == reliability(labels[::-1], probability(logits[::-1]))
+
+
+def test_calibration_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one film"):
+        calibration_figures([], [])
+    assert reliability([], []) == []
