@@ -22,8 +22,9 @@ CONFIG = config_flags.DEFINE_config_file(
 MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "evaluate", "predict", "profile"],
-    "What to do; predict takes files or folders, profile measures the config's training step.",
+    ["train", "evaluate", "predict", "compare", "profile"],
+    "What to do; predict takes films or folders, compare takes run folders or CSVs of predictions, "
+    "profile measures the config's training step.",
 )
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder. Default for training: runs/<config name>-<digest of the config>."
@@ -37,7 +38,11 @@ SPLIT = flags.DEFINE_enum(
 FILMS = flags.DEFINE_string(
     "films", None, "Evaluate films of this folder instead of the run's own, in the same layout."
 )
-OUTPUT = flags.DEFINE_string("output", None, "CSV of predictions; default inside the run folder.")
+OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "CSV of predictions, by default inside the run folder; or the folder of a comparison.",
+)
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
     os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "pneumojax"),
@@ -79,8 +84,8 @@ def main(argv: list[str]) -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    if MODE.value != "predict" and arguments:
-        raise UserError(f"{arguments[0]!r} is no flag; only --mode=predict takes files")
+    if MODE.value not in ("predict", "compare") and arguments:
+        raise UserError(f"{arguments[0]!r} is no flag; only predict and compare take files")
     cache_dir = Path(CACHE_DIR.value).expanduser().resolve()
     # Read by JAX when it is imported: a second start takes its compiled steps from here.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir / "xla"))
@@ -98,6 +103,11 @@ def _run(arguments: list[str]) -> None:
     given = any(argument.startswith("--config") for argument in sys.argv[1:])
     if MODE.value == "profile":
         _profile(cache_dir, given)
+        return
+    if MODE.value == "compare":
+        from pneumojax.evaluation.compare import compare
+
+        compare(arguments, output=OUTPUT.value, split=SPLIT.value)
         return
     if WORKDIR.value is None:
         raise UserError(f"--mode={MODE.value} needs --workdir=<run folder>")

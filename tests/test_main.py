@@ -158,6 +158,24 @@ def test_prediction_equals_evaluation_of_the_same_films(shared, scored, films_ro
         assert probability == pytest.approx(evaluated[name], abs=1e-4)
 
 
+def test_two_evaluations_are_compared_without_importing_jax_or_tensorflow(shared, scored, tmp_path):
+    evaluated = shared[0] / "run" / "evaluation" / "test" / "predictions.csv"
+    other = tmp_path / "other.csv"
+    other.write_text(evaluated.read_text().replace(",0.", ",0.0"))
+    command_line = command("--mode=compare", evaluated.parent, other, f"--output={tmp_path / 'c'}")
+    result = subprocess.run(
+        [*command_line[:1], "-X", "importtime", *command_line[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "14 films" in result.stdout and "B - A" in result.stdout
+    assert json.loads((tmp_path / "c" / "comparison.json").read_text())["n"] == 14
+    imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
+    assert not {name.split(".")[0] for name in imported} & {"tensorflow", "jax", "flax"}
+
+
 def lines_without_clock(workdir):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return [
@@ -287,6 +305,7 @@ def test_evaluation_and_prediction_say_what_they_need(tmp_path):
     assert "needs --workdir" in fails("--mode=evaluate")
     assert "no run in" in fails("--mode=evaluate", f"--workdir={tmp_path}")
     assert "no flag" in fails("film.jpeg")
+    assert "'nowhere' does not exist" in fails("--mode=compare", "nowhere", tmp_path)
 
 
 @pytest.mark.slow

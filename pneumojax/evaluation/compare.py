@@ -1,0 +1,152 @@
+"""`--mode=compare`: two or more runs or CSVs of predictions on the films that they share."""
+
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pneumojax.errors import UserError
+from pneumojax.evaluation.comparison import compare_networks
+from pneumojax.evaluation.comparison_table import markdown, print_comparison
+from pneumojax.evaluation.plots import DISCLAIMER
+from pneumojax.evaluation.scored import THRESHOLD, Scored, find_csv, read_scored
+from pneumojax.files import replacing, write_json
+
+MOST_NAMED = 3
+
+
+def compare(
+    sources: Sequence[str], *, output: str | None = None, split: str | None = None
+) -> dict[str, Any]:
+    """Compares networks film by film; prints tables, writes comparison.json and comparison.md.
+
+    Args:
+        sources: run folders, folders of their `evaluation/`, or CSVs with the columns `file` and
+            `probability`, and as far as known `label`, `call`, `patient`.
+        output: folder to write, new or empty; by default the first free `runs/comparison*`.
+        split: which evaluation of run folders; their validation by default.
+
+    Returns:
+        What comparison.json holds.
+
+    Raises:
+        UserError: fewer than two sources, one that cannot be read, no film in all of them, labels
+            that are missing or contradict each other, or an output that has files in it.
+    """
+    if not 2 <= len(sources) <= len(string.ascii_uppercase):
+        raise UserError(
+            f"--mode=compare takes 2 to {len(string.ascii_uppercase)} run folders or CSVs of "
+            f"predictions, not {len(sources)}"
+        )
+    folder = _output_folder(output)
+    paths = [find_csv(Path(source).expanduser(), split) for source in sources]
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UserError("--mode=compare: one file of predictions is named twice")
+    networks = dict(zip(string.ascii_uppercase, map(read_scored, paths), strict=False))
+
+    files, notes = _shared_films(networks)
+    labels, label_notes = _labels(networks, files)
+    patients, patient_notes = _patients(networks, files)
+    notes += label_notes + patient_notes
+    for name, network in networks.items():
+        if not network.has_calls:
+            notes.append(f"{name} has no column 'call'; its films are called at {THRESHOLD}")
+    figures = compare_networks(
+        labels,
+        {name: [n.films[file].probability for file in files] for name, n in networks.items()},
+        {name: [n.films[file].call for file in files] for name, n in networks.items()},
+        patients,
+    )
+    shared = set(files)
+    for name, network in networks.items():
+        figures["networks"][name] = {
+            "path": str(network.path),
+            "not_compared": [file for file in network.films if file not in shared],
+            "without_probability": list(network.without_probability),
+            **figures["networks"][name],
+        }
+    result = {
+        "disclaimer": DISCLAIMER,
+        "synthetic": any(network.synthetic for network in networks.values()),
+        "notes": notes,
+        **figures,
+    }
+    with replacing(folder / "comparison.md") as temporary:
+        temporary.write_text(markdown(result), encoding="utf-8")
+    write_json(folder / "comparison.json", result)
+    print_comparison(result)
+    print(f"written to {folder}")
+    return result
+
+
+def _output_folder(output: str | None) -> Path:
+    if output is None:
+        names = ("comparison", *(f"comparison-{i}" for i in range(2, 10_000)))
+        return next(p for name in names if not (p := Path("runs", name).resolve()).exists())
+    folder = Path(output).expanduser().resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"--output: {str(folder)!r} exists; name a new or empty folder")
+    return folder
+
+
+def _shared_films(networks: Mapping[str, Scored]) -> tuple[list[str], list[str]]:
+    """Films with a probability of every network, in the first one's order, and what is left out."""
+    first = next(iter(networks.values()))
+    files = [f for f in first.films if all(f in network.films for network in networks.values())]
+    if not files:
+        examples = "; ".join(f"{k}: {next(iter(n.films))!r}" for k, n in networks.items())
+        raise UserError(
+            "--mode=compare: no film is in all of them; films are paired by the column 'file', "
+            f"whose first entries are {examples}"
+        )
+    notes, shared = [], set(files)
+    for name, network in networks.items():
+        others = [file for file in network.films if file not in shared]
+        for names, why in (
+            (others, "not in all, so not compared"),
+            (network.without_probability, "without a probability, so not compared"),
+        ):
+            if names:
+                some = ", ".join(map(_shown, names[:MOST_NAMED]))
+                more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+                films = "1 film" if len(names) == 1 else f"{len(names):,} films"
+                notes.append(f"{name}: {films} {why}: {some}{more}")
+    return files, notes
+
+
+def _labels(networks: Mapping[str, Scored], files: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Label of each film, from the files that have it, which must agree."""
+    labels, notes = [], []
+    for file in files:
+        told = {name: n.films[file].label for name, n in networks.items()}
+        known = {label for label in told.values() if label is not None}
+        if len(known) > 1:
+            raise UserError(f"--mode=compare: {file!r} has another label in one file than another")
+        if not known:
+            raise UserError(
+                f"--mode=compare: {file!r} has a label in none of the files; at least one must be "
+                "of --mode=evaluate, or have a column 'label'"
+            )
+        labels.append(known.pop())
+    for name, network in networks.items():
+        if missing := sum(network.films[file].label is None for file in files):
+            notes.append(f"{name} has no label for {missing:,} films; taken from another file")
+    return np.array(labels), notes
+
+
+def _patients(
+    networks: Mapping[str, Scored], files: Sequence[str]
+) -> tuple[list[str] | None, list[str]]:
+    """Patient of each film, from the first file that has all of them; None where none has."""
+    for network in networks.values():
+        patients = [network.films[file].patient for file in files]
+        if all(patients):
+            return [str(patient) for patient in patients], []
+    return None, ["no file has the patients of all films: the bootstrap draws films, not patients"]
+
+
+def _shown(name: str) -> str:
+    """Text from outside in quotes, with whatever is not printable escaped."""
+    return repr(name)

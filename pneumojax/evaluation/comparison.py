@@ -1,0 +1,192 @@
+"""Several networks on the same films: each one's figures, and the tests of each pair.
+
+Pure functions of arrays; reading and writing are in `compare.py`.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pneumojax.evaluation.bootstrap import resample, weighted_auroc, weighted_confusion
+from pneumojax.evaluation.calls import (
+    call_figures,
+    call_intervals,
+    mcnemar,
+    predictive_value_intervals,
+    predictive_values,
+)
+from pneumojax.evaluation.curves import weighted_average_precision
+from pneumojax.evaluation.delong import delong_interval, delong_test
+from pneumojax.evaluation.intervals import Interval, percentile_interval
+from pneumojax.evaluation.metrics import (
+    Confusion,
+    Floats,
+    Ints,
+    check_labels,
+    check_scores,
+    confusion,
+)
+
+LEVEL = 0.95
+RESAMPLES = 2000
+PREVALENCES = (0.05, 0.2, 0.5)
+# Of those that a network's figures hold, what is compared, in the order of the tables.
+COMPARED = (
+    "auroc",
+    "average_precision",
+    "sensitivity",
+    "specificity",
+    "balanced_accuracy",
+    "accuracy",
+    "positive_predictive_value",
+    "negative_predictive_value",
+    "f1_PNEUMONIA",
+    "mcc",
+    "brier",
+)
+# Of each network only: a difference of ratios has no use.
+LIKELIHOOD_RATIOS = ("positive_likelihood_ratio", "negative_likelihood_ratio")
+
+
+def compare_networks(
+    labels: ArrayLike,
+    probabilities: Mapping[str, ArrayLike],
+    calls: Mapping[str, ArrayLike],
+    patients: Sequence[str] | NDArray | None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Figures of two or more networks on n films, and of the differences, ready for JSON.
+
+    All networks see the same resampled patients, so the intervals of differences are paired.
+
+    Args:
+      labels: (n,) of 0 and 1, at least one.
+      probabilities: (n,) in [0, 1] of each network, by its name.
+      calls: (n,) of 0 and 1 of each network, under the same names.
+      patients: (n,) one key per film; None where unknown, then films are drawn singly.
+      resamples: of the bootstrap.
+      seed: of the bootstrap.
+
+    Returns:
+      "networks": by name "figures", each {"value", "low", "high", "method", "bootstrap"}, and
+      "predictive_values" at `PREVALENCES`. "pairs": for each two names "differences", second
+      minus first, each {"difference", "low", "high"}; "delong"; and "mcnemar" on all films and on
+      those of each class, which tests accuracy, sensitivity and specificity. What is undefined is
+      None.
+
+    Raises:
+      ValueError: no film, fewer than two networks, lengths differ, or a value is not allowed.
+    """
+    truth = check_labels(labels)
+    if not truth.size or len(probabilities) < 2 or probabilities.keys() != calls.keys():
+        raise ValueError("a comparison needs films and two networks, each with calls")
+    scores = {name: check_scores(truth, p)[1] for name, p in probabilities.items()}
+    called = {name: check_labels(c) for name, c in calls.items()}
+
+    def figures(weights: Floats) -> dict[str, Floats]:
+        return {
+            f"{name} {figure}": values
+            for name in scores
+            for figure, values in _figures(truth, scores[name], called[name], weights).items()
+        }
+
+    value = {key: float(v[0]) for key, v in figures(np.ones((1, truth.size))).items()}
+    units = np.arange(truth.size) if patients is None else np.asarray(patients)
+    drawn = resample(figures, units, resamples=resamples, seed=seed)
+
+    unit = "film" if patients is None else "patient"
+    networks = {
+        name: {
+            "figures": {
+                figure: _figure(value[f"{name} {figure}"], formula, drawn[f"{name} {figure}"], unit)
+                for figure, formula in _formulas(truth, scores[name], called[name]).items()
+            },
+            "predictive_values": _at_prevalences(confusion(truth, called[name])),
+        }
+        for name in scores
+    }
+    pairs = []
+    for first, second in itertools.combinations(scores, 2):
+        differences = {}
+        for figure in COMPARED:
+            one, two = f"{first} {figure}", f"{second} {figure}"
+            limits = percentile_interval(drawn[two] - drawn[one], LEVEL)
+            differences[figure] = _json({"difference": value[two] - value[one], **limits._asdict()})
+        # On one class alone the films called right are its sensitivity, or its specificity.
+        kinds = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
+        pairs.append(
+            {
+                "first": first,
+                "second": second,
+                "differences": differences,
+                "delong": _json(delong_test(truth, scores[first], scores[second], LEVEL)._asdict()),
+                "mcnemar": {
+                    figure: mcnemar(truth[on], called[first][on], called[second][on])._asdict()
+                    for figure, on in kinds.items()
+                },
+            }
+        )
+    return {
+        "n": truth.size,
+        "patients": None if patients is None else len(set(units.tolist())),
+        "prevalence": float(truth.mean()),
+        "level": LEVEL,
+        "networks": networks,
+        "pairs": pairs,
+        "bootstrap": {
+            "unit": unit,
+            "resamples": resamples,
+            "seed": seed,
+        },
+    }
+
+
+def _figures(truth: Ints, scores: Floats, calls: Ints, weights: Floats) -> dict[str, Floats]:
+    """Every figure (b,) of one network under rows of weights (b, n)."""
+    counted = call_figures(weighted_confusion(truth, calls, weights))
+    return {
+        "auroc": weighted_auroc(truth, scores, weights),
+        "average_precision": weighted_average_precision(truth, scores, weights),
+        "brier": weights @ (truth - scores) ** 2 / weights.sum(axis=1),
+        **{name: counted[name] for name in (*COMPARED, *LIKELIHOOD_RATIOS) if name in counted},
+    }
+
+
+def _formulas(truth: Ints, scores: Floats, calls: Ints) -> dict[str, tuple[Interval, str] | None]:
+    """Interval in closed form and its method for each figure; None where there is none."""
+    formulas = call_intervals(confusion(truth, calls), LEVEL)
+    methods = {name: "koopman" if name in LIKELIHOOD_RATIOS else "wilson" for name in formulas}
+    known = {name: (limits, methods[name]) for name, limits in formulas.items()}
+    known["auroc"] = (delong_interval(truth, scores, LEVEL), "delong")
+    return {name: known.get(name) for name in (*COMPARED, *LIKELIHOOD_RATIOS)}
+
+
+def _figure(
+    value: float, formula: tuple[Interval, str] | None, drawn: Floats, unit: str
+) -> dict[str, Any]:
+    bootstrap = percentile_interval(drawn, LEVEL)
+    limits, method = formula or (bootstrap, f"{unit} bootstrap")
+    figure = _json({"value": value, **limits._asdict()})
+    return figure | {"method": method, "bootstrap": _json(bootstrap._asdict())}
+
+
+def _at_prevalences(counted: Confusion) -> list[dict[str, Any]]:
+    rows = []
+    for prevalence in PREVALENCES:
+        row: dict[str, Any] = {"prevalence": prevalence}
+        limits = predictive_value_intervals(counted, prevalence, LEVEL)
+        for name, value in predictive_values(counted, prevalence).items():
+            row[name] = _json({"value": float(value), **limits[name]._asdict()})
+        rows.append(row)
+    return rows
+
+
+def _json(values: Mapping[str, float]) -> dict[str, Any]:
+    """None in place of what is undefined, or infinite, which JSON has no word for."""
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}
