@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from pneumojax.evaluation.intervals import Interval, wilson
 from pneumojax.evaluation.metrics import Floats, Ints, check_scores, midranks, probability
 
-# Outside of these a network is no source of probabilities, and a quotient would over- or underflow.
-COLDEST, HOTTEST = 0.05, 20.0
+# A few hundred films are no evidence for more than this in either direction.
+COLDEST, HOTTEST = 0.1, 10.0
 
 
 class Bin(NamedTuple):
@@ -29,31 +29,32 @@ class Bin(NamedTuple):
 def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
     """The T for which sigmoid(logits / T) has the least log loss, within [COLDEST, HOTTEST].
 
-    Above 1 the network was too sure of itself, below 1 not sure enough. nan where there is
-    nothing to fit: films of one class only, or all logits 0. Labels are pulled a little off 0
-    and 1, to 1 / (n0 + 2) and (n1 + 1) / (n1 + 2) for n0 and n1 films of the classes, so that
-    validation films without a mistake do not ask for infinite certainty.
+    Above 1 the network was too sure of itself, below 1 not sure enough. nan where there is no
+    optimum: films of one class only, or none on the wrong side of logit 0, so that colder would
+    always be better. Logits that point the wrong way on the whole get HOTTEST.
 
     Args:
       labels: (n,) of 0 and 1.
       logits: (n,) finite.
 
-    Sources: Guo et al., Proc. ICML 2017, 1321; the labels: Platt, Advances in Large Margin
-    Classifiers (1999), 61.
+    Source: Guo et al., Proc. ICML 2017, 1321.
 
     Raises:
       ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.
     """
     truth, values = check_scores(labels, logits)
-    positives, negatives = int(truth.sum()), int((1 - truth).sum())
-    scale = np.abs(values).max(initial=0.0)
-    if min(positives, negatives) == 0 or scale == 0:
+    right = (2 * truth - 1) * values
+    if len(set(truth.tolist())) < 2 or (right >= 0).all():
         return float("nan")
-    targets = np.where(truth == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    ones = np.ones((1, truth.size))
-    # Fitted as a slope of scaled logits, in which the loss is convex.
-    slope = _logistic(targets, values[None] / scale, np.zeros(truth.size), ones)[0, 0] / scale
-    return float(1 / np.clip(slope, 1 / HOTTEST, 1 / COLDEST))
+    # At a slope of 0 the loss falls, as the slope grows, by the mean of `right` / 2; being convex
+    # it has its optimum on that side.
+    if right.mean() <= 0:
+        return HOTTEST
+    # Fitted as a slope of scaled logits, in which Newton's steps are of a size.
+    scale = np.abs(values).max()
+    columns, zeros, ones = values[None] / scale, np.zeros(truth.size), np.ones((1, truth.size))
+    slope = _logistic(truth, columns, zeros, ones)[0, 0] / scale
+    return float(np.clip(1 / slope, COLDEST, HOTTEST))
 
 
 def calibration_figures(
@@ -167,27 +168,26 @@ def _range(values: Floats, present: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     return least, -np.where(present, -values, np.inf).min(axis=1)
 
 
-def _logistic(targets: ArrayLike, columns: Floats, offset: Floats, weights: Floats) -> Floats:
+def _logistic(truth: Ints, columns: Floats, offset: Floats, weights: Floats) -> Floats:
     """Coefficients (b, k) of logistic regressions on columns (k, n), by rows of weights (b, n).
 
-    Newton's method with steps halved where they would raise the loss. Targets (n,) lie in
-    [0, 1]; the offset (n,) is added to the logits as it is. The optimum must be finite.
+    Newton's method with steps halved where they would raise the loss. The offset (n,) is added
+    to the logits as it is. The optimum must be finite.
     """
-    targets = np.asarray(targets, dtype=np.float64)
     rows, k = len(weights), len(columns)
     products = (columns[:, None] * columns[None]).reshape(k * k, -1).T
     total = weights.sum(axis=1)
 
     def loss(coefficients: Floats) -> Floats:
         logits = coefficients @ columns + offset
-        terms = np.logaddexp(0.0, logits) - targets * logits
+        terms = np.logaddexp(0.0, logits) - truth * logits
         return np.einsum("bn,bn->b", weights, terms) / total
 
     coefficients = np.zeros((rows, k))
     value = loss(coefficients)
     for _ in range(100):
         chance = probability(coefficients @ columns + offset)
-        gradient = (weights * (chance - targets)) @ columns.T / total[:, None]
+        gradient = (weights * (chance - truth)) @ columns.T / total[:, None]
         curvature = (weights * chance * (1 - chance)) @ products / total[:, None]
         # The ridge keeps a step finite where all films are far out; it moves no optimum.
         curvature = curvature.reshape(rows, k, k) + 1e-10 * np.eye(k)

@@ -39,25 +39,35 @@ def test_a_temperature_that_was_put_in_comes_out(temperature):
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
 def test_the_temperature_has_the_least_loss_of_all(scale):
     labels, logits = _films(1)
-    n1 = labels.sum()
-    targets = np.where(labels == 1, (n1 + 1) / (n1 + 2), 1 / (500 - n1 + 2))
 
     def loss(log_temperature):
         z = logits / np.exp(log_temperature)
-        return np.mean(np.logaddexp(0, z) - targets * z)
+        return np.mean(np.logaddexp(0, z) - labels * z)
 
     best = scipy.optimize.minimize_scalar(loss, bounds=(-5, 5), options={"xatol": 1e-10}).x
     expected = np.clip(scale * np.exp(best), COLDEST, HOTTEST)
     assert fit_temperature(labels, scale * logits) == pytest.approx(expected, rel=1e-5)
 
 
-def test_films_without_a_mistake_do_not_ask_for_certainty():
+def test_films_without_a_mistake_have_no_temperature_and_a_wrong_network_the_highest():
     labels, logits = np.repeat([0, 1], 30), np.linspace(-3, 3, 60)
-    assert 0.1 < fit_temperature(labels, logits) < 1
-    assert fit_temperature(labels, -logits) == HOTTEST  # all wrong: as good as no opinion
-    assert fit_temperature([0, 1], [-1e4, 1e4]) == HOTTEST  # two films prove little
-    assert np.isnan(fit_temperature([1, 1], [1.0, 2.0]))
+    assert np.isnan(fit_temperature(labels, logits))
+    logits[29] = 0.01  # the least mistake asks for near certainty, which is cut off
+    assert fit_temperature(labels, logits) == COLDEST
+    assert fit_temperature(labels, -logits) == HOTTEST
+    assert np.isnan(fit_temperature([1, 1], [1.0, -2.0]))
     assert np.isnan(fit_temperature([0, 1], [0.0, 0.0]))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.floats(-50, 50, width=32)), max_size=40))
+def test_a_temperature_never_raises_the_loss_it_is_fitted_on(films):
+    labels, logits = np.array(films, dtype=float).reshape(-1, 2).T
+    fitted = fit_temperature(labels.astype(int), logits)
+    if not np.isnan(fitted):
+        before = log_loss(labels.astype(int), logits)
+        assert COLDEST <= fitted <= HOTTEST
+        assert log_loss(labels.astype(int), logits / fitted) <= before * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("seed", range(3))
