@@ -64,6 +64,15 @@ def get_config() -> ConfigDict:
     # Of validation, lowest; or "auroc", highest, which does not see where a call at 0.5 falls.
     checkpoint.best_metric = "loss"
 
+    config.decision = decision = ConfigDict()  # fitted on validation, kept in the checkpoint
+    # From which probability a film is called PNEUMONIA: "youden" (most sensitivity + specificity),
+    # "sensitivity" (highest threshold that reaches min_sensitivity) or "cost" (lowest cost_ratio x
+    # missed + false alarms).
+    decision.rule = "youden"
+    decision.min_sensitivity = 0.95  # of "sensitivity" alone
+    decision.cost_ratio = 1.0  # of "cost" alone: what a missed pneumonia costs in false alarms
+    decision.temperature = True  # divide logits by the number that calibrates them
+
     config.log = log = ConfigDict()
     log.every_steps = 1  # lines in metrics.jsonl and TensorBoard
     log.tensorboard = True  # event files beside metrics.jsonl

@@ -77,7 +77,10 @@ def read_config(workdir: Path) -> ConfigDict:
         raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json){hint}") from error
     except ValueError as error:
         raise UserError(f"{str(path)!r} is damaged: {error}") from error
-    values["data"].setdefault("reduced_decode", False)  # runs from before the field was there
+    # Fields that runs of earlier versions lack. Their checkpoints hold no decision either way.
+    values["data"].setdefault("reduced_decode", False)
+    decision = {"rule": "youden", "min_sensitivity": 0.95, "cost_ratio": 1.0, "temperature": True}
+    values.setdefault("decision", decision)
     return ConfigDict(values).lock()
 
 

@@ -10,16 +10,16 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax import run
-from pneumojax.data.cache import FilmSet
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.pipeline import steps_per_epoch, to_devices, training_batches
 from pneumojax.data.sides import Sides, load_sides, preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.evaluation import metrics as measure
+from pneumojax.evaluation.decision import check_decision, fit_decision, undecided
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.logbook import Logbook, Progress
-from pneumojax.training.scoring import Score, make_scorer
+from pneumojax.training.scoring import make_scorer
 from pneumojax.training.state import (
     State,
     initial_state,
@@ -90,13 +90,16 @@ def train(
         if ends_epoch:
             figures = watch.epoch_figures(state["epoch_sums"])
             if sides.validation:
-                figures |= validate(score, state["params"], sides.validation)
+                logits = score(state["params"], sides.validation)
+                figures |= validation_figures(sides.validation.labels, logits)
             logbook.write("epoch", step, epoch, figures)
             progress.line(_epoch_line(epoch, config.epochs, figures))
         logbook.flush()  # before the checkpoint: a resume keeps the lines up to it
         if ends_epoch and sides.validation and _better(figures, best, config):
             best = figures
-            checkpoints.save_best(state, meta | {"epoch": epoch, "figures": figures})
+            decision = fit_decision(config.decision, sides.validation.labels, logits)
+            fitted = {"decision": decision._asdict()}
+            checkpoints.save_best(state, meta | fitted | {"epoch": epoch, "figures": figures})
         checkpoints.save_latest(state, meta | {"epoch": epoch, "best": best})
         watch.resume()
     logbook.close()
@@ -116,18 +119,18 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
             f"config.checkpoint.best_metric is {config.checkpoint.best_metric!r}: "
             "use 'auroc' or 'loss'."
         )
+    check_decision(config.decision)
 
 
-def validate(score: Score, params: dict, films: FilmSet) -> dict[str, float]:
-    """Loss, accuracy, sensitivity and specificity at 0.5, and AUROC over all films."""
-    logits = score(params, films)
-    counted = measure.confusion(films.labels, (logits >= 0).astype(int))
+def validation_figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """Loss, accuracy, sensitivity and specificity at 0.5, and AUROC of films (n,)."""
+    counted = measure.confusion(labels, (logits >= 0).astype(int))
     return {
-        "val_loss": measure.log_loss(films.labels, logits),
+        "val_loss": measure.log_loss(labels, logits),
         "val_accuracy": float(counted.accuracy),
         "val_sensitivity": float(counted.sensitivity),
         "val_specificity": float(counted.specificity),
-        "val_auroc": measure.auroc(films.labels, logits),
+        "val_auroc": measure.auroc(labels, logits),
     }
 
 
@@ -154,6 +157,7 @@ def _meta(config: ConfigDict, sides: Sides) -> dict[str, Any]:
         "class_names": list(CLASS_NAMES),
         "films": sides.fingerprint,
         "synthetic": run.is_synthetic(config),
+        "decision": undecided("no validation film")._asdict(),  # the best one's own replaces it
         "versions": run.versions(),
     }
 

@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax import run
+from pneumojax.evaluation.decision import Decision, undecided
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.state import Network, make_mesh, make_network, placed
 
@@ -21,6 +22,13 @@ class Trained:
     mesh: Mesh
     params: dict
     meta: dict[str, Any]
+
+    @property
+    def decision(self) -> Decision:
+        """Operating point and temperature, as fitted in training."""
+        if "decision" not in self.meta:
+            return undecided("the checkpoint is from a version that fitted none")
+        return Decision(**self.meta["decision"])
 
 
 def open_run(workdir: Path) -> Trained:
