@@ -12,9 +12,9 @@ from rich.table import Table
 
 from pneumojax.data.decoding import FilmError, Preprocessing, read_film
 from pneumojax.data.films import SUFFIXES
+from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
 from pneumojax.evaluation.metrics import call, probability
-from pneumojax.evaluation.report import DISCLAIMER
 from pneumojax.files import write_csv
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.training.step import make_evaluation_step

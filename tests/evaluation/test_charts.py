@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pneumojax.evaluation.metrics import Confusion, auroc, call, confusion
-from pneumojax.evaluation.plots import (
+from pneumojax.disclaimer import (
     DISCLAIMER,
     SYNTHETIC_STAMP,
     confusion_figure,
     curves_figure,
     roc_figure,
 )
+from pneumojax.evaluation.metrics import Confusion, auroc, call, confusion
 
 LABELS = np.array([0, 0, 0, 1, 1, 1, 1])
 SCORES = np.array([-2.0, -1.0, 1.5, -0.5, 0.5, 1.0, 2.0])

@@ -1,0 +1,282 @@
+"""What an evaluation report says, section by section, before it is a page or Markdown.
+
+Each function takes the content of `metrics.json` and returns one section of text, tables and
+names of pictures. A section without data says why. The order follows CLAIM (2024 update) and
+TRIPOD+AI (BMJ 2024, e078378).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pneumojax.evaluation.table import decision_line, limits_of, value_of
+
+Result = Mapping[str, Any]
+
+TITLES = {
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "positive_predictive_value": "Positive predictive value",
+    "negative_predictive_value": "Negative predictive value",
+    "positive_likelihood_ratio": "Positive likelihood ratio",
+    "negative_likelihood_ratio": "Negative likelihood ratio",
+    "f1_PNEUMONIA": "F1 of PNEUMONIA",
+    "f1_NORMAL": "F1 of NORMAL",
+    "balanced_accuracy": "Balanced accuracy",
+    "mcc": "Matthews correlation",
+    "accuracy": "Accuracy",
+}
+CALIBRATION = {
+    "brier": "Brier score (0 is best)",
+    "log_loss": "Log loss (0 is best)",
+    "calibration_error": "Calibration error, equally filled bins (0 is best)",
+    "calibration_slope": "Calibration slope (1 is right)",
+    "calibration_intercept": "Calibration intercept (0 is right)",
+    "calibration_in_the_large": "Intercept at slope 1 (0 is right)",
+}
+RULES = {
+    "youden": "the most sensitivity plus specificity (Youden)",
+    "sensitivity": "the highest threshold that reaches the sensitivity asked for",
+    "cost": "the lowest cost of missed films and false alarms",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headings and rows of text; the first column names the row."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the report.
+
+    pictures: caption of each, by name.
+    wide: whether each picture takes the whole width.
+    """
+
+    title: str
+    text: list[str]
+    tables: list[Table] = field(default_factory=list)
+    pictures: dict[str, str] = field(default_factory=dict)
+    wide: bool = False
+
+    @property
+    def anchor(self) -> str:
+        """The title as the name of a place in a page."""
+        return "".join(c if c.isalnum() else "-" for c in self.title.lower())
+
+
+def identity(result: Result) -> Section:
+    """What was evaluated, and from what it can be made again."""
+    run = result["provenance"]
+    rows = [
+        ("run", result["run"]),
+        ("checkpoint", f"epoch {result['epoch']}, step {result['step']:,}"),
+        ("source revision", run["revision"]),
+        ("trained by", " ".join(run["command"])),
+        ("devices", ", ".join(run["devices"])),
+        ("platform", run["platform"]),
+        ("versions", ", ".join(f"{k} {v}" for k, v in run["versions"].items())),
+        ("films scored", f"{result['split']}, fingerprint {result['films']}"),
+        *((f"films of {k}", f"fingerprint {v}") for k, v in run["films"].items() if v),
+        ("evaluated with", ", ".join(f"{k} {v}" for k, v in result["versions"].items())),
+    ]
+    config = Table(("config", "value"), [(k, str(v)) for k, v in result["config"].items()])
+    return Section("Identity", [], [Table(("what", "value"), rows), config])
+
+
+def flow(result: Result) -> Section:
+    """Films found, left out and divided, and the proof that patients are apart."""
+    found = result["flow"]
+    rows = [
+        (
+            row["side"],
+            row["class"],
+            row["pathogen"],
+            f"{row['films']:,}",
+            "unknown" if row["patients"] is None else f"{row['patients']:,}",
+        )
+        for row in found["films"]
+    ]
+    text = [f"{found['audit']}."]
+    text.append(
+        f"{found['duplicates']:,} of the films scored are byte-identical to another of them."
+        if found["duplicates"]
+        else "No two of the films scored are byte-identical."
+    )
+    tables = [Table(("side", "class", "pathogen", "films", "patients"), rows)]
+    if found["rejected"]:
+        tables.append(Table(("left out", "reason"), [tuple(row) for row in found["rejected"]]))
+    else:
+        text.append("No file was left out as unreadable.")
+    text.append("Sides are divided by patient, read from file names; docs/data.md has the rule.")
+    return Section("Flow of films", text, tables)
+
+
+def population(result: Result) -> Section:
+    """Whose films these are, as far as anything is known."""
+    if result["synthetic"]:
+        text = [
+            "The films are drawings made by a program. Figures on them show that the code works."
+        ]
+    else:
+        text = [
+            "Nothing but films, classes and names is read from a folder. If these are the films of "
+            "Kermany et al. (Cell 172:1122, 2018): children of one to five years, one hospital in "
+            "Guangzhou, anterior-posterior views; labelled by two physicians, and a third for the "
+            "official test films.",
+            "Age, sex and device are not available. Whether the network is equally good for girls "
+            "and boys, or on other devices, cannot be said from these films.",
+        ]
+    return Section("Population and reference standard", text)
+
+
+def prevalence(result: Result) -> Section:
+    """The share of pneumonia, here and in training."""
+    share = result["flow"]["training_prevalence"]
+    text = [
+        f"{result['prevalence']:.1%} of the films scored are PNEUMONIA; in training it was "
+        f"{share:.1%}. Predictive values, accuracy and probabilities depend on it; sensitivity, "
+        "specificity and AUROC do not."
+    ]
+    return Section("Prevalence", text)
+
+
+def selection(result: Result) -> Section:
+    """How the checkpoint was chosen."""
+    chosen = result["selection"]
+    if not chosen["films"]:
+        text = ["The run had no validation films: its last checkpoint is evaluated."]
+    else:
+        text = [
+            f"The checkpoint is that of epoch {result['epoch']} of {chosen['epochs']}, with the "
+            f"best {chosen['metric']} on {chosen['films']:,} validation films. Training saw none "
+            "of them."
+        ]
+        if result["split"] == "val":
+            text.append(
+                "The films scored here are those that chose epoch, threshold and temperature, so "
+                "these figures are somewhat better than on films that chose nothing."
+            )
+    if result["split"] == "train":
+        text.append("The films scored here are those that the network was trained on.")
+    text.append("One seed was trained. Intervals hold for films, not for another training.")
+    return Section("Selection", text)
+
+
+def discrimination(result: Result) -> Section:
+    """How well films are ranked."""
+    rows = [
+        (title, value_of(result[key]), limits_of(result[key]), limits_of(result[key]["bootstrap"]))
+        for key, title in (("auroc", "AUROC"), ("average_precision", "Average precision"))
+    ]
+    unit = result["bootstrap"]["unit"]
+    headings = ("figure", "value", result["auroc"]["method"], f"{unit} bootstrap")
+    rows[1] = (*rows[1][:2], "", rows[1][3])
+    captions = {
+        "roc": f"ROC curve; the band holds 95 % of {unit}-resampled curves at each place.",
+        "precision_recall": "Precision over recall, with the same kind of band.",
+    }
+    text = [f"Chance is 0.5 for AUROC and {result['prevalence']:.3f} for average precision."]
+    return Section("Discrimination", text, [Table(headings, rows)], captions)
+
+
+def operating_point(result: Result) -> Section:
+    """Calls at the operating point, and at 0.5 beside it."""
+    decision, unit = result["decision"], result["bootstrap"]["unit"]
+    text = [f"Films are {decision_line(decision)}."]
+    if decision["rule"] != "default":
+        text.append(
+            f"The rule: {RULES[decision['rule']]}. Threshold and temperature were fitted on "
+            "validation in training and stored in the checkpoint; no film scored here moved them"
+            + (", except that these are the same films." if result["split"] == "val" else ".")
+        )
+    rows = [
+        (
+            title,
+            value_of(result[key]),
+            limits_of(result[key]) if "bootstrap" not in result[key]["method"] else "",
+            limits_of(result[key]["bootstrap"]),
+            value_of(result["at_half"][key]),
+            limits_of(result["at_half"][key]),
+        )
+        for key, title in TITLES.items()
+    ]
+    headings = ("figure", "value", "closed form", f"{unit} bootstrap", "at 0.5", "interval")
+    captions = {"confusion": "Shade and percentage: share of the films of that class."}
+    counts = [
+        (f"{name}, at {place}", f"{cells[normal]:,}", f"{cells[pneumonia]:,}")
+        for place, cells in (
+            (f"{decision['threshold']:.3g}", result["confusion"]),
+            ("0.5", result["at_half"]["confusion"]),
+        )
+        for name, normal, pneumonia in (("NORMAL", "tn", "fp"), ("PNEUMONIA", "fn", "tp"))
+    ]
+    tables = [
+        Table(("films of", "called NORMAL", "called PNEUMONIA"), counts),
+        Table(headings, rows),
+    ]
+    text.append(
+        "Closed forms (Wilson; Koopman for likelihood ratios) take films as independent. Several "
+        "films of one patient are not: go by the bootstrap where it has an interval."
+    )
+    return Section("Operating point", text, tables, captions)
+
+
+def elsewhere(result: Result) -> Section:
+    """Predictive values at other prevalences."""
+    rows = []
+    for row in result["at_prevalences"]:
+        cells = [
+            f"{value_of(row[key])} ({limits_of(row[key])})"
+            for key in ("positive_predictive_value", "negative_predictive_value")
+        ]
+        rows.append((f"{row['prevalence']:.0%}", *cells))
+    text = ["By Bayes' rule, if sensitivity and specificity were the same there, which is seldom."]
+    headings = ("prevalence", "positive predictive value", "negative predictive value")
+    return Section("Predictive values elsewhere", text, [Table(headings, rows)])
+
+
+def calibration(result: Result) -> Section:
+    """Whether probabilities mean what they say."""
+    before, after = (result["calibration"][key] for key in ("uncalibrated", "calibrated"))
+    rows = [
+        (title, *(f"{value_of(side[key])} ({limits_of(side[key])})" for side in (before, after)))
+        for key, title in CALIBRATION.items()
+    ]
+    decision = result["decision"]
+    if decision["temperature"] == 1:
+        text = [f"No temperature was fitted{': ' * bool(decision['note'])}{decision['note']}."]
+    else:
+        text = [
+            f"Logits are divided by {decision['temperature']:.3g}, fitted on validation. That "
+            "changes no ranking."
+        ]
+    headings = ("figure", "as trained", "after temperature scaling")
+    captions = {"reliability": "Bins of about equally many films; 95 % Wilson intervals."}
+    return Section("Calibration", text, [Table(headings, rows)], captions)
+
+
+def training(result: Result) -> Section:
+    """The curves of the run."""
+    if not result["history"]:
+        return Section("Training", ["No epoch is logged in the run folder."])
+    text = [f"The dashed line is epoch {result['epoch']}, which is evaluated."]
+    return Section("Training", text, pictures={"training": "Loss and validation by epoch."})
+
+
+def limitations(result: Result) -> Section:
+    """What the network is not for."""
+    text = [
+        f"{result['disclaimer']} Not for diagnosis, triage or treatment of anybody.",
+        "Trained on films of one kind from one place. Adults, lateral views, other devices and "
+        "other hospitals are outside of what was measured. Networks of this kind lose much of "
+        "their accuracy elsewhere: one trained on these films fell from an AUROC of 0.95 to 0.54 "
+        "on another hospital's (Xin et al. 2021).",
+        "The network answers one question. It does not know of other diseases, and a film without "
+        "pneumonia need not be healthy.",
+    ]
+    return Section("Limitations and intended use", text)
