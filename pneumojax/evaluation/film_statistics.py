@@ -90,9 +90,9 @@ def pixel_statistics(images: NDArray[np.uint8]) -> dict[str, Floats]:
 
 def _variance(values: NDArray[np.int16]) -> Floats:
     """Of each film's values, by exact sums of whole numbers."""
-    flat = values.reshape(len(values), -1).astype(np.float64)
-    mean = flat.mean(axis=1)
-    return np.maximum(np.einsum("ij,ij->i", flat, flat) / flat.shape[1] - mean**2, 0.0)
+    exact = values.astype(np.float64)
+    squares = np.einsum("ijk,ijk->i", exact, exact) / (exact.shape[1] * exact.shape[2])
+    return np.maximum(squares - exact.mean(axis=(1, 2)) ** 2, 0.0)
 
 
 def _border(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

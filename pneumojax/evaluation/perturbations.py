@@ -58,23 +58,24 @@ def rotation(images: Images, level: float) -> Images:
 
 
 def crop(images: Images, level: float) -> Images:
-    """Cuts a share `level` of the side off at each edge, and enlarges the rest to the old size."""
+    """Cuts a share `level` of the side off at each edge, and enlarges the rest to the old size.
+
+    The share is rounded to whole pixels.
+    """
     side = images.shape[1]
-    edge = level * side
+    inside = _inside(side, level)
 
-    def cut(image: Images) -> Images:
-        box = (edge, edge, side - edge, side - edge)
-        size, bilinear = (side, side), Image.Resampling.BILINEAR
-        return np.asarray(Image.fromarray(image).resize(size, bilinear, box))
+    def enlarged(image: Images) -> Images:
+        rest = Image.fromarray(np.ascontiguousarray(image[inside, inside]))
+        return np.asarray(rest.resize((side, side), Image.Resampling.BILINEAR))
 
-    return _each(images, cut)
+    return _each(images, enlarged)
 
 
 def blanked_border(images: Images, level: float) -> Images:
-    """Makes everything within a share `level` of the side of an edge black."""
-    edge = round(level * images.shape[1])
+    """Makes everything within a share `level` of the side of an edge black, in whole pixels."""
     blanked = np.zeros_like(images)
-    inside = slice(edge, images.shape[1] - edge)
+    inside = _inside(images.shape[1], level)
     blanked[:, inside, inside] = images[:, inside, inside]
     return blanked
 
@@ -103,6 +104,11 @@ PERTURBATIONS = {
     "crop": Perturbation("Crop, share of side", crop, 0.0, (0.05, 0.1)),
     "blanked_border": Perturbation("Blanked border, share", blanked_border, 0.0, (0.05, 0.1)),
 }
+
+
+def _inside(side: int, level: float) -> slice:
+    edge = round(level * side)
+    return slice(edge, side - edge)
 
 
 def _grey(values: NDArray[np.float32]) -> Images:

@@ -126,7 +126,7 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
     ranks = np.stack([midranks(first), midranks(second)])
     if ranks.shape[1] < 2 or not np.ptp(ranks, axis=1).all():
         return float("nan")
-    return float(np.corrcoef(ranks)[0, 1])
+    return float(np.asarray(np.corrcoef(ranks))[0, 1])
 
 
 def _statistic(statistic: ArrayLike, truth: Ints, logits: Floats, pairs: Ints) -> dict[str, Any]:
