@@ -120,6 +120,7 @@ def robustness_chart(result: Mapping[str, Any]) -> Figure:
         axes.axvline(kind["unchanged"], color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
         points = [{**result["unchanged"], "level": kind["unchanged"]}, *kind["levels"]]
         points.sort(key=lambda point: point["level"])
+        # What was tried, not a grid: there is nothing between but a straight line.
         axes.set_xticks([p["level"] for p in points], [f"{p['level']:g}" for p in points], size=10)
         for name, (_, colour) in _LINES.items():
             _with_bars(axes, points, name, colour)
