@@ -77,6 +77,11 @@ def build_report(result: Mapping[str, Any]) -> list[Section]:
         sections.operating_point(result),
         sections.elsewhere(result),
         sections.calibration(result),
+        sections.subgroups(result),
+        sections.shortcuts(result),
+        sections.robustness(result),
+        sections.failures(result),
+        sections.explanations(result),
         sections.training(result),
         sections.limitations(result),
     ]

@@ -1,4 +1,4 @@
-"""Predictions to evaluate, and what a report tells besides figures."""
+"""Predictions to evaluate, what a report tells besides figures, and how properties are drawn."""
 
 import copy
 from collections.abc import Callable
@@ -6,8 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from pneumojax.evaluation.results import Predictions
+
+
+# Property tests draw the same few examples every time: a red test stays red, and soon.
+settings.register_profile(
+    "evaluation", derandomize=True, database=None, deadline=None, max_examples=40
+)
+settings.load_profile("evaluation")
 
 
 @pytest.fixture(scope="session")
