@@ -41,6 +41,13 @@ def overlay(film: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Ima
     return Image.fromarray(np.rint(grey * (1 - opacity) + colours * opacity).astype(np.uint8))
 
 
+def strip(films: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Image:
+    """Overlays of films (n, h, w) with their maps (n, h, w), side by side."""
+    pictures = [np.asarray(overlay(*pair)) for pair in zip(films, evidence, strict=True)]
+    gaps = [np.pad(each, ((0, 0), (0, 4), (0, 0)), constant_values=255) for each in pictures]
+    return Image.fromarray(np.concatenate(gaps, axis=1)[:, :-4])
+
+
 def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = False) -> bytes:
     """A PNG of tiles in rows, each `side` pixels wide, with the disclaimer below.
 
