@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
 from pneumojax.evaluation.comparison import compare_networks
 from pneumojax.evaluation.comparison_table import markdown, print_comparison
-from pneumojax.evaluation.plots import DISCLAIMER
 from pneumojax.evaluation.scored import THRESHOLD, Scored, find_csv, read_scored
 from pneumojax.files import replacing, write_json
 

@@ -4,7 +4,6 @@ Pure functions of arrays; reading and writing are in `compare.py`.
 """
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,28 +11,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumojax.evaluation.bootstrap import resample, weighted_auroc, weighted_confusion
-from pneumojax.evaluation.calls import (
-    call_figures,
-    call_intervals,
-    mcnemar,
-    predictive_value_intervals,
-    predictive_values,
-)
+from pneumojax.evaluation.calls import call_figures, mcnemar
 from pneumojax.evaluation.curves import weighted_average_precision
 from pneumojax.evaluation.delong import delong_interval, delong_test
-from pneumojax.evaluation.intervals import Interval, percentile_interval
-from pneumojax.evaluation.metrics import (
-    Confusion,
-    Floats,
-    Ints,
-    check_labels,
-    check_scores,
-    confusion,
+from pneumojax.evaluation.figures import (
+    LEVEL,
+    LIKELIHOOD_RATIOS,
+    RESAMPLES,
+    Formula,
+    at_prevalences,
+    call_formulas,
+    figure,
+    json_ready,
 )
+from pneumojax.evaluation.intervals import percentile_interval
+from pneumojax.evaluation.metrics import Floats, Ints, check_labels, check_scores, confusion
 
-LEVEL = 0.95
-RESAMPLES = 2000
-PREVALENCES = (0.05, 0.2, 0.5)
 # Of those that a network's figures hold, what is compared, in the order of the tables.
 COMPARED = (
     "auroc",
@@ -48,8 +41,7 @@ COMPARED = (
     "mcc",
     "brier",
 )
-# Of each network only: a difference of ratios has no use.
-LIKELIHOOD_RATIOS = ("positive_likelihood_ratio", "negative_likelihood_ratio")
+# Likelihood ratios are told of each network only: a difference of ratios has no use.
 
 
 def compare_networks(
@@ -91,9 +83,9 @@ def compare_networks(
 
     def figures(weights: Floats) -> dict[str, Floats]:
         return {
-            f"{name} {figure}": values
+            f"{name} {key}": values
             for name in scores
-            for figure, values in _figures(truth, scores[name], called[name], weights).items()
+            for key, values in _figures(truth, scores[name], called[name], weights).items()
         }
 
     value = {key: float(v[0]) for key, v in figures(np.ones((1, truth.size))).items()}
@@ -104,20 +96,22 @@ def compare_networks(
     networks = {
         name: {
             "figures": {
-                figure: _figure(value[f"{name} {figure}"], formula, drawn[f"{name} {figure}"], unit)
-                for figure, formula in _formulas(truth, scores[name], called[name]).items()
+                key: figure(value[f"{name} {key}"], formula, drawn[f"{name} {key}"], unit)
+                for key, formula in _formulas(truth, scores[name], called[name]).items()
             },
-            "predictive_values": _at_prevalences(confusion(truth, called[name])),
+            "predictive_values": at_prevalences(confusion(truth, called[name])),
         }
         for name in scores
     }
     pairs = []
     for first, second in itertools.combinations(scores, 2):
         differences = {}
-        for figure in COMPARED:
-            one, two = f"{first} {figure}", f"{second} {figure}"
+        for key in COMPARED:
+            one, two = f"{first} {key}", f"{second} {key}"
             limits = percentile_interval(drawn[two] - drawn[one], LEVEL)
-            differences[figure] = _json({"difference": value[two] - value[one], **limits._asdict()})
+            change = {"difference": value[two] - value[one], **limits._asdict()}
+            differences[key] = json_ready(change)
+        areas = delong_test(truth, scores[first], scores[second], LEVEL)
         # On one class alone the films called right are its sensitivity, or its specificity.
         kinds = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
         pairs.append(
@@ -125,10 +119,10 @@ def compare_networks(
                 "first": first,
                 "second": second,
                 "differences": differences,
-                "delong": _json(delong_test(truth, scores[first], scores[second], LEVEL)._asdict()),
+                "delong": json_ready(areas._asdict()),
                 "mcnemar": {
-                    figure: mcnemar(truth[on], called[first][on], called[second][on])._asdict()
-                    for figure, on in kinds.items()
+                    key: mcnemar(truth[on], called[first][on], called[second][on])._asdict()
+                    for key, on in kinds.items()
                 },
             }
         )
@@ -158,35 +152,8 @@ def _figures(truth: Ints, scores: Floats, calls: Ints, weights: Floats) -> dict[
     }
 
 
-def _formulas(truth: Ints, scores: Floats, calls: Ints) -> dict[str, tuple[Interval, str] | None]:
+def _formulas(truth: Ints, scores: Floats, calls: Ints) -> dict[str, Formula | None]:
     """Interval in closed form and its method for each figure; None where there is none."""
-    formulas = call_intervals(confusion(truth, calls), LEVEL)
-    methods = {name: "koopman" if name in LIKELIHOOD_RATIOS else "wilson" for name in formulas}
-    known = {name: (limits, methods[name]) for name, limits in formulas.items()}
+    known = call_formulas(confusion(truth, calls))
     known["auroc"] = (delong_interval(truth, scores, LEVEL), "delong")
     return {name: known.get(name) for name in (*COMPARED, *LIKELIHOOD_RATIOS)}
-
-
-def _figure(
-    value: float, formula: tuple[Interval, str] | None, drawn: Floats, unit: str
-) -> dict[str, Any]:
-    bootstrap = percentile_interval(drawn, LEVEL)
-    limits, method = formula or (bootstrap, f"{unit} bootstrap")
-    figure = _json({"value": value, **limits._asdict()})
-    return figure | {"method": method, "bootstrap": _json(bootstrap._asdict())}
-
-
-def _at_prevalences(counted: Confusion) -> list[dict[str, Any]]:
-    rows = []
-    for prevalence in PREVALENCES:
-        row: dict[str, Any] = {"prevalence": prevalence}
-        limits = predictive_value_intervals(counted, prevalence, LEVEL)
-        for name, value in predictive_values(counted, prevalence).items():
-            row[name] = _json({"value": float(value), **limits[name]._asdict()})
-        rows.append(row)
-    return rows
-
-
-def _json(values: Mapping[str, float]) -> dict[str, Any]:
-    """None in place of what is undefined, or infinite, which JSON has no word for."""
-    return {key: value if math.isfinite(value) else None for key, value in values.items()}

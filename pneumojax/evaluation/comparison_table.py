@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pneumojax.evaluation.comparison import COMPARED, LIKELIHOOD_RATIOS
-from pneumojax.evaluation.plots import SYNTHETIC_STAMP
+from pneumojax.disclaimer import SYNTHETIC_STAMP
+from pneumojax.evaluation.comparison import COMPARED
+from pneumojax.evaluation.figures import LIKELIHOOD_RATIOS
 
 HEADLINE = ("sensitivity", "specificity", "auroc", "accuracy")
 TITLES = {

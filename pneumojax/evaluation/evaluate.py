@@ -11,9 +11,10 @@ from pneumojax.data.cache import FilmSet, load_split, resolve_root
 from pneumojax.data.patients import audit
 from pneumojax.data.sides import load_sides, only_split, preprocessing_of
 from pneumojax.errors import UserError
-from pneumojax.evaluation.report import Predictions, write_evaluation
+from pneumojax.evaluation.context import report_context
+from pneumojax.evaluation.report import write_evaluation
+from pneumojax.evaluation.results import Predictions
 from pneumojax.evaluation.table import print_table
-from pneumojax.training.logbook import read_history
 from pneumojax.training.scoring import make_scorer
 from pneumojax.training.trained import open_run
 
@@ -49,33 +50,19 @@ def evaluate_run(
     print(audit_line)
     batch_size = _batch_size(config.batch_size, mesh.size)
     logits = make_scorer(trained.network, mesh, batch_size)(trained.params, films)
-    name = split if root is None else f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
-    result = write_evaluation(
-        workdir / "evaluation" / name,
-        Predictions(
-            files=films.paths,
-            patients=films.patients,
-            pathogens=[identity.pathogen for identity in films.identities],
-            labels=films.labels,
-            logits=logits,
-        ),
-        {
-            "synthetic": run.is_synthetic(config),
-            "run": workdir.name,
-            "split": split,
-            "root": str(films.root),
-            "films": films.fingerprint,
-            "step": meta["step"],
-            "epoch": meta["epoch"],
-            "patients_known": all(films.patients_known),
-            "audit": audit_figures,
-            "rejected": [list(pair) for pair in films.rejected],
-            "versions": run.versions(),
-        },
-        read_history(workdir),
+    predictions = Predictions(
+        files=films.paths,
+        patients=films.patients,
+        pathogens=[identity.pathogen for identity in films.identities],
+        labels=films.labels,
+        logits=logits,
     )
+    name = split if root is None else f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
+    context = report_context(trained, workdir, films, name, audit_line) | {"audit": audit_figures}
+    folder = workdir / "evaluation" / name
+    result = write_evaluation(folder, predictions, trained.decision, context, {})
     print_table(result)
-    print(f"written to {workdir / 'evaluation' / name}")
+    print(f"written to {folder}; the report is {folder / 'report.html'}")
     return result
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pneumojax.data.films import CLASS_NAMES
+from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.errors import UserError
 from pneumojax.evaluation.metrics import call
-from pneumojax.evaluation.plots import SYNTHETIC_STAMP
 
 THRESHOLD = 0.5  # where a file has no calls
 

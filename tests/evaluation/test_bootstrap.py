@@ -103,6 +103,38 @@ def test_several_films_of_a_patient_widen_the_interval():
         np.testing.assert_allclose((low, high), alone[name], atol=1e-12)
 
 
+def test_patients_with_several_films_are_resampled_as_scipy_would():
+    labels, scores = _films(11, n=90)
+    patients = np.sort(np.random.default_rng([11]).integers(0, 40, 90))  # of one to six films
+    calls = (scores > 0.5).astype(int)
+    films = [np.flatnonzero(patients == p) for p in np.unique(patients)]
+
+    def of_drawn(figure):
+        def statistic(drawn):
+            chosen = np.concatenate([films[i] for i in drawn])
+            return figure(labels[chosen], calls[chosen], scores[chosen])
+
+        return scipy.stats.bootstrap(
+            (np.arange(len(films)),),
+            statistic,
+            n_resamples=1500,
+            vectorized=False,
+            method="percentile",
+            rng=np.random.default_rng([1]),
+        ).confidence_interval
+
+    ours = patient_bootstrap(labels, calls, scores, patients, resamples=4000)
+    expected = {
+        "accuracy": of_drawn(lambda truth, called, _: np.mean(truth == called)),
+        "sensitivity": of_drawn(lambda truth, called, _: called[truth == 1].mean()),
+        "auroc": of_drawn(
+            lambda truth, _, values: (values[truth == 1][:, None] > values[truth == 0]).mean()
+        ),
+    }
+    for name, theirs in expected.items():
+        assert ours[name] == pytest.approx((theirs.low, theirs.high), abs=0.02), name
+
+
 def test_patients_are_told_apart_by_their_key_not_their_place():
     labels, scores = _films(5, n=90)
     keys = np.array([f"person{i // 3}" for i in range(90)])

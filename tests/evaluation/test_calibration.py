@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import scipy.optimize
 import sklearn.metrics
-from hypothesis import given, settings
+import statsmodels.api
+from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
 from pneumojax.evaluation.calibration import (
@@ -59,7 +61,6 @@ def test_films_without_a_mistake_have_no_temperature_and_a_wrong_network_the_hig
     assert np.isnan(fit_temperature([0, 1], [0.0, 0.0]))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(-50, 50, width=32)), max_size=40))
 def test_a_temperature_never_raises_the_loss_it_is_fitted_on(films):
     labels, logits = np.array(films, dtype=float).reshape(-1, 2).T
@@ -80,6 +81,38 @@ def test_slope_and_intercept_equal_sklearns_logistic_regression(seed):
     # At the fitted shift as many films are promised as there are.
     shifted = probability(logits + 0.4 + ours["calibration_in_the_large"])
     assert shifted.sum() == pytest.approx(labels.sum(), abs=1e-6)
+
+
+def test_slope_and_both_intercepts_equal_statsmodels_binomial_models():
+    labels, logits = _films(7, temperature=0.6)
+    ours = _figures(labels, logits - 0.3)
+    binomial = statsmodels.api.families.Binomial()
+    columns = statsmodels.api.add_constant(logits - 0.3)
+    both = statsmodels.api.GLM(labels, columns, family=binomial).fit().params
+    shift = statsmodels.api.GLM(labels, columns[:, :1], family=binomial, offset=columns[:, 1])
+    found = [ours[f"calibration_{name}"] for name in ("intercept", "slope", "in_the_large")]
+    assert found == pytest.approx([*both, *shift.fit().params], abs=1e-6)
+
+
+def test_the_diagram_and_its_error_equal_sklearns_quantile_bins():
+    labels, logits = _films(8, n=400)
+    observed, promised = calibration_curve(
+        labels, probability(logits), n_bins=10, strategy="quantile"
+    )
+    bins = reliability(labels, probability(logits))
+    np.testing.assert_allclose([b.observed for b in bins], observed, atol=1e-12)
+    np.testing.assert_allclose([b.mean_probability for b in bins], promised, atol=1e-12)
+    error = np.abs(observed - promised).mean()  # forty films in each
+    assert _figures(labels, logits)["calibration_error"] == pytest.approx(error, abs=1e-12)
+
+
+def test_bins_that_ties_leave_empty_count_for_nothing():
+    labels, logits = np.array([1, 0, 0, 1, 1, 1, 1, 0]), np.repeat([-1.0, 2.0], [3, 5])
+    p = probability([-1.0, 2.0])
+    gaps = abs(1 / 3 - p[0]), abs(4 / 5 - p[1])
+    expected = (3 * gaps[0] + 5 * gaps[1]) / 8
+    assert _figures(labels, logits)["calibration_error"] == pytest.approx(expected, abs=1e-12)
+    assert [b.films for b in reliability(labels, probability(logits))] == [3, 5]
 
 
 def test_brier_and_log_loss_equal_sklearns():
@@ -125,7 +158,6 @@ def test_the_calibration_error_is_the_mean_gap_of_the_reliability_diagram():
     assert all(b.interval.low <= b.observed <= b.interval.high for b in bins)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(-2, 2)), min_size=1, max_size=50))
 def test_films_of_one_probability_share_a_bin_and_their_order_is_irrelevant(films):
     labels, logits = np.array(films).T

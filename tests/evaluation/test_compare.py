@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
 from pneumojax.evaluation.compare import compare
-from pneumojax.evaluation.plots import DISCLAIMER
 from pneumojax.files import write_csv
 
 COLUMNS = ("file", "label", "probability", "call", "patient", "disclaimer")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import sklearn.metrics
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumojax.evaluation.curves import (
@@ -25,7 +25,6 @@ def _films(seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.round(rng.normal(size=n) + 1.2 * labels, 1)
 
 
-@settings(deadline=None)
 @given(TIED_FILMS)
 def test_curve_and_area_equal_sklearns_with_ties(films):
     labels, scores = np.array(films).T
@@ -72,6 +71,27 @@ def test_the_precision_band_holds_the_curve_and_ends_at_the_share_of_pneumonia()
     own = [precision[np.flatnonzero(recall >= r - 1e-12)[0]] for r in GRID]
     assert (low <= own).all() and (own <= high).all()
     assert low[-1] < 0.75 and high[-1] < 0.85  # everything called, or nearly
+
+
+def test_the_precision_band_is_that_of_curves_drawn_one_by_one():
+    labels, scores = _films(3)
+    ours = precision_recall_band(labels, scores, np.arange(300), GRID[1:], resamples=700)
+    rng, drawn = np.random.default_rng([3]), []
+    for _ in range(700):
+        films = rng.integers(300, size=300)
+        curve = sklearn.metrics.precision_recall_curve(labels[films], scores[films])
+        precision, recall = curve[0][::-1], curve[1][::-1]
+        drawn.append(precision[np.searchsorted(recall, GRID[1:] - 1e-12)])
+    expected = np.quantile(drawn, [0.025, 0.975], axis=0)
+    np.testing.assert_allclose(ours, expected, atol=0.03)
+
+
+def test_the_band_of_a_single_patient_is_the_curve():
+    labels, scores = _films(4)
+    low, high = roc_band(labels, scores, ["p"] * 300, GRID, resamples=20)
+    rates, sensitivity, _ = roc_curve(labels, scores)
+    np.testing.assert_allclose(low, np.interp(GRID, rates, sensitivity))
+    np.testing.assert_array_equal(low, high)
 
 
 def test_bands_of_one_class_are_undefined():

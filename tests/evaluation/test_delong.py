@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -35,7 +35,6 @@ def _covariance(labels: np.ndarray, *scores: np.ndarray) -> tuple[np.ndarray, np
     return np.array([matrix.mean() for matrix in wins]), covariance
 
 
-@settings(deadline=None)
 @given(PAIRED)
 def test_delong_by_midranks_equals_delong_by_pairs_with_ties(films):
     labels, first, second = np.array(films).T
@@ -52,6 +51,34 @@ def test_delong_by_midranks_equals_delong_by_pairs_with_ties(films):
         assert p == pytest.approx(2 * scipy.stats.norm.sf(abs(difference) / error), abs=1e-9)
     else:
         assert math.isnan(low) and math.isnan(p)
+
+
+def test_delong_equals_rs_proc():
+    """Values of pROC 1.18.0 in R 4.2.2, of ties within and between the classes.
+
+    a <- roc(labels, first, levels = c(0, 1), direction = "<"); b the same of `second`
+    auc(a); auc(b); var(a); var(b); cov(a, b); ci.auc(a); ci.auc(b, conf.level = 0.9)
+    roc.test(a, b, method = "delong", paired = TRUE), which takes a - b: p.value, conf.int
+    """
+    labels = np.repeat([0, 1], [8, 12])
+    first = np.array([1, 2, 2, 3, 4, 4, 5, 7, 3, 4, 5, 5, 6, 6, 7, 8, 8, 9, 9, 10])
+    second = np.array([3, 1, 4, 2, 6, 5, 5, 3, 2, 4, 6, 3, 7, 5, 9, 6, 8, 7, 10, 8])
+    near = {"abs": 1e-14}  # of all the digits that R prints
+    assert delong(labels, first) == pytest.approx((0.864583333333333, 0.00691907918470418), **near)
+    assert delong(labels, second) == pytest.approx((0.8125, 0.00922731782106782), **near)
+    assert delong_interval(labels, first) == pytest.approx((0.701551564143513, 1), **near)
+    limits = (0.654497122400736, 0.970502877599264)
+    assert delong_interval(labels, second, 0.9) == pytest.approx(limits, **near)
+    tested = delong_test(labels, first, second)
+    assert -tested.difference == pytest.approx(0.864583333333333 - 0.8125, **near)
+    assert (-tested.high, -tested.low) == pytest.approx(
+        (-0.122493130704348, 0.226659797371014), **near
+    )
+    assert tested.p == pytest.approx(0.558724033158083, **near)
+    # var(a) + var(b) - 2 cov(a, b) is what the difference's interval is made of.
+    error = (tested.high - tested.low) / 2 / scipy.stats.norm.ppf(0.975)
+    covariance = (0.00691907918470418 + 0.00922731782106782 - error**2) / 2
+    assert covariance == pytest.approx(0.00410635371572872, **near)
 
 
 def test_delong_interval_is_the_area_and_its_normal_error():

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from pneumojax.evaluation.intervals import UNDEFINED, koopman, percentile_interval, wilson
 
@@ -15,7 +16,6 @@ def _is_nan(interval: tuple[float, float]) -> bool:
     return bool(np.isnan(interval[0]) and np.isnan(interval[1]))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 600), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
 def test_wilson_equals_scipys(n, share, level):
     k = round(share * n)
@@ -62,6 +62,16 @@ def test_koopmans_limits_are_where_the_chi_square_test_just_rejects(counts):
     for limit in (low, high):
         if 0 < limit < math.inf:
             assert _chi_square(limit, *counts) == pytest.approx(critical, rel=1e-4)
+
+
+@pytest.mark.parametrize("counts", [(36, 40, 16, 80), (341, 387, 1, 134), (12, 30, 29, 40)])
+def test_koopman_and_wilson_equal_statsmodels(counts):
+    theirs = confint_proportions_2indep(
+        *counts, method="score", compare="ratio", alpha=0.1, correction=False
+    )
+    assert koopman(*counts, 0.9) == pytest.approx(theirs, rel=1e-9)
+    wilsons = proportion_confint(*counts[:2], alpha=0.1, method="wilson")
+    assert wilson(*counts[:2], 0.9) == pytest.approx(wilsons, rel=1e-9)
 
 
 def test_koopmans_interval_contains_its_ratio_and_turns_over_with_it():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import sklearn.metrics as reference
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumojax.evaluation.metrics import (
@@ -129,7 +129,6 @@ def test_one_class_only_has_no_auroc_and_half_a_curve(label):
     assert np.isnan(sensitivity).all() == (label == 0)
 
 
-@settings(deadline=None)
 @given(TIED_FILMS)
 def test_auroc_is_the_share_of_pairs_in_order_and_the_area_under_the_curve(films):
     labels, scores = np.array(films).T
@@ -140,14 +139,12 @@ def test_auroc_is_the_share_of_pairs_in_order_and_the_area_under_the_curve(films
     assert auroc(labels, scores) == pytest.approx(area, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(TIED_FILMS)
 def test_a_monotone_transform_leaves_auroc(films):
     labels, scores = np.array(films).T
     assert auroc(labels, scores) == auroc(labels, 1 / (1 + np.exp(-scores / 3)))
 
 
-@settings(deadline=None)
 @given(TIED_FILMS)
 def test_swapping_the_classes_mirrors_auroc(films):
     labels, scores = np.array(films).T
@@ -155,7 +152,6 @@ def test_swapping_the_classes_mirrors_auroc(films):
     assert auroc(labels, -scores) == pytest.approx(1 - auroc(labels, scores), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(TIED_FILMS, st.randoms(use_true_random=False))
 def test_the_order_of_films_is_irrelevant(films, random):
     labels, scores = np.array(films).T

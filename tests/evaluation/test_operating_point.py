@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumojax.evaluation.metrics import call, confusion, probability
@@ -18,7 +18,6 @@ def _every_point(labels, logits):
     return [(float(c.sensitivity), float(c.specificity)) for c in counts]
 
 
-@settings(deadline=None)
 @given(TIED_FILMS)
 def test_youdens_point_is_the_best_of_all_and_the_most_sensitive_of_the_best(films):
     labels, logits = np.array(films).T
@@ -29,7 +28,6 @@ def test_youdens_point_is_the_best_of_all_and_the_most_sensitive_of_the_best(fil
     assert point.sensitivity == max(ties)
 
 
-@settings(deadline=None)
 @given(TIED_FILMS, st.sampled_from([0.5, 0.8, 0.95, 1.0]))
 def test_the_sensitivity_asked_for_is_reached_at_the_highest_specificity(films, wanted):
     labels, logits = np.array(films).T
@@ -39,7 +37,6 @@ def test_the_sensitivity_asked_for_is_reached_at_the_highest_specificity(films, 
     assert point.specificity == max(b for _, b in reached)
 
 
-@settings(deadline=None)
 @given(TIED_FILMS, st.sampled_from([0.1, 1.0, 3.0]))
 def test_the_lowest_cost_is_the_lowest_of_all(films, ratio):
     labels, logits = np.array(films).T
@@ -55,7 +52,6 @@ def test_the_lowest_cost_is_the_lowest_of_all(films, ratio):
     assert point.sensitivity == max(ties)
 
 
-@settings(deadline=None)
 @given(TIED_FILMS, st.sampled_from([0.25, 1.0, 7.0]))
 def test_calls_at_the_threshold_are_those_promised_at_any_temperature(films, temperature):
     labels, logits = np.array(films).T

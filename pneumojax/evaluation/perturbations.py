@@ -1,0 +1,122 @@
+"""Films made worse on purpose, one way and one level at a time, at the size the network sees.
+
+Pure functions uint8 (n, side, side), level -> uint8 (n, side, side). A new film's flaws are of
+the film in its file; these, after resizing, are coarser.
+"""
+
+import io
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+from PIL import Image
+
+Images = NDArray[np.uint8]
+
+
+def brightness(images: Images, level: float) -> Images:
+    """Adds a share `level` of the full range (255) to every pixel, clipped at both ends."""
+    return _grey(images + np.float32(255 * level))
+
+
+def contrast(images: Images, level: float) -> Images:
+    """Multiplies each pixel's distance from its film's mean by `level`; 1 changes nothing."""
+    means = images.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
+    return _grey(means + np.float32(level) * (images - means))
+
+
+def blur(images: Images, level: float) -> Images:
+    """Gaussian with a standard deviation of `level` pixels; edges are continued."""
+    return _grey(
+        scipy.ndimage.gaussian_filter(
+            images.astype(np.float32), (0, level, level), mode="nearest", truncate=3.0
+        )
+    )
+
+
+def jpeg(images: Images, level: float) -> Images:
+    """Saved as JPEG at quality `level` (1 to 95) and read again."""
+
+    def saved(image: Images) -> Images:
+        stream = io.BytesIO()
+        Image.fromarray(image).save(stream, format="JPEG", quality=int(level))
+        return np.asarray(Image.open(stream))
+
+    return _each(images, saved)
+
+
+def rotation(images: Images, level: float) -> Images:
+    """Turned about the middle by `level` degrees, counter-clockwise; black where there was none."""
+
+    def turned(image: Images) -> Images:
+        turn = Image.fromarray(image).rotate(level, resample=Image.Resampling.BILINEAR)
+        return np.asarray(turn)
+
+    return _each(images, turned)
+
+
+def crop(images: Images, level: float) -> Images:
+    """Cuts a share `level` of the side off at each edge, and enlarges the rest to the old size.
+
+    The share is rounded to whole pixels.
+    """
+    side = images.shape[1]
+    inside = _inside(side, level)
+
+    def enlarged(image: Images) -> Images:
+        rest = Image.fromarray(np.ascontiguousarray(image[inside, inside]))
+        return np.asarray(rest.resize((side, side), Image.Resampling.BILINEAR))
+
+    return _each(images, enlarged)
+
+
+def blanked_border(images: Images, level: float) -> Images:
+    """Makes everything within a share `level` of the side of an edge black, in whole pixels."""
+    blanked = np.zeros_like(images)
+    inside = _inside(images.shape[1], level)
+    blanked[:, inside, inside] = images[:, inside, inside]
+    return blanked
+
+
+class Perturbation(NamedTuple):
+    """One way to make films worse.
+
+    title: for people, with the level's unit.
+    apply: the function.
+    unchanged: the level at which films stay as they are.
+    levels: those that are tried. Each costs a pass of the sample through the network.
+    """
+
+    title: str
+    apply: Callable[[Images, float], Images]
+    unchanged: float
+    levels: tuple[float, ...]
+
+
+PERTURBATIONS = {
+    "brightness": Perturbation("Brightness, share added", brightness, 0.0, (-0.2, -0.1, 0.1, 0.2)),
+    "contrast": Perturbation("Contrast, factor", contrast, 1.0, (0.5, 0.75, 1.5)),
+    "blur": Perturbation("Blur, sigma in pixels", blur, 0.0, (0.5, 1.0, 2.0)),
+    "jpeg": Perturbation("JPEG quality", jpeg, 100.0, (50.0, 20.0, 10.0)),
+    "rotation": Perturbation("Rotation, degrees", rotation, 0.0, (-10.0, 10.0)),
+    "crop": Perturbation("Crop, share of side", crop, 0.0, (0.05, 0.1)),
+    "blanked_border": Perturbation("Blanked border, share", blanked_border, 0.0, (0.05, 0.1)),
+}
+
+
+def _inside(side: int, level: float) -> slice:
+    edge = round(level * side)
+    return slice(edge, side - edge)
+
+
+def _grey(values: NDArray[np.float32]) -> Images:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _each(images: Images, change: Callable[[Images], Images]) -> Images:
+    changed = np.empty_like(images)
+    for i, image in enumerate(images):
+        changed[i] = change(image)
+    return changed

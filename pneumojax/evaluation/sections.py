@@ -1,0 +1,427 @@
+"""What an evaluation report says, section by section, before it is a page or Markdown.
+
+Each function takes the content of `metrics.json` and returns one section of text, tables and
+names of pictures. A section without data says why. The order follows CLAIM (2024 update) and
+TRIPOD+AI (BMJ 2024, e078378).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pneumojax.evaluation.table import decision_line, limits_of, value_of
+
+Result = Mapping[str, Any]
+
+TITLES = {
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "positive_predictive_value": "Positive predictive value",
+    "negative_predictive_value": "Negative predictive value",
+    "positive_likelihood_ratio": "Positive likelihood ratio",
+    "negative_likelihood_ratio": "Negative likelihood ratio",
+    "f1_PNEUMONIA": "F1 of PNEUMONIA",
+    "f1_NORMAL": "F1 of NORMAL",
+    "balanced_accuracy": "Balanced accuracy",
+    "mcc": "Matthews correlation",
+    "accuracy": "Accuracy",
+}
+CALIBRATION = {
+    "brier": "Brier score (0 is best)",
+    "log_loss": "Log loss (0 is best)",
+    "calibration_error": "Calibration error, equally filled bins (0 is best)",
+    "calibration_slope": "Calibration slope (1 is right)",
+    "calibration_intercept": "Calibration intercept (0 is right)",
+    "calibration_in_the_large": "Intercept at slope 1 (0 is right)",
+}
+RULES = {
+    "youden": "the most sensitivity plus specificity (Youden)",
+    "sensitivity": "the highest threshold that reaches the sensitivity asked for",
+    "cost": "the lowest cost of missed films and false alarms",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headings and rows of text; the first column names the row.
+
+    folded: where it is not "", the page shows it on demand, under this line.
+    """
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    folded: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the report.
+
+    pictures: caption of each, by name.
+    wide: whether each picture takes the whole width.
+    """
+
+    title: str
+    text: list[str]
+    tables: list[Table] = field(default_factory=list)
+    pictures: dict[str, str] = field(default_factory=dict)
+    wide: bool = False
+
+    @property
+    def anchor(self) -> str:
+        """The title as the name of a place in a page."""
+        return "".join(c if c.isalnum() else "-" for c in self.title.lower())
+
+
+def identity(result: Result) -> Section:
+    """What was evaluated, and from what it can be made again."""
+    run = result["provenance"]
+    rows = [
+        ("run", result["run"]),
+        ("checkpoint", f"epoch {result['epoch']}, step {result['step']:,}"),
+        ("source revision", run["revision"]),
+        ("trained by", " ".join(run["command"])),
+        ("devices", ", ".join(run["devices"])),
+        ("platform", run["platform"]),
+        ("versions", ", ".join(f"{k} {v}" for k, v in run["versions"].items())),
+        ("films scored", f"{result['split']}, fingerprint {result['films']}"),
+        *((f"films of {k}", f"fingerprint {v}") for k, v in run["films"].items() if v),
+        ("evaluated with", ", ".join(f"{k} {v}" for k, v in result["versions"].items())),
+    ]
+    fields = [(k, str(v)) for k, v in result["config"].items()]
+    config = Table(("field", "value"), fields, folded="Every field of the config")
+    return Section("Identity", [], [Table(("what", "value"), rows), config])
+
+
+def flow(result: Result) -> Section:
+    """Films found, left out and divided, and the proof that patients are apart."""
+    found = result["flow"]
+    rows = [
+        (
+            row["side"],
+            row["class"],
+            row["pathogen"],
+            f"{row['films']:,}",
+            "unknown" if row["patients"] is None else f"{row['patients']:,}",
+        )
+        for row in found["films"]
+    ]
+    text = [f"{found['audit'].removeprefix('audit: ').capitalize()}."]
+    text.append(
+        f"{found['duplicates']:,} of the films scored are byte-identical to another of them."
+        if found["duplicates"]
+        else "No two of the films scored are byte-identical."
+    )
+    tables = [Table(("side", "class", "pathogen", "films", "patients"), rows)]
+    if found["rejected"]:
+        tables.append(Table(("left out", "reason"), [tuple(row) for row in found["rejected"]]))
+    else:
+        text.append("No file was left out as unreadable.")
+    text.append("Sides are divided by patient, read from file names; docs/data.md has the rule.")
+    return Section("Flow of films", text, tables)
+
+
+def population(result: Result) -> Section:
+    """Whose films these are, as far as anything is known."""
+    if result["synthetic"]:
+        text = [
+            "The films are drawings made by a program. Figures on them show that the code works."
+        ]
+    else:
+        text = [
+            "Nothing but films, classes and names is read from a folder. If these are the films of "
+            "Kermany et al. (Cell 172:1122, 2018): children of one to five years, one hospital in "
+            "Guangzhou, anterior-posterior views; labelled by two physicians, and a third for the "
+            "official test films.",
+            "Age, sex and device are not available. Whether the network is equally good for girls "
+            "and boys, or on other devices, cannot be said from these films.",
+        ]
+    return Section("Population and reference standard", text)
+
+
+def prevalence(result: Result) -> Section:
+    """The share of pneumonia, here and in training."""
+    share = result["flow"]["training_prevalence"]
+    text = [
+        f"{result['prevalence']:.1%} of the films scored are PNEUMONIA; in training it was "
+        f"{share:.1%}. Predictive values, accuracy and probabilities depend on it; sensitivity, "
+        "specificity and AUROC do not."
+    ]
+    return Section("Prevalence", text)
+
+
+def selection(result: Result) -> Section:
+    """How the checkpoint was chosen."""
+    chosen = result["selection"]
+    if not chosen["films"]:
+        text = ["The run had no validation films: its last checkpoint is evaluated."]
+    else:
+        text = [
+            f"The checkpoint is that of epoch {result['epoch']} of {chosen['epochs']}, with the "
+            f"best {chosen['metric']} on {chosen['films']:,} validation films. Training saw none "
+            "of them."
+        ]
+        if result["split"] == "val":
+            text.append(
+                "The films scored here are those that chose epoch, threshold and temperature, so "
+                "these figures are somewhat better than on films that chose nothing."
+            )
+    if result["split"] == "train":
+        text.append("The films scored here are those that the network was trained on.")
+    text.append("One seed was trained. Intervals hold for films, not for another training.")
+    return Section("Selection", text)
+
+
+def discrimination(result: Result) -> Section:
+    """How well films are ranked."""
+    rows = [
+        (title, value_of(result[key]), limits_of(result[key]), limits_of(result[key]["bootstrap"]))
+        for key, title in (("auroc", "AUROC"), ("average_precision", "Average precision"))
+    ]
+    unit = result["bootstrap"]["unit"]
+    headings = ("figure", "value", "DeLong", f"{unit} bootstrap")
+    rows[1] = (*rows[1][:2], "", rows[1][3])
+    captions = {
+        "roc": f"ROC curve; the band holds 95 % of {unit}-resampled curves at each place.",
+        "precision_recall": "Precision over recall, with the same kind of band.",
+    }
+    text = [f"Chance is 0.5 for AUROC and {result['prevalence']:.3f} for average precision."]
+    return Section("Discrimination", text, [Table(headings, rows)], captions)
+
+
+def operating_point(result: Result) -> Section:
+    """Calls at the operating point and, where that was fitted, at 0.5 beside it."""
+    decision, unit = result["decision"], result["bootstrap"]["unit"]
+    fitted = decision["rule"] != "default"
+    text = [f"Films are {decision_line(decision)}."]
+    if fitted:
+        text.append(
+            f"The rule: {RULES[decision['rule']]}. Threshold and temperature were fitted on "
+            "validation in training and stored in the checkpoint; no film scored here moved them"
+            + (", except that these are the same films." if result["split"] == "val" else ".")
+        )
+    text.append(
+        "Closed forms (Wilson; Koopman for likelihood ratios) take films as independent. Several "
+        "films of one patient are not: go by the bootstrap where it has an interval."
+    )
+    sides = [(f"{decision['threshold']:.3g}", result)]
+    headings = ["figure", "value", "closed form", f"{unit} bootstrap"]
+    if fitted:
+        sides.append(("0.5", result["at_half"]))
+        headings += ["at 0.5", f"{unit} bootstrap"]
+    counts = [
+        (f"{name}, at {place}", *(f"{side['confusion'][cell]:,}" for cell in cells))
+        for place, side in sides
+        for name, cells in (("NORMAL", ("tn", "fp")), ("PNEUMONIA", ("fn", "tp")))
+    ]
+    rows = []
+    for key, title in TITLES.items():
+        figure = result[key]
+        closed = "" if "bootstrap" in figure["method"] else limits_of(figure)
+        row = [title, value_of(figure), closed, limits_of(figure["bootstrap"])]
+        if fitted:
+            half = result["at_half"][key]
+            row += [value_of(half), limits_of(half["bootstrap"])]
+        rows.append(row)
+    tables = [
+        Table(("films of", "called NORMAL", "called PNEUMONIA"), counts),
+        Table(headings, rows),
+    ]
+    captions = {"confusion": "Shade and percentage: share of the films of that class."}
+    return Section("Operating point", text, tables, captions)
+
+
+def elsewhere(result: Result) -> Section:
+    """Predictive values at other prevalences."""
+    rows = []
+    for row in result["at_prevalences"]:
+        cells = [
+            f"{value_of(row[key])} ({limits_of(row[key])})"
+            for key in ("positive_predictive_value", "negative_predictive_value")
+        ]
+        rows.append((f"{row['prevalence']:.0%}", *cells))
+    text = ["By Bayes' rule, if sensitivity and specificity were the same there, which is seldom."]
+    headings = ("prevalence", "positive predictive value", "negative predictive value")
+    return Section("Predictive values elsewhere", text, [Table(headings, rows)])
+
+
+def calibration(result: Result) -> Section:
+    """Whether probabilities mean what they say."""
+    before, after = (result["calibration"][key] for key in ("uncalibrated", "calibrated"))
+    rows = [
+        (title, *(f"{value_of(side[key])} ({limits_of(side[key])})" for side in (before, after)))
+        for key, title in CALIBRATION.items()
+    ]
+    decision = result["decision"]
+    if decision["temperature"] == 1:
+        text = [f"No temperature was fitted{': ' * bool(decision['note'])}{decision['note']}."]
+    else:
+        text = [
+            f"Logits are divided by {decision['temperature']:.3g}, fitted on validation. That "
+            "changes no ranking."
+        ]
+    headings = ("figure", "as trained", "after temperature scaling")
+    captions = {"reliability": "Bins of about equally many films; 95 % Wilson intervals."}
+    return Section("Calibration", text, [Table(headings, rows)], captions)
+
+
+def training(result: Result) -> Section:
+    """The curves of the run."""
+    if not result["history"]:
+        return Section("Training", ["No epoch is logged in the run folder."])
+    text = [f"The dashed line is epoch {result['epoch']}, which is evaluated."]
+    return Section("Training", text, pictures={"training": "Loss and validation by epoch."})
+
+
+def limitations(result: Result) -> Section:
+    """What the network is not for."""
+    text = [
+        f"{result['disclaimer']} Not for diagnosis, triage or treatment of anybody.",
+        "Trained on films of one kind from one place. Adults, lateral views, other devices and "
+        "other hospitals are outside of what was measured. Networks of this kind lose much of "
+        "their accuracy elsewhere: one trained on these films fell from an AUROC of 0.95 to 0.54 "
+        "on another hospital's (Xin et al. 2021).",
+        "The network answers one question. It does not know of other diseases, and a film without "
+        "pneumonia need not be healthy.",
+    ]
+    return Section("Limitations and intended use", text)
+
+
+def subgroups(result: Result) -> Section:
+    """Figures of parts of the films."""
+    found = result["subgroups"]
+    rows = []
+    for part in found["parts"]:
+        cells = [
+            f"{value_of(part[key])} ({limits_of(part[key])}){' *' * (key in part['too_few'])}"
+            if part[key]["value"] is not None
+            else ""
+            for key in ("sensitivity", "specificity", "auroc")
+        ]
+        limits = "" if part["low"] is None else f", {part['low']:.4g} to {part['high']:.4g}"
+        rows.append((f"{part['title']}: {part['name']}{limits}", f"{part['n']:,}", *cells))
+    text = [
+        "By pathogen, and by quarters of the films in width, sharpness and brightness. "
+        f"* rests on fewer than {found['few']} films of a class: say nothing of it.",
+        "Age and sex are unknown, so whether the network is fair to patients cannot be told.",
+    ]
+    text += [f"Not divided by {by}: {why}." for by, why in found["undivided"].items()]
+    table = Table(("part", "films", "sensitivity", "specificity", "AUROC"), rows)
+    captions = {"subgroups": "95 % intervals, Wilson's and DeLong's."}
+    return Section("Subgroups", text, [table], captions)
+
+
+def shortcuts(result: Result) -> Section:
+    """What trivial statistics of films predict, and whether the network follows them."""
+    found = result["shortcuts"]
+    pairs = found["pairs"]
+    rows = [
+        (
+            f"{row['title']} ({row['meaning']})",
+            f"{value_of(row['auroc'])} ({limits_of(row['auroc'])})",
+            row["higher_in"] or "neither",
+            *(_decimals(row["rank_correlation"][key]) for key in ("NORMAL", "PNEUMONIA")),
+            _decimals(row["auroc_in_pairs"]),
+        )
+        for row in found["statistics"]
+    ]
+    text = [
+        "None of these numbers knows any anatomy. One that predicts the label is a shortcut that "
+        "the network may have taken: its rank correlation with the logit within a class tells how "
+        "far the network follows it where the label gives no reason to.",
+    ]
+    if pairs["pairs"]:
+        text.append(
+            f"Among {pairs['pairs']:,} pairs of a normal film and one of PNEUMONIA that are alike "
+            f"in {' and '.join(pairs['paired_by'])}, the network's AUROC is "
+            f"{value_of(pairs['auroc'])} ({limits_of(pairs['auroc'])}); on all films it is "
+            f"{value_of(found['model']['auroc'])}. A statistic that still predicts the label in "
+            "the pairs is not balanced by them."
+        )
+    else:
+        text.append("No normal film is like one of PNEUMONIA in sharpness and brightness.")
+    headings = (
+        "statistic",
+        "AUROC alone",
+        "higher in",
+        "with logit, NORMAL",
+        "with logit, PNEUMONIA",
+        "AUROC in pairs",
+    )
+    captions = {"shortcuts": "AUROC of each statistic alone; the line is the network's."}
+    return Section("Shortcut audit", text, [Table(headings, rows)], captions)
+
+
+def robustness(result: Result) -> Section:
+    """Figures of films made worse."""
+    found = result["robustness"]
+    rows = [
+        (
+            kind["title"],
+            f"{row['level']:g}",
+            *(
+                f"{value_of(row[key])} ({limits_of(row[key])})"
+                for key in ("auroc", "sensitivity", "specificity", "change")
+            ),
+        )
+        for kind in found["kinds"].values()
+        for row in kind["levels"]
+    ]
+    text = [
+        f"The same {found['n']:,} films ({found['normal']:,} normal) at each level, changed at "
+        f"the {found['side']} pixels that the network sees, called at the operating point."
+    ]
+    headings = ("change", "level", "AUROC", "sensitivity", "specificity", "change of AUROC")
+    tables = [Table(headings, rows, folded="Every level, with intervals")]
+    captions = {"robustness": "95 % intervals; dashed: films as they are."}
+    return Section("Robustness", text, tables, captions)
+
+
+def failures(result: Result) -> Section:
+    """The films that the network got most wrong."""
+    found = result["failures"]
+    titles = {
+        "false_positives": "Most confident false positives",
+        "false_negatives": "Most confident false negatives",
+        "doubtful_labels": "Labels worth another look",
+    }
+    text, tables, captions = [], [], {}
+    for key, title in titles.items():
+        kind = found[key]
+        if not kind["films"]:
+            text.append(f"{title}: none.")
+            continue
+        rows = [(f["file"], f["label"], f"{f['probability']:.3f}") for f in kind["films"]]
+        heading = f"{title} ({len(rows)} of {kind['found']:,})"
+        tables.append(Table((heading, "label", "probability"), rows))
+        if key != "doubtful_labels":
+            captions[key] = f"{title}, with the evidence for pneumonia that the network saw."
+    if captions:
+        text.append(
+            "Colour marks where evidence for PNEUMONIA lies (Grad-CAM), relative to its strongest "
+            "place on that film. It tells what raised the output, not where disease is."
+        )
+    return Section("Failures", text, tables, captions, wide=True)
+
+
+def explanations(result: Result) -> Section:
+    """Whether the maps depend on the weights."""
+    found = result["explanations"]
+    rows = [
+        (row["shuffled"], f"{row['median']:.2f}", "{:.2f} to {:.2f}".format(*row["quartiles"]))
+        for row in found["stages"]
+    ]
+    verdict = "They do" if found["passed"] else "They do NOT, so do not trust them"
+    text = [
+        "Do the maps depend on what the network has learned? Weights are shuffled from the heads "
+        f"down to the stem, and the maps of {found['films']} films compared with those as trained. "
+        f"{verdict}: the median rank correlation with all weights shuffled is "
+        f"{found['stages'][-1]['median']:.2f}, where more than {found['limit']:g} would fail."
+    ]
+    table = Table(("shuffled", "median rank correlation", "quartiles"), rows)
+    captions = {"explanations": "Maps of the same films as more weights are shuffled."}
+    return Section("Explanations", text, [table], captions, wide=True)
+
+
+def _decimals(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"
