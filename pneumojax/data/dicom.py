@@ -36,17 +36,6 @@ _END_OF_CODESTREAM = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000 alike
 _META_GROUP_LENGTH = slice(140, 144)  # the value of the first element after preamble and "DICM"
 
 
-def is_dicom(head: bytes) -> bool:
-    """Whether a file that begins so (144 bytes are enough) is DICOM, with or without a preamble."""
-    if head[128:132] == b"DICM":
-        return True
-    # Without one a file begins with an element of group 2 or 8, of explicit or implicit type.
-    if head[:2] not in (b"\x02\x00", b"\x08\x00") or head[3:4] != b"\x00":
-        return False
-    explicit = head[4:6].isalpha() and head[4:6].isupper()
-    return explicit or int.from_bytes(head[4:8].ljust(4, b"\xff"), "little") < 1024
-
-
 def decode_dicom(data: bytes) -> Image.Image:
     """Decodes a film of one frame at full size.
 

@@ -16,6 +16,7 @@ from pneumojax.data.decoding import (
     Preprocessing,
     check_size,
     decode_film,
+    decode_grey,
     load,
     no_warnings,
     open_film,
@@ -63,9 +64,17 @@ def kind_of(head: bytes) -> str | None:
         return "WebP"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "TIFF"
-    from pneumojax.data.dicom import is_dicom  # takes a while to import
+    return "DICOM" if _is_dicom(head) else None
 
-    return "DICOM" if is_dicom(head) else None
+
+def _is_dicom(head: bytes) -> bool:
+    if head[128:132] == b"DICM":
+        return True
+    # Without that preamble a file begins with an element of group 2 or 8, with or without its type.
+    if head[:2] not in (b"\x02\x00", b"\x08\x00") or head[3:4] != b"\x00":
+        return False
+    typed = head[4:6].isalpha() and head[4:6].isupper()
+    return typed or int.from_bytes(head[4:8].ljust(4, b"\xff"), "little") < 1024
 
 
 def decode_any(data: bytes, preprocessing: Preprocessing) -> AnyFilm:
@@ -77,31 +86,25 @@ def decode_any(data: bytes, preprocessing: Preprocessing) -> AnyFilm:
     Raises:
         FilmError: of another kind, damaged, cut short, too small, too large, or several in one.
     """
-    if not data:
-        raise FilmError("empty file")
-    kind = kind_of(data[:HEAD])
+    kind = _known(data)
     if kind in ("JPEG", "PNG"):
         pixels, width, height = decode_film(data, preprocessing)
         return AnyFilm(pixels, width, height, _colour(open_film(data)[0]))
-    if kind is None:
-        named = next((name for mark, name in _OTHERS.items() if data.startswith(mark)), None)
-        what = f"a {named} file" if named else "not a picture"
-        raise FilmError(f"{what}: only {', '.join(KINDS[:-1])} and {KINDS[-1]} are read")
-    if kind == "DICOM":
-        from pneumojax.data.dicom import decode_dicom
-
-        picture = decode_dicom(data)
-        grey, colour = picture.convert("L"), _colour(picture)
-    else:
-        grey, colour = _webp_or_tiff(data, kind)
+    grey, colour = _decode_more(data, kind)
     return AnyFilm(np.array(resize_film(grey, preprocessing)), *grey.size, colour)
 
 
-def read_any(path: Path, preprocessing: Preprocessing) -> AnyFilm:
-    """Reads and decodes one file.
+def decode_any_grey(data: bytes) -> Image.Image:
+    """As `decode_any`, but the whole upright film of one channel, for people to look at."""
+    kind = _known(data)
+    return decode_grey(data) if kind in ("JPEG", "PNG") else _decode_more(data, kind)[0]
+
+
+def read_bytes(path: Path) -> bytes:
+    """The contents of a file, if it is one and not larger than any film.
 
     Raises:
-        FilmError: as `decode_any`, or the file cannot be read.
+        FilmError: it cannot be read.
     """
     try:
         status = path.stat()
@@ -109,14 +112,33 @@ def read_any(path: Path, preprocessing: Preprocessing) -> AnyFilm:
             raise FilmError("not a file")
         if status.st_size > MAX_BYTES:
             raise FilmError(f"{status.st_size:,} bytes: too large")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise FilmError(f"cannot be read: {error.strerror}") from error
-    return decode_any(data, preprocessing)
+
+
+def _known(data: bytes) -> str:
+    if not data:
+        raise FilmError("empty file")
+    kind = kind_of(data[:HEAD])
+    if kind is None:
+        named = next((name for mark, name in _OTHERS.items() if data.startswith(mark)), None)
+        what = f"a {named} file" if named else "not a picture"
+        raise FilmError(f"{what}: only {', '.join(KINDS[:-1])} and {KINDS[-1]} are read")
+    return kind
+
+
+def _decode_more(data: bytes, kind: str) -> tuple[Image.Image, float]:
+    """The upright film of one channel and its colour, of the kinds that training does not read."""
+    if kind != "DICOM":
+        return _webp_or_tiff(data, kind)
+    from pneumojax.data.dicom import decode_dicom  # takes a while to import
+
+    picture = decode_dicom(data)
+    return picture.convert("L"), _colour(picture)
 
 
 def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
-    """The upright film of one channel and its colour."""
     plugin = WebPImagePlugin.WebPImageFile if kind == "WebP" else TiffImagePlugin.TiffImageFile
     with no_warnings():  # about metadata
         try:

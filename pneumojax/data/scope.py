@@ -5,7 +5,6 @@ the training films give a distance (Mahalanobis 1936), and a high quantile of it
 that a picture is unlike the training films, never that a film is fit to be read.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -92,7 +91,7 @@ def statistics(images: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def warnings_about(film: AnyFilm, scope: Mapping[str, Any] | None) -> list[str]:
+def warnings_about(film: AnyFilm, scope: Scope | None) -> list[str]:
     """Why a prediction for this film may mean nothing; empty where nothing is unusual."""
     found = []
     side = film.pixels.shape[0]
@@ -103,8 +102,7 @@ def warnings_about(film: AnyFilm, scope: Mapping[str, Any] | None) -> list[str]:
     if film.pixels.std() < LEAST_CONTRAST:
         found.append("blank")
     elif scope is not None:
-        fitted = Scope(**scope)
-        distance = fitted.distances(film.pixels[None])[0]
-        if distance > fitted.limit:
-            found.append(f"unlike the training films ({distance:.1f}, limit {fitted.limit:.1f})")
+        distance = scope.distances(film.pixels[None])[0]
+        if distance > scope.limit:
+            found.append(f"unlike the training films ({distance:.1f}, limit {scope.limit:.1f})")
     return found

@@ -10,7 +10,6 @@ from hypothesis import settings
 
 from pneumojax.evaluation.results import Predictions
 
-
 # Property tests draw the same few examples every time: a red test stays red, and soon.
 settings.register_profile(
     "evaluation", derandomize=True, database=None, deadline=None, max_examples=40
