@@ -23,8 +23,8 @@ MODE = flags.DEFINE_enum(
     "mode",
     "train",
     ["train", "evaluate", "predict", "compare", "profile"],
-    "What to do; predict takes films, folders or patterns, compare takes run folders or CSVs of predictions, "
-    "profile measures the config's training step.",
+    "What to do; predict takes films, folders or patterns, compare takes run folders or CSVs of "
+    "predictions, profile measures the config's training step.",
 )
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder. Default for training: runs/<config name>-<digest of the config>."

@@ -81,7 +81,7 @@ def _read(data: bytes) -> Dataset:
 def _check_inflated(data: bytes) -> None:
     """A deflated file is inflated whole before anything in it can be read: not without end."""
     begin = _META_GROUP_LENGTH.stop + int.from_bytes(data[_META_GROUP_LENGTH], "little")
-    if uid.DeflatedExplicitVRLittleEndian.encode() not in data[132:begin].split(b"\0"):
+    if uid.DeflatedExplicitVRLittleEndian.encode() not in data[132:begin]:
         return
     inflate, left, most = zlib.decompressobj(-zlib.MAX_WBITS), data[begin:], 2 * MAX_PIXELS
     while left and not inflate.eof and most > 0:

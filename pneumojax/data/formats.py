@@ -172,7 +172,7 @@ def _colour(image: Image.Image) -> float:
     if len(image.getbands()) < 3 and image.mode not in ("P", "PA"):
         return 0.0
     if image.format == "JPEG":
-        image.draft("RGB", (_SMALL, _SMALL))  # type: ignore[attr-defined]
+        image.draft("RGB", (_SMALL, _SMALL))
     image.info.pop("transparency", None)  # or convert() warns about it
     small = image.convert("RGB")
     small.thumbnail((_SMALL, _SMALL), Image.Resampling.BOX)

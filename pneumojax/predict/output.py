@@ -79,11 +79,12 @@ class PredictionFile:
         """Notes the films of an existing file; where its last whole row ends, in bytes."""
         end = 0
         with open(self._path, "rb") as stream:
-            for number, (record, end) in enumerate(_records(stream, quoted=not self._json)):
-                if number or self._json:
+            for record in _records(stream, quoted=not self._json):
+                if end or self._json:
                     self._note(self._parse(record))
                 elif record != _csv_line(COLUMNS):
                     raise self._refused("its first line is not that of a file of predictions")
+                end += len(record)
             stream.seek(end)
             rest = stream.read(1 << 16)
         begins = b'{"file": ' if self._json else _csv_line(COLUMNS)
@@ -118,14 +119,13 @@ class PredictionFile:
         return UserError(f"--output: cannot go on with {str(self._path)!r}: {why}; name another")
 
 
-def _records(stream: IO[bytes], *, quoted: bool) -> Iterator[tuple[bytes, int]]:
-    """Each whole line, and where it ends; a line end within quotes is none."""
-    record, end = b"", 0
+def _records(stream: IO[bytes], *, quoted: bool) -> Iterator[bytes]:
+    """Each whole line; a line end within quotes is none."""
+    record = b""
     for line in stream:
         record += line
         if line.endswith(b"\n") and not (quoted and record.count(b'"') % 2):
-            end += len(record)
-            yield record, end
+            yield record
             record = b""
 
 

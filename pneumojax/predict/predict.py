@@ -74,17 +74,18 @@ def predict_files(
     scope = Scope(**trained.meta["scope"]) if trained.meta.get("scope") else None
     if scope is None:
         print("note: this run does not know what its training films look like: no such warning")
+    synthetic = trained.meta["synthetic"]
     of_run = {
         "threshold": trained.decision.threshold,
         "trained_on": _trained_on(trained),
         "checkpoint": _identity(trained),
-        "disclaimer": DISCLAIMER,
+        "disclaimer": f"{SYNTHETIC_STAMP}; {DISCLAIMER}" if synthetic else DISCLAIMER,
     }
     summary = Summary()
     with PredictionFile(path, of_run) as predictions:
         if predictions.done:
             print(f"going on: {len(predictions.done):,} files are in {printable(str(path))}")
-        drawn = Overlays(pictures, trained.meta["synthetic"]) if pictures is not None else None
+        drawn = Overlays(pictures, synthetic) if pictures is not None else None
         progress = Progress(total)
         films = _new(sources, predictions.done, progress)
         reading = _reader(Preprocessing(**trained.meta["preprocessing"]), scope, drawn is not None)
@@ -96,7 +97,7 @@ def predict_files(
                 _row(read, float(probability), CALLS[called])
                 for read, probability, called in zip(batch, probabilities, calls, strict=False)
             ]
-            if drawn is not None:
+            if drawn is not None and maps is not None:
                 for read, row, evidence in zip(batch, rows, maps, strict=False):
                     if read.preview is not None:
                         drawn.add(read.file, read.preview, evidence, row)
@@ -106,7 +107,7 @@ def predict_files(
             progress.update(len(rows))
         progress.close()
         unreadable = predictions.unreadable
-    summary.show(of_run["trained_on"], trained.decision.threshold)
+    summary.show(_trained_on(trained), trained.decision.threshold)
     if sources.ignored:
         print(f"{sources.ignored:,} other files in the folders are no films")
     print(f"written to {printable(str(path))}")
