@@ -86,7 +86,7 @@ def lut(first, values, bits):
         {"VOILUTSequence": [lut(0, range(0, 1024), 10)]},
         {
             "ModalityLUTSequence": [lut(0, range(4095, -1, -1), 16)],
-            "WindowCenter": 9,
+            "WindowCenter": 2000,
             "WindowWidth": 2500,
         },
     ],
