@@ -177,12 +177,14 @@ def test_films_are_found_and_decoded_only_a_little_ahead(workdir, film, tmp_path
     assert most <= 4 * 4 + 1  # two batches waiting, one at work, one in the network
 
 
-def test_warnings_stand_beside_the_answer(workdir, film, films_root, config, tmp_path, capsys):
-    small = [
-        np.asarray(Image.open(path).convert("L").resize((32, 32)))
-        for path in sorted((films_root / "train").rglob("*.jpeg"))
-    ]
-    save(workdir, config, step=2, scope=fit(statistics(np.stack(small))).as_dict())
+def test_warnings_stand_beside_the_answer(workdir, films_root, config, tmp_path, capsys):
+    paths = sorted((films_root / "train").rglob("*.jpeg"))
+    seen = np.stack(
+        [decode_any(path.read_bytes(), room.Preprocessing(32)).pixels for path in paths]
+    )
+    scope = fit(statistics(seen))
+    save(workdir, config, step=2, scope=scope.as_dict())
+    film = Image.open(paths[int(np.argmin(scope.distances(seen)))]).convert("L")
     film.save(tmp_path / "usual.png")
     Image.fromarray(255 - np.asarray(film)).rotate(90).save(tmp_path / "turned.png")
     Image.merge("RGB", (film, film.point(lambda v: v // 2), film)).save(tmp_path / "colour.png")
