@@ -169,8 +169,8 @@ def _row(read: Read, probability: float, call: str, warnings: list[str]) -> dict
 
 
 def _unreadable(read: Read) -> dict[str, Any]:
-    nothing = {"probability": None, "call": "", "warnings": []}
-    return {"file": str(read.file), "note": read.note} | nothing
+    unanswered: dict[str, Any] = {"probability": None, "call": "", "warnings": []}
+    return {"file": str(read.file), "note": read.note} | unanswered
 
 
 def _trained_on(trained: Trained) -> str:
