@@ -11,6 +11,7 @@ from pneumojax.data.cache import FilmSet, load_split, resolve_root
 from pneumojax.data.patients import audit
 from pneumojax.data.sides import load_sides, only_split, preprocessing_of
 from pneumojax.errors import UserError
+from pneumojax.evaluation.audits import audit_network
 from pneumojax.evaluation.context import report_context
 from pneumojax.evaluation.report import write_evaluation
 from pneumojax.evaluation.results import Predictions
@@ -49,7 +50,8 @@ def evaluate_run(
     print(f"evaluating step {meta['step']} of {workdir} on {len(films):,} films of {split}")
     print(audit_line)
     batch_size = _batch_size(config.batch_size, mesh.size)
-    logits = make_scorer(trained.network, mesh, batch_size)(trained.params, films)
+    score = make_scorer(trained.network, mesh, batch_size)
+    logits = score(trained.params, films)
     predictions = Predictions(
         files=films.paths,
         patients=films.patients,
@@ -59,8 +61,10 @@ def evaluate_run(
     )
     name = split if root is None else f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
     context = report_context(trained, workdir, films, name, audit_line) | {"audit": audit_figures}
+    findings, pictures = audit_network(trained, films, logits, score)
     folder = workdir / "evaluation" / name
-    result = write_evaluation(folder, predictions, trained.decision, context, {})
+    context |= findings
+    result = write_evaluation(folder, predictions, trained.decision, context, pictures)
     print_table(result)
     print(f"written to {folder}; the report is {folder / 'report.html'}")
     return result
