@@ -101,6 +101,10 @@ def test_test_split_is_scored_when_asked_and_audited_against_training(shared, sc
     assert "audit: train " in scored and ": disjoint" in scored
     metrics = json.loads((folder / "run" / "evaluation" / "test" / "metrics.json").read_text())
     assert metrics["n"] == 14 and metrics["split"] == "test"
+    validation = json.loads((folder / "run" / "evaluation" / "val" / "metrics.json").read_text())
+    assert metrics["decision"] == validation["decision"]  # no label of test has moved it
+    sides = {row["side"] for row in metrics["flow"]["films"]}
+    assert sides == {"train", "val", "test"}
     with open(folder / "run" / "evaluation" / "test" / "predictions.csv") as stream:
         assert len(list(csv.DictReader(stream))) == 14
 
