@@ -10,8 +10,10 @@ import tensorflow as tf
 from flax import nnx
 
 from benchmarks.peers.keras_network import keras_network
+from configs import base
 from pneumojax.nn.inception import Inception
 from pneumojax.training.losses import network_loss
+from pneumojax.training.state import initial_state
 
 SIZE = 150
 
@@ -102,8 +104,9 @@ def float64():
 
 def test_initial_values_spread_as_keras_draws_them():
     theirs = {w.path.replace("/", "."): w.numpy() for w in keras_network(SIZE).weights}
-    ours = Inception(image_size=SIZE, rngs=nnx.Rngs(3))
-    for path, value in parameter_paths(nnx.to_pure_dict(nnx.state(ours, nnx.Param))).items():
+    config = base.get_config()
+    begin = jax.jit(lambda: initial_state(config, optax.identity())["params"])  # as a run does
+    for path, value in parameter_paths(begin()).items():
         assert value.shape == theirs[path].shape
         if path.endswith("bias"):
             assert not np.any(value)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from pneumojax.errors import UserError
-from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.checkpoint import Checkpoints, digest
 from pneumojax.training.logbook import Logbook, read_history, read_lines
 from pneumojax.training.loop import train
 from pneumojax.training.state import make_mesh, make_network, placed
+from pneumojax.training.watch import StepWatch
 
 
 def changed(config, **fields):
@@ -60,6 +61,33 @@ def test_best_by_validation_is_kept_beside_the_latest(config, tmp_path, cache_di
     expected = {"config", "preprocessing", "class_names", "films", "versions"}
     assert expected <= meta.keys()
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps("latest")[0] == 16
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits(config, tmp_path, cache_dir, monkeypatch):
+    """In the process; killed ones are tried in `tests/test_main.py`, marked slow."""
+    train(config, tmp_path / "undisturbed", cache_dir)
+    dispatched = StepWatch.dispatched
+
+    def interrupted(self, step, *more):
+        dispatched(self, step, *more)
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(StepWatch, "dispatched", interrupted)
+        train(config, tmp_path / "disturbed", cache_dir)
+    train(config, tmp_path / "disturbed", cache_dir)
+    (first, told), (second, of_second) = (
+        best_params(tmp_path / name, config) for name in ("undisturbed", "disturbed")
+    )
+    assert digest(first) == digest(second)
+    assert told["decision"] == of_second["decision"] and told["scope"] == of_second["scope"]
+    for name in ("train_loss", "val_loss", "val_auroc"):
+        undisturbed, disturbed = (
+            [line[name] for line in read_history(tmp_path / folder)]
+            for folder in ("undisturbed", "disturbed")
+        )
+        assert undisturbed == disturbed
 
 
 def test_without_validation_best_is_last(config, tmp_path, cache_dir):
