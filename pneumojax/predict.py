@@ -14,7 +14,7 @@ from pneumojax.data.decoding import FilmError, Preprocessing, read_film
 from pneumojax.data.films import SUFFIXES
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
-from pneumojax.evaluation.metrics import call, probability
+from pneumojax.evaluation.decision import Decision
 from pneumojax.files import write_csv
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.training.step import make_evaluation_step
@@ -22,7 +22,6 @@ from pneumojax.training.trained import open_run
 
 COLUMNS = ("file", "probability", "call", "note", "trained_on", "disclaimer")
 CLASSES = ("normal", "pneumonia")
-THRESHOLD = 0.5
 MOST_SHOWN = 50
 LARGEST_BATCH = 64
 
@@ -44,7 +43,7 @@ def predict_files(workdir: Path, inputs: list[str], output: str | None = None) -
     path = _output_path(workdir, output)
     files = find_files(inputs)
     trained = open_run(workdir)
-    meta, devices = trained.meta, trained.mesh.size
+    meta, decision, devices = trained.meta, trained.decision, trained.mesh.size
     preprocessing = Preprocessing(**meta["preprocessing"])
     evaluation_step = jax.jit(make_evaluation_step(trained.network, trained.mesh))
     share = devices if len(files) <= devices else FILMS_IN_CACHE * devices  # whole microbatches
@@ -55,12 +54,12 @@ def predict_files(workdir: Path, inputs: list[str], output: str | None = None) -
     for start in range(0, len(files), batch_size):
         chunk = files[start : start + batch_size]
         images, reasons = _decode(chunk, preprocessing, batch_size)
-        probabilities = probability(evaluation_step(trained.params, images))
+        probabilities = decision.probabilities(evaluation_step(trained.params, images))
         for file, value, reason in zip(chunk, probabilities, reasons, strict=False):
-            said = ("", "") if reason else _say(value)
+            said = ("", "") if reason else _say(value, decision)
             rows.append((str(file), *said, reason, trained_on, DISCLAIMER))
     write_csv(path, COLUMNS, rows)
-    _print_table(rows, trained_on)
+    _print_table(rows, trained_on, decision.threshold)
     print(f"written to {path}")
     return sum(bool(row[3]) for row in rows)
 
@@ -105,8 +104,8 @@ def _decode(
     return images, reasons
 
 
-def _say(value: float) -> tuple[str, str]:
-    return f"{value:.4f}", CLASSES[int(call(value, THRESHOLD))]
+def _say(value: float, decision: Decision) -> tuple[str, str]:
+    return f"{value:.4f}", CLASSES[int(decision.calls(value))]
 
 
 def _output_path(workdir: Path, output: str | None) -> Path:
@@ -119,11 +118,11 @@ def _output_path(workdir: Path, output: str | None) -> Path:
     return next(workdir / name for name in names if not (workdir / name).exists())
 
 
-def _print_table(rows: list[tuple[str, ...]], trained_on: str) -> None:
+def _print_table(rows: list[tuple[str, ...]], trained_on: str, threshold: float) -> None:
     table = Table(title=f"Probability of pneumonia (network trained on {trained_on})")
     table.add_column("file", overflow="fold")
     table.add_column("probability", justify="right")
-    table.add_column(f"call at {THRESHOLD}")
+    table.add_column(f"call at {threshold:.3g}")
     folder = os.path.commonpath([os.path.dirname(os.path.abspath(row[0])) for row in rows])
     for file, value, called, note, *_ in rows[:MOST_SHOWN]:
         name = os.path.relpath(file, folder)

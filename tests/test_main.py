@@ -78,7 +78,7 @@ def test_training_ends_with_an_evaluation_on_validation_and_never_touches_test(s
     ]
     assert [p.name for p in (folder / "run" / "evaluation").iterdir()] == ["val"]
     names = {p.name for p in (folder / "run" / "evaluation" / "val").iterdir()}
-    assert names == {"metrics.json", "predictions.csv", "roc.png", "confusion.png", "curves.png"}
+    assert names == {"metrics.json", "predictions.csv", "report.html", "report.md", "pictures"}
     assert not any("test/" in row for row in (folder / "run" / "films.csv").read_text().split())
 
 

@@ -43,10 +43,14 @@ RULES = {
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows of text; the first column names the row."""
+    """Headings and rows of text; the first column names the row.
+
+    folded: where it is not "", the page shows it on demand, under this line.
+    """
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
+    folded: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,8 @@ def identity(result: Result) -> Section:
         *((f"films of {k}", f"fingerprint {v}") for k, v in run["films"].items() if v),
         ("evaluated with", ", ".join(f"{k} {v}" for k, v in result["versions"].items())),
     ]
-    config = Table(("config", "value"), [(k, str(v)) for k, v in result["config"].items()])
+    fields = [(k, str(v)) for k, v in result["config"].items()]
+    config = Table(("field", "value"), fields, folded="Every field of the config")
     return Section("Identity", [], [Table(("what", "value"), rows), config])
 
 
@@ -101,7 +106,7 @@ def flow(result: Result) -> Section:
         )
         for row in found["films"]
     ]
-    text = [f"{found['audit']}."]
+    text = [f"{found['audit'].removeprefix('audit: ').capitalize()}."]
     text.append(
         f"{found['duplicates']:,} of the films scored are byte-identical to another of them."
         if found["duplicates"]
@@ -174,7 +179,7 @@ def discrimination(result: Result) -> Section:
         for key, title in (("auroc", "AUROC"), ("average_precision", "Average precision"))
     ]
     unit = result["bootstrap"]["unit"]
-    headings = ("figure", "value", result["auroc"]["method"], f"{unit} bootstrap")
+    headings = ("figure", "value", "DeLong", f"{unit} bootstrap")
     rows[1] = (*rows[1][:2], "", rows[1][3])
     captions = {
         "roc": f"ROC curve; the band holds 95 % of {unit}-resampled curves at each place.",
@@ -185,44 +190,44 @@ def discrimination(result: Result) -> Section:
 
 
 def operating_point(result: Result) -> Section:
-    """Calls at the operating point, and at 0.5 beside it."""
+    """Calls at the operating point and, where that was fitted, at 0.5 beside it."""
     decision, unit = result["decision"], result["bootstrap"]["unit"]
+    fitted = decision["rule"] != "default"
     text = [f"Films are {decision_line(decision)}."]
-    if decision["rule"] != "default":
+    if fitted:
         text.append(
             f"The rule: {RULES[decision['rule']]}. Threshold and temperature were fitted on "
             "validation in training and stored in the checkpoint; no film scored here moved them"
             + (", except that these are the same films." if result["split"] == "val" else ".")
         )
-    rows = [
-        (
-            title,
-            value_of(result[key]),
-            limits_of(result[key]) if "bootstrap" not in result[key]["method"] else "",
-            limits_of(result[key]["bootstrap"]),
-            value_of(result["at_half"][key]),
-            limits_of(result["at_half"][key]),
-        )
-        for key, title in TITLES.items()
-    ]
-    headings = ("figure", "value", "closed form", f"{unit} bootstrap", "at 0.5", "interval")
-    captions = {"confusion": "Shade and percentage: share of the films of that class."}
-    counts = [
-        (f"{name}, at {place}", f"{cells[normal]:,}", f"{cells[pneumonia]:,}")
-        for place, cells in (
-            (f"{decision['threshold']:.3g}", result["confusion"]),
-            ("0.5", result["at_half"]["confusion"]),
-        )
-        for name, normal, pneumonia in (("NORMAL", "tn", "fp"), ("PNEUMONIA", "fn", "tp"))
-    ]
-    tables = [
-        Table(("films of", "called NORMAL", "called PNEUMONIA"), counts),
-        Table(headings, rows),
-    ]
     text.append(
         "Closed forms (Wilson; Koopman for likelihood ratios) take films as independent. Several "
         "films of one patient are not: go by the bootstrap where it has an interval."
     )
+    sides = [(f"{decision['threshold']:.3g}", result)]
+    headings = ["figure", "value", "closed form", f"{unit} bootstrap"]
+    if fitted:
+        sides.append(("0.5", result["at_half"]))
+        headings += ["at 0.5", f"{unit} bootstrap"]
+    counts = [
+        (f"{name}, at {place}", *(f"{side['confusion'][cell]:,}" for cell in cells))
+        for place, side in sides
+        for name, cells in (("NORMAL", ("tn", "fp")), ("PNEUMONIA", ("fn", "tp")))
+    ]
+    rows = []
+    for key, title in TITLES.items():
+        figure = result[key]
+        closed = "" if "bootstrap" in figure["method"] else limits_of(figure)
+        row = [title, value_of(figure), closed, limits_of(figure["bootstrap"])]
+        if fitted:
+            half = result["at_half"][key]
+            row += [value_of(half), limits_of(half["bootstrap"])]
+        rows.append(row)
+    tables = [
+        Table(("films of", "called NORMAL", "called PNEUMONIA"), counts),
+        Table(headings, rows),
+    ]
+    captions = {"confusion": "Shade and percentage: share of the films of that class."}
     return Section("Operating point", text, tables, captions)
 
 

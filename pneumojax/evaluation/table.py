@@ -87,8 +87,8 @@ def limits_of(figure: Mapping[str, Any]) -> str:
     if low is None and high is None:
         return "no interval"
     if high is None:
-        return f"above {low:.3f}"
-    return f"{low:.3f} to {high:.3f}"
+        return f"above {_number(low)}"
+    return f"{_number(low)} to {_number(high)}"
 
 
 def _table(first: str, *columns: str) -> Table:
@@ -99,4 +99,6 @@ def _table(first: str, *columns: str) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+    if value is None:
+        return "undefined"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

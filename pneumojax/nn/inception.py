@@ -93,7 +93,10 @@ class Inception(nnx.Module):
 
         With `dropout_keys` (batch,), one for each film, units are dropped; without, none is.
         """
-        x = self.features(images)
+        return self.logits(self.features(images), dropout_keys)
+
+    def logits(self, x: Array, dropout_keys: Array | None = None) -> dict[str, Array]:
+        """Feature maps (batch, h', w', c), as `features` gives them -> {head: logits (batch,)}."""
         logits = {}
         for place, head in enumerate(HEADS):
             if hasattr(self, f"{head}_head"):

@@ -31,7 +31,11 @@ class Network:
 
         `dropout_keys` (batch,) in training, one for each film; without, nothing is dropped.
         """
-        return nnx.merge(self.definition, params)(images, dropout_keys)
+        return self.module(params)(images, dropout_keys)
+
+    def module(self, params: dict) -> Inception:
+        """The module with these parameters, for what needs more than its logits."""
+        return nnx.merge(self.definition, params)
 
 
 def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:

@@ -1,8 +1,90 @@
-"""Property tests draw the same few examples every time: a red test stays red, and soon."""
+"""Predictions to evaluate, and what a report tells besides figures."""
 
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
 from hypothesis import settings
 
+from pneumojax.evaluation.results import Predictions
+
+# Property tests draw the same few examples each time: a red test stays red, and soon is.
 settings.register_profile(
     "evaluation", derandomize=True, database=None, deadline=None, max_examples=40
 )
 settings.load_profile("evaluation")
+
+
+@pytest.fixture(scope="session")
+def predictions() -> Predictions:
+    """90 films of 30 patients, two thirds of them pneumonia, half of those by bacteria."""
+    n, films_each, rng = 90, 3, np.random.default_rng([0])
+    labels = (np.arange(n) // films_each % 3 > 0).astype(int)
+    kinds = np.where(np.arange(n) // films_each % 2 == 0, "bacteria", "virus")
+    return Predictions(
+        files=[f"test/film, {i}.jpeg" for i in range(n)],
+        patients=[f"person{i // films_each}" for i in range(n)],
+        pathogens=[
+            str(kind) if label else "none" for label, kind in zip(labels, kinds, strict=True)
+        ],
+        labels=labels,
+        logits=(rng.normal(size=n) + 1.5 * labels - 0.5).astype(np.float32),
+    )
+
+
+@pytest.fixture
+def one_class() -> Callable[[int], Predictions]:
+    """`(label) -> predictions` of three films of that class."""
+
+    def make(label: int) -> Predictions:
+        logits = np.array([-1, 1, 2], np.float32)
+        labels = np.full(3, label)
+        return Predictions(["a", "b", "c"], ["p", "q", "r"], ["none"] * 3, labels, logits)
+
+    return make
+
+
+@pytest.fixture
+def context(plain_context: dict[str, Any]) -> dict[str, Any]:
+    """A copy of `plain_context` to change."""
+    return copy.deepcopy(plain_context)
+
+
+@pytest.fixture(scope="session")
+def plain_context() -> dict[str, Any]:
+    """As `report_context` gives it for a run of three epochs that is scored on its test films."""
+    side = {"class": "NORMAL", "pathogen": "none", "films": 9, "patients": 4}
+    return {
+        "synthetic": False,
+        "run": "base",
+        "split": "test",
+        "root": "/films",
+        "films": "0123456789abcdef",
+        "step": 7,
+        "epoch": 2,
+        "patients_known": True,
+        "versions": {"jax": "0"},
+        "provenance": {
+            "revision": "abc",
+            "command": ["main.py", "--config=<b>.py"],
+            "devices": ["cpu:0"],
+            "platform": "here",
+            "versions": {"jax": "0"},
+            "films": {"train": "fedc", "validation": ""},
+        },
+        "config": {"seed": 0},
+        "flow": {
+            "films": [{"side": "train"} | side, {"side": "test"} | side | {"patients": None}],
+            "rejected": [["NORMAL/a|b.jpeg", "empty file"]],
+            "duplicates": 0,
+            "audit": "audit: apart",
+            "training_prevalence": 0.75,
+        },
+        "selection": {"metric": "loss", "epochs": 3, "films": 40},
+        "history": [
+            {"epoch": i, "train_loss": 1 / i, "val_loss": 1 / i, "val_sensitivity": 0.9}
+            for i in (1, 2, 3)
+        ],
+    }

@@ -2,89 +2,81 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pneumojax.disclaimer import (
-    DISCLAIMER,
-    SYNTHETIC_STAMP,
-    confusion_figure,
-    curves_figure,
-    roc_figure,
-)
-from pneumojax.evaluation.metrics import Confusion, auroc, call, confusion
+from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
+from pneumojax.evaluation import charts
+from pneumojax.evaluation.calibration import reliability
 
 LABELS = np.array([0, 0, 0, 1, 1, 1, 1])
-SCORES = np.array([-2.0, -1.0, 1.5, -0.5, 0.5, 1.0, 2.0])
+LOGITS = np.array([-2.0, -1.0, 1.5, -0.5, 0.5, 1.0, 2.0])
+PATIENTS = list("abcdefg")
 HISTORY = [
-    {"epoch": 1, "train_loss": 0.5, "train_accuracy": 0.8, "val_loss": 0.6, "val_accuracy": 0.7},
-    {"epoch": 2, "train_loss": 0.3, "train_accuracy": 0.9, "val_loss": None, "val_accuracy": None},
+    {"epoch": 1, "train_loss": 0.5, "val_loss": 0.6, "val_sensitivity": 0.7},
+    {"epoch": 2, "train_loss": 0.3, "val_loss": None, "val_sensitivity": None},
 ]
 
 
-def _texts(figure: Figure) -> str:
+def texts(figure: Figure) -> str:
     figure.canvas.draw()
     return "\n".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
 
 
-def _roc(synthetic: bool = False) -> Figure:
-    area = {"value": auroc(LABELS, SCORES), "low": 0.5, "high": 1.0}
-    counted = confusion(LABELS, call(SCORES, 0))
-    return roc_figure(LABELS, SCORES, area, counted, 0.5, synthetic=synthetic)
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_a_signed_picture_has_the_disclaimer_and_only_synthetic_ones_the_stamp(synthetic):
+    figure = charts.signed(charts.confusion_chart(dict(tn=1, fp=2, fn=3, tp=4)), synthetic)
+    assert DISCLAIMER in texts(figure)
+    assert (SYNTHETIC_STAMP in texts(figure)) == synthetic
 
 
-def _confusion(synthetic: bool = False) -> Figure:
-    return confusion_figure(confusion(LABELS, call(SCORES, 0)), synthetic=synthetic)
-
-
-def _curves(synthetic: bool = False) -> Figure:
-    return curves_figure(HISTORY, synthetic=synthetic)
-
-
-@pytest.mark.parametrize("draw", [_roc, _confusion, _curves])
-def test_every_picture_has_the_disclaimer_and_only_synthetic_ones_the_stamp(draw):
-    assert DISCLAIMER in _texts(draw())
-    assert SYNTHETIC_STAMP not in _texts(draw())
-    assert SYNTHETIC_STAMP in _texts(draw(synthetic=True))
-
-
-def test_the_roc_picture_says_its_area_and_marks_the_operating_point():
-    figure = _roc()
-    text = _texts(figure)
-    assert "AUROC 0.750 (95 % interval 0.500 to 1.000)" in text
-    assert "sensitivity 0.750" in text
-    assert "specificity 0.667" in text
+def test_the_roc_chart_marks_its_points_inside_the_band_of_resampled_curves():
+    figure = charts.roc_chart(LABELS, LOGITS, PATIENTS, {"at 0.5": (0.75, 2 / 3)})
     points = [tuple(map(float, line.get_xydata()[0])) for line in figure.axes[0].lines]
     assert (pytest.approx(1 / 3), 0.75) in points
+    assert "at 0.5" in texts(figure)
+    assert figure.axes[0].collections  # the band
 
 
-def test_one_class_only_is_said_instead_of_drawn():
-    ones = np.ones(4, int)
-    undefined = {"value": None, "low": None, "high": None}
-    figure = roc_figure(ones, SCORES[:4], undefined, confusion(ones, ones), 0.5)
-    assert "one class only" in _texts(figure)
-    assert not figure.axes[0].lines
+def test_chance_of_the_precision_recall_chart_is_the_prevalence():
+    figure = charts.precision_recall_chart(LABELS, LOGITS, PATIENTS)
+    assert float(figure.axes[0].lines[0].get_ydata()[0]) == pytest.approx(4 / 7)
 
 
-def test_the_confusion_picture_has_counts_and_shares_of_the_row():
-    text = _texts(confusion_figure(Confusion(*np.array([103, 131, 5, 385]))))
+@pytest.mark.parametrize("labels", [np.ones(7, int), np.zeros(7, int)])
+def test_one_class_only_is_said_instead_of_drawn(labels):
+    for figure in (
+        charts.roc_chart(labels, LOGITS, PATIENTS, {}),
+        charts.precision_recall_chart(labels, LOGITS, PATIENTS),
+    ):
+        assert "one class only" in texts(figure)
+        assert not figure.axes[0].lines
+
+
+def test_the_confusion_chart_has_counts_and_shares_of_the_row():
+    text = texts(charts.confusion_chart(dict(tn=103, fp=131, fn=5, tp=385)))
     for part in ("103", "44.0 %", "131", "56.0 %", "1.3 %", "385", "98.7 %", "234 films"):
         assert part in text
-    assert "called PNEUMONIA" in text
-    assert "no films" in _texts(confusion_figure(Confusion(*np.array([0, 0, 1, 2]))))
+    assert "no films" in texts(charts.confusion_chart(dict(tn=0, fp=0, fn=1, tp=2)))
 
 
-def test_curves_show_what_the_history_has():
-    loss, accuracy = _curves().axes
+def test_the_reliability_chart_shows_each_bin_with_its_films():
+    rows = [
+        row._asdict() | {"interval": row.interval._asdict()}
+        for row in reliability(LABELS, 1 / (1 + np.exp(-LOGITS)), bins=3)
+    ]
+    figure = charts.reliability_chart({"as trained": rows})
+    above, below = figure.axes
+    np.testing.assert_allclose(above.lines[1].get_ydata(), [row["observed"] for row in rows])
+    assert [bar.get_height() for bar in below.patches] == [row["films"] for row in rows]
+
+
+def test_training_shows_what_the_history_has_and_the_epoch_chosen():
+    figure = charts.training_chart(HISTORY, chosen=2)
+    loss, below = figure.axes
     lines = {line.get_label(): line.get_ydata() for line in loss.lines}
-    np.testing.assert_array_equal(lines["train"], [0.5, 0.3])
+    np.testing.assert_array_equal(lines["training"], [0.5, 0.3])
     np.testing.assert_array_equal(lines["validation"], [0.6, np.nan])
-    np.testing.assert_array_equal(accuracy.lines[0].get_ydata(), [0.8, 0.9])
-    bare = [{key: row[key] for key in ("epoch", "train_loss", "train_accuracy")} for row in HISTORY]
-    assert "validation" not in _texts(curves_figure(bare))
-
-
-def test_one_epoch_is_a_point_at_a_whole_number():
-    figure = curves_figure(HISTORY[:1])
-    figure.canvas.draw()
-    axes = figure.axes[0]
-    assert axes.lines[0].get_marker() == "o"
-    low, high = axes.get_xlim()
-    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+    assert loss.lines[0].get_xdata()[0] == 2
+    assert "specificity" not in texts(figure)
+    one = charts.training_chart(HISTORY[:1], chosen=1)
+    one.canvas.draw()
+    low, high = one.axes[0].get_xlim()
+    assert [t for t in one.axes[0].get_xticks() if low <= t <= high] == [1]
