@@ -98,7 +98,7 @@ def subgroups_chart(result: Mapping[str, Any]) -> Figure:
         panels[0].get_yticklabels()[i].set(weight="bold", color=MUTED)
     few = f"rests on fewer than {result['few']} films of a class"
     hollow = Line2D([], [], color=MUTED, marker="o", mfc="white", label=few)
-    figure.legend(handles=[hollow], loc="outside lower center", frameon=False, fontsize=10.5)
+    figure.legend(handles=[hollow], loc="outside upper left", frameon=False, fontsize=10.5)
     return figure
 
 

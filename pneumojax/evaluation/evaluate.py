@@ -1,5 +1,6 @@
 """Scores a run's network on films it was, or was not, trained on, and writes what came out."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from pneumojax.data.cache import FilmSet, load_split, resolve_root
 from pneumojax.data.patients import audit
 from pneumojax.data.sides import load_sides, only_split, preprocessing_of
 from pneumojax.errors import UserError
+from pneumojax.evaluation.audits import audit_network
 from pneumojax.evaluation.context import report_context
 from pneumojax.evaluation.report import write_evaluation
 from pneumojax.evaluation.results import Predictions
 from pneumojax.evaluation.table import print_table
+from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.training.scoring import make_scorer
 from pneumojax.training.trained import open_run
 
@@ -48,8 +51,9 @@ def evaluate_run(
     audit_line, audit_figures = _against_training(workdir, films, split, own=root is None)
     print(f"evaluating step {meta['step']} of {workdir} on {len(films):,} films of {split}")
     print(audit_line)
-    batch_size = _batch_size(config.batch_size, mesh.size)
-    logits = make_scorer(trained.network, mesh, batch_size)(trained.params, films)
+    batch_size = _batch_size(config.batch_size, len(films), mesh.size)
+    score = make_scorer(trained.network, mesh, batch_size)
+    logits = score(trained.params, films)
     predictions = Predictions(
         files=films.paths,
         patients=films.patients,
@@ -59,8 +63,10 @@ def evaluate_run(
     )
     name = split if root is None else f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
     context = report_context(trained, workdir, films, name, audit_line) | {"audit": audit_figures}
+    findings, pictures = audit_network(trained, films, logits, score)
     folder = workdir / "evaluation" / name
-    result = write_evaluation(folder, predictions, trained.decision, context, {})
+    context |= findings
+    result = write_evaluation(folder, predictions, trained.decision, context, pictures)
     print_table(result)
     print(f"written to {folder}; the report is {folder / 'report.html'}")
     return result
@@ -122,6 +128,11 @@ def _against_training(
     return result.line(), result.as_dict()
 
 
-def _batch_size(batch_size: int, devices: int) -> int:
-    """The run's batch, rounded up to what the devices here divide."""
-    return -(-batch_size // devices) * devices
+def _batch_size(most: int, films: int, devices: int) -> int:
+    """Films at a time, about `most`: as many in each batch, so that the last is not all padding.
+
+    A multiple of what goes through a CPU's network at a time, on each device. The audits score
+    the same films twenty times over: 65 films in batches of 64 would take twice as long.
+    """
+    unit = FILMS_IN_CACHE * devices
+    return math.ceil(films / math.ceil(films / most) / unit) * unit

@@ -184,6 +184,14 @@ def midranks(values: ArrayLike) -> Floats:
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
 
+def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
+    """Spearman's, by midranks, of (n,) and (n,); nan where either has fewer than two values."""
+    ranks = np.stack([midranks(first), midranks(second)])
+    if ranks.shape[1] < 2 or not np.ptp(ranks, axis=1).all():
+        return float("nan")
+    return float(np.asarray(np.corrcoef(ranks))[0, 1])
+
+
 def log_loss(labels: ArrayLike, logits: ArrayLike) -> float:
     """Mean binary cross-entropy in nats of logits (n,) against labels (n,); nan if n is 0.
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
-from pneumojax.evaluation import charts, sections
+from pneumojax.evaluation import audit_charts, audit_sections, charts, sections
 from pneumojax.evaluation.decision import Decision
 from pneumojax.evaluation.figures import json_ready
 from pneumojax.evaluation.page import Picture, png, render_html, render_markdown
@@ -77,6 +77,11 @@ def build_report(result: Mapping[str, Any]) -> list[Section]:
         sections.operating_point(result),
         sections.elsewhere(result),
         sections.calibration(result),
+        audit_sections.subgroups(result),
+        audit_sections.shortcuts(result),
+        audit_sections.robustness(result),
+        audit_sections.failures(result),
+        audit_sections.explanations(result),
         sections.training(result),
         sections.limitations(result),
     ]
@@ -101,6 +106,9 @@ def _charts(predictions: Predictions, result: Mapping[str, Any]) -> dict[str, Fi
         "precision_recall": charts.precision_recall_chart(labels, logits, patients),
         "confusion": charts.confusion_chart(result["confusion"]),
         "reliability": charts.reliability_chart(names),
+        "subgroups": audit_charts.subgroups_chart(result["subgroups"]),
+        "shortcuts": audit_charts.shortcuts_chart(result["shortcuts"]),
+        "robustness": audit_charts.robustness_chart(result["robustness"]),
     }
     if result["history"]:
         drawn["training"] = charts.training_chart(result["history"], result["epoch"])

@@ -58,14 +58,14 @@ class Section:
     """One part of the report.
 
     pictures: caption of each, by name.
-    wide: whether each picture takes the whole width.
+    layout: "side by side", "wide" (each picture takes the whole width) or "small".
     """
 
     title: str
     text: list[str]
     tables: list[Table] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
-    wide: bool = False
+    layout: str = "side by side"
 
     @property
     def anchor(self) -> str:
@@ -79,6 +79,7 @@ def identity(result: Result) -> Section:
     rows = [
         ("run", result["run"]),
         ("checkpoint", f"epoch {result['epoch']}, step {result['step']:,}"),
+        ("seed", str(result["config"]["seed"])),
         ("source revision", run["revision"]),
         ("trained by", " ".join(run["command"])),
         ("devices", ", ".join(run["devices"])),

@@ -18,7 +18,15 @@ from pneumojax.evaluation.delong import delong_interval
 from pneumojax.evaluation.figures import LEVEL, RESAMPLES, json_ready
 from pneumojax.evaluation.film_statistics import STATISTICS
 from pneumojax.evaluation.intervals import UNDEFINED, Interval, percentile_interval
-from pneumojax.evaluation.metrics import Floats, Ints, auroc, check_labels, check_scores, midranks
+from pneumojax.evaluation.metrics import (
+    Floats,
+    Ints,
+    auroc,
+    check_labels,
+    check_scores,
+    midranks,
+    rank_correlation,
+)
 
 PAIRED_BY = ("sharpness", "brightness")
 CALIPER = 0.05  # films of a pair stand at most this share of all films apart, in each statistic
@@ -119,14 +127,6 @@ def pair_films(
             free[i] = free[j] = False
             pairs.append((i, j))
     return np.array(pairs, np.int64).reshape(-1, 2)
-
-
-def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
-    """Spearman's, by midranks, of (n,) and (n,); nan where either has fewer than two values."""
-    ranks = np.stack([midranks(first), midranks(second)])
-    if ranks.shape[1] < 2 or not np.ptp(ranks, axis=1).all():
-        return float("nan")
-    return float(np.asarray(np.corrcoef(ranks))[0, 1])
 
 
 def _statistic(statistic: ArrayLike, truth: Ints, logits: Floats, pairs: Ints) -> dict[str, Any]:

@@ -11,8 +11,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
 STRONGEST = 0.55  # opacity where the map is 1: the film stays readable under it
 _MARGIN, _LINE = 10, 18
 _INK, _MUTED, _PAPER = "#1f2933", "#5f6c7b", "#ffffff"
@@ -41,12 +39,21 @@ def overlay(film: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Ima
     return Image.fromarray(np.rint(grey * (1 - opacity) + colours * opacity).astype(np.uint8))
 
 
+def strip(films: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Image:
+    """Overlays of films (n, h, w) with their maps (n, h, w), side by side."""
+    pictures = [np.asarray(overlay(*pair)) for pair in zip(films, evidence, strict=True)]
+    gaps = [np.pad(each, ((0, 0), (0, 4), (0, 0)), constant_values=255) for each in pictures]
+    return Image.fromarray(np.concatenate(gaps, axis=1)[:, :-4])
+
+
 def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = False) -> bytes:
     """A PNG of tiles in rows, each `side` pixels wide, with the disclaimer below.
 
     Pictures keep their shape; lines that are too long lose their middle.
     """
-    font, small = ImageFont.load_default(13), ImageFont.load_default(12)
+    # Matplotlib's own font: Pillow's has no letters beyond ASCII.
+    file = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
+    font, small = ImageFont.truetype(file, 12), ImageFont.truetype(file, 11)
     lines = max(len(tile.lines) for tile in tiles)
     rows = -(-len(tiles) // columns)
     tile_height = side + lines * _LINE + _MARGIN
@@ -74,7 +81,9 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
     return stream.getvalue()
 
 
-def _shortened(draw: ImageDraw.ImageDraw, line: str, font: Font, width: int) -> str:
+def _shortened(
+    draw: ImageDraw.ImageDraw, line: str, font: ImageFont.FreeTypeFont, width: int
+) -> str:
     # Names of files may hold bytes that are no text.
     line = line.encode("utf-8", "replace").decode()
     if draw.textlength(line, font) <= width:

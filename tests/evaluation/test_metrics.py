@@ -11,6 +11,7 @@ from pneumojax.evaluation.metrics import (
     confusion,
     log_loss,
     midranks,
+    rank_correlation,
     roc_curve,
 )
 
@@ -199,3 +200,7 @@ def test_calls_that_do_not_match_the_labels_are_refused():
         confusion([0, 1], [0, 1, 1])
     with pytest.raises(ValueError, match="0 and 1"):
         confusion([0, 1], [0.2, 0.7])
+
+
+def test_ranks_that_cannot_be_compared_have_no_correlation():
+    assert np.isnan(rank_correlation([], [])) and np.isnan(rank_correlation([1, 2], [3, 3]))
