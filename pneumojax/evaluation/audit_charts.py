@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.evaluation.charts import BLUE, INK, MUTED, ORANGE, card, tidy
-from pneumojax.evaluation.subgroups import FIGURES
+from pneumojax.evaluation.subgroups import FEW, FIGURES
 
 _WIDTH = 5.2  # inches, as the other pictures of the report
 _CLASS_COLOURS = dict(zip(CLASS_NAMES, (BLUE, ORANGE), strict=True))
@@ -42,7 +42,7 @@ def shortcuts_chart(result: Mapping[str, Any]) -> Figure:
         axes.barh(i, row["auroc"]["value"] - 0.5, left=0.5, height=0.62, color=colour, alpha=0.3)
         axes.plot([row["auroc"]["low"], row["auroc"]["high"]], [i, i], color=colour, linewidth=2)
         axes.plot(row["auroc"]["value"], i, "o", color=colour, markersize=5)
-        if row["auroc_in_pairs"] is not None:
+        if result["pairs"]["pairs"] >= FEW:  # of fewer, chance alone is far from one half
             axes.plot(row["auroc_in_pairs"], i, "D", mec=INK, mfc="white", markersize=5, zorder=4)
     model = result["model"]["auroc"]
     if model["value"] is not None:

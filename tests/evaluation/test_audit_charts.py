@@ -27,13 +27,15 @@ def _inside(figure):
     whole = figure.bbox
     for axes in figure.axes:
         low, high = sorted(axes.get_ylim())
-        labels = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+        # Panels that share an axis have its places, and no labels of their own.
+        labels = zip(axes.get_yticks(), axes.get_yticklabels(), strict=False)
         boxes = [
             label.get_window_extent()
             for at, label in labels
             if low <= at <= high and label.get_visible()
         ]
-        for box in [*boxes, axes.title.get_window_extent(), axes.xaxis.label.get_window_extent()]:
+        texts = [text for text in (axes.title, axes.xaxis.label) if text.get_text()]
+        for box in [*boxes, *(text.get_window_extent() for text in texts)]:
             assert whole.x0 - 1 <= box.x0 and box.x1 <= whole.x1 + 1
             assert whole.y0 - 1 <= box.y0 and box.y1 <= whole.y1 + 1
         heights = sorted((box.y0, box.y1) for box in boxes)
