@@ -63,6 +63,8 @@ def test_best_by_validation_is_kept_beside_the_latest(config, tmp_path, cache_di
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps("latest")[0] == 16
 
 
+# An interrupted process closes its files by ending; this one lives on.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupted_run_goes_on_to_the_same_bits(config, tmp_path, cache_dir, monkeypatch):
     """In the process; killed ones are tried in `tests/test_main.py`, marked slow."""
     train(config, tmp_path / "undisturbed", cache_dir)
