@@ -72,9 +72,9 @@ def _read(data: bytes) -> Dataset:
         for tag in _TAGS:  # converts what was read, which may warn too
             dataset.get(tag)
     if "TransferSyntaxUID" not in dataset.file_meta:  # pydicom found out, but does not say so
-        implicit, little = dataset.original_encoding
-        syntax = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
-        dataset.file_meta.TransferSyntaxUID = syntax if little else uid.ExplicitVRBigEndian
+        _, little = dataset.original_encoding
+        syntax = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = syntax  # implicit or not, pixels lie alike
     return dataset
 
 
@@ -140,7 +140,6 @@ def _grey(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
     """uint8 (rows, columns), by a table of what becomes of each value that can be stored."""
     bits = dataset.BitsStored
     # Bits above those stored may hold anything; a negative number is its two's complement.
-    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     places = stored.view(f"u{stored.itemsize}") & (2**bits - 1)
     values = np.arange(2**bits)
     if dataset.PixelRepresentation == 1:
