@@ -140,6 +140,7 @@ def _grey(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
     """uint8 (rows, columns), by a table of what becomes of each value that can be stored."""
     bits = dataset.BitsStored
     # Bits above those stored may hold anything; a negative number is its two's complement.
+    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     places = stored.view(f"u{stored.itemsize}") & (2**bits - 1)
     values = np.arange(2**bits)
     if dataset.PixelRepresentation == 1:
