@@ -72,9 +72,9 @@ def _read(data: bytes) -> Dataset:
         for tag in _TAGS:  # converts what was read, which may warn too
             dataset.get(tag)
     if "TransferSyntaxUID" not in dataset.file_meta:  # pydicom found out, but does not say so
-        implicit, little = dataset.original_encoding
-        syntax = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
-        dataset.file_meta.TransferSyntaxUID = syntax if little else uid.ExplicitVRBigEndian
+        _, little = dataset.original_encoding
+        syntax = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = syntax  # implicit or not, pixels lie alike
     return dataset
 
 

@@ -41,7 +41,9 @@ def test_twelve_bits_and_signed_ones_are_spread_in_every_transfer_syntax(make_di
     np.testing.assert_array_equal(shown(make_dicom(DEEP, codec, BitsStored=12)), spread(DEEP))
     if codec == "":
         signed = DEEP.astype(np.int16) - 2000
-        np.testing.assert_array_equal(shown(make_dicom(signed, codec)), spread(DEEP))
+        for bits in (12, 16):
+            data = make_dicom(signed, codec, BitsStored=bits)
+            np.testing.assert_array_equal(shown(data), spread(DEEP))
 
 
 def test_baseline_jpeg_is_near_its_pixels(make_dicom):
