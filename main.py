@@ -23,8 +23,8 @@ MODE = flags.DEFINE_enum(
     "mode",
     "train",
     ["train", "evaluate", "predict", "compare", "profile"],
-    "What to do; predict takes films or folders, compare takes run folders or CSVs of predictions, "
-    "profile measures the config's training step.",
+    "What to do; predict takes films, folders or patterns, compare takes run folders or CSVs of "
+    "predictions, profile measures the config's training step.",
 )
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder. Default for training: runs/<config name>-<digest of the config>."
@@ -41,7 +41,11 @@ FILMS = flags.DEFINE_string(
 OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "CSV of predictions, by default inside the run folder; or the folder of a comparison.",
+    "Predictions: CSV, or JSON lines by the suffix .jsonl; films already in it are skipped. By "
+    "default a new CSV in the run folder. Or the folder of a comparison.",
+)
+OVERLAYS = flags.DEFINE_string(
+    "overlays", None, "Folder for pictures of predicted films with the evidence on them."
 )
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
@@ -123,10 +127,11 @@ def _run(arguments: list[str]) -> None:
             workdir, cache_dir, split=SPLIT.value, root=FILMS.value, verify_films=VERIFY_FILMS.value
         )
         return
-    from pneumojax.predict import predict_files
+    from pneumojax.predict.predict import predict_files
 
-    if unreadable := predict_files(workdir, arguments, output=OUTPUT.value):
-        raise UserError(f"{unreadable} of the files could not be read; the table says why")
+    unreadable = predict_files(workdir, arguments, output=OUTPUT.value, overlays=OVERLAYS.value)
+    if unreadable:
+        raise UserError(f"{unreadable:,} of the files could not be read; the output says why")
 
 
 def _profile(cache_dir: Path, config_given: bool) -> None:

@@ -1,5 +1,6 @@
 """Small films and a small network that every test may use; no network access, seconds of work."""
 
+import io
 import os
 import subprocess
 import sys
@@ -71,3 +72,74 @@ def config(films_root: Path) -> ConfigDict:
     config.epochs = 2
     config.checkpoint.every_steps = 2
     return config.lock()
+
+
+@pytest.fixture(scope="session")
+def make_dicom() -> Callable[..., bytes]:
+    """`(pixels, codec="", **elements) -> a DICOM file` of somebody named Secret^Name."""
+    import imagecodecs
+    import pydicom
+    from pydicom import uid
+    from pydicom.encaps import encapsulate
+
+    def lossless(pixels, bits):
+        return imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=bits)
+
+    def jpeg_2000(pixels, bits):
+        return imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", bitspersample=bits)
+
+    codecs = {
+        "baseline": (
+            uid.JPEGBaseline8Bit,
+            lambda pixels, bits: imagecodecs.jpeg8_encode(pixels, 100),
+        ),
+        "lossless": (uid.JPEGLosslessSV1, lossless),
+        "lossless, any predictor": (uid.JPEGLossless, lossless),
+        "ls": (uid.JPEGLSLossless, lambda pixels, bits: imagecodecs.jpegls_encode(pixels)),
+        "2000": (uid.JPEG2000Lossless, jpeg_2000),
+    }
+    plain = {
+        "": uid.ExplicitVRLittleEndian,
+        "implicit": uid.ImplicitVRLittleEndian,
+        "big endian": uid.ExplicitVRBigEndian,
+        "deflated": uid.DeflatedExplicitVRLittleEndian,
+    }
+
+    def make(pixels, codec="", *, meta=True, **elements) -> bytes:
+        data = pydicom.Dataset()
+        data.file_meta = pydicom.dataset.FileMetaDataset()
+        data.SOPClassUID, data.SOPInstanceUID = uid.DigitalXRayImageStorageForPresentation, "1.2"
+        data.PatientName, data.PatientID, data.PatientBirthDate = "Secret^Name", "ID-77", "20200131"
+        data.Rows, data.Columns = pixels.shape[:2]
+        data.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
+        data.PhotometricInterpretation = "MONOCHROME2" if pixels.ndim == 2 else "RGB"
+        if pixels.ndim == 3:
+            data.PlanarConfiguration = 0
+        data.BitsAllocated = 8 * pixels.itemsize
+        data.BitsStored = elements.get("BitsStored", data.BitsAllocated)
+        data.HighBit = data.BitsStored - 1
+        data.PixelRepresentation = int(pixels.dtype.kind == "i")
+        data.PixelData = pixels.astype(
+            pixels.dtype.newbyteorder("><"[codec != "big endian"])
+        ).tobytes()
+        data["PixelData"].VR = "OB" if pixels.itemsize == 1 else "OW"
+        data.file_meta.TransferSyntaxUID = plain.get(codec, uid.ExplicitVRLittleEndian)
+        if codec in codecs:
+            data.file_meta.TransferSyntaxUID, encode = codecs[codec]
+            data.PixelData = encapsulate([encode(pixels, data.BitsStored)])
+            data["PixelData"].is_undefined_length = True
+        elif codec == "rle":
+            data.compress(uid.RLELossless, generate_instance_uid=False)
+        for name, value in elements.items():
+            setattr(data, name, value)
+            if value is None:
+                delattr(data, name)
+        stream = io.BytesIO()
+        if meta:
+            data.save_as(stream, enforce_file_format=True)
+        else:
+            del data.file_meta
+            data.save_as(stream, implicit_vr=codec == "implicit", little_endian=True)
+        return stream.getvalue()
+
+    return make

@@ -1,6 +1,7 @@
 """Decodes one film into grey pixels of the size that the network sees, or says why it cannot.
 
-For everything that reads films: the cache, prediction and the TFDS builder.
+For everything that reads films. These are the formats that a run is trained on; `formats.py` reads
+more of them for prediction, by the same steps.
 """
 
 import contextlib
@@ -99,15 +100,15 @@ def decode_film(data: bytes, preprocessing: Preprocessing) -> tuple[np.ndarray, 
     Raises:
         FilmError: as `decode_grey`.
     """
-    image, has_metadata = _open(data)
+    image, has_metadata = open_film(data)
     width, height = image.size
     box = _reduce(image, preprocessing)
     grey = _load_grey(image)
-    orientation = _orientation(image, has_metadata)
+    orientation = orientation_of(image, has_metadata)
     if box is None:
-        grey = _resize(_upright(grey, orientation), preprocessing)
+        grey = resize_film(upright(grey, orientation), preprocessing)
     else:  # the rectangle is that of the film as it lies
-        grey = _upright(_resize(grey, preprocessing, box), orientation)
+        grey = upright(resize_film(grey, preprocessing, box), orientation)
     if orientation in _SIDEWAYS:
         width, height = height, width
     return np.array(grey), width, height
@@ -121,8 +122,8 @@ def decode_grey(data: bytes) -> Image.Image:
     Raises:
         FilmError: not a film, damaged, cut short, too small or too large.
     """
-    image, has_metadata = _open(data)
-    return _upright(_load_grey(image), _orientation(image, has_metadata))
+    image, has_metadata = open_film(data)
+    return upright(_load_grey(image), orientation_of(image, has_metadata))
 
 
 def read_film(path: Path, preprocessing: Preprocessing) -> DecodedFilm:
@@ -139,7 +140,7 @@ def read_film(path: Path, preprocessing: Preprocessing) -> DecodedFilm:
     return DecodedFilm(pixels, width, height, hashlib.sha256(data).hexdigest())
 
 
-def _open(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
+def open_film(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
     """Reads the header and checks the size; also whether there may be EXIF or the like."""
     if not data:
         raise FilmError("empty file")
@@ -150,15 +151,19 @@ def _open(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
     # The warnings say nothing about the pixels. Their filter is global to the process, so it is
     # touched only where there is metadata.
     has_metadata = any(mark in data for mark in marks)
-    with _no_warnings() if has_metadata else contextlib.nullcontext():
+    with no_warnings() if has_metadata else contextlib.nullcontext():
         image = _read_header(plugin, data)
     image.decodermaxblock = len(data)  # it is in memory already: decode in one call, not in blocks
-    width, height = image.size
+    check_size(*image.size)
+    return image, has_metadata
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises FilmError for a size in pixels that no film has, to be asked before decoding."""
     if min(width, height) < MIN_SIDE:
         raise FilmError(f"{width} x {height} pixels: too small")
     if width * height > MAX_PIXELS:
         raise FilmError(f"{width} x {height} pixels: too large")
-    return image, has_metadata
 
 
 def _read_header(plugin: _Plugin, data: bytes) -> ImageFile.ImageFile:
@@ -184,41 +189,52 @@ def _reduce(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | N
     return drafted[1] if drafted else None
 
 
-def _load_grey(image: ImageFile.ImageFile) -> Image.Image:
+def load(image: ImageFile.ImageFile) -> None:
+    """Decodes the pixels; raises FilmError where they are damaged or cut short."""
     try:
         image.load()
     except Exception as error:  # damaged files make Pillow raise nearly anything
         state = "truncated" if "truncated" in str(error) else "damaged"
         raise FilmError(f"{state} {image.format}") from error
+
+
+def _load_grey(image: ImageFile.ImageFile) -> Image.Image:
+    load(image)
     if image.mode.startswith("I"):  # 16 bits, which convert("L") would clip at 255
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     image.info.pop("transparency", None)  # or convert() warns about it
     return image.convert("L")
 
 
-def _orientation(image: ImageFile.ImageFile, has_metadata: bool) -> int:
+def orientation_of(image: ImageFile.ImageFile, has_metadata: bool) -> int:
+    """The EXIF orientation, 1 where there is none that can be read."""
     if not has_metadata:
         return 1
     # Damaged EXIF is no reason to lose a film.
-    with _no_warnings(), contextlib.suppress(Exception):
+    with no_warnings(), contextlib.suppress(Exception):
         return image.getexif().get(_ORIENTATION_TAG, 1)
     return 1
 
 
-def _upright(grey: Image.Image, orientation: int) -> Image.Image:
+def upright(grey: Image.Image, orientation: int) -> Image.Image:
+    """The film turned or mirrored as its EXIF orientation asks."""
     if orientation not in _TRANSPOSES:
         return grey
     return grey.transpose(_TRANSPOSES[orientation])
 
 
 @contextlib.contextmanager
-def _no_warnings() -> Iterator[None]:
+def no_warnings() -> Iterator[None]:
+    """Warnings off for the whole process, one thread at a time."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def _resize(grey: Image.Image, preprocessing: Preprocessing, box: Box | None = None) -> Image.Image:
+def resize_film(
+    grey: Image.Image, preprocessing: Preprocessing, box: Box | None = None
+) -> Image.Image:
+    """A film of one channel, or its rectangle `box`, as the square that the network sees."""
     size = (preprocessing.image_size, preprocessing.image_size)
     if preprocessing.resize == "nearest":
         return grey.resize(size, Image.Resampling.NEAREST)

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from pneumojax import run
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.pipeline import steps_per_epoch, to_devices, training_batches
+from pneumojax.data.scope import fit_scope
 from pneumojax.data.sides import Sides, load_sides, preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.evaluation import metrics as measure
@@ -158,6 +159,7 @@ def _meta(config: ConfigDict, sides: Sides) -> dict[str, Any]:
         "films": sides.fingerprint,
         "synthetic": run.is_synthetic(config),
         "decision": undecided("no validation film")._asdict(),  # the best one's own replaces it
+        "scope": fit_scope(sides.train),
         "versions": run.versions(),
     }
 

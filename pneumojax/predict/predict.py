@@ -1,0 +1,247 @@
+"""`--mode=predict`: a run's network on films of any kind, as many as there are.
+
+Films are found, decoded by threads a little ahead of the network, and written row by row, so that
+memory does not grow with their number.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from pneumojax.data.decoding import FilmError, Preprocessing
+from pneumojax.data.formats import AnyFilm, decode_any, decode_any_grey, read_bytes
+from pneumojax.data.scope import Scope, warnings_about
+from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
+from pneumojax.errors import UserError
+from pneumojax.explain.gradcam import make_explainer
+from pneumojax.nn.ops import FILMS_IN_CACHE
+from pneumojax.predict.output import PredictionFile
+from pneumojax.predict.overlays import LARGEST_SIDE, Overlays
+from pneumojax.predict.sources import Found, Sources
+from pneumojax.predict.terminal import Progress, Summary, printable
+from pneumojax.training.step import make_evaluation_step
+from pneumojax.training.trained import Trained, open_run
+
+CALLS = ("normal", "pneumonia")
+LARGEST_BATCH = 64
+
+
+class Read(NamedTuple):
+    """One film decoded, or the reason why it is not; `preview` for an overlay alone."""
+
+    file: Path
+    film: AnyFilm | None
+    note: str
+    warnings: list[str]
+    preview: np.ndarray | None
+
+
+def predict_files(
+    workdir: Path, inputs: list[str], output: str | None = None, overlays: str | None = None
+) -> int:
+    """Predicts every film that is named; a bad file never stops the others.
+
+    Args:
+        workdir: the run folder, absolute.
+        inputs: files, folders and patterns.
+        output: CSV, or JSON lines by its suffix .jsonl; by default the first free
+            `predictions*.csv` in the run folder. Films that it holds already are not done again.
+        overlays: folder for a picture of each film with the evidence on it.
+
+    Returns:
+        How many files in the output could not be read.
+
+    Raises:
+        UserError: nothing to predict, no such run, or `output` is not one of this run.
+    """
+    sources = Sources(inputs)
+    path = Path(output).expanduser().resolve() if output else _free_name(workdir)
+    pictures = Path(overlays).expanduser().resolve() if overlays else None
+    if pictures is not None:
+        sources.refuse_inside(pictures, "--overlays")
+    if (total := sources.count()) == 0:
+        raise UserError("--mode=predict: no film there; name films, folders or patterns of films")
+    trained = open_run(workdir)
+    scope = Scope(**trained.meta["scope"]) if trained.meta.get("scope") else None
+    if scope is None:
+        print("note: this run does not know what its training films look like: no such warning")
+    synthetic = trained.meta["synthetic"]
+    of_run = {
+        "threshold": trained.decision.threshold,
+        "trained_on": _trained_on(trained),
+        "checkpoint": _identity(trained),
+        "disclaimer": f"{SYNTHETIC_STAMP}; {DISCLAIMER}" if synthetic else DISCLAIMER,
+    }
+    summary = Summary()
+    with PredictionFile(path, of_run) as predictions:
+        if predictions.done:
+            print(f"going on: {len(predictions.done):,} files are in {printable(str(path))}")
+        drawn = Overlays(pictures, synthetic) if pictures is not None else None
+        progress = Progress(total)
+        films = _new(sources, predictions.done, progress)
+        reading = _reader(Preprocessing(**trained.meta["preprocessing"]), scope, drawn is not None)
+        network = Batches(trained, total, explain=drawn is not None)
+        for batch, logits, maps in network.run(_ahead(films, reading, 2 * network.size)):
+            probabilities = trained.decision.probabilities(logits)
+            calls = trained.decision.calls(probabilities)
+            rows = [
+                _row(read, float(probability), CALLS[called])
+                for read, probability, called in zip(batch, probabilities, calls, strict=False)
+            ]
+            if drawn is not None and maps is not None:
+                for read, row, evidence in zip(batch, rows, maps, strict=False):
+                    if read.preview is not None:
+                        drawn.add(read.file, read.preview, evidence, row)
+            predictions.append(rows)
+            for row in rows:
+                summary.add(row)
+            progress.update(len(rows))
+        progress.close()
+        unreadable = predictions.unreadable
+    summary.show(_trained_on(trained), trained.decision.threshold)
+    if sources.ignored:
+        print(f"{sources.ignored:,} other files in the folders are no films")
+    print(f"written to {printable(str(path))}")
+    if drawn is not None:
+        print(drawn.finish())
+    return unreadable
+
+
+class Batches:
+    """The network in batches of one shape, which is compiled once.
+
+    Args:
+        films: how many there are at most.
+        explain: also where the evidence lies.
+    """
+
+    def __init__(self, trained: Trained, films: int, *, explain: bool):
+        devices = trained.mesh.size
+        share = devices if films <= devices else FILMS_IN_CACHE * devices  # whole microbatches
+        self.size = share * max(1, min(LARGEST_BATCH // share, math.ceil(films / share)))
+        self._params = trained.params
+        self._side = trained.meta["preprocessing"]["image_size"]
+        make = make_explainer if explain else make_evaluation_step
+        self._step: Callable[[dict, np.ndarray], Any] = jax.jit(make(trained.network, trained.mesh))
+        self._explains = explain
+
+    def run(
+        self, films: Iterable[Read]
+    ) -> Iterator[tuple[list[Read], np.ndarray, np.ndarray | None]]:
+        """Each batch with logits (size,) and maps (size, h, w); the next is decoded meanwhile."""
+        pending = None
+        for batch in _batched(films, self.size):
+            images = np.zeros((self.size, self._side, self._side, 1), np.uint8)
+            for i, read in enumerate(batch):
+                if read.film is not None:
+                    images[i, ..., 0] = read.film.pixels
+            begun = batch, self._step(self._params, images)
+            if pending is not None:
+                yield self._fetched(*pending)
+            pending = begun
+        if pending is not None:
+            yield self._fetched(*pending)
+
+    def _fetched(
+        self, batch: list[Read], result: Any
+    ) -> tuple[list[Read], np.ndarray, np.ndarray | None]:
+        logits, maps = jax.device_get(result) if self._explains else (jax.device_get(result), None)
+        return batch, logits, maps
+
+
+def _new(sources: Sources, done: set[str], progress: Progress) -> Iterator[Found]:
+    """The films that are not done, each once."""
+    for path, reason in sources.films():
+        if str(path) in done:
+            progress.skip()
+            continue
+        done.add(str(path))
+        yield path, reason
+
+
+def _reader(
+    preprocessing: Preprocessing, scope: Scope | None, with_preview: bool
+) -> Callable[[Found], Read]:
+    def read(found: Found) -> Read:
+        path, reason = found
+        if reason:
+            return Read(path, None, reason, [], None)
+        try:
+            data = read_bytes(path)
+            film = decode_any(data, preprocessing)
+            preview = None
+            if with_preview:
+                picture = decode_any_grey(data)
+                picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+                preview = np.asarray(picture)
+        except FilmError as error:
+            return Read(path, None, str(error), [], None)
+        return Read(path, film, "", warnings_about(film, scope), preview)
+
+    return read
+
+
+def _ahead(films: Iterable[Found], read: Callable[[Found], Read], most: int) -> Iterator[Read]:
+    """Reads in order, by all cores, at most `most` films before they are asked for."""
+    # Pillow and the codecs let go of the interpreter while they decode, so threads are enough.
+    pool = ThreadPoolExecutor(os.cpu_count())
+    waiting: deque[Future[Read]] = deque()
+    try:
+        for found in films:
+            waiting.append(pool.submit(read, found))
+            if len(waiting) > most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batched(films: Iterable[Read], size: int) -> Iterator[list[Read]]:
+    batch: list[Read] = []
+    for film in films:
+        batch.append(film)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _row(read: Read, probability: float, call: str) -> dict[str, Any]:
+    answered = read.film is not None
+    return {
+        "file": str(read.file),
+        "probability": float(f"{probability:.9g}") if answered else None,
+        "call": call if answered else "",
+        "note": read.note,
+        "warnings": read.warnings,
+    }
+
+
+def _trained_on(trained: Trained) -> str:
+    if trained.meta["synthetic"]:
+        return SYNTHETIC_STAMP
+    return Path(trained.config.data.root).name
+
+
+def _identity(trained: Trained) -> str:
+    """The checkpoint's step, and 12 hex digits of all that makes a row: it tells runs apart."""
+    meta = trained.meta
+    parts = [meta["digests"]["params"], meta["preprocessing"], trained.decision, meta.get("scope")]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{meta['step']}-{digest[:12]}"
+
+
+def _free_name(workdir: Path) -> Path:
+    names = (f"predictions{suffix}.csv" for suffix in ("", *(f"-{i}" for i in range(2, 10_000))))
+    return next(workdir / name for name in names if not (workdir / name).exists())

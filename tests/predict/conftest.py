@@ -1,0 +1,33 @@
+"""A run that was never trained, its checkpoint made of initial weights: enough to predict with."""
+
+import jax
+import pytest
+
+from pneumojax import run
+from pneumojax.data.sides import preprocessing_of
+from pneumojax.evaluation.decision import Decision
+from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.state import initial_state, make_optimizer
+
+DECISION = Decision("youden", 2.0, 0.4, 10, "")
+
+
+@pytest.fixture
+def workdir(tmp_path, config):
+    """A run folder of a small network for films of 32 pixels."""
+    folder = tmp_path / "run"
+    run.begin(folder, config)
+    save(folder, config)
+    return folder
+
+
+def save(folder, config, step=1, scope=None):
+    """Its best checkpoint, with a decision and a scope."""
+    state = jax.jit(lambda: initial_state(config, make_optimizer(config)))()
+    meta = {
+        "preprocessing": preprocessing_of(config).as_dict(),
+        "synthetic": False,
+        "decision": DECISION._asdict(),
+        "scope": scope,
+    }
+    Checkpoints(folder / "checkpoints").save_best(state | {"step": step}, meta)

@@ -1,0 +1,249 @@
+"""Films good and bad through a network: every one is answered or named."""
+
+import csv
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumojax.data.formats import decode_any
+from pneumojax.data.scope import fit, statistics
+from pneumojax.errors import UserError
+from pneumojax.predict import predict as room
+from pneumojax.predict.predict import predict_files
+from tests.predict.conftest import DECISION, save
+
+
+@pytest.fixture
+def film(films_root):
+    """A drawn film of one channel."""
+    return Image.open(min((films_root / "test" / "NORMAL").iterdir())).convert("L")
+
+
+def encoded(image, kind, **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def predicted(workdir, *inputs, **options):
+    """{name: row} of a new CSV, and how many files were unreadable."""
+    output = workdir.parent / "out.csv"
+    output.unlink(missing_ok=True)
+    unreadable = predict_files(workdir, [str(name) for name in inputs], str(output), **options)
+    return rows_of(output), unreadable
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        return {os.path.basename(row["file"]): row for row in csv.DictReader(stream)}
+
+
+def test_every_good_film_is_answered_and_every_bad_one_named(
+    workdir, film, make_dicom, tmp_path, capsys
+):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    grey = np.asarray(film)
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    inverted = make_dicom(255 - grey, PhotometricInterpretation="MONOCHROME1")
+    good = {
+        "plain.png": encoded(film, "PNG"),
+        "16 bit.png": encoded(deep, "PNG"),
+        "16 bit.tif": encoded(deep, "TIFF"),
+        "rgba.png": encoded(film.convert("RGBA"), "PNG"),
+        "called.jpeg": encoded(film, "TIFF"),
+        "webp.webp": encoded(film, "WEBP", lossless=True),
+        "Röntgen 胸.png": encoded(film, "PNG"),
+        os.fsdecode(b"bytes \xf6\x1b[31m.png"): encoded(film, "PNG"),
+        "inverted.dcm": inverted,
+        "jpeg2000": make_dicom(grey, "2000"),
+    }
+    bad = {
+        "truncated.jpeg": (encoded(film, "JPEG")[:2000], "truncated JPEG"),
+        "empty.jpeg": (b"", "empty file"),
+        "text.jpeg": (b"A text of Secret^Name\n" * 40, "not a picture"),
+        "gif.gif": (encoded(film, "GIF"), "a GIF file"),
+        "dot.png": (encoded(Image.new("L", (1, 1)), "PNG"), "1 x 1 pixels: too small"),
+        "bomb.dcm": (make_dicom(grey, Rows=20_000, Columns=20_000), "too large"),
+        "nothing.dcm": (make_dicom(grey, PixelData=None), "DICOM without pixels"),
+        "frames.dcm": (make_dicom(grey, NumberOfFrames=2), "DICOM of 2 frames"),
+    }
+    for name, data in good.items() | {(name, data) for name, (data, _) in bad.items()}:
+        (folder / name).write_bytes(data)
+    (folder / "cmyk.jpeg").write_bytes(encoded(film.convert("CMYK"), "JPEG", quality=100))
+    (folder / "loop").symlink_to(folder)
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    before = sorted(os.listdir(folder))
+
+    rows, unreadable = predicted(workdir, folder)
+    reasons = {name: reason for name, (_, reason) in bad.items()} | {"loop.png": "Too many levels"}
+    assert unreadable == len(reasons)
+    assert rows.keys() == good.keys() | reasons.keys() | {"cmyk.jpeg"}
+    for name, reason in reasons.items():
+        assert reason in rows[name]["note"] and not rows[name]["probability"]
+    expected = float(rows["plain.png"]["probability"])
+    for name in good:
+        # Batches of one shape: the same pixels give the same bits.
+        assert float(rows[name]["probability"]) == expected
+        assert rows[name]["call"] in room.CALLS and not rows[name]["note"]
+    assert float(rows["cmyk.jpeg"]["probability"]) == pytest.approx(expected, abs=0.05)
+    assert sorted(os.listdir(folder)) == before
+    printed = capsys.readouterr()
+    everything = (
+        printed.out
+        + printed.err
+        + (workdir.parent / "out.csv").read_bytes().decode(errors="replace")
+    )
+    for secret in ("Secret", "ID-77", "20200131", "Traceback"):
+        assert secret not in everything
+    assert "\x1b[31m" not in printed.out  # a name does not colour the terminal
+    assert "9 unreadable" in printed.out
+
+
+def test_probabilities_are_calibrated_and_called_at_the_threshold(workdir, film, tmp_path):
+    film.save(tmp_path / "f.png")
+    rows, _ = predicted(workdir, tmp_path / "f.png")
+    row = rows["f.png"]
+    trained = room.open_run(workdir)
+    preprocessing = room.Preprocessing(**trained.meta["preprocessing"])
+    pixels = decode_any((tmp_path / "f.png").read_bytes(), preprocessing).pixels
+    images = pixels[None, ..., None].astype(np.float32) / 255
+    logits = trained.network.logits(trained.params, images)["auxiliary"]
+    assert float(row["probability"]) == pytest.approx(DECISION.probabilities(logits)[0], abs=1e-6)
+    assert row["threshold"] == "0.4"
+    assert row["call"] == room.CALLS[DECISION.calls([float(row["probability"])])[0]]
+    assert row["trained_on"] == "films0" and row["checkpoint"].startswith("1-")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_killed_run_goes_on_and_ends_with_the_same_file(
+    workdir, films_root, tmp_path, suffix, monkeypatch, capsys
+):
+    monkeypatch.setattr(room, "LARGEST_BATCH", 4)
+    inputs = [str(films_root / "test"), str(films_root / "test" / "*" / "*")]  # each film twice
+    whole, part = tmp_path / f"whole{suffix}", tmp_path / f"part{suffix}"
+    predict_files(workdir, inputs, str(whole))
+    data = whole.read_bytes()
+    part.write_bytes(data[: len(data) * 2 // 3])
+    kept = part.read_bytes().count(b"\n") - (suffix == ".csv")
+    decoded = []
+    monkeypatch.setattr(room, "read_bytes", lambda path: decoded.append(path) or path.read_bytes())
+    predict_files(workdir, inputs, str(part))
+    assert part.read_bytes() == data
+    assert data.count(b"\n") - (suffix == ".csv") == 14
+    assert len(decoded) == 14 - kept and f"going on: {kept} files" in capsys.readouterr().out
+
+
+def test_the_output_of_another_checkpoint_is_refused_and_left_alone(
+    workdir, film, tmp_path, config
+):
+    film.save(tmp_path / "f.png")
+    output = tmp_path / "out.csv"
+    predict_files(workdir, [str(tmp_path / "f.png")], str(output))
+    before = output.read_bytes()
+    save(workdir, config, step=2)
+    with pytest.raises(UserError, match="it is of another run"):
+        predict_files(workdir, [str(tmp_path / "f.png")], str(output))
+    assert output.read_bytes() == before
+
+
+def test_films_are_found_and_decoded_only_a_little_ahead(workdir, film, tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "LARGEST_BATCH", 4)
+    for i in range(40):
+        film.save(tmp_path / f"{i:02d}.png")
+    found, written, most = 0, 0, 0
+    original, append = room._new, room.PredictionFile.append
+
+    def counting(*arguments):
+        nonlocal found, most
+        for each in original(*arguments):
+            found += 1
+            most = max(most, found - written)
+            yield each
+
+    def counted(self, rows):
+        nonlocal written
+        append(self, rows)
+        written += len(rows)
+
+    monkeypatch.setattr(room, "_new", counting)
+    monkeypatch.setattr(room.PredictionFile, "append", counted)
+    rows, _ = predicted(workdir, tmp_path / "*.png")
+    assert list(rows) == [f"{i:02d}.png" for i in range(40)] and written == 40
+    assert most <= 4 * 4 + 1  # two batches waiting, one at work, one in the network
+
+
+def test_warnings_stand_beside_the_answer(workdir, films_root, config, tmp_path, capsys):
+    paths = sorted((films_root / "train").rglob("*.jpeg"))
+    seen = np.stack(
+        [decode_any(path.read_bytes(), room.Preprocessing(32)).pixels for path in paths]
+    )
+    scope = fit(statistics(seen))
+    save(workdir, config, step=2, scope=scope.as_dict())
+    film = Image.open(paths[int(np.argmin(scope.distances(seen)))]).convert("L")
+    film.save(tmp_path / "usual.png")
+    Image.fromarray(255 - np.asarray(film)).rotate(90).save(tmp_path / "turned.png")
+    Image.merge("RGB", (film, film.point(lambda v: v // 2), film)).save(tmp_path / "colour.png")
+    film.resize((20, 20)).save(tmp_path / "tiny.png")
+    Image.new("L", film.size, 90).save(tmp_path / "blank.png")
+    rows, unreadable = predicted(workdir, tmp_path / "*.png")
+    said = {name: row["warnings"] for name, row in rows.items()}
+    assert unreadable == 0 and all(row["probability"] for row in rows.values())
+    assert said["usual.png"] == "" and said["blank.png"] == "blank"
+    assert said["turned.png"].startswith("unlike the training films")
+    assert said["colour.png"].startswith("a colour picture")
+    assert said["tiny.png"].startswith("tiny: 20 x 20 pixels")
+    assert "4 with a warning" in capsys.readouterr().out
+
+
+def test_a_run_that_knows_no_scope_says_so_once(workdir, film, tmp_path, capsys):
+    for name in "abc":
+        film.save(tmp_path / f"{name}.png")
+    predicted(workdir, tmp_path / "*.png")
+    assert capsys.readouterr().out.count("does not know what its training films look like") == 1
+
+
+def test_overlays_and_a_sheet_are_drawn_apart_from_the_films(workdir, film, tmp_path, capsys):
+    films = tmp_path / "films"
+    (films / "other").mkdir(parents=True)
+    for path in (films / "f.png", films / "other" / "f.png"):
+        film.save(path)
+    (films / "bad.png").write_bytes(b"")
+    plain, _ = predicted(workdir, films)
+    rows, _ = predicted(workdir, films, overlays=str(tmp_path / "seen"))
+    assert float(rows["f.png"]["probability"]) == pytest.approx(
+        float(plain["f.png"]["probability"]), abs=1e-6
+    )
+    names = sorted(os.listdir(tmp_path / "seen"))
+    assert names[0] == "contact_sheet.png" and len(names) == 3
+    for name in names[1:]:
+        with Image.open(tmp_path / "seen" / name) as picture:
+            assert name.startswith("f-") and picture.size == film.size
+    assert "2 overlays in " in capsys.readouterr().out
+    with pytest.raises(UserError, match="--overlays"):
+        predicted(workdir, films, overlays=str(films / "seen"))
+    assert not (films / "seen").exists()
+
+
+def test_the_default_output_is_a_new_file_in_the_run_folder(workdir, film, tmp_path):
+    film.save(tmp_path / "f.png")
+    for _ in range(2):
+        predict_files(workdir, [str(tmp_path / "f.png")])
+    assert {"predictions.csv", "predictions-2.csv"} <= {p.name for p in workdir.iterdir()}
+
+
+def test_json_lines_hold_numbers(workdir, film, tmp_path):
+    film.save(tmp_path / "f.png")
+    predict_files(workdir, [str(tmp_path / "f.png")], str(tmp_path / "p.jsonl"))
+    (row,) = map(json.loads, (tmp_path / "p.jsonl").read_text().splitlines())
+    assert 0 < row["probability"] < 1 and row["threshold"] == 0.4 and row["warnings"] == []
+
+
+def test_a_folder_without_films_is_refused(workdir, tmp_path):
+    (tmp_path / "films").mkdir()
+    with pytest.raises(UserError, match="no film there"):
+        predict_files(workdir, [str(tmp_path / "films")])
