@@ -19,6 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pneumojax.files import write_json  # noqa: E402
 from pneumojax.training.logbook import read_history  # noqa: E402
 
+# Of metrics.json: what is elsewhere in the row, holds paths or names of films, or is of no table.
+LEFT_OUT = {"config", "provenance", "history", "flow", "failures", "explanations", "robustness"}
+LEFT_OUT |= {"shortcuts", "subgroups", "calibration", "audit"}
+
 
 def hardware() -> str:
     """Cores and processor of this machine."""
@@ -38,6 +42,7 @@ def row(workdir: Path, films: str, command: str, wall_seconds: float) -> dict[st
     """The row of one run, see `benchmarks/results_table.py`."""
     provenance = json.loads((workdir / "provenance.json").read_text())
     validation = json.loads((workdir / "evaluation" / "val" / "metrics.json").read_text())
+    validation = {key: value for key, value in validation.items() if key not in LEFT_OUT}
     validation["root"] = Path(validation["root"]).name
     return {
         "config": json.loads((workdir / "config.json").read_text())["name"],

@@ -175,10 +175,12 @@ def training_chart(history: Sequence[Mapping[str, Any]], chosen: int | None) -> 
 
 
 def signed(figure: Figure, synthetic: bool) -> Figure:
-    """The picture with the disclaimer below and, for drawn films, the stamp above it."""
-    figure.supxlabel(DISCLAIMER, size=8, color=MUTED)
+    """The picture with the disclaimer below and, for drawn films, the stamp."""
     if synthetic:
-        figure.suptitle(SYNTHETIC_STAMP, size=11, weight="bold", color=ORANGE)
+        text = f"{SYNTHETIC_STAMP}. {DISCLAIMER}"
+        figure.supxlabel(text, size=9, weight="bold", color=ORANGE)
+    else:
+        figure.supxlabel(DISCLAIMER, size=8, color=MUTED)
     return figure
 
 

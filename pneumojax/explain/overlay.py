@@ -11,8 +11,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
 STRONGEST = 0.55  # opacity where the map is 1: the film stays readable under it
 _MARGIN, _LINE = 10, 18
 _INK, _MUTED, _PAPER = "#1f2933", "#5f6c7b", "#ffffff"
@@ -53,7 +51,9 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
 
     Pictures keep their shape; lines that are too long lose their middle.
     """
-    font, small = ImageFont.load_default(13), ImageFont.load_default(12)
+    # Matplotlib's own font: Pillow's has no letters beyond ASCII.
+    file = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
+    font, small = ImageFont.truetype(file, 12), ImageFont.truetype(file, 11)
     lines = max(len(tile.lines) for tile in tiles)
     rows = -(-len(tiles) // columns)
     tile_height = side + lines * _LINE + _MARGIN
@@ -81,7 +81,7 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
     return stream.getvalue()
 
 
-def _shortened(draw: ImageDraw.ImageDraw, line: str, font: Font, width: int) -> str:
+def _shortened(draw: ImageDraw.ImageDraw, line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     # Names of files may hold bytes that are no text.
     line = line.encode("utf-8", "replace").decode()
     if draw.textlength(line, font) <= width:

@@ -1,14 +1,22 @@
 """Predictions to evaluate, what a report tells besides figures, and how properties are drawn."""
 
 import copy
+import io
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from PIL import Image
 
+from pneumojax.evaluation.decision import Decision
+from pneumojax.evaluation.failures import failures
+from pneumojax.evaluation.film_statistics import STATISTICS
 from pneumojax.evaluation.results import Predictions
+from pneumojax.evaluation.robustness import robustness
+from pneumojax.evaluation.shortcuts import shortcuts
+from pneumojax.evaluation.subgroups import subgroups
 
 # Property tests draw the same few examples every time: a red test stays red, and soon.
 settings.register_profile(
@@ -34,7 +42,7 @@ def predictions() -> Predictions:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def one_class() -> Callable[[int], Predictions]:
     """`(label) -> predictions` of three films of that class."""
 
@@ -53,10 +61,52 @@ def context(plain_context: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def plain_context() -> dict[str, Any]:
+def findings(predictions: Predictions) -> dict[str, Any]:
+    """As `audit_network` finds them, of statistics and pixels drawn at random."""
+    rng, n = np.random.default_rng([1]), len(predictions.labels)
+    decision = Decision("youden", 2.0, 0.6, 50, "")
+    logits = predictions.logits
+    calls = decision.calls(decision.probabilities(logits))
+    statistics = {name: rng.random(n) for name in STATISTICS}
+    images = rng.integers(0, 256, (n, 8, 8), dtype=np.uint8)
+    return {
+        "subgroups": subgroups(
+            predictions.labels,
+            logits,
+            calls,
+            predictions.pathogens,
+            statistics,
+            predictions.patients,
+        ),
+        "shortcuts": shortcuts(statistics, predictions.labels, logits),
+        "robustness": robustness(
+            lambda films: films.mean((1, 2)) - 128, images, predictions.labels, decision
+        ),
+        "failures": failures(predictions.labels, logits, decision, predictions.files, k=1),
+        "explanations": {
+            "films": 16,
+            "limit": 0.5,
+            "stages": [{"shuffled": "heads", "median": 0.1, "quartiles": [0.0, 0.2]}],
+            "passed": True,
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def film_pictures() -> dict[str, bytes]:
+    """PNG files under the names that the report gives to pictures of films."""
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "PNG")
+    names = ("explanations-0", "explanations-1", "false_positives-0", "false_negatives-0")
+    return dict.fromkeys(names, stream.getvalue())
+
+
+@pytest.fixture(scope="session")
+def plain_context(findings: dict[str, Any]) -> dict[str, Any]:
     """As `report_context` gives it for a run of three epochs that is scored on its test films."""
     side = {"class": "NORMAL", "pathogen": "none", "films": 9, "patients": 4}
     return {
+        **findings,
         "synthetic": False,
         "run": "base",
         "split": "test",
