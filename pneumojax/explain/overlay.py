@@ -81,7 +81,9 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
     return stream.getvalue()
 
 
-def _shortened(draw: ImageDraw.ImageDraw, line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _shortened(
+    draw: ImageDraw.ImageDraw, line: str, font: ImageFont.FreeTypeFont, width: int
+) -> str:
     # Names of files may hold bytes that are no text.
     line = line.encode("utf-8", "replace").decode()
     if draw.textlength(line, font) <= width:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import jinja2
 from PIL import Image
 
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
+from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Reading
 from pneumojax.training.trained import Trained
 
@@ -61,6 +63,12 @@ def nothing_yet() -> str:
     return _render("nothing_yet")
 
 
+def drawings_of(drawings: Sequence[Example]) -> str:
+    """Buttons, each with the place of its drawing as its value."""
+    shown = [(_data_uri("png", drawing.data), drawing.caption) for drawing in drawings]
+    return _render("drawings", drawings=shown)
+
+
 def reading_of(reading: Reading, network: About) -> str:
     """Probability on its scale, call, warnings and pictures."""
     evidence = reading.evidence
@@ -70,8 +78,8 @@ def reading_of(reading: Reading, network: About) -> str:
         network=network,
         value=three_places(reading.probability),
         threshold=three_places(network.threshold),
-        film=_data_uri(reading.film),
-        evidence=None if evidence is None else _data_uri(evidence),
+        film=_jpeg(reading.film),
+        evidence=None if evidence is None else _jpeg(evidence),
         disclaimer=DISCLAIMER,
     )
 
@@ -106,8 +114,12 @@ def _render(name: str, **values: Any) -> str:
     return environment.get_template(f"{name}.html.jinja").render(values)
 
 
-def _data_uri(picture: Image.Image) -> str:
-    """Inside the page, so that no picture of a film is ever written to a disk."""
+def _jpeg(picture: Image.Image) -> str:
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=_JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return _data_uri("jpeg", stream.getvalue())
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    """Inside the page, so that no picture of a film is ever written to a disk."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -7,28 +7,25 @@ answered with HTML that holds its pictures, so that nothing of a film stays on a
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import gradio as gr
 
 from pneumojax.data.decoding import FilmError
 from pneumojax.data.formats import KINDS, read_bytes
 from pneumojax.serve import markup
+from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Read
 
 MAX_UPLOAD = 64 << 20  # bytes; twice a radiograph of 4,000 x 4,000 pixels in 16 bits
 FORGOTTEN_AFTER = 60  # seconds, for uploads that broke off and that nobody asks about
-
-
-class Example(NamedTuple):
-    """A film to click on."""
-
-    path: Path
-    caption: str
+_CLICKED = """element.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button) trigger("click", {index: Number(button.value)});
+});"""
 
 
 def build(
-    read: Read, network: markup.About, examples: Sequence[Example], uploads: Path
+    read: Read, network: markup.About, drawings: Sequence[Example], uploads: Path
 ) -> gr.Blocks:
     """The page. Gradio must have been told that `uploads` is its folder before it was imported."""
 
@@ -49,36 +46,23 @@ def build(
         finally:
             forget(Path(name), uploads)
 
-    def clicked(event: gr.SelectData) -> str:
-        return answer(examples[event.index].path.read_bytes())
+    def clicked(event: gr.EventData) -> str:
+        return answer(drawings[event.index].data)
 
-    gr.set_static_paths([example.path for example in examples])  # else they are copied to uploads
     kinds = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
     with gr.Blocks(title="PneumoJAX", analytics_enabled=False, delete_cache=(60, 60)) as page:
         gr.HTML(markup.introduction(network))
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
-                film = gr.File(
-                    label=f"A film: {kinds}, at most {MAX_UPLOAD >> 20} MB",
-                    elem_id="film",
-                    height=180,
-                )
-                drawings = gr.Gallery(
-                    [(str(example.path), example.caption) for example in examples],
-                    label="Or click a drawing",
-                    elem_id="drawings",
-                    columns=len(examples),
-                    rows=1,
-                    height="auto",
-                    allow_preview=False,
-                    interactive=False,
-                    buttons=[],
+                limit = f"at most {MAX_UPLOAD >> 20} MB"
+                film = gr.File(label=f"{kinds}, {limit}", elem_id="film", height=170)
+                examples = gr.HTML(
+                    markup.drawings_of(drawings), elem_id="drawings", js_on_load=_CLICKED
                 )
             with gr.Column(scale=3, min_width=300):
                 result = gr.HTML(markup.nothing_yet(), elem_id="result")
-        private = {"api_visibility": "private", "show_progress": "minimal"}
-        film.upload(uploaded, film, [film, result], **private)
-        drawings.select(clicked, None, result, **private)
+        film.upload(uploaded, film, [film, result], api_visibility="private")
+        examples.click(clicked, None, result, api_visibility="private")
     return page
 
 

@@ -1,5 +1,7 @@
 """`--mode=serve`: a local web page on which one drops a film and sees what a run makes of it."""
 
+import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -8,17 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from PIL import Image
-
-from pneumojax.data import phantom
 from pneumojax.errors import UserError
+from pneumojax.serve.examples import examples
 from pneumojax.serve.markup import about
 from pneumojax.serve.reading import make_reader
 from pneumojax.training.trained import open_run
 
 ADDRESS = "127.0.0.1"  # of this machine alone; films are not for a network
-_DRAWN = (("none", "healthy"), ("bacteria", "one dense lobe"), ("virus", "haze on both sides"))
-_PATIENT = 7  # whose drawings show well what their captions say
 
 
 def serve(workdir: Path, port: int) -> None:
@@ -32,12 +30,9 @@ def serve(workdir: Path, port: int) -> None:
         UserError: Gradio is not installed, no such run, or the port cannot be had.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="pneumojax-serve-") as folder,
+        tempfile.TemporaryDirectory(prefix="pneumojax-serve-") as uploads,
         _listening_on(port) as listening,
     ):
-        examples, uploads = Path(folder, "examples"), Path(folder, "uploads")
-        examples.mkdir()
-        uploads.mkdir()
         _prepare_gradio(uploads)
         try:
             from pneumojax.serve import page, server
@@ -49,29 +44,20 @@ def serve(workdir: Path, port: int) -> None:
             ) from error
         trained = open_run(workdir)
         read, network = make_reader(trained), about(trained, workdir)
-        drawn = [page.Example(draw(kind, examples), caption) for kind, caption in _DRAWN]
+        drawings = examples()
         print(f"network of {network.run}, trained on {network.trained_on}; compiling", flush=True)
-        seconds = [_seconds(lambda: read(drawn[0].path.read_bytes())) for _ in range(2)]
-        import pneumojax.data.dicom  # noqa: F401  takes a while, which the first film should not
-
-        blocks = page.build(read, network, drawn, uploads)
-        # As Ctrl-C, so that what was uploaded is deleted then too.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        compiling, reading = (_seconds(lambda: read(drawings[0].data)) for _ in range(2))
+        importlib.import_module("pneumojax.data.dicom")  # takes a while: not at the first film
+        blocks = page.build(read, network, drawings, Path(uploads))
         listening.listen()
-        print(f"ready: compiled in {seconds[0]:.1f} s, a film takes {1000 * seconds[1]:.0f} ms")
+        print(f"ready: compiled in {compiling:.1f} s, a film takes {1000 * reading:.0f} ms")
         print(f"open http://{ADDRESS}:{listening.getsockname()[1]} on this machine")
         print("Ctrl-C ends it and deletes what was uploaded", flush=True)
-        try:
+        # As Ctrl-C, so that what was uploaded is deleted then too.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
             server.run(blocks, listening)
-        except KeyboardInterrupt:
-            print("\nended")
-
-
-def draw(pathogen: str, folder: Path) -> Path:
-    """Draws a film of a kind, see `phantom.PATHOGENS`, as a PNG in a folder."""
-    path = folder / f"{pathogen}.png"
-    Image.fromarray(phantom.draw_film(phantom.SEED, _PATIENT, 1, pathogen)).save(path)
-    return path
+    print("\nended; what was uploaded is deleted")
 
 
 def _listening_on(port: int) -> socket.socket:
@@ -86,10 +72,10 @@ def _listening_on(port: int) -> socket.socket:
     return taken
 
 
-def _prepare_gradio(uploads: Path) -> None:
+def _prepare_gradio(uploads: str) -> None:
     """Gradio reads these when it is imported: no telemetry, no look for versions, its folder."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    os.environ["GRADIO_TEMP_DIR"] = uploads
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -44,7 +44,7 @@ def run(page: gr.Blocks, listening: socket.socket) -> None:
         mcp_server=False,
         pwa=False,
         css=style(),
-        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        theme=_theme(),
     )
     app.add_middleware(OwnPagesOnly)
     # A foreign name that resolves to this machine would make its pages ours in a browser's eyes.
@@ -53,6 +53,12 @@ def run(page: gr.Blocks, listening: socket.socket) -> None:
         app, log_level="error", access_log=False, timeout_graceful_shutdown=_SECONDS_TO_END
     )
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _theme() -> gr.themes.Base:
+    """The browser's own fonts, and grey text that can be read on white."""
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    return theme.set(body_text_color_subdued="*neutral_600", block_label_text_color="*neutral_600")
 
 
 class OwnPagesOnly:
