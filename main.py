@@ -86,8 +86,8 @@ def main(argv: list[str]) -> None:
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on from the last checkpoint"
-        _fail("interrupted" + goes_on * (MODE.value == "train"))
+        goes_on = MODE.value == "train" or (MODE.value == "predict" and OUTPUT.value)
+        _fail("interrupted" + "; the same command goes on from there" * bool(goes_on))
 
 
 def _run(arguments: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 Command:   python main.py --config=configs/base.py
 Films:     python main.py --config=configs/base.py --config.data.root=<folder with train/>
-Measured:  docs/results/base_synthetic.json, the embedded films on 2 cores of an AMD EPYC beside other
+Measured:  docs/results/base_synthetic.json, embedded films on 2 cores of an AMD EPYC beside other
            work: 3:47 from nothing to evaluated; validation of 65 films: sensitivity 1.000 (0.916
            to 1.000), specificity 1.000 (0.857 to 1.000).
            docs/results/base_real.json, 5,216 Kermany training films on 2 cores of an AMD EPYC, 13

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from flax import nnx
 
@@ -14,9 +15,10 @@ from benchmarks import results_table
 from benchmarks.draw_docs import stages, times
 from configs import base
 from pneumojax.config import flatten
-from pneumojax.data import chest_xray, phantom
+from pneumojax.data import chest_xray, phantom, scope
 from pneumojax.data.films import CLASS_NAMES, SPLITS
 from pneumojax.nn.inception import Inception, count_parameters
+from pneumojax.predict import output
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -448,3 +450,21 @@ def test_imports_make_no_circle():
     while ready := {name for name, needs in waiting.items() if not needs & waiting.keys()}:
         waiting = {name: needs for name, needs in waiting.items() if name not in ready}
     assert not waiting
+
+
+def test_numbers_in_predict_are_the_stored_ones():
+    stored = json.loads(read("docs/out_of_scope.json"))
+    rows = {name: row for name, row in stored.items() if isinstance(row, dict)}
+    assert {
+        name: {"pictures": int(of), "warned": int(warned)}
+        for name, warned, of in table("docs/predict.md", "pictures")
+    } == rows
+    assert stored["quantile"] == scope.QUANTILE and stored["fitted_on"] == scope.MOST_FILMS
+    text = read("docs/predict.md")
+    assert f"{scope.MOST_FILMS:,} of its films" in text and f"{scope.LEAST_FILMS} films, or" in text
+    assert f"more than {scope.MOST_COLOUR:g} of 255" in text
+    assert f"less than {scope.LEAST_CONTRAST:g} of 255" in text
+    described = scope.statistics(np.zeros((1, 32, 32), np.uint8))
+    assert f"by {described.shape[1]} statistics" in text
+    columns = [row[0].strip("`") for row in table("docs/predict.md", "column")]
+    assert tuple(columns) == output.COLUMNS

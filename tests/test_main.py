@@ -101,6 +101,10 @@ def test_test_split_is_scored_when_asked_and_audited_against_training(shared, sc
     assert "audit: train " in scored and ": disjoint" in scored
     metrics = json.loads((folder / "run" / "evaluation" / "test" / "metrics.json").read_text())
     assert metrics["n"] == 14 and metrics["split"] == "test"
+    validation = json.loads((folder / "run" / "evaluation" / "val" / "metrics.json").read_text())
+    assert metrics["decision"] == validation["decision"]  # no label of test has moved it
+    sides = {row["side"] for row in metrics["flow"]["films"]}
+    assert sides == {"train", "val", "test"}
     with open(folder / "run" / "evaluation" / "test" / "predictions.csv") as stream:
         assert len(list(csv.DictReader(stream))) == 14
 
@@ -142,6 +146,10 @@ def test_prediction_answers_good_films_and_names_bad_ones(shared, films_root, tm
     assert [bool(row["probability"]) for row in rows] == [True, True, False, True]
     assert rows[2]["note"] == "truncated JPEG"
     assert {row["call"] for row in rows} <= {"normal", "pneumonia", ""}
+    again = run(*arguments, *good)
+    assert again.returncode == 1 and "going on: 4 files" in again.stdout
+    with open(output, encoding="utf-8") as stream:
+        assert list(csv.DictReader(stream)) == rows
 
 
 def test_prediction_equals_evaluation_of_the_same_films(shared, scored, films_root, tmp_path):

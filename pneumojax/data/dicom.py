@@ -123,7 +123,8 @@ def _stored(dataset: Dataset) -> np.ndarray:
     if syntax not in _CODECS:
         raise FilmError("DICOM of a compression that is not read")
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    if _END_OF_CODESTREAM not in frame[-4:]:  # codecs would fill in what is cut off
+    # Codecs would fill in what is cut off; CharLS would take ten seconds to find no end.
+    if _END_OF_CODESTREAM not in frame[-4:]:
         raise FilmError("truncated DICOM")
     # The codec sees from its own header whether size and type are these, before it decodes.
     error: Exception | None = None

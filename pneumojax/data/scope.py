@@ -5,6 +5,7 @@ the training films give a distance (Mahalanobis 1936), and a high quantile of it
 that a picture is unlike the training films, never that a film is fit to be read.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -91,8 +92,23 @@ def statistics(images: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def warnings_about(film: AnyFilm, scope: Scope | None) -> list[str]:
-    """Why a prediction for this film may mean nothing; empty where nothing is unusual."""
+def warnings_about(films: Sequence[AnyFilm], scope: Scope | None) -> list[list[str]]:
+    """Why a prediction may mean nothing, for each film; empty where nothing is unusual.
+
+    Without a scope nothing is said about likeness to the training films.
+    """
+    if not films:
+        return []
+    distances = np.zeros(len(films))
+    if scope is not None:
+        distances = scope.distances(np.stack([film.pixels for film in films]))
+    return [
+        _warnings(film, float(distance), scope)
+        for film, distance in zip(films, distances, strict=True)
+    ]
+
+
+def _warnings(film: AnyFilm, distance: float, scope: Scope | None) -> list[str]:
     found = []
     side = film.pixels.shape[0]
     if film.colour > MOST_COLOUR:
@@ -101,8 +117,6 @@ def warnings_about(film: AnyFilm, scope: Scope | None) -> list[str]:
         found.append(f"tiny: {film.width} x {film.height} pixels, the network sees {side} x {side}")
     if film.pixels.std() < LEAST_CONTRAST:
         found.append("blank")
-    elif scope is not None:
-        distance = scope.distances(film.pixels[None])[0]
-        if distance > scope.limit:
-            found.append(f"unlike the training films ({distance:.1f}, limit {scope.limit:.1f})")
+    elif scope is not None and distance > scope.limit:
+        found.append(f"unlike the training films ({distance:.1f}, limit {scope.limit:.1f})")
     return found

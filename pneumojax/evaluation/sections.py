@@ -79,6 +79,7 @@ def identity(result: Result) -> Section:
     rows = [
         ("run", result["run"]),
         ("checkpoint", f"epoch {result['epoch']}, step {result['step']:,}"),
+        ("seed", str(result["config"]["seed"])),
         ("source revision", run["revision"]),
         ("trained by", " ".join(run["command"])),
         ("devices", ", ".join(run["devices"])),

@@ -12,7 +12,6 @@ from pneumojax.explain.overlay import Tile, overlay, sheet
 from pneumojax.files import replacing
 from pneumojax.predict.terminal import printable
 
-LARGEST_SIDE = 640  # pixels of an overlay
 ON_SHEET = 40
 _COLUMNS, _TILE = 5, 240
 

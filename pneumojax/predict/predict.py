@@ -7,25 +7,22 @@ memory does not grow with their number.
 import hashlib
 import json
 import math
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from pneumojax.data.decoding import FilmError, Preprocessing
-from pneumojax.data.formats import AnyFilm, decode_any, decode_any_grey, read_bytes
+from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.scope import Scope, warnings_about
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.errors import UserError
 from pneumojax.explain.gradcam import make_explainer
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.predict.output import PredictionFile
-from pneumojax.predict.overlays import LARGEST_SIDE, Overlays
+from pneumojax.predict.overlays import Overlays
+from pneumojax.predict.reading import Read, batched, make_reader, read_ahead
 from pneumojax.predict.sources import Found, Sources
 from pneumojax.predict.terminal import Progress, Summary, printable
 from pneumojax.training.step import make_evaluation_step
@@ -33,16 +30,6 @@ from pneumojax.training.trained import Trained, open_run
 
 CALLS = ("normal", "pneumonia")
 LARGEST_BATCH = 64
-
-
-class Read(NamedTuple):
-    """One film decoded, or the reason why it is not; `preview` for an overlay alone."""
-
-    file: Path
-    film: AnyFilm | None
-    note: str
-    warnings: list[str]
-    preview: np.ndarray | None
 
 
 def predict_files(
@@ -88,13 +75,16 @@ def predict_files(
         drawn = Overlays(pictures, synthetic) if pictures is not None else None
         progress = Progress(total)
         films = _new(sources, predictions.done, progress)
-        reading = _reader(Preprocessing(**trained.meta["preprocessing"]), scope, drawn is not None)
+        reading = make_reader(Preprocessing(**trained.meta["preprocessing"]), drawn is not None)
         network = Batches(trained, total, explain=drawn is not None)
-        for batch, logits, maps in network.run(_ahead(films, reading, 2 * network.size)):
+        for batch, logits, maps in network.run(read_ahead(films, reading, 2 * network.size)):
             probabilities = trained.decision.probabilities(logits)
             calls = trained.decision.calls(probabilities)
+            warned = iter(warnings_about([read.film for read in batch if read.film], scope))
             rows = [
-                _row(read, float(probability), CALLS[called])
+                _row(read, float(probability), CALLS[called], next(warned))
+                if read.film
+                else _unreadable(read)
                 for read, probability, called in zip(batch, probabilities, calls, strict=False)
             ]
             if drawn is not None and maps is not None:
@@ -109,7 +99,7 @@ def predict_files(
         unreadable = predictions.unreadable
     summary.show(_trained_on(trained), trained.decision.threshold)
     if sources.ignored:
-        print(f"{sources.ignored:,} other files in the folders are no films")
+        print(f"passed over in the folders, no films: {sources.ignored:,}")
     print(f"written to {printable(str(path))}")
     if drawn is not None:
         print(drawn.finish())
@@ -139,7 +129,7 @@ class Batches:
     ) -> Iterator[tuple[list[Read], np.ndarray, np.ndarray | None]]:
         """Each batch with logits (size,) and maps (size, h, w); the next is decoded meanwhile."""
         pending = None
-        for batch in _batched(films, self.size):
+        for batch in batched(films, self.size):
             images = np.zeros((self.size, self._side, self._side, 1), np.uint8)
             for i, read in enumerate(batch):
                 if read.film is not None:
@@ -168,64 +158,19 @@ def _new(sources: Sources, done: set[str], progress: Progress) -> Iterator[Found
         yield path, reason
 
 
-def _reader(
-    preprocessing: Preprocessing, scope: Scope | None, with_preview: bool
-) -> Callable[[Found], Read]:
-    def read(found: Found) -> Read:
-        path, reason = found
-        if reason:
-            return Read(path, None, reason, [], None)
-        try:
-            data = read_bytes(path)
-            film = decode_any(data, preprocessing)
-            preview = None
-            if with_preview:
-                picture = decode_any_grey(data)
-                picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-                preview = np.asarray(picture)
-        except FilmError as error:
-            return Read(path, None, str(error), [], None)
-        return Read(path, film, "", warnings_about(film, scope), preview)
-
-    return read
-
-
-def _ahead(films: Iterable[Found], read: Callable[[Found], Read], most: int) -> Iterator[Read]:
-    """Reads in order, by all cores, at most `most` films before they are asked for."""
-    # Pillow and the codecs let go of the interpreter while they decode, so threads are enough.
-    pool = ThreadPoolExecutor(os.cpu_count())
-    waiting: deque[Future[Read]] = deque()
-    try:
-        for found in films:
-            waiting.append(pool.submit(read, found))
-            if len(waiting) > most:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _batched(films: Iterable[Read], size: int) -> Iterator[list[Read]]:
-    batch: list[Read] = []
-    for film in films:
-        batch.append(film)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _row(read: Read, probability: float, call: str) -> dict[str, Any]:
-    answered = read.film is not None
+def _row(read: Read, probability: float, call: str, warnings: list[str]) -> dict[str, Any]:
     return {
         "file": str(read.file),
-        "probability": float(f"{probability:.9g}") if answered else None,
-        "call": call if answered else "",
-        "note": read.note,
-        "warnings": read.warnings,
+        "probability": float(f"{probability:.9g}"),
+        "call": call,
+        "note": "",
+        "warnings": warnings,
     }
+
+
+def _unreadable(read: Read) -> dict[str, Any]:
+    unanswered: dict[str, Any] = {"probability": None, "call": "", "warnings": []}
+    return {"file": str(read.file), "note": read.note} | unanswered
 
 
 def _trained_on(trained: Trained) -> str:

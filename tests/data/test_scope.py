@@ -90,11 +90,16 @@ def test_statistics_do_not_change_with_brightness_but_for_those_that_measure_it(
 def test_each_warning_has_its_cause(films):
     fitted = Scope(**fit_scope(Films(films)))
     usual = films[int(np.argmin(fitted.distances(films)))]
-    assert warnings_about(film(usual), fitted) == []
-    assert warnings_about(film(usual, colour=30.0), fitted) == ["a colour picture"]
+    pictures = [
+        film(usual),
+        film(usual, colour=30.0),
+        film(usual, height=31),
+        film(np.full((32, 32), 90, np.uint8)),
+        film(255 - usual),
+    ]
+    *known, far = warnings_about(pictures, fitted)
     tiny = "tiny: 300 x 31 pixels, the network sees 32 x 32"
-    assert warnings_about(film(usual, height=31), fitted) == [tiny]
-    assert warnings_about(film(np.full((32, 32), 90, np.uint8)), fitted) == ["blank"]
-    (far,) = warnings_about(film(255 - usual), fitted)
-    assert far.startswith("unlike the training films (")
-    assert warnings_about(film(255 - usual), None) == []
+    assert known == [[], ["a colour picture"], [tiny], ["blank"]]
+    assert len(far) == 1 and far[0].startswith("unlike the training films (")
+    assert warnings_about(pictures, None) == [*known, []]
+    assert warnings_about([], fitted) == []

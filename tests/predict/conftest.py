@@ -1,5 +1,7 @@
 """A run that was never trained, its checkpoint made of initial weights: enough to predict with."""
 
+import shutil
+
 import jax
 import pytest
 
@@ -12,13 +14,19 @@ from pneumojax.training.state import initial_state, make_optimizer
 DECISION = Decision("youden", 2.0, 0.4, 10, "")
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """Where the first test makes a run, for the others to copy."""
+    return tmp_path_factory.mktemp("first") / "run"
+
+
 @pytest.fixture
-def workdir(tmp_path, config):
+def workdir(first, tmp_path, config):
     """A run folder of a small network for films of 32 pixels."""
-    folder = tmp_path / "run"
-    run.begin(folder, config)
-    save(folder, config)
-    return folder
+    if not first.exists():
+        run.begin(first, config)
+        save(first, config)
+    return shutil.copytree(first, tmp_path / "run")
 
 
 def save(folder, config, step=1, scope=None):

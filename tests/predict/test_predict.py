@@ -13,6 +13,7 @@ from pneumojax.data.formats import decode_any
 from pneumojax.data.scope import fit, statistics
 from pneumojax.errors import UserError
 from pneumojax.predict import predict as room
+from pneumojax.predict import reading
 from pneumojax.predict.predict import predict_files
 from tests.predict.conftest import DECISION, save
 
@@ -131,7 +132,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_file(
     part.write_bytes(data[: len(data) * 2 // 3])
     kept = part.read_bytes().count(b"\n") - (suffix == ".csv")
     decoded = []
-    monkeypatch.setattr(room, "read_bytes", lambda path: decoded.append(path) or path.read_bytes())
+    monkeypatch.setattr(
+        reading, "read_bytes", lambda path: decoded.append(path) or path.read_bytes()
+    )
     predict_files(workdir, inputs, str(part))
     assert part.read_bytes() == data
     assert data.count(b"\n") - (suffix == ".csv") == 14

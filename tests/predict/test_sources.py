@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pneumojax.data.decoding import FilmError
+from pneumojax.data.formats import read_bytes
 from pneumojax.errors import UserError
 from pneumojax.predict.sources import Sources
 
@@ -115,6 +117,8 @@ def test_what_may_not_be_read_is_named_and_the_rest_goes_on(monkeypatch):
         try:
             results = list(Sources([str(root)]).films())
             inside = list(Sources([str(root / "locked" / "film.png")]).films())
+            with pytest.raises(FilmError, match="cannot be read: Permission denied"):
+                read_bytes(inside[0][0])
         finally:
             os.seteuid(before)
             (root / "locked").chmod(stat.S_IRWXU)
@@ -122,7 +126,7 @@ def test_what_may_not_be_read_is_named_and_the_rest_goes_on(monkeypatch):
         (root / "locked", "folder cannot be read: Permission denied"),
         (root / "open" / "film.png", ""),
     ]
-    assert inside == [(root / "locked" / "film.png", "")]  # reading it says why
+    assert inside == [(root / "locked" / "film.png", "")]
 
 
 @pytest.mark.parametrize(
