@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jinja2
 from PIL import Image
 
+from pneumojax.data.formats import KINDS
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Reading
@@ -55,7 +56,8 @@ def about(trained: Trained, workdir: Path) -> About:
 
 def introduction(network: About) -> str:
     """The head of the page: title, disclaimer, what the network was trained on."""
-    return _render("introduction", network=network, disclaimer=DISCLAIMER)
+    kinds = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
+    return _render("introduction", network=network, kinds=kinds, disclaimer=DISCLAIMER)
 
 
 def nothing_yet() -> str:

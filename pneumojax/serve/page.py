@@ -4,20 +4,19 @@ Needs `requirements-serve.txt`. Gradio puts each upload into a folder; here it i
 answered with HTML that holds its pictures, so that nothing of a film stays on a disk.
 """
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
 
 from pneumojax.data.decoding import FilmError
-from pneumojax.data.formats import KINDS, read_bytes
+from pneumojax.data.formats import read_bytes
 from pneumojax.serve import markup
 from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Read
+from pneumojax.serve.uploads import forget
 
 MAX_UPLOAD = 64 << 20  # bytes; twice a radiograph of 4,000 x 4,000 pixels in 16 bits
-FORGOTTEN_AFTER = 60  # seconds, for uploads that broke off and that nobody asks about
 _CLICKED = """element.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (button) trigger("click", {index: Number(button.value)});
@@ -49,13 +48,12 @@ def build(
     def clicked(event: gr.EventData) -> str:
         return answer(drawings[event.index].data)
 
-    kinds = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
     with gr.Blocks(title="PneumoJAX", analytics_enabled=False, delete_cache=(60, 60)) as page:
         gr.HTML(markup.introduction(network))
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
-                limit = f"at most {MAX_UPLOAD >> 20} MB"
-                film = gr.File(label=f"{kinds}, {limit}", elem_id="film", height=170)
+                size = f"A film of at most {MAX_UPLOAD >> 20} MB"
+                film = gr.File(label=size, elem_id="film", height=170)
                 examples = gr.HTML(
                     markup.drawings_of(drawings), elem_id="drawings", js_on_load=_CLICKED
                 )
@@ -64,13 +62,3 @@ def build(
         film.upload(uploaded, film, [film, result], api_visibility="private")
         examples.click(clicked, None, result, api_visibility="private")
     return page
-
-
-def forget(film: Path, uploads: Path) -> None:
-    """Deletes an upload, and whatever else lies there for longer than any upload takes."""
-    film.unlink(missing_ok=True)
-    oldest = time.time() - FORGOTTEN_AFTER
-    for path in uploads.rglob("*"):
-        # Gradio may be about to rename a younger one.
-        if path.is_file() and path.stat().st_mtime < oldest:
-            path.unlink(missing_ok=True)

@@ -59,8 +59,7 @@ def make_reader(trained: Trained) -> Read:
         (probability,) = trained.decision.probabilities(logits[:1])
         (called,) = trained.decision.calls([probability])
         evidence = overlay(np.asarray(shown), maps[0]) if maps[0].any() else None
-        return Reading(
-            float(probability), bool(called), warnings_about(film, scope), shown, evidence
-        )
+        (warnings,) = warnings_about([film], scope)
+        return Reading(float(probability), bool(called), warnings, shown, evidence)
 
     return read

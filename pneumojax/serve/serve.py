@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pneumojax.errors import UserError
 from pneumojax.serve.examples import examples
-from pneumojax.serve.markup import about
+from pneumojax.serve.markup import about, reading_of
 from pneumojax.serve.reading import make_reader
 from pneumojax.training.trained import open_run
 
@@ -46,7 +46,9 @@ def serve(workdir: Path, port: int) -> None:
         read, network = make_reader(trained), about(trained, workdir)
         drawings = examples()
         print(f"network of {network.run}, trained on {network.trained_on}; compiling", flush=True)
-        compiling, reading = (_seconds(lambda: read(drawings[0].data)) for _ in range(2))
+        compiling, reading = (
+            _seconds(lambda: reading_of(read(drawings[0].data), network)) for _ in range(2)
+        )
         importlib.import_module("pneumojax.data.dicom")  # takes a while: not at the first film
         blocks = page.build(read, network, drawings, Path(uploads))
         listening.listen()
