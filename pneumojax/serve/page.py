@@ -59,6 +59,6 @@ def build(
                 )
             with gr.Column(scale=3, min_width=300):
                 result = gr.HTML(markup.nothing_yet(), elem_id="result")
-        film.upload(uploaded, film, [film, result], api_visibility="private")
-        examples.click(clicked, None, result, api_visibility="private")
+        film.upload(uploaded, film, [film, result], api_visibility="private", queue=False)
+        examples.click(clicked, None, result, api_visibility="private", queue=False)
     return page
