@@ -22,9 +22,9 @@ CONFIG = config_flags.DEFINE_config_file(
 MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "evaluate", "predict", "compare", "profile"],
+    ["train", "evaluate", "predict", "serve", "compare", "profile"],
     "What to do; predict takes films, folders or patterns, compare takes run folders or CSVs of "
-    "predictions, profile measures the config's training step.",
+    "predictions, profile measures the config's training step, serve opens a page on this machine.",
 )
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run folder. Default for training: runs/<config name>-<digest of the config>."
@@ -46,6 +46,9 @@ OUTPUT = flags.DEFINE_string(
 )
 OVERLAYS = flags.DEFINE_string(
     "overlays", None, "Folder for pictures of predicted films with the evidence on them."
+)
+PORT = flags.DEFINE_integer(
+    "port", 7860, "Of the page of --mode=serve; 0: any.", lower_bound=0, upper_bound=65535
 )
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
@@ -126,6 +129,11 @@ def _run(arguments: list[str]) -> None:
         evaluate_run(
             workdir, cache_dir, split=SPLIT.value, root=FILMS.value, verify_films=VERIFY_FILMS.value
         )
+        return
+    if MODE.value == "serve":
+        from pneumojax.serve.serve import serve
+
+        serve(workdir, PORT.value)
         return
     from pneumojax.predict.predict import predict_files
 

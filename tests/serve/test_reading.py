@@ -1,0 +1,68 @@
+import io
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumojax.data.decoding import FilmError, Preprocessing, decode_film
+from pneumojax.serve.examples import examples
+from pneumojax.serve.reading import LARGEST_SIDE, make_reader
+from pneumojax.training.step import make_evaluation_step
+from pneumojax.training.trained import open_run
+
+
+@pytest.fixture
+def trained(workdir):
+    return open_run(workdir)
+
+
+def png(pixels):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_a_film_gets_the_calibrated_probability_and_call_of_its_run(trained):
+    read, drawings = make_reader(trained), examples()
+    step = jax.jit(make_evaluation_step(trained.network, trained.mesh))
+    side = trained.meta["preprocessing"]["image_size"]
+    for drawing in drawings:
+        reading = read(drawing.data)
+        pixels, width, height = decode_film(drawing.data, Preprocessing(image_size=side))
+        logit = float(step(trained.params, pixels[None, ..., None])[0])
+        # The gradient is taken in another program, whose sums may be ordered otherwise.
+        assert reading.probability == pytest.approx(1 / (1 + np.exp(-logit / 2)), abs=1e-5)
+        assert reading.pneumonia == (reading.probability >= 0.4)
+        assert reading.film.size == (width, height) and reading.film.mode == "L"
+        assert reading.evidence is None or reading.evidence.size == (width, height)
+    assert len({read(drawing.data).probability for drawing in drawings}) == len(drawings)
+
+
+def test_pictures_of_large_films_are_made_smaller_and_keep_their_shape(trained):
+    reading = make_reader(trained)(png(np.tile(np.arange(200, dtype=np.uint8), (600, 10))))
+    assert reading.film.size == (LARGEST_SIDE, LARGEST_SIDE * 600 // 2000)
+
+
+def test_a_dicom_film_is_read_and_a_strange_one_warned_of(trained, make_dicom):
+    read = make_reader(trained)
+    rng = np.random.default_rng([1])
+    grey = rng.integers(0, 4096, (40, 50), dtype=np.uint16)
+    reading = read(make_dicom(grey, BitsStored=12))
+    assert reading.film.size == (50, 40) and reading.warnings == []
+    colour = read(png(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)))
+    assert "colour" in colour.warnings[0] and "tiny" in colour.warnings[1]
+
+
+def test_files_that_are_no_films_are_refused_with_the_reason(trained, make_dicom):
+    read, whole = make_reader(trained), examples()[0].data
+    pixels = np.zeros((20, 20), np.uint8)
+    bad = {
+        b"": "empty",
+        b"hello": "not a picture",
+        whole[: len(whole) // 2]: "truncated",
+        make_dicom(pixels, PixelData=None): "without pixels",
+    }
+    for data, reason in bad.items():
+        with pytest.raises(FilmError, match=reason):
+            read(data)
