@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
-from pneumojax.evaluation import audit_charts, audit_sections, charts, sections
+from pneumojax.evaluation import audit_charts, audit_sections, charts, run_sections, sections
 from pneumojax.evaluation.decision import Decision
 from pneumojax.evaluation.figures import json_ready
 from pneumojax.evaluation.page import Picture, png, render_html, render_markdown
@@ -68,11 +68,11 @@ def write_evaluation(
 def build_report(result: Mapping[str, Any]) -> list[Section]:
     """The sections of the report, in order, from the content of metrics.json."""
     return [
-        sections.identity(result),
-        sections.flow(result),
-        sections.population(result),
-        sections.prevalence(result),
-        sections.selection(result),
+        run_sections.identity(result),
+        run_sections.flow(result),
+        run_sections.population(result),
+        run_sections.prevalence(result),
+        run_sections.selection(result),
         sections.discrimination(result),
         sections.operating_point(result),
         sections.elsewhere(result),

@@ -14,7 +14,8 @@ from pneumojax.errors import UserError
 from pneumojax.evaluation import charts
 from pneumojax.evaluation.decision import Decision
 from pneumojax.evaluation.report import write_evaluation
-from pneumojax.evaluation.sections import operating_point, selection
+from pneumojax.evaluation.run_sections import selection
+from pneumojax.evaluation.sections import operating_point
 
 DECISION = Decision("youden", 2.0, 0.6, 50, "")
 CHARTS = ["confusion", "precision_recall", "reliability", "robustness", "roc"]
