@@ -1,3 +1,5 @@
+"""The HTML of readings, refusals and drawings."""
+
 import re
 
 import pytest

@@ -1,3 +1,5 @@
+"""What is left of uploads: nothing."""
+
 import os
 import time
 
