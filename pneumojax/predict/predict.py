@@ -64,7 +64,7 @@ def predict_files(
     synthetic = trained.meta["synthetic"]
     of_run = {
         "threshold": trained.decision.threshold,
-        "trained_on": _trained_on(trained),
+        "trained_on": trained.trained_on,
         "checkpoint": _identity(trained),
         "disclaimer": f"{SYNTHETIC_STAMP}; {DISCLAIMER}" if synthetic else DISCLAIMER,
     }
@@ -97,7 +97,7 @@ def predict_files(
             progress.update(len(rows))
         progress.close()
         unreadable = predictions.unreadable
-    summary.show(_trained_on(trained), trained.decision.threshold)
+    summary.show(trained.trained_on, trained.decision.threshold)
     if sources.ignored:
         print(f"passed over in the folders, no films: {sources.ignored:,}")
     print(f"written to {printable(str(path))}")
@@ -171,12 +171,6 @@ def _row(read: Read, probability: float, call: str, warnings: list[str]) -> dict
 def _unreadable(read: Read) -> dict[str, Any]:
     unanswered: dict[str, Any] = {"probability": None, "call": "", "warnings": []}
     return {"file": str(read.file), "note": read.note} | unanswered
-
-
-def _trained_on(trained: Trained) -> str:
-    if trained.meta["synthetic"]:
-        return SYNTHETIC_STAMP
-    return Path(trained.config.data.root).name
 
 
 def _identity(trained: Trained) -> str:

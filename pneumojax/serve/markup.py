@@ -10,7 +10,7 @@ import jinja2
 from PIL import Image
 
 from pneumojax.data.formats import KINDS
-from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
+from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Reading
 from pneumojax.training.trained import Trained
@@ -45,7 +45,7 @@ def about(trained: Trained, workdir: Path) -> About:
     synthetic = trained.meta["synthetic"]
     return About(
         run=workdir.name,
-        trained_on=SYNTHETIC_STAMP if synthetic else Path(trained.config.data.root).name,
+        trained_on=trained.trained_on,
         synthetic=synthetic,
         threshold=trained.decision.threshold,
         rule=trained.decision.rule,

@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax import run
+from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.evaluation.decision import Decision, undecided
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.state import Network, make_mesh, make_network, placed
@@ -29,6 +30,11 @@ class Trained:
         if "decision" not in self.meta:
             return undecided("the checkpoint is from a version that fitted none")
         return Decision(**self.meta["decision"])
+
+    @property
+    def trained_on(self) -> str:
+        """Name of the folder of films, or the stamp of drawn ones."""
+        return SYNTHETIC_STAMP if self.meta["synthetic"] else Path(self.config.data.root).name
 
 
 def open_run(workdir: Path) -> Trained:
