@@ -201,6 +201,7 @@ def test_pictures_are_all_shown_and_small():
 # Examples
 
 
+@pytest.mark.slow
 def test_the_examples_of_extending_run():
     blocks = code_blocks(read("docs/extending.md"), "python")
     namespace = {}

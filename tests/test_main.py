@@ -241,6 +241,7 @@ def test_a_run_killed_and_restarted_equals_an_undisturbed_one_bit_for_bit(
     assert "finished" in run(*arguments).stdout
 
 
+@pytest.mark.slow
 def test_default_workdir_lies_in_the_current_folder_and_is_named_by_the_config(
     films_root, shared, tmp_path
 ):

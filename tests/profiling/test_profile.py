@@ -21,6 +21,9 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+pytestmark = pytest.mark.slow  # a run is trained and profiled
+
+
 @pytest.fixture(scope="module")
 def profiled(films_root, cache_dir, tmp_path_factory):
     """(folder of a run, what it held before, what the command printed)."""

@@ -49,6 +49,7 @@ def runs(films_root, cache_dir):
     return found
 
 
+@pytest.mark.slow
 def test_parameters_moments_sums_and_metrics_are_float32(runs):
     state, metrics = runs["bfloat16"]
     kept = jax.tree.leaves((state, metrics))
@@ -88,6 +89,7 @@ def test_logits_are_not_rounded_to_bfloat16():
     assert jnp.mean(logits != rounded) > 0.9  # else many films would tie in a ranking
 
 
+@pytest.mark.slow
 def test_the_gradient_is_float32s_to_what_eight_bits_allow(runs):
     # After one step from zero Adam's first moment is a tenth of the gradient.
     moments = [runs[dtype][0]["optimizer"][0].mu for dtype in ("float32", "bfloat16")]
@@ -99,6 +101,7 @@ def test_the_gradient_is_float32s_to_what_eight_bits_allow(runs):
     assert 1e-4 < error < 0.03
 
 
+@pytest.mark.slow
 def test_a_short_run_follows_float32(runs):
     exact, rounded = (
         np.array([float(figures["loss"]) for figures in runs[dtype][1]])

@@ -77,6 +77,7 @@ def test_dropout_is_a_function_of_seed_and_step(config):
     assert later != again
 
 
+@pytest.mark.slow
 def test_microbatches_change_nothing_but_the_order_of_sums(config):
     """In float64, with dropout and padding."""
     config = config.copy_and_resolve_references()
@@ -189,12 +190,14 @@ def sharded(on_virtual_devices):
     return json.loads(on_virtual_devices(SHARDED, 8))
 
 
+@pytest.mark.slow
 def test_eight_devices_train_as_one_in_float64(sharded):
     one, eight = (sharded[f"float64 {devices}"]["losses"] for devices in (1, 8))
     assert len(set(one)) == 20
     np.testing.assert_allclose(one, eight, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_eight_devices_step_as_one_in_float32(sharded):
     one, eight = (sharded[f"float32 {devices}"] for devices in (1, 8))
     np.testing.assert_allclose(one["losses"], eight["losses"], rtol=1e-5)
