@@ -112,7 +112,7 @@ def failures(result: Result) -> Section:
         heading = f"{title} ({len(rows)} of {kind['found']:,})"
         tables.append(Table((heading, "label", "probability"), rows))
         if key != "doubtful_labels":
-            kind_of = title.removeprefix("Most confident ").removesuffix("s")
+            kind_of = title.removeprefix("Most confident ").removesuffix("s").capitalize()
             for i, (file, _, probability) in enumerate(rows):
                 captions[f"{key}-{i}"] = f"{kind_of}, probability {probability}: {file}"
     if captions:
