@@ -25,7 +25,8 @@ def get_config() -> ConfigDict:
     config.epochs = 5  # passes over the training films
     config.batch_size = 64  # films a step, over all devices together
     # Films through the network at a time on each device, their gradients added up: the same step
-    # in less memory. 0 chooses: 4 on a CPU, where it is also faster, all at once elsewhere.
+    # in less memory. 0 chooses: 4 on a CPU, where it is also faster, all at once elsewhere. Batch
+    # norm normalises over them: with it 0 is all at once everywhere.
     config.microbatch_size = 0
 
     config.data = data = ConfigDict()
@@ -38,6 +39,29 @@ def get_config() -> ConfigDict:
     # Lets the JPEG decoder halve films far larger than image_size itself; bilinear_antialias only.
     data.reduced_decode = True
     data.max_rejected_fraction = 0.01  # share of unreadable films above which a run stops
+    data.normalise = "unit"  # [0, 1], or "film": each film to mean 0 and standard deviation 1
+    # An epoch has all films of the rarer class and as many of the other, others each time.
+    data.balanced = False
+
+    config.augment = augment = ConfigDict()
+    # Random changes of training films, drawn anew for each film and epoch; all off.
+    augment.size = 0  # pixels of films in training; 0: data.image_size, which evaluation sees
+    augment.crop_area = (1.0, 1.0)  # share of the film that a random crop takes, uniform
+    augment.crop_aspect = (1.0, 1.0)  # the crop's width to height, log-uniform
+    augment.rotation = 0.0  # degrees, uniform in +-
+    augment.shift = 0.0  # share of the side, uniform in +-, in either direction
+    augment.flip = 0.0  # probability of a mirror image; heart and stomach change sides in it
+    augment.brightness = 0.0  # share of the grey range added, uniform in +-
+    augment.contrast = 0.0  # factor about the film's mean, log-uniform from 1/(1+x) to 1+x
+    augment.gamma = 0.0  # exponent of grey levels, log-uniform from 1/(1+x) to 1+x
+    augment.blur = 0.0  # largest sigma of a Gaussian, pixels, uniform from 0
+    augment.sharpen = 0.0  # largest amount of an unsharp mask, uniform from 0
+    augment.noise = 0.0  # largest standard deviation, share of the grey range, uniform from 0
+    augment.downscale = 1.0  # smallest factor of shrinking and enlarging again, uniform up to 1
+    augment.jpeg = 0.0  # coarsest 8x8 cosine steps, 1 is as at quality 10, uniform from 0
+    augment.probability = 1.0  # of each of blur, sharpen, noise, downscale, jpeg, film by film
+    augment.erase = 0.0  # probability that a rectangle is replaced by the film's mean grey
+    augment.mixup = 0.0  # alpha of the share that another film is mixed in by; 0: none
 
     config.model = model = ConfigDict()
     model.channels = 3  # channels the first layer takes; the grey film is repeated
@@ -46,22 +70,46 @@ def get_config() -> ConfigDict:
         (64, 48, 64, 8, 16, 32),
         (128, 64, 96, 16, 32, 64),
     )
+    model.pools = ()  # modules, from 0, before which a 3x3 max pool of stride 2 halves the grid
+    model.norm = "none"  # behind each convolution: "none" (a bias) or "batch"
     model.heads = ("auxiliary",)  # "main" and/or "auxiliary"; main predicts where it is built
     model.dropout = 0.5  # share of hidden units dropped in each head in training
     model.dtype = "float32"  # or "bfloat16": compute only, parameters and logits stay float32
 
     config.loss = loss = ConfigDict()
     loss.auxiliary_weight = 0.4  # w in main + w x auxiliary; unused with one head
+    loss.label_smoothing = 0.0  # labels move by half of it towards one half
+    loss.class_weights = False  # weigh films so that both classes count the same
+    loss.focal_gamma = 0.0  # exponent by which easy films count less; 2 in its paper
 
     config.optimizer = optimizer = ConfigDict()
-    optimizer.learning_rate = 1e-3  # Adam, constant
+    optimizer.learning_rate = 1e-3  # Adam's, or its peak
+    optimizer.schedule = "constant"  # or "cosine", down to 0 at the last step
+    optimizer.warmup_epochs = 0.0  # over which the rate rises in a line
+    optimizer.weight_decay = 0.0  # of kernels, apart from the gradient (AdamW)
+    optimizer.clip_norm = 0.0  # longest gradient; longer ones are shortened to it; 0: any
     optimizer.b1 = 0.9  # decay of the first moment
     optimizer.b2 = 0.999  # decay of the second moment
     optimizer.epsilon = 1e-7  # Keras's value in Optax's place, after the bias correction
 
+    config.average = average = ConfigDict()
+    # Of an exponential moving average of the weights from step to step, which is then what is
+    # evaluated and kept as best; 0: none.
+    average.decay = 0.0
+
+    config.early_stopping = early_stopping = ConfigDict()
+    # Epochs without a better checkpoint.best_metric after which training ends; 0: never.
+    early_stopping.patience = 0
+
+    config.test_time = test_time = ConfigDict()
+    # Views of a film whose logits are averaged with its own: "flip" (mirrored), "zoom" (its middle
+    # enlarged). Each costs another pass.
+    test_time.views = ()
+
     config.checkpoint = checkpoint = ConfigDict()
     checkpoint.every_steps = 25  # besides the end of each epoch; 0: only there
-    # Of validation, lowest; or "auroc", highest, which does not see where a call at 0.5 falls.
+    # Of validation, lowest; or "auroc", highest, which does not see where a call at 0.5 falls; or
+    # "last": the last epoch is the best, whatever validation says.
     checkpoint.best_metric = "loss"
 
     config.decision = decision = ConfigDict()  # fitted on validation, kept in the checkpoint

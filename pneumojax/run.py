@@ -24,6 +24,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from configs import base
 from pneumojax.config import differences
 from pneumojax.data.sides import Sides
 from pneumojax.errors import UserError
@@ -77,11 +78,12 @@ def read_config(workdir: Path) -> ConfigDict:
         raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json){hint}") from error
     except ValueError as error:
         raise UserError(f"{str(path)!r} is damaged: {error}") from error
-    # Fields that runs of earlier versions lack. Their checkpoints hold no decision either way.
+    # Fields that runs of earlier versions lack: they did what the defaults do, but for this one.
     values["data"].setdefault("reduced_decode", False)
-    decision = {"rule": "youden", "min_sensitivity": 0.95, "cost_ratio": 1.0, "temperature": True}
-    values.setdefault("decision", decision)
-    return ConfigDict(values).lock()
+    config = base.get_config().to_dict()
+    for name, value in values.items():
+        config[name] = config.get(name, {}) | value if isinstance(value, dict) else value
+    return ConfigDict(config).lock()
 
 
 def refuse_other_config(workdir: Path, config: ConfigDict) -> None:

@@ -23,6 +23,7 @@ from pneumojax.nn.inception import count_parameters  # noqa: E402
 from pneumojax.profiling.work import count_work  # noqa: E402
 from pneumojax.training import state as states  # noqa: E402
 from pneumojax.training.compiling import compile_step  # noqa: E402
+from pneumojax.training.optimizer import make_optimizer  # noqa: E402
 from pneumojax.training.step import make_evaluation_step  # noqa: E402
 
 VERSIONS = f"JAX {jax.__version__}"
@@ -36,7 +37,7 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
     films, size = options["batch"], options["size"]
     config.batch_size, config.data.image_size = films, size
     mesh = states.make_mesh()
-    network, optimizer = states.make_network(config), states.make_optimizer(config)
+    network, optimizer = states.make_network(config), make_optimizer(config, 1)
     everywhere = states.replicated(mesh)
     begin = jax.jit(lambda: states.initial_state(config, optimizer), out_shardings=everywhere)
     state = begin()
@@ -73,7 +74,7 @@ def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], flo
     config = base.get_config()
     config.data.image_size = options["size"]
     network = states.make_network(config)
-    begin = jax.jit(lambda: states.initial_state(config, states.make_optimizer(config))["params"])
+    begin = jax.jit(lambda: states.initial_state(config, make_optimizer(config, 1))["params"])
     params = begin()
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (64, options["size"], options["size"], 1), "u1")

@@ -30,6 +30,20 @@ def epoch_order(films: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(films)
 
 
+def films_per_epoch(labels: np.ndarray, balanced: bool) -> int:
+    """How many films an epoch visits: all, or twice as many as the rarer class has."""
+    ill = int(np.sum(labels == 1))
+    return 2 * min(ill, len(labels) - ill) if balanced else len(labels)
+
+
+def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """As `epoch_order`, of all films of the rarer class and as many of the other, by chance."""
+    order = epoch_order(len(labels), seed, epoch)
+    ill = labels[order] == 1
+    place_in_class = np.where(ill, np.cumsum(ill), np.cumsum(~ill))
+    return order[place_in_class <= films_per_epoch(labels, balanced=True) // 2]
+
+
 def batch_rows(order: np.ndarray, batch_size: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Batch `step` of an epoch: int64 (batch_size,) rows and float32 (batch_size,) mask.
 
@@ -58,16 +72,21 @@ def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
 
 
 def training_batches(
-    films: FilmSet, batch_size: int, *, seed: int, start_step: int
+    films: FilmSet, batch_size: int, *, seed: int, start_step: int, balanced: bool = False
 ) -> Iterator[Batch]:
     """An endless stream from global step `start_step` on, this process's share of each batch.
 
-    `batch_size` counts the films of a step over all processes.
+    `batch_size` counts the films of a step over all processes; `balanced` as in `films_per_epoch`.
     """
     tf = tensorflow()
-    per_epoch = steps_per_epoch(len(films), batch_size)
+    per_epoch = steps_per_epoch(films_per_epoch(films.labels, balanced), batch_size)
     share = _process_share(batch_size)
-    order = functools.lru_cache(2)(functools.partial(epoch_order, len(films), seed))
+
+    @functools.lru_cache(2)
+    def order(epoch: int) -> np.ndarray:
+        if balanced:
+            return balanced_order(films.labels, seed, epoch)
+        return epoch_order(len(films), seed, epoch)
 
     def load(step: np.int64) -> list[np.ndarray]:
         epoch, step_in_epoch = divmod(int(step), per_epoch)

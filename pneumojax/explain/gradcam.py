@@ -15,6 +15,7 @@ from jax.sharding import Mesh, PartitionSpec
 from pneumojax.training.losses import prediction
 from pneumojax.training.state import Network
 from pneumojax.training.step import microbatch_size, normalise
+from pneumojax.training.views import averaged
 
 Explainer = Callable[[dict, Array], tuple[Array, Array]]
 
@@ -44,6 +45,12 @@ def make_explainer(network: Network, mesh: Mesh) -> Explainer:
         evidence = jnp.maximum((weights * features.astype(jnp.float32)).sum(-1), 0)
         largest = evidence.max((1, 2), keepdims=True)
         evidence = jnp.where(largest > 0, evidence / jnp.where(largest > 0, largest, 1), 0)
+        logits = averaged(
+            logits,
+            lambda view: prediction(network.logits(params, view)),
+            normalise(images),
+            network.views,
+        )
         return logits, jax.image.resize(evidence, images.shape[:3], "linear")
 
     def explain(params: dict, images: Array) -> tuple[Array, Array]:

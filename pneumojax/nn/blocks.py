@@ -22,8 +22,24 @@ Widths = tuple[int, int, int, int, int, int]
 _kernel_init = nnx.initializers.glorot_uniform()
 
 
+def batch_norm(features: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
+    """Batch norm (Ioffe & Szegedy 2015, arXiv 1502.03167) over all but the last axis.
+
+    It normalises by its running statistics until `set_attributes(use_running_average=False)`; then
+    by those of the batch, over all devices that `axis_name` names, and keeps them in place of the
+    running ones (a momentum of 0), for the training step to average.
+    """
+    return nnx.BatchNorm(
+        features, use_running_average=True, momentum=0.0, epsilon=1e-3, dtype=jnp.float32, rngs=rngs
+    )
+
+
 class Conv(nnx.Module):
-    """Convolution, bias and ReLU."""
+    """Convolution, bias or normalisation, and ReLU.
+
+    Args:
+        norm: "none", or "batch": batch norm, whose shift takes the place of the bias.
+    """
 
     def __init__(
         self,
@@ -33,11 +49,15 @@ class Conv(nnx.Module):
         *,
         stride: int = 1,
         padding: str = "SAME",
+        norm: str = "none",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.kernel = nnx.Param(_kernel_init(rngs.params(), (*window, in_features, out_features)))
-        self.bias = nnx.Param(jnp.zeros(out_features))
+        if norm == "batch":
+            self.norm = batch_norm(out_features, rngs)
+        else:
+            self.bias = nnx.Param(jnp.zeros(out_features))
         self.strides = (stride, stride)
         self.padding = padding
         self.dtype = dtype
@@ -45,8 +65,12 @@ class Conv(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         kernel = self.kernel[...].astype(self.dtype)
+        return self.activate(ops.convolution(x, kernel, self.strides, self.padding))
+
+    def activate(self, x: Array) -> Array:
+        """What follows the convolution."""
         # In float32: a bias's gradient is a sum over all positions, which bfloat16 cannot hold.
-        x = ops.convolution(x, kernel, self.strides, self.padding) + self.bias[...]
+        x = self.norm(x) if hasattr(self, "norm") else x + self.bias[...]
         return ops.relu(x.astype(self.dtype))
 
 
@@ -54,11 +78,10 @@ def side_by_side(convs: Sequence[Conv], x: Array) -> list[Array]:
     """What each of several alike convolutions makes of `x`, computed as one wider convolution."""
     first = convs[0]
     kernel = jnp.concatenate([conv.kernel[...] for conv in convs], axis=-1).astype(first.dtype)
-    bias = jnp.concatenate([conv.bias[...] for conv in convs])
-    together = ops.convolution(x, kernel, first.strides, first.padding) + bias
-    together = ops.relu(together.astype(first.dtype))
+    together = ops.convolution(x, kernel, first.strides, first.padding)
     ends = itertools.accumulate(conv.out_features for conv in convs[:-1])
-    return jnp.split(together, list(ends), axis=-1)
+    parts = jnp.split(together, list(ends), axis=-1)
+    return [conv.activate(part) for conv, part in zip(convs, parts, strict=True)]
 
 
 class InceptionModule(nnx.Module):
@@ -78,11 +101,12 @@ class InceptionModule(nnx.Module):
         in_features: int,
         widths: Widths,
         *,
+        norm: str = "none",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         f1, f2_in, f2_out, f3_in, f3_out, f4 = widths
-        conv = partial(Conv, dtype=dtype, rngs=rngs)
+        conv = partial(Conv, norm=norm, dtype=dtype, rngs=rngs)
         self.branch1 = conv(in_features, f1, (1, 1))
         self.branch3_narrow = conv(in_features, f2_in, (1, 1))
         self.branch3_column = conv(f2_in, f2_out, (3, 1))
@@ -156,10 +180,11 @@ class AuxiliaryHead(nnx.Module):
         grid: ops.Pair,
         *,
         dropout: float,
+        norm: str = "none",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        self.narrow = Conv(in_features, 64, (1, 1), dtype=dtype, rngs=rngs)
+        self.narrow = Conv(in_features, 64, (1, 1), norm=norm, dtype=dtype, rngs=rngs)
         pooled = [(side - 5) // 3 + 1 for side in grid]
         self.classifier = _Classifier(pooled[0] * pooled[1] * 64, dropout, dtype, rngs)
 

@@ -14,6 +14,8 @@ from pneumojax.nn import ops
 from pneumojax.nn.blocks import AuxiliaryHead, Conv, InceptionModule, MainHead, Widths
 
 HEADS = ("main", "auxiliary")
+NORMS = ("none", "batch")
+NORMALISATIONS = ("unit", "film")
 
 
 class Inception(nnx.Module):
@@ -27,6 +29,10 @@ class Inception(nnx.Module):
         channels: channels the stem takes; a grey film is repeated to fill them.
         stem: widths of the stem's three 3x3 convolutions (stride 2 valid; valid; same).
         modules: widths of each Inception module, see `InceptionModule`.
+        pools: modules, counted from 0, before which a 3x3 max pool of stride 2 halves the grid.
+        norm: one of `NORMS`, behind every convolution.
+        normalise: one of `NORMALISATIONS`: films as they come, in [0, 1], or each film brought to
+            mean 0 and standard deviation 1.
         heads: which of `HEADS` to build. "main", where present, is the one that predicts.
         dropout: share of the 128 hidden units dropped in each head in training.
         dtype: what the network computes in; parameters and logits are at least float32.
@@ -44,6 +50,9 @@ class Inception(nnx.Module):
         channels: int = 3,
         stem: Sequence[int] = (32, 32, 64),
         modules: Sequence[Widths] = ((64, 48, 64, 8, 16, 32), (128, 64, 96, 16, 32, 64)),
+        pools: Sequence[int] = (),
+        norm: str = "none",
+        normalise: str = "unit",
         heads: Sequence[str] = ("auxiliary",),
         dropout: float = 0.5,
         dtype: DTypeLike = jnp.float32,
@@ -52,26 +61,41 @@ class Inception(nnx.Module):
     ):
         if not heads or set(heads) - set(HEADS):
             raise UserError(f"config.model.heads is {tuple(heads)}: one or both of {HEADS}.")
-        grid = (((image_size - 3) // 2 + 1 - 2) - 3) // 2 + 1
-        if "auxiliary" in heads and grid < 5:
+        if norm not in NORMS:
+            raise UserError(f"config.model.norm is {norm!r}: use one of {', '.join(NORMS)}.")
+        if normalise not in NORMALISATIONS:
+            known = ", ".join(NORMALISATIONS)
+            raise UserError(f"config.data.normalise is {normalise!r}: use one of {known}.")
+        if set(pools) - set(range(len(modules))):
             raise UserError(
-                f"config.data.image_size is {image_size}: the auxiliary head needs 27 or more."
+                f"config.model.pools is {tuple(pools)}: the modules are 0 to {len(modules) - 1}."
             )
-        conv = partial(Conv, dtype=dtype, rngs=rngs)
+        grid = (((image_size - 3) // 2 + 1 - 2) - 3) // 2 + 1
+        for _ in pools:
+            grid = (grid - 3) // 2 + 1
+        needed = 5 if "auxiliary" in heads else 1
+        if grid < needed:
+            raise UserError(
+                f"config.data.image_size is {image_size}: too small, a grid of {max(grid, 0)} is "
+                f"left of it and the heads need {needed}."
+            )
+        conv = partial(Conv, norm=norm, dtype=dtype, rngs=rngs)
         self.stem1 = conv(channels, stem[0], (3, 3), stride=2, padding="VALID")
         self.stem2 = conv(stem[0], stem[1], (3, 3), padding="VALID")
         self.stem3 = conv(stem[1], stem[2], (3, 3))
         self.modules: nnx.List = nnx.List([])
         features = stem[2]
         for widths in modules:
-            self.modules.append(block(features, widths, dtype=dtype, rngs=rngs))
+            self.modules.append(block(features, widths, norm=norm, dtype=dtype, rngs=rngs))
             features = self.modules[-1].out_features
         if "main" in heads:
             self.main_head = MainHead(features, dropout=dropout, dtype=dtype, rngs=rngs)
         if "auxiliary" in heads:
             self.auxiliary_head = AuxiliaryHead(
-                features, (grid, grid), dropout=dropout, dtype=dtype, rngs=rngs
+                features, (grid, grid), dropout=dropout, norm=norm, dtype=dtype, rngs=rngs
             )
+        self.pools = tuple(pools)
+        self.normalise = normalise
         self.channels = channels
         self.dtype = dtype
 
@@ -80,11 +104,14 @@ class Inception(nnx.Module):
 
         At 150 pixels with the default widths: (batch, 35, 35, 320).
         """
-        x = images.astype(self.dtype)
+        x = standardised(images) if self.normalise == "film" else images
+        x = x.astype(self.dtype)
         x = jnp.broadcast_to(x, (*x.shape[:-1], self.channels))
         x = self.stem3(self.stem2(self.stem1(x)))  # (batch, 72, 72, 64)
         x = ops.max_pool(x, (3, 3), (2, 2))  # (batch, 35, 35, 64)
-        for module in self.modules:
+        for place, module in enumerate(self.modules):
+            if place in self.pools:
+                x = ops.max_pool(x, (3, 3), (2, 2))
             x = module(x)
         return x
 
@@ -103,6 +130,13 @@ class Inception(nnx.Module):
                 keys = None if dropout_keys is None else _folded(dropout_keys, place)
                 logits[head] = getattr(self, f"{head}_head")(x, keys)
         return logits
+
+
+def standardised(images: Array) -> Array:
+    """Each film (h, w, c) of a batch with mean 0 and standard deviation 1; an even one is 0."""
+    centred = images - jnp.mean(images, axis=(1, 2, 3), keepdims=True)
+    # One grey level in 1,000 below the root: an even film is not blown up to noise.
+    return centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=(1, 2, 3), keepdims=True) + 1e-6)
 
 
 def _folded(keys: Array, place: int) -> Array:

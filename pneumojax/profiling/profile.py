@@ -9,7 +9,12 @@ import jax
 from ml_collections import ConfigDict
 
 from pneumojax import run
-from pneumojax.data.pipeline import steps_per_epoch, to_devices, training_batches
+from pneumojax.data.pipeline import (
+    films_per_epoch,
+    steps_per_epoch,
+    to_devices,
+    training_batches,
+)
 from pneumojax.data.sides import load_sides
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
@@ -18,13 +23,8 @@ from pneumojax.profiling.page import draw_page, print_page
 from pneumojax.profiling.work import count_work
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.loop import check
-from pneumojax.training.state import (
-    initial_state,
-    make_mesh,
-    make_network,
-    make_optimizer,
-    replicated,
-)
+from pneumojax.training.optimizer import make_optimizer
+from pneumojax.training.state import initial_state, make_mesh, make_network, replicated
 
 LONGEST = 10  # operations on the page; profile.json has MORE
 MORE = 50
@@ -50,9 +50,12 @@ def profile(
     prepare(workdir, config)
     mesh = make_mesh()
     check(config, mesh)
-    network, optimizer = make_network(config), make_optimizer(config)
-    work = count_work(network, config.data.image_size)
+    network = make_network(config)
     films = load_sides(config, cache_dir, verify=verify_films).train
+    balanced = config.data.balanced
+    per_epoch = steps_per_epoch(films_per_epoch(films.labels, balanced), config.batch_size)
+    optimizer = make_optimizer(config, per_epoch)
+    work = count_work(network, config.augment.size or config.data.image_size)
 
     # The key of a cached step leaves out source lines: one compiled from other code would answer
     # with the lines of that code.
@@ -61,11 +64,12 @@ def profile(
     state = begin()
     with _CacheHits() as hits:
         began = time.perf_counter()
-        per_epoch = steps_per_epoch(len(films), config.batch_size)
         step = compile_step(config, network, optimizer, state, per_epoch, mesh)
         compiling = {"seconds": time.perf_counter() - began, "from_cache": hits.count > 0}
 
-    stream = training_batches(films, config.batch_size, seed=config.seed, start_step=0)
+    stream = training_batches(
+        films, config.batch_size, seed=config.seed, start_step=0, balanced=balanced
+    )
     batches = to_devices(stream, mesh)
     print("timing steps ...", flush=True)
     state, timing = measure.time_steps(step, state, batches)

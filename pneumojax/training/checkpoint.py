@@ -41,9 +41,9 @@ class Checkpoints:
         items = {"params": state["params"], "training": training}
         self._save("latest", int(state["step"]), items, meta)
 
-    def save_best(self, state: State, meta: dict[str, Any]) -> None:
-        """Saves the parameters, under the state's step."""
-        self._save("best", int(state["step"]), {"params": state["params"]}, meta)
+    def save_best(self, step: int, params: dict, meta: dict[str, Any]) -> None:
+        """Saves what a network is evaluated with after `step`, as `Network.evaluated` gives it."""
+        self._save("best", step, {"params": params}, meta)
 
     def restore_latest(self, abstract: State) -> tuple[State, dict[str, Any]] | None:
         """The newest undamaged state, placed as `abstract` says, or None where there is none.

@@ -19,6 +19,7 @@ def compile_step(
     state: State,
     steps_per_epoch: int,
     mesh: Mesh,
+    class_weights: tuple[float, float] = (1.0, 1.0),
 ) -> jax.stages.Compiled:
     """The train step compiled for one shape of batch; another shape would be an error.
 
@@ -35,7 +36,7 @@ def compile_step(
     }
     everywhere = replicated(mesh)
     train_step = jax.jit(
-        make_train_step(config, network, optimizer, steps_per_epoch, mesh),
+        make_train_step(config, network, optimizer, steps_per_epoch, mesh, class_weights),
         donate_argnums=0,  # the new state takes the old one's memory
         out_shardings=(everywhere, everywhere),
     )

@@ -10,8 +10,14 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax import run
+from pneumojax.augment.augment import check_augment
 from pneumojax.data.films import CLASS_NAMES
-from pneumojax.data.pipeline import steps_per_epoch, to_devices, training_batches
+from pneumojax.data.pipeline import (
+    films_per_epoch,
+    steps_per_epoch,
+    to_devices,
+    training_batches,
+)
 from pneumojax.data.scope import fit_scope
 from pneumojax.data.sides import Sides, load_sides, preprocessing_of
 from pneumojax.errors import UserError
@@ -20,13 +26,14 @@ from pneumojax.evaluation.decision import check_decision, fit_decision, undecide
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.logbook import Logbook, Progress
+from pneumojax.training.losses import check_loss, class_weights
+from pneumojax.training.optimizer import check_optimizer, make_optimizer
 from pneumojax.training.scoring import make_scorer
 from pneumojax.training.state import (
     State,
     initial_state,
     make_mesh,
     make_network,
-    make_optimizer,
     placed,
     replicated,
 )
@@ -57,23 +64,29 @@ def train(
     run.write_provenance(workdir, sides, config)
     _describe(sides, workdir, config, mesh)
 
-    optimizer = make_optimizer(config)
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    per_epoch = steps_per_epoch(len(sides.train), config.batch_size)
+    visited = films_per_epoch(sides.train.labels, config.data.balanced)
+    per_epoch = steps_per_epoch(visited, config.batch_size)
     last_step = config.epochs * per_epoch
+    optimizer = make_optimizer(config, per_epoch)
+    checkpoints = Checkpoints(workdir / "checkpoints")
     state, best = _resume_or_begin(config, optimizer, checkpoints, mesh)
     first_step = int(state["step"])
-    if first_step == last_step:
-        print(f"finished: this run has trained all its {config.epochs} epochs")
+    if first_step == last_step or _stops_early(first_step // per_epoch, best, config):
+        print(f"finished: this run has trained {first_step // per_epoch} of {config.epochs} epochs")
         return
     if first_step:
         print(f"resuming after step {first_step} of {last_step}")
 
     films = training_batches(
-        sides.train, config.batch_size, seed=config.seed, start_step=first_step
+        sides.train,
+        config.batch_size,
+        seed=config.seed,
+        start_step=first_step,
+        balanced=config.data.balanced,
     )
     batches = to_devices(films, mesh)
-    train_step = compile_step(config, network, optimizer, state, per_epoch, mesh)
+    weights = class_weights(sides.train.labels, config.loss.class_weights)
+    train_step = compile_step(config, network, optimizer, state, per_epoch, mesh, weights)
     score = make_scorer(network, mesh, config.batch_size)
     stamp = {"synthetic": True} if run.is_synthetic(config) else {}
     logbook = Logbook(workdir, first_step, tensorboard=config.log.tensorboard, stamp=stamp)
@@ -91,17 +104,23 @@ def train(
         if ends_epoch:
             figures = watch.epoch_figures(state["epoch_sums"])
             if sides.validation:
-                logits = score(state["params"], sides.validation)
+                logits = score(network.evaluated(state), sides.validation)
                 figures |= validation_figures(sides.validation.labels, logits)
             logbook.write("epoch", step, epoch, figures)
             progress.line(_epoch_line(epoch, config.epochs, figures))
         logbook.flush()  # before the checkpoint: a resume keeps the lines up to it
-        if ends_epoch and sides.validation and _better(figures, best, config):
-            best = figures
-            decision = fit_decision(config.decision, sides.validation.labels, logits)
-            fitted = {"decision": decision._asdict()}
-            checkpoints.save_best(state, meta | fitted | {"epoch": epoch, "figures": figures})
+        if ends_epoch and _better(figures, best, config):
+            best = figures | {"epoch": epoch}
+            fitted = {"epoch": epoch, "figures": figures}
+            if sides.validation:
+                decision = fit_decision(config.decision, sides.validation.labels, logits)
+                fitted["decision"] = decision._asdict()
+            checkpoints.save_best(step, network.evaluated(state), meta | fitted)
         checkpoints.save_latest(state, meta | {"epoch": epoch, "best": best})
+        if ends_epoch and _stops_early(epoch, best, config):
+            patience = config.early_stopping.patience
+            print(f"stopping: {patience} epochs without a better {config.checkpoint.best_metric}")
+            break
         watch.resume()
     logbook.close()
 
@@ -115,12 +134,28 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
             f"config.batch_size is {config.batch_size}: it must be a positive multiple of the "
             f"{mesh.size} devices it is split over."
         )
-    if config.checkpoint.best_metric not in ("auroc", "loss"):
+    if config.checkpoint.best_metric not in ("auroc", "loss", "last"):
         raise UserError(
             f"config.checkpoint.best_metric is {config.checkpoint.best_metric!r}: "
-            "use 'auroc' or 'loss'."
+            "use 'auroc', 'loss' or 'last'."
         )
+    if config.early_stopping.patience < 0:
+        raise UserError(
+            f"config.early_stopping.patience is {config.early_stopping.patience}: it is 0 or more."
+        )
+    if config.early_stopping.patience and config.checkpoint.best_metric == "last":
+        raise UserError(
+            "config.early_stopping.patience needs a config.checkpoint.best_metric of 'auroc' or "
+            "'loss': with 'last' every epoch is better than the one before."
+        )
+    if not 0 <= config.average.decay < 1:
+        raise UserError(
+            f"config.average.decay is {config.average.decay}: it is 0 or more, and below 1."
+        )
+    check_augment(config.augment)
     check_decision(config.decision)
+    check_loss(config)
+    check_optimizer(config)
 
 
 def validation_figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
@@ -169,11 +204,18 @@ def _due(step: int, every: int) -> bool:
 
 
 def _better(figures: dict, best: dict | None, config: ConfigDict) -> bool:
-    if best is None:
+    """Whether an epoch is the best so far; where nothing compares them the last one is."""
+    if best is None or config.checkpoint.best_metric == "last" or "val_loss" not in figures:
         return True
     if config.checkpoint.best_metric == "loss":
         return figures["val_loss"] < best["val_loss"]
     return figures["val_auroc"] > best["val_auroc"]
+
+
+def _stops_early(epoch: int, best: dict | None, config: ConfigDict) -> bool:
+    """Whether, after an epoch, the best one is too long ago; never without validation."""
+    patience = config.early_stopping.patience
+    return bool(patience and best and epoch - best.get("epoch", epoch) >= patience)
 
 
 def _describe(sides: Sides, workdir: Path, config: ConfigDict, mesh: Mesh) -> None:

@@ -1,9 +1,17 @@
 """What training minimises, film by film: sigmoid binary cross-entropy, summed over the heads."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
+from ml_collections import ConfigDict
+from numpy.typing import NDArray
+
+from pneumojax.errors import UserError
 
 
 def binary_cross_entropy(logits: Array, labels: Array) -> Array:
@@ -16,12 +24,59 @@ def prediction(logits: Mapping[str, Array]) -> Array:
     return logits["main"] if "main" in logits else logits["auxiliary"]
 
 
-def network_loss(logits: Mapping[str, Array], labels: Array, auxiliary_weight: float) -> Array:
+def head_loss(logits: Array, labels: Array, settings: Mapping[str, Any]) -> Array:
+    """One head's loss of each film (batch,), by `config.loss`.
+
+    Args:
+        labels: (batch,), 0 or 1, or between for mixed films.
+        settings: `label_smoothing` moves labels by half of it towards one half (Szegedy et al.
+            2015, arXiv 1512.00567, section 7). `focal_gamma` is the exponent of what remains to
+            the right answer, by which films that are easy count less (Lin et al. 2017, arXiv
+            1708.02002); both are 0 for cross-entropy.
+    """
+    targets = labels.astype(logits.dtype)
+    if smoothing := settings["label_smoothing"]:
+        targets = targets * (1 - smoothing) + smoothing / 2
+    loss = binary_cross_entropy(logits, targets)
+    if gamma := settings["focal_gamma"]:
+        probability = jax.nn.sigmoid(logits)
+        loss *= jnp.abs(targets - probability) ** gamma
+    return loss
+
+
+def network_loss(logits: Mapping[str, Array], labels: Array, settings: Mapping[str, Any]) -> Array:
     """Loss of the predicting head, plus `auxiliary_weight` times the auxiliary head's beside it.
 
     Each film's own, (batch,): the step averages over the films whose mask is 1.
     """
-    loss = binary_cross_entropy(prediction(logits), labels)
+    loss = head_loss(prediction(logits), labels, settings)
     if "main" in logits and "auxiliary" in logits:
-        loss += auxiliary_weight * binary_cross_entropy(logits["auxiliary"], labels)
+        auxiliary = head_loss(logits["auxiliary"], labels, settings)
+        loss += settings["auxiliary_weight"] * auxiliary
     return loss
+
+
+def class_weights(labels: NDArray, balanced: bool) -> tuple[float, float]:
+    """How much a film of each class counts: 1, or n / (2 x films of its class), of mean 1."""
+    if not balanced:
+        return 1.0, 1.0
+    normal, pneumonia = np.bincount(labels, minlength=2)
+    return len(labels) / (2 * normal), len(labels) / (2 * pneumonia)
+
+
+def check_loss(config: ConfigDict) -> None:
+    """Raises UserError for a field of `config.loss` that is out of range."""
+    if not 0 <= config.loss.auxiliary_weight < float("inf"):
+        raise UserError(
+            f"config.loss.auxiliary_weight is {config.loss.auxiliary_weight}: it is 0 or more, "
+            "and finite."
+        )
+    if not 0 <= config.loss.label_smoothing < 1:
+        raise UserError(
+            f"config.loss.label_smoothing is {config.loss.label_smoothing}: it is 0 or more, "
+            "and below 1."
+        )
+    if not 0 <= config.loss.focal_gamma < float("inf"):
+        raise UserError(
+            f"config.loss.focal_gamma is {config.loss.focal_gamma}: it is 0 or more, and finite."
+        )

@@ -8,34 +8,85 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
 from pneumojax.nn.inception import Inception
+from pneumojax.training.losses import prediction
+from pneumojax.training.views import averaged, check_views
 
-# {"step": int32, "params": ..., "optimizer": ..., "epoch_sums": {...}}, plain arrays throughout.
+# {"step": int32, "params": ..., "optimizer": ..., "epoch_sums": {...}}, plain arrays throughout;
+# with batch norm "statistics", the running ones, and with an average of weights "average", of both.
 State = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network apart from its parameters: a static definition, and the parameters' shapes."""
+    """A network apart from its parameters: a static definition, and the parameters' shapes.
+
+    definition: for `nnx.merge`.
+    abstract_params: one tree of all that a trained network consists of: what gradients train and,
+        with batch norm, running statistics.
+    statistics: places of the latter in that tree.
+    views: `VIEWS` that evaluation averages the film's logits with.
+    """
 
     definition: nnx.GraphDef
     abstract_params: dict
+    statistics: frozenset[tuple] = frozenset()
+    views: tuple[str, ...] = ()
 
     def logits(self, params: dict, images: Array, dropout_keys: Array | None = None) -> dict:
         """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}.
 
-        `dropout_keys` (batch,) in training, one for each film; without, nothing is dropped.
+        `dropout_keys` (batch,), one for each film; without, nothing is dropped.
         """
         return self.module(params)(images, dropout_keys)
+
+    def predicted(self, params: dict, images: Array) -> Array:
+        """Logits (batch,) that evaluation goes by: the predicting head's, averaged over views."""
+
+        def logits_of(images: Array) -> Array:
+            return prediction(self.logits(params, images))
+
+        return averaged(logits_of(images), logits_of, images, self.views)
+
+    def training_logits(
+        self, params: dict, statistics: dict, images: Array, dropout_keys: Array, axis: str
+    ) -> tuple[dict, dict]:
+        """As `logits` in training; also means and variances of this batch where batch norm is.
+
+        Args:
+            params, statistics: as `divide` gives them.
+            axis: name of the devices' axis, over which those means and variances are taken.
+        """
+        module = self.module(self.join(params, statistics))
+        if not self.statistics:
+            return module(images, dropout_keys), {}
+        module.set_attributes(nnx.BatchNorm, use_running_average=False, axis_name=axis)
+        logits = module(images, dropout_keys)
+        return logits, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
 
     def module(self, params: dict) -> Inception:
         """The module with these parameters, for what needs more than its logits."""
         return nnx.merge(self.definition, params)
+
+    def divide(self, params: dict) -> tuple[dict, dict]:
+        """One tree -> what gradients train, and running statistics, {} without batch norm."""
+        flat = flatten_dict(params)
+        statistics = {path: flat.pop(path) for path in self.statistics}
+        return unflatten_dict(flat), unflatten_dict(statistics)
+
+    def join(self, params: dict, statistics: dict) -> dict:
+        """The one tree of which `divide` made two."""
+        return unflatten_dict(flatten_dict(params) | flatten_dict(statistics))
+
+    def evaluated(self, state: State) -> dict:
+        """The one tree that a state is evaluated with: the average where there is one."""
+        return state.get("average") or self.join(state["params"], state.get("statistics", {}))
 
 
 def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
@@ -49,6 +100,9 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
         channels=config.model.channels,
         stem=config.model.stem,
         modules=config.model.modules,
+        pools=config.model.pools,
+        norm=config.model.norm,
+        normalise=config.data.normalise,
         heads=config.model.heads,
         dropout=config.model.dropout,
         dtype=jnp.dtype(config.model.dtype),
@@ -58,22 +112,15 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
 
 def make_network(config: ConfigDict) -> Network:
     """Definitions and shapes only: nothing is computed."""
+    check_views(config.test_time.views)
     module = nnx.eval_shape(lambda: make_module(config, nnx.Rngs(params=0)))
-    definition, params = nnx.split(module, nnx.Param)
-    return Network(definition, nnx.to_pure_dict(params))
-
-
-def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """Adam (Kingma & Ba 2015, arXiv 1412.6980) with epsilon after the bias correction.
-
-    Keras adds its epsilon before the correction: in Optax's terms epsilon / sqrt(1 - b2^t), 32
-    times larger at the first step and the same later on. It matters where gradients are near it.
-    """
-    return optax.adam(
-        config.optimizer.learning_rate,
-        b1=config.optimizer.b1,
-        b2=config.optimizer.b2,
-        eps=config.optimizer.epsilon,
+    definition, params = nnx.split(module)
+    statistics = flatten_dict(nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)))
+    return Network(
+        definition,
+        nnx.to_pure_dict(params),
+        frozenset(statistics),
+        tuple(config.test_time.views),
     )
 
 
@@ -101,9 +148,16 @@ def initial_state(config: ConfigDict, optimizer: optax.GradientTransformation) -
     key = jax.random.key(config.seed, impl="rbg")
     module = make_module(config, nnx.Rngs(params=key))
     params = nnx.to_pure_dict(nnx.state(module, nnx.Param))
-    return {
+    statistics = nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
+    state: State = {
         "step": jnp.zeros((), jnp.int32),
         "params": params,
         "optimizer": optimizer.init(params),
         "epoch_sums": {name: jnp.zeros(()) for name in ("loss", "correct", "films")},
     }
+    if statistics:
+        state["statistics"] = statistics
+    if config.average.decay:
+        # Copies: the step is given the state's arrays to overwrite, each of them once.
+        state["average"] = jax.tree.map(jnp.copy, nnx.to_pure_dict(nnx.state(module)))
+    return state

@@ -81,7 +81,7 @@ def test_loss_and_every_gradient_equal_those_of_keras(heads, float64):
     expected_gradients = tape.gradient(expected, list(weights.values()))
 
     def loss_fn(params):
-        losses = network_loss(nnx.merge(definition, params)(images), labels, 0.4)
+        losses = network_loss(nnx.merge(definition, params)(images), labels, base.get_config().loss)
         return jnp.sum(losses * mask) / jnp.sum(mask)
 
     loss, gradients = jax.jit(jax.value_and_grad(loss_fn))(params)

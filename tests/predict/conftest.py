@@ -9,7 +9,8 @@ from pneumojax import run
 from pneumojax.data.sides import preprocessing_of
 from pneumojax.evaluation.decision import Decision
 from pneumojax.training.checkpoint import Checkpoints
-from pneumojax.training.state import initial_state, make_optimizer
+from pneumojax.training.optimizer import make_optimizer
+from pneumojax.training.state import initial_state
 
 DECISION = Decision("youden", 2.0, 0.4, 10, "")
 
@@ -31,11 +32,11 @@ def workdir(first, tmp_path, config):
 
 def save(folder, config, step=1, scope=None):
     """Its best checkpoint, with a decision and a scope."""
-    state = jax.jit(lambda: initial_state(config, make_optimizer(config)))()
+    state = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))()
     meta = {
         "preprocessing": preprocessing_of(config).as_dict(),
         "synthetic": False,
         "decision": DECISION._asdict(),
         "scope": scope,
     }
-    Checkpoints(folder / "checkpoints").save_best(state | {"step": step}, meta)
+    Checkpoints(folder / "checkpoints").save_best(step, state["params"], meta)

@@ -8,7 +8,8 @@ from pneumojax import run
 from pneumojax.data.sides import preprocessing_of
 from pneumojax.evaluation.decision import Decision
 from pneumojax.training.checkpoint import Checkpoints
-from pneumojax.training.state import initial_state, make_optimizer
+from pneumojax.training.optimizer import make_optimizer
+from pneumojax.training.state import initial_state
 
 DECISION = Decision("youden", 2.0, 0.4, 10, "")
 
@@ -26,7 +27,7 @@ def workdir(run_folder, config):
     if folder.exists():
         return folder
     run.begin(folder, config)
-    state = jax.jit(lambda: initial_state(config, make_optimizer(config)))()
+    state = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))()
     rng = np.random.default_rng([0])
     params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape), state["params"])
     meta = {
@@ -36,5 +37,5 @@ def workdir(run_folder, config):
         "scope": None,
     }
     params = jax.tree.map(lambda new, old: new.astype(old.dtype), params, state["params"])
-    Checkpoints(folder / "checkpoints").save_best(state | {"params": params, "step": 1}, meta)
+    Checkpoints(folder / "checkpoints").save_best(1, params, meta)
     return folder

@@ -22,7 +22,7 @@ def saved(tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoints", log=lines.append)
     for step in (1, 2, 3):
         checkpoints.save_latest(state_at(step), {"epoch": step, "best": None})
-    checkpoints.save_best(state_at(2), {"epoch": 2, "figures": {"val_auroc": 0.9}})
+    checkpoints.save_best(2, state_at(2)["params"], {"epoch": 2, "figures": {"val_auroc": 0.9}})
     return checkpoints, tmp_path / "checkpoints", lines
 
 
@@ -57,7 +57,7 @@ def test_two_latest_and_the_best_are_kept(saved):
 
 def test_latest_survives_when_every_later_validation_is_worse(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save_best(state_at(1), {})
+    checkpoints.save_best(1, state_at(1)["params"], {})
     for step in (1, 2, 3, 4):
         checkpoints.save_latest(state_at(step), {})
     assert checkpoints.steps("latest")[0] == 4 and checkpoints.steps("best") == [1]

@@ -11,11 +11,11 @@ from pneumojax.data.pipeline import to_devices, training_batches
 from pneumojax.data.sides import load_sides
 from pneumojax.nn.blocks import Conv, MainHead
 from pneumojax.training.compiling import compile_step
+from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import (
     initial_state,
     make_mesh,
     make_network,
-    make_optimizer,
     replicated,
 )
 
@@ -33,7 +33,7 @@ def runs(films_root, cache_dir):
         config.model.heads = ("main", "auxiliary")
         config.batch_size, config.model.dtype = 16, dtype
         films = load_sides(config, cache_dir, log=lambda line: None).train
-        mesh, network, optimizer = make_mesh(), make_network(config), make_optimizer(config)
+        mesh, network, optimizer = make_mesh(), make_network(config), make_optimizer(config, 1)
         begin = jax.jit(lambda c=config, o=optimizer: initial_state(c, o))
         state = jax.device_put(begin(), replicated(mesh))
         step = compile_step(config, network, optimizer, state, 1_000, mesh)

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import base
 from pneumojax.training.losses import binary_cross_entropy, network_loss, prediction
-from pneumojax.training.state import initial_state, make_mesh, make_network, make_optimizer
+from pneumojax.training.optimizer import make_optimizer
+from pneumojax.training.state import initial_state, make_mesh, make_network
 from pneumojax.training.step import make_evaluation_step, make_train_step
 
 
@@ -26,7 +28,7 @@ def random_batch(config, films=None, seed=0):
 
 def stepper(config):
     """The step of epochs of 1,000 steps, an initial state and the network."""
-    network, optimizer = make_network(config), make_optimizer(config)
+    network, optimizer = make_network(config), make_optimizer(config, 1)
     step = jax.jit(make_train_step(config, network, optimizer, 1_000, make_mesh()))
     return step, jax.jit(lambda: initial_state(config, optimizer))(), network
 
@@ -98,13 +100,14 @@ def test_auxiliary_head_changes_gradients_and_never_the_evaluation(config):
     config = config.copy_and_resolve_references()
     config.model.heads = ("main", "auxiliary")
     network = make_network(config)
-    params = jax.jit(lambda: initial_state(config, make_optimizer(config))["params"])()
+    params = jax.jit(lambda: initial_state(config, make_optimizer(config, 1))["params"])()
     batch = random_batch(config)
     images = batch["image"].astype(np.float32) / 255
 
     def loss_fn(params, weight):
         logits = network.logits(params, images)
-        return jnp.mean(network_loss(logits, batch["label"], weight))
+        settings = config.loss.to_dict() | {"auxiliary_weight": weight}
+        return jnp.mean(network_loss(logits, batch["label"], settings))
 
     gradient = jax.jit(jax.grad(loss_fn))
     without, with_it = (gradient(params, weight) for weight in (0.0, 0.4))
@@ -120,10 +123,11 @@ def test_loss_is_main_plus_weighted_auxiliary():
     labels = jnp.array([1, 0])
     main, auxiliary = (binary_cross_entropy(logits[head], labels) for head in logits)
     assert main == pytest.approx([np.log(2), np.log1p(np.exp(2))])
-    assert network_loss(logits, labels, 0.4) == pytest.approx(main + 0.4 * auxiliary)
+    settings = base.get_config().loss
+    assert network_loss(logits, labels, settings) == pytest.approx(main + 0.4 * auxiliary)
     assert prediction(logits) is logits["main"]
     alone = {"auxiliary": logits["auxiliary"]}
-    assert network_loss(alone, labels, 0.4) == pytest.approx(auxiliary)
+    assert network_loss(alone, labels, settings) == pytest.approx(auxiliary)
 
 
 def test_evaluation_ignores_dropout_and_step(config):
@@ -141,7 +145,8 @@ import json
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from configs import base
-from pneumojax.training.state import initial_state, make_network, make_optimizer, replicated
+from pneumojax.training.optimizer import make_optimizer
+from pneumojax.training.state import initial_state, make_network, replicated
 from pneumojax.training.step import make_train_step
 
 config = base.get_config()
@@ -152,7 +157,7 @@ config.model.stem, config.model.modules = (4, 4, 8), ((4, 4, 8, 2, 4, 4),)
 def train(dtype, devices, steps):
     config.model.dtype = dtype
     mesh = Mesh(np.array(jax.devices()[:devices]), ("data",))
-    network, optimizer = make_network(config), make_optimizer(config)
+    network, optimizer = make_network(config), make_optimizer(config, 1)
     state = jax.jit(lambda: initial_state(config, optimizer))()
     wide = lambda leaf: leaf.astype(dtype) if leaf.dtype == jnp.float32 else leaf
     state = jax.device_put(jax.tree.map(wide, state), replicated(mesh))

@@ -1,0 +1,159 @@
+"""Grey levels, sharpness, noise, compression and erasing: what leaves each pixel in its place."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+Step = Callable[[Array, Array], Array]  # film (size, size) in [0, 1], key -> film
+
+# ITU-T T.81, table K.1: how coarse JPEG's usual luminance is, at quality 50.
+_QUANTISATION = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ],
+    np.float32,
+)
+
+
+def steps(settings: Mapping[str, Any], size: int) -> list[Step]:
+    """The changes that are on, in their order."""
+    everything: dict[str, Callable[..., Array]] = {
+        "gamma": _gamma,
+        "contrast": _contrast,
+        "brightness": _brightness,
+    }
+    sometimes: dict[str, Callable[..., Array]] = {
+        "blur": _blur,
+        "downscale": _downscale,
+        "sharpen": _sharpen,
+        "noise": _noise,
+        "jpeg": _jpeg,
+    }
+    neutral = {"downscale": 1.0}
+    chosen: list[Step] = []
+    for name, change in everything.items():
+        if strength := settings[name]:
+            chosen.append(partial(change, strength=strength))
+    for name, change in sometimes.items():
+        if (strength := settings[name]) != neutral.get(name, 0.0):
+            chosen.append(
+                partial(_perhaps, partial(change, strength=strength), settings["probability"])
+            )
+    if probability := settings["erase"]:
+        chosen.append(partial(_erase, probability=probability))
+    return chosen
+
+
+def _perhaps(change: Step, probability: float, x: Array, key: Array) -> Array:
+    choose, draw = jax.random.split(key)
+    return jnp.where(jax.random.uniform(choose) < probability, change(x, draw), x)
+
+
+def _factor(key: Array, strength: float) -> Array:
+    bound = jnp.log1p(strength)
+    return jnp.exp(jax.random.uniform(key, minval=-bound, maxval=bound))
+
+
+def _gamma(x: Array, key: Array, strength: float) -> Array:
+    return jnp.clip(x, 1e-4, 1) ** _factor(key, strength)
+
+
+def _contrast(x: Array, key: Array, strength: float) -> Array:
+    mean = jnp.mean(x)
+    return jnp.clip(mean + (x - mean) * _factor(key, strength), 0, 1)
+
+
+def _brightness(x: Array, key: Array, strength: float) -> Array:
+    return jnp.clip(x + strength * jax.random.uniform(key, minval=-1, maxval=1), 0, 1)
+
+
+def _gaussian(size: int, sigma: Array | float) -> Array:
+    """(size, size): rows that average a line's pixels around each; no dark rim at the ends."""
+    distance = jnp.arange(size)[:, None] - jnp.arange(size)[None, :]
+    weights = jnp.exp(-0.5 * (distance / jnp.maximum(sigma, 1e-2)) ** 2)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def _blurred(x: Array, sigma: Array | float) -> Array:
+    matrix = _gaussian(x.shape[0], sigma)
+    return matrix @ x @ matrix.T
+
+
+def _blur(x: Array, key: Array, strength: float) -> Array:
+    return _blurred(x, strength * jax.random.uniform(key))
+
+
+def _sharpen(x: Array, key: Array, strength: float) -> Array:
+    return jnp.clip(x + strength * jax.random.uniform(key) * (x - _blurred(x, 1.0)), 0, 1)
+
+
+def _noise(x: Array, key: Array, strength: float) -> Array:
+    amount, draw = jax.random.split(key)
+    return x + strength * jax.random.uniform(amount) * jax.random.normal(draw, x.shape)
+
+
+def _downscale(x: Array, key: Array, strength: float) -> Array:
+    """By a box as wide as a pixel of the smaller film, and back by lines between its pixels."""
+    size = x.shape[0]
+    width = 1 / jax.random.uniform(key, minval=strength, maxval=1.0)
+    place = jnp.arange(size) + 0.5
+    small = place / width  # where each pixel lies among the smaller film's
+    centres = (jnp.arange(size) + 0.5) * width  # of the smaller film's pixels; some lie outside
+    inside = jnp.maximum(
+        0, jnp.minimum(1, (width + 1) / 2 - jnp.abs(place[None] - centres[:, None]))
+    )
+    down = inside / jnp.maximum(inside.sum(1, keepdims=True), 1e-6)
+    last = jnp.ceil(size / width) - 1
+    up = jnp.maximum(
+        0, 1 - jnp.abs(jnp.clip(small[:, None] - 0.5, 0, last) - jnp.arange(size)[None])
+    )
+    matrix = up @ down
+    return matrix @ x @ matrix.T
+
+
+def _jpeg(x: Array, key: Array, strength: float) -> Array:
+    """Blocks of 8x8, as cosines, in steps of JPEG's table; 5 times its steps are quality 10."""
+    size = x.shape[0]
+    whole = -(-size // 8) * 8
+    x = jnp.pad(x, (0, whole - size), mode="edge") * 255 - 128
+    basis = np.array(
+        [
+            [
+                np.sqrt((1 if k == 0 else 2) / 8) * np.cos((n + 0.5) * k * np.pi / 8)
+                for n in range(8)
+            ]
+            for k in range(8)
+        ],
+        np.float32,
+    )
+    blocks = x.reshape(whole // 8, 8, whole // 8, 8)
+    table = jnp.maximum(_QUANTISATION * 5 * strength * jax.random.uniform(key), 1)
+    cosines = jnp.einsum("ka,iajb,lb->ijkl", basis, blocks, basis)
+    cosines = jnp.round(cosines / table) * table
+    blocks = jnp.einsum("ka,ijkl,lb->iajb", basis, cosines, basis)
+    return ((blocks.reshape(whole, whole) + 128) / 255)[:size, :size]
+
+
+def _erase(x: Array, key: Array, probability: float) -> Array:
+    """Random erasing (Zhong et al. 2020, arXiv 1708.04896): a rectangle gets the mean grey."""
+    keys = jax.random.split(key, 4)
+    area = jax.random.uniform(keys[0], minval=0.02, maxval=0.2)
+    stretch = jnp.exp(jax.random.uniform(keys[1], minval=-1.2, maxval=1.2) / 2)
+    half = jnp.sqrt(area) * jnp.stack([1 / stretch, stretch]) / 2
+    centre = jax.random.uniform(keys[2], (2,))
+    place = (jnp.arange(x.shape[0]) + 0.5) / x.shape[0]
+    rows, columns = (jnp.abs(place - centre[i]) < half[i] for i in (0, 1))
+    erased = rows[:, None] & columns[None, :] & (jax.random.uniform(keys[3]) < probability)
+    return jnp.where(erased, jnp.mean(x), x)

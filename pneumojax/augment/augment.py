@@ -1,0 +1,70 @@
+"""Random changes of training films on the device: a function of (seed, epoch, film) alone."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from pneumojax.augment import appearance, geometry
+
+Augment = Callable[[Array, Array], Array]
+
+
+def film_keys(seed: int, epoch: Array, film: Array) -> Array:
+    """Keys (b,), one for each film's index (b,) in an epoch."""
+    of_epoch = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), epoch)
+    return jax.vmap(lambda film: jax.random.fold_in(of_epoch, film))(film)
+
+
+def make_augment(settings: Mapping[str, Any], image_size: int) -> Augment:
+    """`(images (b, h, w, 1) in [0, 1], keys (b,)) -> images (b, size, size, 1) in [0, 1]`.
+
+    Args:
+        settings: `config.augment`; what is off costs nothing.
+        image_size: of the films, and of the result where `settings["size"]` is 0.
+    """
+    size = settings["size"] or image_size
+    steps = appearance.steps(settings, size)
+
+    def one(image: Array, key: Array) -> Array:
+        image = image[..., 0]
+        if size != image_size or not geometry.is_off(settings):
+            image = geometry.moved(image, jax.random.fold_in(key, 0), size, settings)
+        for place, step in enumerate(steps, start=1):
+            image = step(image, jax.random.fold_in(key, place))
+        return jnp.clip(image, 0, 1)[..., None] if steps else image[..., None]
+
+    def augment(images: Array, keys: Array) -> Array:
+        if size == image_size and geometry.is_off(settings) and not steps:
+            return images
+        return jax.vmap(one)(images, keys)
+
+    return augment
+
+
+def mixed(
+    images: Array,
+    labels: Array,
+    partners: Array,
+    partner_labels: Array,
+    keys: Array,
+    alpha: float,
+) -> tuple[Array, Array]:
+    """Mixup (Zhang et al. 2018, arXiv 1710.09412): each film with a share of its partner.
+
+    The share is of Beta(alpha, alpha), at most one half, from the film's key. Labels, float32, are
+    mixed as the films are.
+    """
+    share = jax.vmap(lambda key: jax.random.beta(jax.random.fold_in(key, 1_000), alpha, alpha))(
+        keys
+    )
+    share = jnp.minimum(share, 1 - share)
+    of_image = share[:, None, None, None]
+    images = images * (1 - of_image) + partners * of_image
+    return images, labels * (1 - share) + partner_labels * share
+
+
+def check_augment(settings: Mapping[str, Any]) -> None:
+    """Raises UserError."""

@@ -1,0 +1,78 @@
+"""The optimizer that a config describes."""
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+from pneumojax.errors import UserError
+
+SCHEDULES = ("constant", "cosine")
+
+
+def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTransformation:
+    """Adam, or with weight decay AdamW, behind a bound on the gradient's length if one is set.
+
+    Adam is Kingma & Ba 2015 (arXiv 1412.6980) with epsilon after the bias correction. Keras adds
+    its epsilon before the correction: in Optax's terms epsilon / sqrt(1 - b2^t), 32 times larger
+    at the first step and the same later on. It matters where gradients are near it.
+
+    AdamW is Loshchilov & Hutter 2019 (arXiv 1711.05101): the decay is that share of a weight times
+    the learning rate, apart from the gradient, and of kernels alone.
+
+    Args:
+        steps_per_epoch: what the schedule counts in; unused where the rate is constant.
+    """
+    rate = learning_rate(config, steps_per_epoch)
+    adam = {
+        "b1": config.optimizer.b1,
+        "b2": config.optimizer.b2,
+        "eps": config.optimizer.epsilon,
+    }
+    if decay := config.optimizer.weight_decay:
+        optimizer = optax.adamw(rate, **adam, weight_decay=decay, mask=_is_kernel)
+    else:
+        optimizer = optax.adam(rate, **adam)
+    if longest := config.optimizer.clip_norm:
+        return optax.chain(optax.clip_by_global_norm(longest), optimizer)
+    return optimizer
+
+
+def learning_rate(config: ConfigDict, steps_per_epoch: int) -> float | optax.Schedule:
+    """The rate, or the function from step to rate.
+
+    "cosine" rises in a line over `warmup_epochs` and falls along half a cosine to 0 at the last
+    step (Loshchilov & Hutter 2017, arXiv 1608.03983); "constant" may rise likewise.
+    """
+    rate = config.optimizer.learning_rate
+    warmup = round(config.optimizer.warmup_epochs * steps_per_epoch)
+    first = rate / (warmup + 1)
+    if config.optimizer.schedule == "cosine":
+        return optax.warmup_cosine_decay_schedule(
+            first, rate, warmup, decay_steps=config.epochs * steps_per_epoch
+        )
+    return optax.linear_schedule(first, rate, warmup) if warmup else rate
+
+
+def check_optimizer(config: ConfigDict) -> None:
+    """Raises UserError for a field of `config.optimizer` that is out of range."""
+    settings = config.optimizer
+    if settings.schedule not in SCHEDULES:
+        raise UserError(
+            f"config.optimizer.schedule is {settings.schedule!r}: "
+            f"use one of {', '.join(SCHEDULES)}."
+        )
+    for field in ("learning_rate", "weight_decay", "clip_norm", "warmup_epochs"):
+        if not 0 <= settings[field] < float("inf"):
+            raise UserError(
+                f"config.optimizer.{field} is {settings[field]}: it is 0 or more, and finite."
+            )
+    if settings.warmup_epochs >= config.epochs:
+        raise UserError(
+            f"config.optimizer.warmup_epochs is {settings.warmup_epochs}: it is below "
+            f"config.epochs, {config.epochs}."
+        )
+
+
+def _is_kernel(params: dict) -> dict:
+    """True for kernels, False for biases, scales and shifts: those have one axis."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
