@@ -13,9 +13,11 @@ from pneumojax.data import cache, cache_build
 from pneumojax.data.cache import load_split
 from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.pipeline import (
+    balanced_order,
     batch_rows,
     epoch_order,
     evaluation_batches,
+    films_per_epoch,
     steps_per_epoch,
     training_batches,
 )
@@ -238,3 +240,17 @@ def test_films_lie_as_jax_copies_them_fastest(films_root, cache_dir):
     """An axis of stride 0, as indexing by None adds one, makes it copy pixel by pixel."""
     image = next(evaluation_batches(load(films_root, cache_dir), 4))["image"]
     assert image.shape == (4, 32, 32, 1) and image.strides == (32 * 32, 32, 1, 1)
+
+
+def test_a_balanced_epoch_has_every_rare_film_once_and_others_of_the_common_class_each_time():
+    labels = np.array([0] * 5 + [1] * 20)
+    assert films_per_epoch(labels, balanced=True) == 10
+    assert films_per_epoch(labels, balanced=False) == 25
+    seen = set()
+    for epoch in range(60):
+        order = balanced_order(labels, 3, epoch)
+        assert len(order) == len(set(order)) == 10
+        assert sorted(order[labels[order] == 0]) == list(range(5))
+        seen |= set(order)
+        np.testing.assert_array_equal(order, balanced_order(labels, 3, epoch))
+    assert seen == set(range(25))

@@ -48,7 +48,7 @@ def test_a_run_compiles_each_step_once_and_writes_each_step_once(
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
 
     train(config, tmp_path / "run", cache_dir)
-    assert "finished: this run has trained all its 2 epochs" in capsys.readouterr().out
+    assert "finished: this run has trained 2 of 2 epochs" in capsys.readouterr().out
 
 
 def test_best_by_validation_is_kept_beside_the_latest(config, tmp_path, cache_dir):

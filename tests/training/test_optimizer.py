@@ -1,0 +1,77 @@
+"""The optimizer of a config: its rate from step to step, its decay and its bound."""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from configs import base
+from pneumojax.errors import UserError
+from pneumojax.training.optimizer import check_optimizer, learning_rate, make_optimizer
+
+PARAMS = {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.full(2, 3.0)}
+
+
+def configured(**fields):
+    config = base.get_config()
+    config.epochs = 4
+    for field, value in fields.items():
+        config.optimizer[field] = value
+    return config
+
+
+def first_update(config, gradient):
+    optimizer = make_optimizer(config, 10)
+    updates, _ = optimizer.update(gradient, optimizer.init(PARAMS), PARAMS)
+    return updates
+
+
+def test_the_rate_rises_in_a_line_and_falls_along_a_cosine_to_nothing():
+    rate = learning_rate(configured(schedule="cosine", warmup_epochs=1.0, learning_rate=0.1), 10)
+    rates = np.array([rate(step) for step in range(41)])
+    np.testing.assert_allclose(np.diff(rates[:11]), 0.1 / 11, rtol=2e-2)  # float32
+    assert rates[10] == pytest.approx(0.1) and np.argmax(rates) == 10
+    assert rates[25] == pytest.approx(0.05) and rates[40] == pytest.approx(0, abs=1e-8)
+
+
+def test_a_constant_rate_may_be_warmed_up_and_stays():
+    rate = learning_rate(configured(warmup_epochs=0.5, learning_rate=0.1), 10)
+    assert rate(0) < rate(4) < rate(5) == rate(39) == pytest.approx(0.1)
+    assert learning_rate(configured(), 10) == 1e-3
+
+
+def test_decay_is_of_kernels_alone_and_apart_from_the_gradient():
+    nothing = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}
+    updates = first_update(configured(weight_decay=0.1, learning_rate=0.01), nothing)
+    np.testing.assert_allclose(updates["kernel"], -0.01 * 0.1 * 3, rtol=1e-6)
+    np.testing.assert_array_equal(updates["bias"], 0)
+
+
+def test_a_long_gradient_is_shortened_and_a_short_one_left():
+    # Adam's first step is free of the gradient's length but for its epsilon, made large here.
+    gradient = {"kernel": jnp.full((2, 2), 30.0), "bias": jnp.zeros(2)}
+    shortened = {"kernel": jnp.full((2, 2), 0.5), "bias": jnp.zeros(2)}  # of length 1
+    bound = configured(clip_norm=1.0, epsilon=1.0)
+    free = configured(epsilon=1.0)
+    for a, b in ((gradient, shortened), (shortened, shortened)):
+        np.testing.assert_allclose(
+            first_update(bound, a)["kernel"], first_update(free, b)["kernel"], rtol=1e-6
+        )
+
+
+def test_without_remedies_it_is_adam():
+    gradient = {"kernel": jnp.full((2, 2), 30.0), "bias": jnp.ones(2)}
+    adam = optax.adam(1e-3, eps=1e-7)
+    expected, _ = adam.update(gradient, adam.init(PARAMS), PARAMS)
+    np.testing.assert_array_equal(
+        first_update(configured(), gradient)["kernel"], expected["kernel"]
+    )
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [("schedule", "step"), ("weight_decay", -1.0), ("clip_norm", -1.0), ("warmup_epochs", 4.0)],
+)
+def test_a_field_out_of_range_is_named(field, value):
+    with pytest.raises(UserError, match=f"config.optimizer.{field} is"):
+        check_optimizer(configured(**{field: value}))
