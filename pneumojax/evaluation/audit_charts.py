@@ -124,8 +124,9 @@ def robustness_chart(result: Mapping[str, Any]) -> Figure:
         axes.set_xticks([p["level"] for p in points], [f"{p['level']:g}" for p in points], size=10)
         for name, (_, colour) in _LINES.items():
             _with_bars(axes, points, name, colour)
-    for axes in places[len(kinds) :]:
-        axes.axis("off")
+    places[len(kinds)].axis("off")
+    for axes in places[len(kinds) + 1 :]:
+        axes.remove()
     places[0].set_ylim(-0.02, 1.04)
     handles = [Line2D([], [], color=c, marker="o", label=label) for label, c in _LINES.values()]
     handles.append(Line2D([], [], color=MUTED, ls=(0, (4, 4)), label="films as they are"))

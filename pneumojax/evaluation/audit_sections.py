@@ -1,5 +1,6 @@
 """Sections on what lies behind a report's figures: parts of films, shortcuts, failures."""
 
+from pneumojax.evaluation.perturbations import PERTURBATIONS
 from pneumojax.evaluation.sections import Result, Section, Table
 from pneumojax.evaluation.table import limits_of, value_of
 
@@ -57,6 +58,12 @@ def shortcuts(result: Result) -> Section:
         )
     else:
         text.append("No normal film is like one of PNEUMONIA in sharpness and brightness.")
+    softest = result["softest_normal"]
+    if softest["value"] is not None:
+        text.append(
+            f"Of the third of the normal films that is least sharp ({softest['n']:,}), it calls "
+            f"{value_of(softest)} ({limits_of(softest)}) normal."
+        )
     headings = (
         "statistic",
         "AUROC alone",
@@ -90,8 +97,35 @@ def robustness(result: Result) -> Section:
     ]
     headings = ("change", "level", "AUROC", "sensitivity", "specificity", "change of AUROC")
     tables = [Table(headings, rows, folded="Every level, with intervals")]
+    if stress := found["stress"]:
+        tables.insert(0, _stress_table(stress))
+        text.append(
+            f"Summed up over {stress['settings']} settings of blur, noise, contrast, JPEG and "
+            "crop, with intervals by resampling patients. The worst was chosen for being worst."
+        )
     captions = {"robustness": "95 % intervals; dashed: films as they are."}
     return Section("Robustness", text, tables, captions)
+
+
+def _stress_table(stress: Result) -> Table:
+    rows = []
+    for name, title in (
+        ("auroc", "AUROC"),
+        ("sensitivity", "sensitivity"),
+        ("specificity", "specificity"),
+        ("balanced_accuracy", "balanced accuracy"),
+    ):
+        mean, worst = stress["mean"][name], stress["worst"][name]
+        where = PERTURBATIONS[worst["perturbation"]].title
+        rows.append(
+            (
+                title,
+                f"{value_of(mean)} ({limits_of(mean)})",
+                f"{value_of(worst)} ({limits_of(worst)})",
+                f"{where}: {worst['level']:g}",
+            )
+        )
+    return Table(("under stress", "mean", "worst", "worst at"), rows)
 
 
 def failures(result: Result) -> Section:

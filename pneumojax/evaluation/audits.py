@@ -14,7 +14,7 @@ from pneumojax.data.cache import FilmSet
 from pneumojax.evaluation.failures import failures
 from pneumojax.evaluation.film_statistics import film_statistics
 from pneumojax.evaluation.robustness import robustness, sample_films
-from pneumojax.evaluation.shortcuts import shortcuts
+from pneumojax.evaluation.shortcuts import shortcuts, softest_normal
 from pneumojax.evaluation.subgroups import subgroups
 from pneumojax.explain.gradcam import make_explainer
 from pneumojax.explain.overlay import overlay, strip
@@ -55,8 +55,13 @@ def audit_network(
         "subgroups": subgroups(labels, logits, calls, pathogens, statistics, patients),
         "shortcuts": shortcuts(statistics, labels, logits),
         "robustness": robustness(
-            rescore, sampled.pixels(np.arange(len(sampled))), sampled.labels, decision
+            rescore,
+            sampled.pixels(np.arange(len(sampled))),
+            sampled.labels,
+            decision,
+            patients=None if patients is None else sampled.patients,
         ),
+        "softest_normal": softest_normal(statistics["sharpness"], labels, calls),
         "failures": wrong,
         "explanations": check,
     }

@@ -36,6 +36,12 @@ def blur(images: Images, level: float) -> Images:
     )
 
 
+def noise(images: Images, level: float) -> Images:
+    """Adds Gaussian noise of standard deviation `level` x 255, to every film the same."""
+    grain = np.random.default_rng([0]).normal(0, 255 * level, images.shape[1:])
+    return _grey(images + grain.astype(np.float32))
+
+
 def jpeg(images: Images, level: float) -> Images:
     """Saved as JPEG at quality `level` (1 to 95) and read again."""
 
@@ -99,6 +105,7 @@ PERTURBATIONS = {
     "brightness": Perturbation("Brightness, share added", brightness, 0.0, (-0.2, -0.1, 0.1, 0.2)),
     "contrast": Perturbation("Contrast, factor", contrast, 1.0, (0.5, 0.75, 1.5)),
     "blur": Perturbation("Blur, sigma in pixels", blur, 0.0, (0.5, 1.0, 2.0)),
+    "noise": Perturbation("Noise, share of the grey range", noise, 0.0, (0.02, 0.05, 0.1)),
     "jpeg": Perturbation("JPEG quality", jpeg, 100.0, (50.0, 20.0, 10.0)),
     "rotation": Perturbation("Rotation, degrees", rotation, 0.0, (-10.0, 10.0)),
     "crop": Perturbation("Crop, share of side", crop, 0.0, (0.05, 0.1)),

@@ -17,7 +17,7 @@ from pneumojax.evaluation.bootstrap import resample, weighted_auroc
 from pneumojax.evaluation.delong import delong_interval
 from pneumojax.evaluation.figures import LEVEL, RESAMPLES, json_ready
 from pneumojax.evaluation.film_statistics import STATISTICS
-from pneumojax.evaluation.intervals import UNDEFINED, Interval, percentile_interval
+from pneumojax.evaluation.intervals import UNDEFINED, Interval, percentile_interval, wilson
 from pneumojax.evaluation.metrics import (
     Floats,
     Ints,
@@ -89,6 +89,24 @@ def shortcuts(
             },
         }
     )
+
+
+def softest_normal(sharpness: ArrayLike, labels: ArrayLike, calls: ArrayLike) -> dict[str, Any]:
+    """Specificity among the third of the normal films that is least sharp, with Wilson's interval.
+
+    A network that takes sharpness for health calls these PNEUMONIA.
+
+    Args:
+      sharpness: (n,), as from `film_statistics`.
+      labels, calls: (n,) of 0 and 1.
+    """
+    normal = np.flatnonzero(check_labels(labels) == 0)
+    order = np.argsort(np.asarray(sharpness)[normal], kind="stable")
+    softest = normal[order[: normal.size // 3]]
+    right = int(np.sum(check_labels(calls)[softest] == 0))
+    limits = wilson(right, softest.size, LEVEL)
+    share = right / softest.size if softest.size else float("nan")
+    return json_ready({"n": softest.size, **_with_interval(share, limits, "wilson")})
 
 
 def pair_films(

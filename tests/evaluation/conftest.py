@@ -15,7 +15,7 @@ from pneumojax.evaluation.failures import failures
 from pneumojax.evaluation.film_statistics import STATISTICS
 from pneumojax.evaluation.results import Predictions
 from pneumojax.evaluation.robustness import robustness
-from pneumojax.evaluation.shortcuts import shortcuts
+from pneumojax.evaluation.shortcuts import shortcuts, softest_normal
 from pneumojax.evaluation.subgroups import subgroups
 
 # Property tests draw the same few examples every time: a red test stays red, and soon.
@@ -79,6 +79,7 @@ def findings(predictions: Predictions) -> dict[str, Any]:
             predictions.patients,
         ),
         "shortcuts": shortcuts(statistics, predictions.labels, logits),
+        "softest_normal": softest_normal(statistics["sharpness"], predictions.labels, logits >= 0),
         "robustness": robustness(
             lambda films: films.mean((1, 2)) - 128, images, predictions.labels, decision
         ),

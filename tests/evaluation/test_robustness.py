@@ -74,8 +74,8 @@ def test_few_films_are_all_taken_and_a_rare_class_is_not_lost():
     assert sample_films(np.ones(1000, int), most=100).size == 100
 
 
-def test_twenty_passes_are_made_and_no_more():
-    assert 1 + sum(len(p.levels) for p in PERTURBATIONS.values()) == 20
+def test_23_passes_are_made_and_no_more():
+    assert 1 + sum(len(p.levels) for p in PERTURBATIONS.values()) == 23
 
 
 def test_slow_work_says_how_far_it_is(films, monkeypatch, capsys):
@@ -100,3 +100,26 @@ def test_one_class_has_no_auroc_and_no_film_is_refused(films):
     assert ones["kinds"]["dark"]["levels"][0]["change"]["value"] is None
     with pytest.raises(ValueError, match="0 labels, 0 films"):
         robustness(_score, images[:0], [], DECISION)
+
+
+def test_stress_is_the_mean_and_the_worst_over_its_settings(films, result):
+    stress = result["stress"]
+    rows = {
+        (name, row["level"]): row
+        for name in ("blur", "noise", "contrast", "jpeg", "crop")
+        for row in result["kinds"][name]["levels"]
+    }
+    assert stress["settings"] == len(rows)
+    for figure in ("auroc", "sensitivity", "specificity"):
+        values = [row[figure]["value"] for row in rows.values()]
+        mean, worst = stress["mean"][figure], stress["worst"][figure]
+        assert mean["value"] == pytest.approx(np.mean(values))
+        assert worst["value"] == pytest.approx(min(values))
+        row = rows[worst["perturbation"], worst["level"]]
+        assert row[figure]["value"] == pytest.approx(min(values))
+        assert mean["low"] <= mean["value"] <= mean["high"]
+
+
+def test_without_stresses_there_is_no_summary(films):
+    turned = {"rotation": PERTURBATIONS["rotation"]}
+    assert robustness(_score, *films, DECISION, turned)["stress"] is None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from pneumojax.evaluation.delong import delong_interval
-from pneumojax.evaluation.shortcuts import CALIPER, pair_films, shortcuts
+from pneumojax.evaluation.shortcuts import CALIPER, pair_films, shortcuts, softest_normal
 
 FILMS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30
@@ -116,3 +116,13 @@ def test_one_class_or_no_pair_leaves_figures_undefined():
     assert _row(result, "sharpness")["auroc"]["value"] is None
     assert _row(result, "sharpness")["higher_in"] is None
     assert pair_films(labels, [labels * 1.0], 0.05).shape == (0, 2)
+
+
+def test_the_softest_third_of_the_normal_films_is_counted_alone():
+    labels = np.array([0] * 9 + [1] * 5)
+    sharpness = np.array([5, 1, 9, 2, 8, 3, 7, 6, 4, 0, 0, 0, 0, 0])
+    calls = np.zeros(14, int)
+    calls[[1, 2, 4]] = 1  # of the softest, with 1, 2 and 3, one
+    found = softest_normal(sharpness, labels, calls)
+    assert found["n"] == 3 and found["value"] == pytest.approx(2 / 3)
+    assert softest_normal(sharpness[9:], labels[9:], calls[9:])["value"] is None

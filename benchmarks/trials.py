@@ -1,0 +1,116 @@
+"""Trains the recipes of a plan one after another and lines up what each is worth.
+
+Command:   python benchmarks/trials.py docs/reference/search_plan.json \\
+               --films=<folder with train/> --out=<folder for the runs>
+The plan is a file that is written, and committed, before the first run: a config, the hours of
+machine time that may be spent, and trials, each with a name, the reason for it, the fields it
+changes and its seeds. Each trial is an ordinary run folder, trained by the ordinary command and
+scored on its own validation patients. Run the command again to go on; a trial begins only while
+hours are left. What is found is written beside the plan: `search_plan.json` -> `search.json`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.record_run import hardware  # noqa: E402
+from pneumojax.evaluation.protocols import protocol_figures, selection_score  # noqa: E402
+from pneumojax.files import write_json  # noqa: E402
+from pneumojax.training.logbook import duration, read_history  # noqa: E402
+
+
+def train(name: str, command: list[str], out: Path) -> bool:
+    """Runs one command to its end, adding up its seconds in `<out>/<name>.seconds`."""
+    clock = out / f"{name}.seconds"
+    before = spent(clock)
+    began = time.monotonic()
+    with open(out / f"{name}.log", "a") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            time.sleep(1)
+            clock.write_text(f"{before + time.monotonic() - began:.1f}\n")
+    return process.returncode == 0
+
+
+def spent(clock: Path) -> float:
+    """Seconds of machine time so far."""
+    return float(clock.read_text()) if clock.exists() else 0.0
+
+
+def flags(changes: dict[str, Any]) -> list[str]:
+    """Config fields as flags."""
+    return [f"--config.{field}={value}" for field, value in changes.items()]
+
+
+def row(trial: dict[str, Any], seed: int, workdir: Path, seconds: float) -> dict[str, Any]:
+    """What one finished run is worth."""
+    result = json.loads((workdir / "evaluation" / "val" / "metrics.json").read_text())
+    figures = protocol_figures(result)
+    return {
+        "trial": trial["name"],
+        "why": trial["why"],
+        "changes": trial["changes"],
+        "seed": seed,
+        "seconds": round(seconds),
+        "score": selection_score(figures),
+        "figures": figures,
+        "threshold": result["decision"]["threshold"],
+        "temperature": result["decision"]["temperature"],
+        "films": result["n"],
+        "patients": result["patients"],
+        "history": read_history(workdir),
+    }
+
+
+def main() -> None:
+    """Runs what is left of a plan and writes what all of it found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("--films", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache-dir")
+    arguments = parser.parse_args()
+    plan = json.loads(arguments.plan.read_text())
+    out = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    found = arguments.plan.with_name(arguments.plan.name.replace("_plan", ""))
+    rows: list[dict[str, Any]] = []
+    for trial in plan["trials"]:
+        for seed in trial["seeds"]:
+            name = f"{trial['name']}-{seed}"
+            workdir = out / name
+            total = sum(spent(path) for path in out.glob("*.seconds"))
+            done = (workdir / "evaluation" / "val" / "metrics.json").exists()
+            if not done and total > plan["hours"] * 3600:
+                print(f"{name}: not begun, {plan['hours']} hours are spent")
+                continue
+            if not done:
+                print(
+                    f"{name}: {duration(total)} spent so far; log in {out / name}.log", flush=True
+                )
+                command = [sys.executable, "main.py", f"--config={plan['config']}"]
+                command += [f"--config.data.root={arguments.films}", f"--workdir={workdir}"]
+                command += flags(plan.get("common", {}) | trial["changes"] | {"seed": seed})
+                if arguments.cache_dir:
+                    command.append(f"--cache_dir={arguments.cache_dir}")
+                if not train(name, command, out):
+                    print(f"{name}: failed, see its log")
+                    continue
+            rows.append(row(trial, seed, workdir, spent(out / f"{name}.seconds")))
+            print(f"{name}: score {rows[-1]['score']:.4f} in {duration(rows[-1]['seconds'])}")
+            total = sum(spent(path) for path in out.glob("*.seconds"))
+            write_json(
+                found.resolve(),
+                {"plan": plan, "hardware": hardware(), "seconds": round(total), "rows": rows},
+            )
+
+
+if __name__ == "__main__":
+    main()
