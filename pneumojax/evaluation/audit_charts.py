@@ -109,9 +109,9 @@ def robustness_chart(result: Mapping[str, Any]) -> Figure:
       result: of `robustness`.
     """
     kinds = result["kinds"].values()
-    lines = -(-(len(kinds) + 1) // 2)  # one place is the legend's
+    lines = -(-len(kinds) // 2)
     figure = Figure(
-        figsize=(_WIDTH, 1.75 * lines), dpi=150, facecolor="white", layout="constrained"
+        figsize=(_WIDTH, 1.75 * lines + 0.7), dpi=150, facecolor="white", layout="constrained"
     )
     places = figure.subplots(lines, 2, sharey=True, squeeze=False).ravel()
     for axes, kind in zip(places, kinds, strict=False):
@@ -124,13 +124,12 @@ def robustness_chart(result: Mapping[str, Any]) -> Figure:
         axes.set_xticks([p["level"] for p in points], [f"{p['level']:g}" for p in points], size=10)
         for name, (_, colour) in _LINES.items():
             _with_bars(axes, points, name, colour)
-    places[len(kinds)].axis("off")
-    for axes in places[len(kinds) + 1 :]:
+    for axes in places[len(kinds) :]:
         axes.remove()
     places[0].set_ylim(-0.02, 1.04)
     handles = [Line2D([], [], color=c, marker="o", label=label) for label, c in _LINES.values()]
     handles.append(Line2D([], [], color=MUTED, ls=(0, (4, 4)), label="films as they are"))
-    places[len(kinds)].legend(handles=handles, loc="center", frameon=False, fontsize=11)
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize=11)
     return figure
 
 

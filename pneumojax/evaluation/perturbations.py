@@ -39,7 +39,7 @@ def blur(images: Images, level: float) -> Images:
 def noise(images: Images, level: float) -> Images:
     """Adds Gaussian noise of standard deviation `level` x 255, to every film the same."""
     grain = np.random.default_rng([0]).normal(0, 255 * level, images.shape[1:])
-    return _grey(images + grain.astype(np.float32))
+    return _grey(images.astype(np.float32) + grain.astype(np.float32))
 
 
 def jpeg(images: Images, level: float) -> Images:
