@@ -104,7 +104,7 @@ def _run(arguments: list[str]) -> None:
         from pneumojax.training.loop import train
 
         train(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
-        if config.data.val == "folder" or config.data.val_fraction > 0:
+        if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
             evaluate_run(workdir, cache_dir)
         return
     given = any(argument.startswith("--config") for argument in sys.argv[1:])

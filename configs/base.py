@@ -33,6 +33,9 @@ def get_config() -> ConfigDict:
     data.root = "synthetic"  # "synthetic", "pneumonia_mnist", or a folder {train,val,test}/{class}
     data.val = "patients"  # validation: "patients" carved from train, "folder" as shipped in val/
     data.val_fraction = 0.1  # share of each class's films carved; 0 trains on all: best = last
+    # Or one of k equal folds of patients in its place; `--mode=crossvalidate` trains all of them.
+    data.folds = 0  # k; 0: val_fraction says how many
+    data.fold = 0  # which of them is validation
     data.split_seed = 0  # which patients are carved; apart from `seed`, to compare seeds
     data.image_size = 150  # pixels, height and width
     data.resize = "bilinear_antialias"  # or "bilinear", "nearest" (the original's)

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from pneumojax.data.cache import FilmSet, load_split, resolve_root
 from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.films import CLASS_NAMES, find_films
-from pneumojax.data.patients import Audit, audit, carve
+from pneumojax.data.patients import Audit, audit, carve, divide_into_folds
 from pneumojax.errors import UserError
 
 
@@ -82,14 +82,21 @@ def load_sides(
                 "cannot choose between epochs; use 'patients'"
             )
         return _with_audit(films, shipped)
-    chosen = carve(
-        films.patients,
-        films.labels,
-        films.digests,
-        config.data.val_fraction,
-        config.data.split_seed,
-    )
+    chosen = _validation(films, config)
     return _with_audit(films.select(~chosen), films.select(chosen) if chosen.any() else None)
+
+
+def _validation(films: FilmSet, config: ConfigDict) -> np.ndarray:
+    """bool (n,): the films to validate on, one fold or the hold-out."""
+    seed = config.data.split_seed
+    who = films.patients, films.labels, films.digests
+    if config.data.folds == 0:
+        return carve(*who, config.data.val_fraction, seed)
+    if not 0 <= config.data.fold < config.data.folds:
+        raise UserError(
+            f"config.data.fold is {config.data.fold}: the folds are 0 to {config.data.folds - 1}."
+        )
+    return divide_into_folds(*who, config.data.folds, seed) == config.data.fold
 
 
 def audit_sides(sides: dict[str, FilmSet]) -> Audit:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pneumojax.data.patients import Identity, audit, carve, identify
+from pneumojax.data.patients import Identity, audit, carve, divide_into_folds, identify
 from pneumojax.errors import UserError
 
 
@@ -221,3 +221,39 @@ class TestAudit:
             {"train": np.array([0]), "test": np.array([2])}, patients, [True] * 3, labels, "aab"
         )
         assert result.duplicate_groups == 0 and result.shared_patients == 0
+
+
+class TestFolds:
+    def test_each_film_is_in_one_fold_and_no_patient_in_two(self):
+        patients, labels, digests = _films()
+        folds = divide_into_folds(patients, labels, digests, 5, seed=3)
+        assert set(folds) == set(range(5))
+        of_patient = {}
+        for patient, fold in zip(patients, folds, strict=True):
+            assert of_patient.setdefault(patient, fold) == fold
+        for label in (0, 1):
+            sizes = np.bincount(folds[labels == label])
+            assert sizes.max() - sizes.min() <= 3  # films of one patient
+
+    def test_patients_who_share_a_film_share_a_fold(self):
+        patients, labels, digests = _films()
+        digests[3] = digests[0]
+        shared = divide_into_folds(patients, labels, digests, 4, seed=1)
+        assert len(set(shared[:6])) == 1
+
+    def test_folds_are_a_function_of_seed_and_names_and_not_of_the_order(self):
+        patients, labels, digests = _films()
+        order = np.random.default_rng(0).permutation(len(patients))
+        folds = divide_into_folds(patients, labels, digests, 5, seed=3)
+        turned = divide_into_folds(
+            [patients[i] for i in order], labels[order], [digests[i] for i in order], 5, seed=3
+        )
+        np.testing.assert_array_equal(turned, folds[order])
+        assert np.any(divide_into_folds(patients, labels, digests, 5, seed=4) != folds)
+
+    def test_too_few_patients_or_folds_are_refused(self):
+        patients, labels, digests = _films(patients_per_class=3)
+        with pytest.raises(UserError, match="data.folds: 4 folds leave one without a NORMAL film"):
+            divide_into_folds(patients, labels, digests, 4, seed=0)
+        with pytest.raises(UserError, match="data.folds: 1 is neither"):
+            divide_into_folds(patients, labels, digests, 1, seed=0)
