@@ -1,0 +1,159 @@
+"""Augmentation: a function of seed, epoch and film; each ingredient does what it says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from configs import base
+from pneumojax.augment import appearance
+from pneumojax.augment.augment import check_augment, film_keys, make_augment, mixed
+from pneumojax.errors import UserError
+
+SIDE = 40
+EVERYTHING = {
+    "crop_area": (0.3, 1.0),
+    "crop_aspect": (0.75, 1.333),
+    "rotation": 10.0,
+    "shift": 0.05,
+    "flip": 0.5,
+    "brightness": 0.1,
+    "contrast": 0.5,
+    "gamma": 0.4,
+    "blur": 1.5,
+    "sharpen": 1.0,
+    "noise": 0.05,
+    "downscale": 0.5,
+    "jpeg": 0.5,
+    "erase": 0.5,
+}
+RANGES = {name: value for name, value in EVERYTHING.items() if "crop" not in name}
+
+
+def settings(**fields):
+    config = base.get_config().augment
+    config.update(fields)
+    return config
+
+
+@pytest.fixture(scope="module")
+def films():
+    """Six films (6, 40, 40, 1): noise over a slope, so that every change is seen."""
+    rng = np.random.default_rng(0)
+    slope = np.linspace(0.2, 0.7, SIDE)[None, :, None, None]
+    return (slope + rng.uniform(-0.15, 0.15, (6, SIDE, SIDE, 1))).astype(np.float32)
+
+
+def keys(epoch=0, count=6, seed=0):
+    return film_keys(seed, jnp.int32(epoch), jnp.arange(count, dtype=jnp.int32))
+
+
+@pytest.fixture(scope="module")
+def everything():
+    return jax.jit(make_augment(settings(**EVERYTHING), SIDE))
+
+
+def test_with_everything_off_films_are_returned_untouched(films):
+    assert make_augment(settings(), SIDE)(films, keys()) is films
+
+
+def test_a_film_depends_on_seed_epoch_and_itself_and_not_on_its_neighbours(films, everything):
+    shown = everything(films, keys())
+    np.testing.assert_array_equal(shown, everything(films, keys()))
+    turned = everything(films[::-1], keys()[::-1])
+    np.testing.assert_array_equal(turned[::-1], shown)
+    for others in (keys(epoch=1), keys(seed=1), keys()[::-1]):
+        assert np.all(np.any(everything(films, others) != shown, axis=(1, 2, 3)))
+
+
+def test_films_stay_grey_levels_of_the_size_asked_for(films):
+    shown = jax.jit(make_augment(settings(size=24, **EVERYTHING), SIDE))(films, keys())
+    assert shown.shape == (6, 24, 24, 1) and shown.dtype == jnp.float32
+    assert np.isfinite(shown).all() and shown.min() >= 0 and shown.max() <= 1
+
+
+@pytest.mark.parametrize("name", [*RANGES, "crop_area", "crop_aspect"])
+def test_each_ingredient_changes_films_and_differs_from_epoch_to_epoch(films, name):
+    augment = jax.jit(make_augment(settings(**{name: EVERYTHING[name]}), SIDE))
+    first, second = augment(films, keys()), augment(films, keys(epoch=1))
+    assert np.any(first != films) and np.any(first != second)
+
+
+def test_a_probability_of_nothing_leaves_what_it_governs(films):
+    never = settings(blur=2.0, sharpen=1.0, noise=0.1, downscale=0.5, jpeg=1.0, probability=0.0)
+    np.testing.assert_array_equal(make_augment(never, SIDE)(films, keys()), films)
+
+
+def test_a_certain_flip_is_the_mirror_image(films):
+    shown = make_augment(settings(flip=1.0), SIDE)(films, keys())
+    np.testing.assert_allclose(shown, films[:, :, ::-1], atol=1e-5)  # sampled between pixels
+
+
+def test_a_crop_keeps_its_share_of_the_area_and_lies_within_the_film():
+    """A film of its own columns tells by its slope how wide the crop was, and where."""
+    ramp = jnp.broadcast_to(jnp.linspace(0, 1, SIDE)[None, None, :, None], (200, SIDE, SIDE, 1))
+    augment = jax.jit(make_augment(settings(crop_area=(0.25, 0.25)), SIDE))
+    rows = np.asarray(augment(ramp, keys(count=200)))[:, 0, :, 0]
+    middle = np.diff(rows[:, 5:-5], axis=1)
+    np.testing.assert_allclose(middle, 0.5 / (SIDE - 1), atol=1e-5)  # half of the side
+    assert rows[:, 0].min() < 0.05 and rows[:, -1].max() > 0.95
+    assert np.all(np.diff(rows, axis=1) >= -1e-6)
+
+
+def test_blur_is_the_gaussian_that_its_sigma_names(films):
+    """The ends differ: there the weights of pixels inside are what is divided by."""
+    blurred = np.asarray(appearance._blurred(jnp.asarray(films[0, ..., 0]), 1.5))
+    expected = gaussian_filter(films[0, ..., 0], 1.5, truncate=6)
+    np.testing.assert_allclose(blurred[8:-8, 8:-8], expected[8:-8, 8:-8], atol=1e-5)
+    np.testing.assert_allclose(appearance._gaussian(SIDE, 1.5).sum(1), 1, rtol=1e-6)
+
+
+def test_an_even_film_stays_even_under_all_that_only_averages():
+    even = jnp.full((6, SIDE, SIDE, 1), 0.4)
+    shown = make_augment(settings(blur=3.0, sharpen=2.0, downscale=0.3, jpeg=0.0), SIDE)
+    np.testing.assert_allclose(shown(even, keys()), 0.4, atol=1e-5)
+
+
+def test_downscaling_loses_what_is_finer_than_the_smaller_film():
+    stripes = jnp.broadcast_to((jnp.arange(SIDE) % 2.0)[None, :, None, None], (6, SIDE, SIDE, 1))
+    shown = make_augment(settings(downscale=0.1), SIDE)(stripes, keys(epoch=2))
+    assert np.asarray(shown).std(axis=(1, 2, 3)).min() < 0.1 < 0.5
+
+
+def test_jpeg_is_coarser_than_nothing_and_keeps_the_mean_of_blocks(films):
+    coarse = appearance._jpeg(jnp.asarray(films[0, ..., 0]), jax.random.key(1), 1.0)
+    blocks = [np.asarray(a).reshape(5, 8, 5, 8) for a in (films[0, ..., 0], coarse)]
+    means = [block.mean((1, 3)) for block in blocks]
+    # The mean is an eighth of a cosine's coefficient: half a step of 80 levels, over 8 x 255.
+    np.testing.assert_allclose(*means, atol=80 / 2 / 8 / 255 + 1e-5)
+    assert np.abs(blocks[0] - blocks[1]).max() > 0.02
+
+
+def test_erasing_puts_one_even_rectangle_in():
+    film = jax.random.uniform(jax.random.key(0), (SIDE, SIDE))
+    shown = np.asarray(appearance._erase(film, jax.random.key(5), probability=1.0))
+    rows, columns = np.nonzero(shown != np.asarray(film))
+    inside = shown[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    assert np.unique(inside).size == 1 and 0 < inside.size < 0.25 * SIDE**2
+
+
+def test_mixing_is_of_at_most_half_and_mixes_labels_alike():
+    ours, theirs = jnp.ones((50, 2, 2, 1)), jnp.zeros((50, 2, 2, 1))
+    images, labels = mixed(ours, jnp.ones(50), theirs, jnp.zeros(50), keys(count=50), 0.4)
+    np.testing.assert_allclose(images[:, 0, 0, 0], labels, rtol=1e-6)
+    assert labels.min() >= 0.5 and labels.max() <= 1 and labels.std() > 0.05
+
+
+@pytest.mark.parametrize(
+    "fields, named",
+    [
+        ({"blur": -1.0}, "config.augment.blur is -1.0"),
+        ({"downscale": 0.0}, "config.augment.downscale is 0.0: it is 0.05 to 1."),
+        ({"crop_area": (0.5, 0.2)}, "config.augment.crop_area is"),
+        ({"crop_aspect": (0.0, 1.0)}, "config.augment.crop_aspect is"),
+    ],
+)
+def test_a_field_out_of_range_is_named(fields, named):
+    with pytest.raises(UserError, match=named):
+        check_augment(settings(**fields))
