@@ -22,12 +22,17 @@ CONFIG = config_flags.DEFINE_config_file(
 MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "evaluate", "predict", "serve", "compare", "profile"],
-    "What to do; predict takes films, folders or patterns, compare takes run folders or CSVs of "
-    "predictions, profile measures the config's training step, serve opens a page on this machine.",
+    ["train", "crossvalidate", "evaluate", "predict", "serve", "compare", "profile", "preview"],
+    "What to do; crossvalidate trains each of config.data.folds folds, predict takes films, "
+    "folders or patterns, compare takes run folders or CSVs of predictions, profile measures the "
+    "config's training step, preview draws films as it sees them, serve opens a page on this "
+    "machine.",
 )
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Run folder. Default for training: runs/<config name>-<digest of the config>."
+    "workdir",
+    None,
+    "Run folder. Default for training: runs/<config name>-<digest of the config>. To evaluate or "
+    "predict by several together: their folders with commas between, or that of a crossvalidate.",
 )
 SPLIT = flags.DEFINE_enum(
     "split",
@@ -86,7 +91,9 @@ def main(argv: list[str]) -> None:
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        goes_on = MODE.value == "train" or (MODE.value == "predict" and OUTPUT.value)
+        goes_on = MODE.value in ("train", "crossvalidate") or (
+            MODE.value == "predict" and OUTPUT.value
+        )
         _fail("interrupted" + "; the same command goes on from there" * bool(goes_on))
 
 
@@ -96,20 +103,25 @@ def _run(arguments: list[str]) -> None:
     cache_dir = Path(CACHE_DIR.value).expanduser().resolve()
     # Read by JAX when it is imported: a second start takes its compiled steps from here.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir / "xla"))
-    if MODE.value == "train":
+    if MODE.value in ("train", "crossvalidate"):
         config = configs.resolve(CONFIG.value)
         workdir = Path(WORKDIR.value or f"runs/{configs.run_name(config)}").expanduser().resolve()
+        if MODE.value == "crossvalidate":
+            from pneumojax.evaluation.crossvalidate import cross_validate
+
+            cross_validate(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
+            return
 
         from pneumojax.evaluation.evaluate import evaluate_run
         from pneumojax.training.loop import train
 
         train(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
         if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
-            evaluate_run(workdir, cache_dir)
+            evaluate_run([workdir], cache_dir)
         return
     given = any(argument.startswith("--config") for argument in sys.argv[1:])
-    if MODE.value == "profile":
-        _profile(cache_dir, given)
+    if MODE.value in ("profile", "preview"):
+        _look(cache_dir, given)
         return
     if MODE.value == "compare":
         from pneumojax.evaluation.compare import compare
@@ -118,40 +130,53 @@ def _run(arguments: list[str]) -> None:
         return
     if WORKDIR.value is None:
         raise UserError(f"--mode={MODE.value} needs --workdir=<run folder>")
-    workdir = Path(WORKDIR.value).expanduser().resolve()
+    workdirs = [Path(name).expanduser().resolve() for name in WORKDIR.value.split(",")]
     if given:
         from pneumojax.run import refuse_other_config
 
-        refuse_other_config(workdir, configs.resolve(CONFIG.value))
+        for workdir in workdirs:
+            refuse_other_config(workdir, configs.resolve(CONFIG.value))
     if MODE.value == "evaluate":
         from pneumojax.evaluation.evaluate import evaluate_run
 
         evaluate_run(
-            workdir, cache_dir, split=SPLIT.value, root=FILMS.value, verify_films=VERIFY_FILMS.value
+            workdirs,
+            cache_dir,
+            split=SPLIT.value,
+            root=FILMS.value,
+            verify_films=VERIFY_FILMS.value,
         )
         return
     if MODE.value == "serve":
         from pneumojax.serve.serve import serve
 
-        serve(workdir, PORT.value)
+        if len(workdirs) > 1:
+            raise UserError("--workdir: serve opens one run; evaluate and predict take several")
+        serve(workdirs[0], PORT.value)
         return
     from pneumojax.predict.predict import predict_files
 
-    unreadable = predict_files(workdir, arguments, output=OUTPUT.value, overlays=OVERLAYS.value)
+    unreadable = predict_files(workdirs, arguments, output=OUTPUT.value, overlays=OVERLAYS.value)
     if unreadable:
         raise UserError(f"{unreadable:,} of the files could not be read; the output says why")
 
 
-def _profile(cache_dir: Path, config_given: bool) -> None:
+def _look(cache_dir: Path, config_given: bool) -> None:
     """Into the run of --workdir, of whose config it is where none is given, or a new folder."""
     from pneumojax.run import read_config
 
     config = configs.resolve(CONFIG.value)
     # Never the same folder twice, so that a profile can be compared with the one before a change.
-    default = f"runs/{configs.run_name(config)}-profile-{time.strftime('%Y%m%d-%H%M%S')}"
+    default = f"runs/{configs.run_name(config)}-{MODE.value}-{time.strftime('%Y%m%d-%H%M%S')}"
     workdir = Path(WORKDIR.value or default).expanduser().resolve()
     if not config_given and (workdir / "config.json").exists():
         config = read_config(workdir)
+
+    if MODE.value == "preview":
+        from pneumojax.preview import preview
+
+        preview(config, workdir, cache_dir)
+        return
 
     from pneumojax.profiling.profile import profile
 

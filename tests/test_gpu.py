@@ -40,7 +40,7 @@ def test_a_run_trains_resumes_and_is_evaluated(config, tmp_path, cache_dir, dtyp
     steps = [line for line in read_lines(tmp_path / "run" / "metrics.jsonl") if line["step"]]
     assert all(np.isfinite(line["loss"]) for line in steps if line["kind"] == "step")
     assert len(read_history(tmp_path / "run")) == 2
-    evaluate_run(tmp_path / "run", cache_dir)
+    evaluate_run([tmp_path / "run"], cache_dir)
     assert (tmp_path / "run" / "evaluation" / "val" / "metrics.json").exists()
 
 

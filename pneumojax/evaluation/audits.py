@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumojax.data.cache import FilmSet
+from pneumojax.evaluation.decision import Decision
 from pneumojax.evaluation.failures import failures
 from pneumojax.evaluation.film_statistics import film_statistics
 from pneumojax.evaluation.robustness import robustness, sample_films
@@ -19,7 +21,6 @@ from pneumojax.evaluation.subgroups import subgroups
 from pneumojax.explain.gradcam import make_explainer
 from pneumojax.explain.overlay import overlay, strip
 from pneumojax.explain.sanity import FILMS, Explain, randomisation_check
-from pneumojax.training.scoring import Score
 from pneumojax.training.trained import Trained
 
 _SHOWN = 6  # films of the check that are pictured
@@ -27,16 +28,22 @@ _WIDTH = 300  # pixels of the longer side of a film pictured
 
 
 def audit_network(
-    trained: Trained, films: FilmSet, logits: NDArray, score: Score
+    trained: Trained,
+    decision: Decision,
+    films: FilmSet,
+    logits: NDArray,
+    score: Callable[[FilmSet], NDArray],
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Findings for the report, and pictures of films as PNG, both by the name of their section.
 
     Args:
+        trained: the network that is asked where its evidence lies; of several the first.
+        decision: what makes calls of logits.
         films: those that were scored.
         logits: (n,) of them.
-        score: as `make_scorer` made it; compiled for films like these.
+        score: films like these -> logits (n,).
     """
-    labels, decision = films.labels, trained.decision
+    labels = films.labels
     calls = decision.calls(decision.probabilities(logits))
     patients = films.patients if all(films.patients_known) else None
     pathogens = [identity.pathogen for identity in films.identities]
@@ -44,7 +51,7 @@ def audit_network(
     sampled = films.select(sample_films(labels))
 
     def rescore(images: NDArray[np.uint8]) -> NDArray:
-        return score(trained.params, replace(sampled, images=images, rows=np.arange(len(images))))
+        return score(replace(sampled, images=images, rows=np.arange(len(images))))
 
     explain = _compiled_explainer(trained)
     checked = films.select(sample_films(labels, FILMS))

@@ -1,11 +1,13 @@
 """Scores a run's network on films it was, or was not, trained on, and writes what came out."""
 
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
+from numpy.typing import NDArray
 
 from pneumojax import run
 from pneumojax.data.cache import FilmSet, load_split, resolve_root
@@ -14,46 +16,104 @@ from pneumojax.data.sides import load_sides, only_split, preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.evaluation.audits import audit_network
 from pneumojax.evaluation.context import report_context
+from pneumojax.evaluation.decision import Decision
 from pneumojax.evaluation.report import write_evaluation
 from pneumojax.evaluation.results import Predictions
 from pneumojax.evaluation.table import print_table
 from pneumojax.nn.ops import FILMS_IN_CACHE
-from pneumojax.training.scoring import make_scorer
-from pneumojax.training.trained import open_run
+from pneumojax.training.ensemble import (
+    Ensemble,
+    Spread,
+    make_ensemble_scorer,
+    open_ensemble,
+    output_folder,
+)
+from pneumojax.training.trained import Trained
 
 
 def evaluate_run(
-    workdir: Path,
+    workdirs: Sequence[Path],
     cache_dir: Path,
     *,
     split: str | None = None,
     root: str | None = None,
     verify_films: bool = False,
 ) -> dict[str, Any]:
-    """Evaluates the best checkpoint of a run; the test split only where it is named.
+    """Evaluates the best checkpoint of a run, or of several together; test only where named.
 
     Args:
-        workdir: the run folder, absolute; its own config is used.
+        workdirs: the run folder, or those of an ensemble, absolute; their own configs are used.
         split: "train" or "val" as the run divided them, "test", or a split of `root`. Default:
             "val", or the one split that `root` has.
         root: another folder of films instead of the run's own.
         verify_films: hash every film again before trusting the cache.
 
     Returns:
-        What `metrics.json` in `<workdir>/evaluation/<split>/` holds.
+        What `metrics.json` in `<folder>/evaluation/<split>/` holds; the folder is the run's, the
+        cross-validation's or a new one for this ensemble beside its first run.
 
     Raises:
         UserError: no such run, split or checkpoint, or the films cannot be read.
     """
-    trained = open_run(workdir)
-    config, meta, mesh = trained.config, trained.meta, trained.mesh
+    ensemble = open_ensemble(workdirs)
+    trained = ensemble.first
+    config, meta = trained.config, trained.meta
+    if root is None and split in (None, "train", "val"):
+        _refuse_other_sides(ensemble)
     films, split = _films(config, meta, cache_dir, split, root, verify_films)
-    audit_line, audit_figures = _against_training(workdir, films, split, own=root is None)
-    print(f"evaluating step {meta['step']} of {workdir} on {len(films):,} films of {split}")
+    audit_line, audit_figures = _against_training(ensemble.workdirs, films, split, own=root is None)
+    count = len(ensemble.members)
+    what = f"step {meta['step']} of {ensemble.workdirs[0]}" if count == 1 else ensemble.name
+    print(f"evaluating {what} on {len(films):,} films of {split}")
     print(audit_line)
-    batch_size = _batch_size(config.batch_size, len(films), mesh.size)
-    score = make_scorer(trained.network, mesh, batch_size)
-    logits = score(trained.params, films)
+    score = make_ensemble_scorer(
+        ensemble, _batch_size(config.batch_size, len(films), trained.mesh.size)
+    )
+    logits, spread = ensemble.combine(score(films))
+    name = split if root is None else f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
+    more: dict[str, Any] = {"audit": audit_figures}
+    if count > 1:
+        more |= {"run": ensemble.name, "members": [w.name for w in ensemble.workdirs]}
+    return write_scores(
+        output_folder(workdirs) / "evaluation" / name,
+        trained,
+        ensemble.workdirs[0],
+        films,
+        name,
+        logits,
+        ensemble.decision,
+        lambda some: ensemble.combine(score(some))[0],
+        audit_line,
+        more,
+        spread,
+    )
+
+
+def write_scores(
+    folder: Path,
+    trained: Trained,
+    workdir: Path,
+    films: FilmSet,
+    name: str,
+    logits: NDArray,
+    decision: Decision,
+    score: Callable[[FilmSet], NDArray],
+    audit_line: str,
+    more: dict[str, Any],
+    spread: Spread | None = None,
+) -> dict[str, Any]:
+    """Audits what was scored, writes the evaluation, prints its table.
+
+    Args:
+        folder: of the evaluation.
+        trained, workdir: the run, or of several the first, that the report describes.
+        name: what the films are called.
+        logits: (n,) of the films, of which `decision` makes calls.
+        score: films like these -> logits (n,).
+        audit_line: whether the films were kept from training.
+        more: for metrics.json, over what the run says of itself.
+        spread: of an ensemble.
+    """
     predictions = Predictions(
         files=films.paths,
         patients=films.patients,
@@ -61,15 +121,27 @@ def evaluate_run(
         labels=films.labels,
         logits=logits,
     )
-    name = split if root is None else f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
-    context = report_context(trained, workdir, films, name, audit_line) | {"audit": audit_figures}
-    findings, pictures = audit_network(trained, films, logits, score)
-    folder = workdir / "evaluation" / name
-    context |= findings
-    result = write_evaluation(folder, predictions, trained.decision, context, pictures)
+    context = report_context(trained, workdir, films, name, audit_line) | more
+    if spread is not None:
+        context["spread"] = {
+            "mean_deviation": float(np.mean(spread.deviation)),
+            "largest_deviation": float(np.max(spread.deviation)),
+        }
+    findings, pictures = audit_network(trained, decision, films, logits, score)
+    result = write_evaluation(folder, predictions, decision, context | findings, pictures, spread)
     print_table(result)
     print(f"written to {folder}; the report is {folder / 'report.html'}")
     return result
+
+
+def _refuse_other_sides(ensemble: Ensemble) -> None:
+    """Raises UserError for members that were validated on different films."""
+    sides = {member.meta["films"]["validation"] for member in ensemble.members}
+    if len(sides) > 1:
+        raise UserError(
+            "--workdir: these runs hold out different patients, so each has seen what another is "
+            "validated on; use --split=test or --films"
+        )
 
 
 def _films(
@@ -111,15 +183,17 @@ def _films(
 
 
 def _against_training(
-    workdir: Path, films: FilmSet, split: str, own: bool
+    workdirs: Sequence[Path], films: FilmSet, split: str, own: bool
 ) -> tuple[str, dict[str, Any]]:
-    """The audit of the films scored against those that the run's parameters have seen."""
-    seen = [row for row in run.read_films(workdir) if row["side"] == "train"]
+    """The audit of the films scored against those that any member's parameters have seen."""
+    rows = (row for workdir in workdirs for row in run.read_films(workdir))
+    seen = list({row["file"]: row for row in rows if row["side"] == "train"}.values())
     if own and split == "train":
         return "audit: these are the films that the run was trained on", {}
     count = len(seen)
+    scored = "scored" if split == "train" else split  # of another folder's train
     result = audit(
-        {"train": np.arange(count), split: count + np.arange(len(films))},
+        {"train": np.arange(count), scored: count + np.arange(len(films))},
         [row["patient"] for row in seen] + films.patients,
         [row["patient_known"] == "1" for row in seen] + films.patients_known,
         np.concatenate([[int(row["label"]) for row in seen], films.labels]),

@@ -1,6 +1,6 @@
 """Writes an evaluation: figures as JSON, predictions as CSV, the report as a page and Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.evaluation import audit_charts, audit_sections, charts, run_sections, sections
 from pneumojax.evaluation.decision import Decision
 from pneumojax.evaluation.figures import json_ready
+from pneumojax.evaluation.metrics import Floats
 from pneumojax.evaluation.page import Picture, png, render_html, render_markdown
 from pneumojax.evaluation.results import Predictions, evaluate
 from pneumojax.evaluation.sections import Section
 from pneumojax.files import replacing, write_csv, write_json
 
 COLUMNS = ("file", "label", "probability", "call", "patient", "disclaimer")
+SPREAD_COLUMNS = ("deviation", "lowest", "highest")  # of the members of an ensemble
 
 
 def write_evaluation(
@@ -25,6 +27,7 @@ def write_evaluation(
     decision: Decision,
     context: Mapping[str, Any],
     pictures: Mapping[str, Picture],
+    spread: Sequence[Floats] | None = None,
 ) -> dict[str, Any]:
     """Evaluates and writes metrics.json, predictions.csv, report.html, report.md and pictures/.
 
@@ -37,6 +40,8 @@ def write_evaluation(
       context: everything else that the report tells, see `sections`; stands first in
         metrics.json. "synthetic" stamps every output, "patients_known" is passed to `evaluate`.
       pictures: beside those drawn from the figures, by name.
+      spread: standard deviation, lowest and highest of the members' probabilities of each film,
+        (n,) each, where several networks answered together.
 
     Returns:
       The content of metrics.json.
@@ -60,7 +65,7 @@ def write_evaluation(
         _write(folder / file, png(drawn[name]))
     _write(folder / "report.html", render_html(result, report, drawn).encode())
     _write(folder / "report.md", render_markdown(result, report, files).encode())
-    _write_predictions(folder / "predictions.csv", predictions, decision, result)
+    _write_predictions(folder / "predictions.csv", predictions, decision, result, spread)
     write_json(folder / "metrics.json", result)
     return result
 
@@ -116,7 +121,11 @@ def _charts(predictions: Predictions, result: Mapping[str, Any]) -> dict[str, Fi
 
 
 def _write_predictions(
-    path: Path, predictions: Predictions, decision: Decision, result: Mapping[str, Any]
+    path: Path,
+    predictions: Predictions,
+    decision: Decision,
+    result: Mapping[str, Any],
+    spread: Sequence[Floats] | None,
 ) -> None:
     probabilities = decision.probabilities(predictions.logits)
     known = result["patients_known"]
@@ -127,14 +136,23 @@ def _write_predictions(
         probabilities,
         decision.calls(probabilities),
         predictions.patients,
+        zip(*spread, strict=True) if spread is not None else [()] * len(probabilities),
         strict=True,
     )
     write_csv(
         path,
-        COLUMNS,
+        COLUMNS + (SPREAD_COLUMNS if spread is not None else ()),
         (
-            (file, CLASS_NAMES[label], f"{p:.9g}", CLASS_NAMES[c], patient if known else "", stamp)
-            for file, label, p, c, patient in rows
+            (
+                file,
+                CLASS_NAMES[label],
+                f"{p:.9g}",
+                CLASS_NAMES[c],
+                patient if known else "",
+                stamp,
+                *(f"{value:.9g}" for value in apart),
+            )
+            for file, label, p, c, patient, apart in rows
         ),
     )
 

@@ -95,11 +95,19 @@ def operating_point(result: Result) -> Section:
     decision, unit = result["decision"], result["bootstrap"]["unit"]
     fitted = decision["rule"] != "default"
     text = [f"Films are {decision_line(decision)}."]
-    if fitted:
+    if decision["rule"] in RULES:
+        same = result["split"] == "val" or "out_of_fold" in result
         text.append(
             f"The rule: {RULES[decision['rule']]}. Threshold and temperature were fitted on "
-            "validation in training and stored in the checkpoint; no film scored here moved them"
-            + (", except that these are the same films." if result["split"] == "val" else ".")
+            "validation films, before these were scored; no film scored here moved them"
+            + (", except that these are the same films." if same else ".")
+        )
+    if "spread" in result:
+        text.append(
+            f"Several networks answer together ({result['run']}): the mean of their calibrated "
+            f"probabilities, which lie {result['spread']['mean_deviation']:.3f} apart on average "
+            f"(standard deviation on a film; at most "
+            f"{result['spread']['largest_deviation']:.3f})."
         )
     text.append(
         "Closed forms (Wilson; Koopman for likelihood ratios) take films as independent. Several "
@@ -115,6 +123,7 @@ def operating_point(result: Result) -> Section:
         for place, side in sides
         for name, cells in (("NORMAL", ("tn", "fp")), ("PNEUMONIA", ("fn", "tp")))
     ]
+    steadiness = [_stability(result["out_of_fold"])] if "out_of_fold" in result else []
     rows = []
     for key, title in TITLES.items():
         figure = result[key]
@@ -127,9 +136,29 @@ def operating_point(result: Result) -> Section:
     tables = [
         Table(("films of", "called NORMAL", "called PNEUMONIA"), counts),
         Table(headings, rows),
+        *steadiness,
     ]
     captions = {"confusion": "Shade and percentage: share of the films of that class."}
     return Section("Operating point", text, tables, captions)
+
+
+def _stability(out_of_fold: Result) -> Table:
+    """How far threshold and figures move when the decision is fitted on other patients."""
+    rows = [
+        (
+            f"{row['patients']:,}",
+            f"{row['means']['threshold']:.3f}, {row['threshold']:.3f}",
+            *(f"{row['means'][k]:.1f} %, {row[k]:.2f}" for k in ("sensitivity", "specificity")),
+        )
+        for row in out_of_fold["stability"]
+    ]
+    headings = (
+        "fitted on so many patients drawn",
+        "threshold: mean, deviation",
+        "sensitivity: mean, deviation in points",
+        "specificity: mean, deviation in points",
+    )
+    return Table(headings, rows)
 
 
 def elsewhere(result: Result) -> Section:

@@ -23,6 +23,13 @@ HEADLINE = {
 }
 
 
+# Rules by which several networks are called together.
+OF_SEVERAL = {
+    "out of fold": "as fitted on the films out of fold",
+    "mean": "the mean of the networks' own thresholds",
+}
+
+
 def print_table(result: Mapping[str, Any]) -> None:
     """Print what `evaluate` or `write_evaluation` returned, in 80 columns and plain when piped."""
     console = Console(highlight=False)
@@ -70,6 +77,8 @@ def decision_line(decision: Mapping[str, Any]) -> str:
     line = f"called PNEUMONIA at a probability of {decision['threshold']:.4g} or more"
     if decision["rule"] == "default":
         return f"{line} (nothing fitted: {decision['note']})"
+    if decision["rule"] in OF_SEVERAL:
+        return f"{line}: {OF_SEVERAL[decision['rule']]}"
     line += f": {decision['rule']} on {decision['films']:,} validation films"
     if decision["note"]:
         return f"{line} ({decision['note']})"

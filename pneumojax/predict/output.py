@@ -14,6 +14,7 @@ from pneumojax.errors import UserError
 # `file`, `probability` and `call` are what `--mode=compare` reads.
 COLUMNS = (
     *("file", "probability", "call", "threshold", "note", "warnings"),
+    *("deviation", "lowest", "highest"),  # of the members' probabilities; empty with one network
     *("trained_on", "checkpoint", "disclaimer"),
 )
 _OF_RUN = ("threshold", "trained_on", "checkpoint", "disclaimer")

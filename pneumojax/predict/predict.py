@@ -7,7 +7,8 @@ memory does not grow with their number.
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +26,27 @@ from pneumojax.predict.overlays import Overlays
 from pneumojax.predict.reading import Read, batched, make_reader, read_ahead
 from pneumojax.predict.sources import Found, Sources
 from pneumojax.predict.terminal import Progress, Summary, printable
+from pneumojax.training.ensemble import Ensemble, Spread, open_ensemble, output_folder
 from pneumojax.training.step import make_evaluation_step
-from pneumojax.training.trained import Trained, open_run
 
 CALLS = ("normal", "pneumonia")
 LARGEST_BATCH = 64
 
 
 def predict_files(
-    workdir: Path, inputs: list[str], output: str | None = None, overlays: str | None = None
+    workdirs: Sequence[Path],
+    inputs: list[str],
+    output: str | None = None,
+    overlays: str | None = None,
 ) -> int:
     """Predicts every film that is named; a bad file never stops the others.
 
     Args:
-        workdir: the run folder, absolute.
+        workdirs: the run folder, or those of an ensemble, absolute.
         inputs: files, folders and patterns.
         output: CSV, or JSON lines by its suffix .jsonl; by default the first free
-            `predictions*.csv` in the run folder. Films that it holds already are not done again.
+            `predictions*.csv` in the run folder, or in one of the ensemble's own. Films that it
+            holds already are not done again.
         overlays: folder for a picture of each film with the evidence on it.
 
     Returns:
@@ -51,21 +56,22 @@ def predict_files(
         UserError: nothing to predict, no such run, or `output` is not one of this run.
     """
     sources = Sources(inputs)
-    path = Path(output).expanduser().resolve() if output else _free_name(workdir)
+    path = Path(output).expanduser().resolve() if output else _free_name(output_folder(workdirs))
     pictures = Path(overlays).expanduser().resolve() if overlays else None
     if pictures is not None:
         sources.refuse_inside(pictures, "--overlays")
     if (total := sources.count()) == 0:
         raise UserError("--mode=predict: no film there; name films, folders or patterns of films")
-    trained = open_run(workdir)
+    ensemble = open_ensemble(workdirs)
+    trained, decision = ensemble.first, ensemble.decision
     scope = Scope(**trained.meta["scope"]) if trained.meta.get("scope") else None
     if scope is None:
         print("note: this run does not know what its training films look like: no such warning")
     synthetic = trained.meta["synthetic"]
     of_run = {
-        "threshold": trained.decision.threshold,
+        "threshold": decision.threshold,
         "trained_on": trained.trained_on,
-        "checkpoint": _identity(trained),
+        "checkpoint": _identity(ensemble),
         "disclaimer": f"{SYNTHETIC_STAMP}; {DISCLAIMER}" if synthetic else DISCLAIMER,
     }
     summary = Summary()
@@ -76,16 +82,17 @@ def predict_files(
         progress = Progress(total)
         films = _new(sources, predictions.done, progress)
         reading = make_reader(Preprocessing(**trained.meta["preprocessing"]), drawn is not None)
-        network = Batches(trained, total, explain=drawn is not None)
-        for batch, logits, maps in network.run(read_ahead(films, reading, 2 * network.size)):
-            probabilities = trained.decision.probabilities(logits)
-            calls = trained.decision.calls(probabilities)
+        network = Batches(ensemble, total, explain=drawn is not None)
+        for batch, each, maps in network.run(read_ahead(films, reading, 2 * network.size)):
+            logits, spread = ensemble.combine(each)
+            probabilities = decision.probabilities(logits)
+            calls = decision.calls(probabilities)
             warned = iter(warnings_about([read.film for read in batch if read.film], scope))
             rows = [
-                _row(read, float(probability), CALLS[called], next(warned))
+                _row(read, float(probabilities[i]), CALLS[calls[i]], next(warned), spread, i)
                 if read.film
                 else _unreadable(read)
-                for read, probability, called in zip(batch, probabilities, calls, strict=False)
+                for i, read in enumerate(batch)
             ]
             if drawn is not None and maps is not None:
                 for read, row, evidence in zip(batch, rows, maps, strict=False):
@@ -97,7 +104,7 @@ def predict_files(
             progress.update(len(rows))
         progress.close()
         unreadable = predictions.unreadable
-    summary.show(trained.trained_on, trained.decision.threshold)
+    summary.show(trained.trained_on, decision.threshold)
     if sources.ignored:
         print(f"passed over in the folders, no films: {sources.ignored:,}")
     print(f"written to {printable(str(path))}")
@@ -107,34 +114,40 @@ def predict_files(
 
 
 class Batches:
-    """The network in batches of one shape, which is compiled once.
+    """The networks in batches of one shape, for which each is compiled once.
 
     Args:
         films: how many there are at most.
-        explain: also where the evidence lies.
+        explain: also where the evidence lies; of several networks the mean of their maps.
     """
 
-    def __init__(self, trained: Trained, films: int, *, explain: bool):
+    def __init__(self, ensemble: Ensemble, films: int, *, explain: bool):
+        trained = ensemble.first
         devices = trained.mesh.size
         share = devices if films <= devices else FILMS_IN_CACHE * devices  # whole microbatches
         self.size = share * max(1, min(LARGEST_BATCH // share, math.ceil(films / share)))
-        self._params = trained.params
         self._side = trained.meta["preprocessing"]["image_size"]
         make = make_explainer if explain else make_evaluation_step
-        self._step: Callable[[dict, np.ndarray], Any] = jax.jit(make(trained.network, trained.mesh))
+        self._steps: list[Callable[[np.ndarray], Any]] = [
+            partial(jax.jit(make(member.network, member.mesh)), member.params)
+            for member in ensemble.members
+        ]
         self._explains = explain
 
     def run(
         self, films: Iterable[Read]
     ) -> Iterator[tuple[list[Read], np.ndarray, np.ndarray | None]]:
-        """Each batch with logits (size,) and maps (size, h, w); the next is decoded meanwhile."""
+        """Each batch with logits (members, size) and maps (size, h, w).
+
+        The next batch is decoded meanwhile.
+        """
         pending = None
         for batch in batched(films, self.size):
             images = np.zeros((self.size, self._side, self._side, 1), np.uint8)
             for i, read in enumerate(batch):
                 if read.film is not None:
                     images[i, ..., 0] = read.film.pixels
-            begun = batch, self._step(self._params, images)
+            begun = batch, [step(images) for step in self._steps]
             if pending is not None:
                 yield self._fetched(*pending)
             pending = begun
@@ -142,10 +155,13 @@ class Batches:
             yield self._fetched(*pending)
 
     def _fetched(
-        self, batch: list[Read], result: Any
+        self, batch: list[Read], results: list[Any]
     ) -> tuple[list[Read], np.ndarray, np.ndarray | None]:
-        logits, maps = jax.device_get(result) if self._explains else (jax.device_get(result), None)
-        return batch, logits, maps
+        found = jax.device_get(results)
+        if not self._explains:
+            return batch, np.stack(found), None
+        logits, maps = zip(*found, strict=True)
+        return batch, np.stack(logits), np.mean(maps, axis=0)
 
 
 def _new(sources: Sources, done: set[str], progress: Progress) -> Iterator[Found]:
@@ -158,8 +174,13 @@ def _new(sources: Sources, done: set[str], progress: Progress) -> Iterator[Found
         yield path, reason
 
 
-def _row(read: Read, probability: float, call: str, warnings: list[str]) -> dict[str, Any]:
-    return {
+def _row(
+    read: Read, probability: float, call: str, warnings: list[str], spread: Spread | None, at: int
+) -> dict[str, Any]:
+    apart: dict[str, Any] = dict.fromkeys(Spread._fields)
+    if spread is not None:
+        apart = {name: float(f"{v[at]:.9g}") for name, v in spread._asdict().items()}
+    return apart | {
         "file": str(read.file),
         "probability": float(f"{probability:.9g}"),
         "call": call,
@@ -170,13 +191,21 @@ def _row(read: Read, probability: float, call: str, warnings: list[str]) -> dict
 
 def _unreadable(read: Read) -> dict[str, Any]:
     unanswered: dict[str, Any] = {"probability": None, "call": "", "warnings": []}
+    unanswered |= dict.fromkeys(Spread._fields)
     return {"file": str(read.file), "note": read.note} | unanswered
 
 
-def _identity(trained: Trained) -> str:
+def _identity(ensemble: Ensemble) -> str:
     """The checkpoint's step, and 12 hex digits of all that makes a row: it tells runs apart."""
-    meta = trained.meta
-    parts = [meta["digests"]["params"], meta["preprocessing"], trained.decision, meta.get("scope")]
+    meta = ensemble.first.meta
+    if len(ensemble.members) == 1:
+        weights = meta["digests"]["params"]
+    else:
+        weights = [
+            (member.meta["digests"]["params"], decision)
+            for member, decision in zip(ensemble.members, ensemble.decisions, strict=True)
+        ]
+    parts = [weights, meta["preprocessing"], ensemble.decision, meta.get("scope")]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return f"{meta['step']}-{digest[:12]}"
 

@@ -17,6 +17,9 @@ ROWS = [
     {"file": "bytes \udcf6.png", "probability": None, "call": "", "note": "empty", "warnings": []},
     {"file": "Röntgen.png", "probability": 1.0, "call": "pneumonia", "note": "", "warnings": []},
 ]  # fmt: skip
+APART = [(None,) * 3, (0.1, 0.8, 1.0), (None,) * 3, (0.0, 1.0, 1.0)]
+for row, apart in zip(ROWS, APART, strict=True):
+    row |= dict(zip(("deviation", "lowest", "highest"), apart, strict=True))
 each_kind = pytest.mark.parametrize("name", ["p.csv", "p.jsonl"])
 
 

@@ -15,6 +15,7 @@ from pneumojax.errors import UserError
 from pneumojax.predict import predict as room
 from pneumojax.predict import reading
 from pneumojax.predict.predict import predict_files
+from pneumojax.training.trained import open_run
 from tests.predict.conftest import DECISION, save
 
 
@@ -34,7 +35,7 @@ def predicted(workdir, *inputs, **options):
     """{name: row} of a new CSV, and how many files were unreadable."""
     output = workdir.parent / "out.csv"
     output.unlink(missing_ok=True)
-    unreadable = predict_files(workdir, [str(name) for name in inputs], str(output), **options)
+    unreadable = predict_files([workdir], [str(name) for name in inputs], str(output), **options)
     return rows_of(output), unreadable
 
 
@@ -109,7 +110,7 @@ def test_probabilities_are_calibrated_and_called_at_the_threshold(workdir, film,
     film.save(tmp_path / "f.png")
     rows, _ = predicted(workdir, tmp_path / "f.png")
     row = rows["f.png"]
-    trained = room.open_run(workdir)
+    trained = open_run(workdir)
     preprocessing = room.Preprocessing(**trained.meta["preprocessing"])
     pixels = decode_any((tmp_path / "f.png").read_bytes(), preprocessing).pixels
     images = pixels[None, ..., None].astype(np.float32) / 255
@@ -127,7 +128,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_file(
     monkeypatch.setattr(room, "LARGEST_BATCH", 4)
     inputs = [str(films_root / "test"), str(films_root / "test" / "*" / "*")]  # each film twice
     whole, part = tmp_path / f"whole{suffix}", tmp_path / f"part{suffix}"
-    predict_files(workdir, inputs, str(whole))
+    predict_files([workdir], inputs, str(whole))
     data = whole.read_bytes()
     part.write_bytes(data[: len(data) * 2 // 3])
     kept = part.read_bytes().count(b"\n") - (suffix == ".csv")
@@ -135,7 +136,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_file(
     monkeypatch.setattr(
         reading, "read_bytes", lambda path: decoded.append(path) or path.read_bytes()
     )
-    predict_files(workdir, inputs, str(part))
+    predict_files([workdir], inputs, str(part))
     assert part.read_bytes() == data
     assert data.count(b"\n") - (suffix == ".csv") == 14
     assert len(decoded) == 14 - kept and f"going on: {kept} files" in capsys.readouterr().out
@@ -146,11 +147,11 @@ def test_the_output_of_another_checkpoint_is_refused_and_left_alone(
 ):
     film.save(tmp_path / "f.png")
     output = tmp_path / "out.csv"
-    predict_files(workdir, [str(tmp_path / "f.png")], str(output))
+    predict_files([workdir], [str(tmp_path / "f.png")], str(output))
     before = output.read_bytes()
     save(workdir, config, step=2)
     with pytest.raises(UserError, match="it is of another run"):
-        predict_files(workdir, [str(tmp_path / "f.png")], str(output))
+        predict_files([workdir], [str(tmp_path / "f.png")], str(output))
     assert output.read_bytes() == before
 
 
@@ -235,13 +236,13 @@ def test_overlays_and_a_sheet_are_drawn_apart_from_the_films(workdir, film, tmp_
 def test_the_default_output_is_a_new_file_in_the_run_folder(workdir, film, tmp_path):
     film.save(tmp_path / "f.png")
     for _ in range(2):
-        predict_files(workdir, [str(tmp_path / "f.png")])
+        predict_files([workdir], [str(tmp_path / "f.png")])
     assert {"predictions.csv", "predictions-2.csv"} <= {p.name for p in workdir.iterdir()}
 
 
 def test_json_lines_hold_numbers(workdir, film, tmp_path):
     film.save(tmp_path / "f.png")
-    predict_files(workdir, [str(tmp_path / "f.png")], str(tmp_path / "p.jsonl"))
+    predict_files([workdir], [str(tmp_path / "f.png")], str(tmp_path / "p.jsonl"))
     (row,) = map(json.loads, (tmp_path / "p.jsonl").read_text().splitlines())
     assert 0 < row["probability"] < 1 and row["threshold"] == 0.4 and row["warnings"] == []
 
@@ -249,4 +250,4 @@ def test_json_lines_hold_numbers(workdir, film, tmp_path):
 def test_a_folder_without_films_is_refused(workdir, tmp_path):
     (tmp_path / "films").mkdir()
     with pytest.raises(UserError, match="no film there"):
-        predict_files(workdir, [str(tmp_path / "films")])
+        predict_files([workdir], [str(tmp_path / "films")])

@@ -1,0 +1,110 @@
+"""`--mode=preview`: a sheet of training films as they are, and as the network sees them."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+from numpy.typing import NDArray
+
+from pneumojax import run
+from pneumojax.augment.augment import check_augment, film_keys, make_augment
+from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.sides import load_sides
+from pneumojax.disclaimer import SYNTHETIC_STAMP
+from pneumojax.files import replacing
+
+EPOCHS = 7
+FILMS = 3  # of each class
+
+
+def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
+    """Draws `<workdir>/preview.png`, says where it is, and returns the path.
+
+    The films are spread evenly over those of each class, and their changes are those of the first
+    epochs of a run of this config.
+
+    Raises:
+        UserError: as `load_sides`, or the folder holds something else.
+    """
+    check_augment(config.augment)
+    run.begin(workdir, config)
+    films = load_sides(config, cache_dir).train
+    chosen = np.concatenate(
+        [
+            np.flatnonzero(films.labels == label)[_evenly(np.sum(films.labels == label))]
+            for label in range(len(CLASS_NAMES))
+        ]
+    ).astype(np.int32)
+    images = films.pixels(chosen)
+    shown = augmented(config, images, chosen, EPOCHS)
+    size = config.augment.size or config.data.image_size
+    foot = f"{config.name}: {size} pixels in training, {config.data.image_size} in evaluation"
+    if run.is_synthetic(config):
+        foot += f". {SYNTHETIC_STAMP}"
+    names = [CLASS_NAMES[label] for label in films.labels[chosen]]
+    path = workdir / "preview.png"
+    figure = contact_sheet(images, shown, names, foot)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+    print(f"written to {path}")
+    return path
+
+
+def augmented(
+    config: ConfigDict, images: NDArray[np.uint8], films: NDArray[np.int32], epochs: int
+) -> NDArray[np.float32]:
+    """Films (n, side, side) as epochs of training see them: (epochs, n, size, size) in [0, 1].
+
+    Args:
+        films: (n,) index of each among the training films, which its changes depend on.
+    """
+    augment = jax.jit(make_augment(config.augment, config.data.image_size))
+    pixels = images[..., None].astype(np.float32) / 255
+    return np.stack(
+        [
+            np.asarray(
+                augment(pixels, film_keys(config.seed, jnp.int32(epoch), jnp.asarray(films)))
+            )[..., 0]
+            for epoch in range(epochs)
+        ]
+    )
+
+
+def contact_sheet(
+    images: NDArray[np.uint8], shown: NDArray[np.float32], names: list[str], foot: str
+) -> Figure:
+    """One row a film: as decoded, then epoch after epoch.
+
+    Args:
+        images: (n, side, side).
+        shown: (epochs, n, size, size) in [0, 1].
+        names: (n,) what stands at the beginning of each row.
+        foot: the line below.
+    """
+    epochs, films = shown.shape[:2]
+    figure = Figure(
+        figsize=(1.55 * (epochs + 1) + 0.4, 1.55 * films + 0.75),
+        dpi=100,
+        facecolor="white",
+        layout="constrained",
+    )
+    places = figure.subplots(films, epochs + 1, squeeze=False)
+    for row, (image, name) in enumerate(zip(images, names, strict=True)):
+        for column, axes in enumerate(places[row]):
+            picture = image / 255 if column == 0 else shown[column - 1, row]
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_visible(False)
+            if row == 0:
+                axes.set_title("as decoded" if column == 0 else f"epoch {column}", size=11)
+        places[row][0].set_ylabel(name, size=11)
+    figure.supxlabel(foot, size=10)
+    return figure
+
+
+def _evenly(count: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, count - 1, FILMS).round().astype(np.int64))
