@@ -8,6 +8,7 @@ metrics.jsonl       a line each step, a line each epoch
 checkpoints/        latest/ to resume from, best/ to evaluate
 tensorboard/        event files
 evaluation/         a folder for each split evaluated
+preview.png         what `--mode=preview` drew
 profile.json        what `--mode=profile` measured
 profile.png         the same as a page
 profile/            the trace of a few steps

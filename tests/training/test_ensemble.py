@@ -24,8 +24,8 @@ def test_together_they_say_the_mean_of_their_calibrated_probabilities():
     each = 1 / (1 + np.exp(-np.array([[1.0, -2.0], [-1.0, 3.0]])))
     np.testing.assert_allclose(both.decision.probabilities(logits), each.mean(0))
     np.testing.assert_allclose(spread.deviation, each.std(0))
-    np.testing.assert_array_equal(spread.lowest, each.min(0))
-    np.testing.assert_array_equal(spread.highest, each.max(0))
+    np.testing.assert_allclose(spread.lowest, each.min(0))
+    np.testing.assert_allclose(spread.highest, each.max(0))
 
 
 def test_one_answers_as_it_is():
