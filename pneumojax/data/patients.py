@@ -1,4 +1,4 @@
-"""Who is on which film, validation carved out by patient, and the audit that proves it.
+"""Who is on which film, and films divided by patient: validation carved out, or folds.
 
 For everything that divides films into sides that must not share a child.
 """
@@ -6,7 +6,7 @@ For everything that divides films into sides that must not share a child.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -128,118 +128,6 @@ def divide_into_folds(
                 f"({np.sum(labels == label)} in all); give more patients or fewer folds"
             )
     return fold_of
-
-
-@dataclass(frozen=True)
-class Side:
-    """How much one side of a division holds."""
-
-    films: int
-    patients: int  # distinct; films whose patient is unknown are not counted
-    unknown_films: int  # whose names carry no patient
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What the sides of a division have in common."""
-
-    sides: dict[str, Side]
-    shared_patients: int  # known patients on more than one side
-    shared_files: int  # distinct contents on more than one side
-    duplicate_groups: int  # distinct contents under more than one name
-    label_conflicts: int  # distinct contents under both classes
-
-    @property
-    def unknown_films(self) -> int:
-        """Films whose names carry no patient."""
-        return sum(side.unknown_films for side in self.sides.values())
-
-    @property
-    def patients_known(self) -> bool:
-        """Whether every film's name carries its patient; without it nothing is proved."""
-        return self.unknown_films == 0
-
-    def as_dict(self) -> dict[str, object]:
-        """Every number by name, for JSON."""
-        derived = {"unknown_films": self.unknown_films, "patients_known": self.patients_known}
-        return asdict(self) | derived
-
-    def line(self) -> str:
-        """The audit in one line for the terminal and the report."""
-        sides = ", ".join(
-            f"{name} {side.films:,} films of {side.patients:,} patients"
-            if self.patients_known
-            else f"{name} {side.films:,} films"
-            for name, side in self.sides.items()
-        )
-        shared = (
-            f"{_count(self.shared_patients, 'patient')} and "
-            f"{_count(self.shared_files, 'identical file')} on both sides"
-        )
-        if not self.patients_known:
-            verdict = f"patients unknown for {_count(self.unknown_films, 'film')}; {shared}"
-        elif self.shared_patients or self.shared_files:
-            verdict = f"NOT disjoint: {shared}"
-        else:
-            verdict = f"{shared}: disjoint"
-        notes = ""
-        if self.duplicate_groups:
-            notes += f"; {_count(self.duplicate_groups, 'group')} of identical files"
-        if self.label_conflicts:
-            notes += f"; {_count(self.label_conflicts, 'file')} under both classes"
-        return f"audit: {sides}; {verdict}{notes}"
-
-
-def audit(
-    sides: Mapping[str, np.ndarray],
-    patients: Sequence[str],
-    known: Sequence[bool] | np.ndarray,
-    labels: np.ndarray,
-    digests: Sequence[str],
-) -> Audit:
-    """Compares the sides of a division film by film, trusting nothing of how it was made.
-
-    Args:
-        sides: for each named side its films, as bool (n,) or as indices.
-        patients: (n,) patient of each film.
-        known: (n,) whether the film's name carries the patient.
-        labels: (n,) label of each film.
-        digests: (n,) hash of each file's bytes.
-    """
-    indices = {name: np.arange(len(patients))[chosen] for name, chosen in sides.items()}
-    sides_of_patient: dict[str, set[str]] = {}
-    sides_of_file: dict[str, set[str]] = {}
-    labels_of_file: dict[str, set[int]] = {}
-    paths_of_file: dict[str, set[int]] = {}
-    for name, films in indices.items():
-        for i in films:
-            if known[i]:
-                sides_of_patient.setdefault(patients[i], set()).add(name)
-            sides_of_file.setdefault(digests[i], set()).add(name)
-            labels_of_file.setdefault(digests[i], set()).add(int(labels[i]))
-            paths_of_file.setdefault(digests[i], set()).add(int(i))
-    return Audit(
-        sides={
-            name: Side(
-                films=len(films),
-                patients=len({patients[i] for i in films if known[i]}),
-                unknown_films=sum(not known[i] for i in films),
-            )
-            for name, films in indices.items()
-        },
-        shared_patients=_several(sides_of_patient),
-        shared_files=_several(sides_of_file),
-        duplicate_groups=_several(paths_of_file),
-        label_conflicts=_several(labels_of_file),
-    )
-
-
-def _several(sets: Mapping[str, set]) -> int:
-    return sum(len(members) > 1 for members in sets.values())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _groups(patients: Sequence[str], digests: Sequence[str]) -> dict[str, list[int]]:

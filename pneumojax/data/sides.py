@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from pneumojax.data.audit import Audit, audit
 from pneumojax.data.cache import FilmSet, load_split, resolve_root
 from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.films import CLASS_NAMES, find_films
-from pneumojax.data.patients import Audit, audit, carve, divide_into_folds
+from pneumojax.data.patients import carve, divide_into_folds
 from pneumojax.errors import UserError
 
 

@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from pneumojax import run
+from pneumojax.data.audit import audit
 from pneumojax.data.cache import FilmSet, load_split, resolve_root
-from pneumojax.data.patients import audit
 from pneumojax.data.sides import load_sides, only_split, preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.evaluation.audits import audit_network

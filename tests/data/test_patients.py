@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pneumojax.data.patients import Identity, audit, carve, divide_into_folds, identify
+from pneumojax.data.audit import audit
+from pneumojax.data.patients import Identity, carve, divide_into_folds, identify
 from pneumojax.errors import UserError
 
 
