@@ -22,7 +22,7 @@ Widths = tuple[int, int, int, int, int, int]
 _kernel_init = nnx.initializers.glorot_uniform()
 
 
-def batch_norm(features: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
+def batch_norm(features: int, rngs: nnx.Rngs, *, scale: bool = True) -> nnx.BatchNorm:
     """Batch norm (Ioffe & Szegedy 2015, arXiv 1502.03167) over all but the last axis.
 
     It normalises by its running statistics until `set_attributes(use_running_average=False)`; then
@@ -30,7 +30,13 @@ def batch_norm(features: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
     running ones (a momentum of 0), for the training step to average.
     """
     return nnx.BatchNorm(
-        features, use_running_average=True, momentum=0.0, epsilon=1e-3, dtype=jnp.float32, rngs=rngs
+        features,
+        use_running_average=True,
+        momentum=0.0,
+        epsilon=1e-3,
+        use_scale=scale,
+        dtype=jnp.float32,
+        rngs=rngs,
     )
 
 
@@ -39,6 +45,7 @@ class Conv(nnx.Module):
 
     Args:
         norm: "none", or "batch": batch norm, whose shift takes the place of the bias.
+        scale: whether batch norm learns one; a ReLU and a convolution behind it can do without.
     """
 
     def __init__(
@@ -50,12 +57,13 @@ class Conv(nnx.Module):
         stride: int = 1,
         padding: str = "SAME",
         norm: str = "none",
+        scale: bool = True,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.kernel = nnx.Param(_kernel_init(rngs.params(), (*window, in_features, out_features)))
         if norm == "batch":
-            self.norm = batch_norm(out_features, rngs)
+            self.norm = batch_norm(out_features, rngs, scale=scale)
         else:
             self.bias = nnx.Param(jnp.zeros(out_features))
         self.strides = (stride, stride)

@@ -11,11 +11,11 @@ from jax.typing import DTypeLike
 
 from pneumojax.errors import UserError
 from pneumojax.nn import ops
+from pneumojax.nn.as_input import as_input, check_normalise
 from pneumojax.nn.blocks import AuxiliaryHead, Conv, InceptionModule, MainHead, Widths
 
 HEADS = ("main", "auxiliary")
 NORMS = ("none", "batch")
-NORMALISATIONS = ("unit", "film")
 
 
 class Inception(nnx.Module):
@@ -31,8 +31,7 @@ class Inception(nnx.Module):
         modules: widths of each Inception module, see `InceptionModule`.
         pools: modules, counted from 0, before which a 3x3 max pool of stride 2 halves the grid.
         norm: one of `NORMS`, behind every convolution.
-        normalise: one of `NORMALISATIONS`: films as they come, in [0, 1], or each film brought to
-            mean 0 and standard deviation 1.
+        normalise: a name in `NORMALISATIONS`, what becomes of grey levels in [0, 1].
         heads: which of `HEADS` to build. "main", where present, is the one that predicts.
         dropout: share of the 128 hidden units dropped in each head in training.
         dtype: what the network computes in; parameters and logits are at least float32.
@@ -63,9 +62,6 @@ class Inception(nnx.Module):
             raise UserError(f"config.model.heads is {tuple(heads)}: one or both of {HEADS}.")
         if norm not in NORMS:
             raise UserError(f"config.model.norm is {norm!r}: use one of {', '.join(NORMS)}.")
-        if normalise not in NORMALISATIONS:
-            known = ", ".join(NORMALISATIONS)
-            raise UserError(f"config.data.normalise is {normalise!r}: use one of {known}.")
         if set(pools) - set(range(len(modules))):
             raise UserError(
                 f"config.model.pools is {tuple(pools)}: the modules are 0 to {len(modules) - 1}."
@@ -95,7 +91,7 @@ class Inception(nnx.Module):
                 features, (grid, grid), dropout=dropout, norm=norm, dtype=dtype, rngs=rngs
             )
         self.pools = tuple(pools)
-        self.normalise = normalise
+        self.normalise = check_normalise(normalise)
         self.channels = channels
         self.dtype = dtype
 
@@ -104,9 +100,7 @@ class Inception(nnx.Module):
 
         At 150 pixels with the default widths: (batch, 35, 35, 320).
         """
-        x = standardised(images) if self.normalise == "film" else images
-        x = x.astype(self.dtype)
-        x = jnp.broadcast_to(x, (*x.shape[:-1], self.channels))
+        x = as_input(images, self.normalise, self.channels, self.dtype)
         x = self.stem3(self.stem2(self.stem1(x)))  # (batch, 72, 72, 64)
         x = ops.max_pool(x, (3, 3), (2, 2))  # (batch, 35, 35, 64)
         for place, module in enumerate(self.modules):
@@ -130,13 +124,6 @@ class Inception(nnx.Module):
                 keys = None if dropout_keys is None else _folded(dropout_keys, place)
                 logits[head] = getattr(self, f"{head}_head")(x, keys)
         return logits
-
-
-def standardised(images: Array) -> Array:
-    """Each film (h, w, c) of a batch with mean 0 and standard deviation 1; an even one is 0."""
-    centred = images - jnp.mean(images, axis=(1, 2, 3), keepdims=True)
-    # One grey level in 1,000 below the root: an even film is not blown up to noise.
-    return centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=(1, 2, 3), keepdims=True) + 1e-6)
 
 
 def _folded(keys: Array, place: int) -> Array:
