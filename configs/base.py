@@ -66,7 +66,9 @@ def get_config() -> ConfigDict:
     augment.erase = 0.0  # probability that a rectangle is replaced by the film's mean grey
     augment.mixup = 0.0  # alpha of the share that another film is mixed in by; 0: none
 
+    # The network's class, and its arguments by name; a class of yours is "your_file:YourClass".
     config.model = model = ConfigDict()
+    model.network = "pneumojax.nn.inception:Inception"
     model.channels = 3  # channels the first layer takes; the grey film is repeated
     model.stem = (32, 32, 64)  # widths of the stem's three convolutions
     model.modules = (  # widths of each Inception module: f1, f2_in, f2_out, f3_in, f3_out, f4

@@ -82,6 +82,8 @@ def read_config(workdir: Path) -> ConfigDict:
     # Fields that runs of earlier versions lack: they did what the defaults do, but for this one.
     values["data"].setdefault("reduced_decode", False)
     config = base.get_config().to_dict()
+    if values["model"].get("network", config["model"]["network"]) != config["model"]["network"]:
+        config["model"] = {}  # another network's arguments are its own
     for name, value in values.items():
         config[name] = config.get(name, {}) | value if isinstance(value, dict) else value
     return ConfigDict(config).lock()

@@ -260,7 +260,7 @@ class InceptionV3(nnx.Module):
         self.channels = channels
         self.dtype = dtype
 
-    def _add(self, module: nnx.Module) -> int:
+    def _add(self, module: Module35 | Reduction35 | Module17 | Reduction17 | Module8) -> int:
         self.modules.append(module)
         return module.out_features
 
