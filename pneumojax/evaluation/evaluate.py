@@ -28,6 +28,7 @@ def evaluate_run(
     *,
     split: str | None = None,
     root: str | None = None,
+    results: Path | None = None,
     verify_films: bool = False,
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a run; the test split only where it is named.
@@ -37,10 +38,11 @@ def evaluate_run(
         split: "train" or "val" as the run divided them, "test", or a split of `root`. Default:
             "val", or the one split that `root` has.
         root: another folder of films instead of the run's own.
+        results: in whose `evaluation/` to write; the run folder, where it is None.
         verify_films: hash every film again before trusting the cache.
 
     Returns:
-        What `metrics.json` in `<workdir>/evaluation/<split>/` holds.
+        What `metrics.json` in `<results>/evaluation/<split>/` holds.
 
     Raises:
         UserError: no such run, split or checkpoint, or the films cannot be read.
@@ -64,7 +66,7 @@ def evaluate_run(
     name = split if root is None else f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
     context = report_context(trained, workdir, films, name, audit_line) | {"audit": audit_figures}
     findings, pictures = audit_network(trained, films, logits, score)
-    folder = workdir / "evaluation" / name
+    folder = (results or workdir) / "evaluation" / name
     context |= findings
     result = write_evaluation(folder, predictions, trained.decision, context, pictures)
     print_table(result)
@@ -120,7 +122,7 @@ def _against_training(
     count = len(seen)
     result = audit(
         {"train": np.arange(count), split: count + np.arange(len(films))},
-        [row["patient"] for row in seen] + films.patients,
+        [run.hidden(patient) for patient in [row["patient"] for row in seen] + films.patients],
         [row["patient_known"] == "1" for row in seen] + films.patients_known,
         np.concatenate([[int(row["label"]) for row in seen], films.labels]),
         [row["sha256"] for row in seen] + films.digests,

@@ -33,7 +33,11 @@ LARGEST_BATCH = 64
 
 
 def predict_files(
-    workdir: Path, inputs: list[str], output: str | None = None, overlays: str | None = None
+    workdir: Path,
+    inputs: list[str],
+    output: str | None = None,
+    overlays: str | None = None,
+    results: Path | None = None,
 ) -> int:
     """Predicts every film that is named; a bad file never stops the others.
 
@@ -41,8 +45,9 @@ def predict_files(
         workdir: the run folder, absolute.
         inputs: files, folders and patterns.
         output: CSV, or JSON lines by its suffix .jsonl; by default the first free
-            `predictions*.csv` in the run folder. Films that it holds already are not done again.
+            `predictions*.csv` in `results`. Films that it holds already are not done again.
         overlays: folder for a picture of each film with the evidence on it.
+        results: the run folder, where it is None.
 
     Returns:
         How many files in the output could not be read.
@@ -51,7 +56,7 @@ def predict_files(
         UserError: nothing to predict, no such run, or `output` is not one of this run.
     """
     sources = Sources(inputs)
-    path = Path(output).expanduser().resolve() if output else _free_name(workdir)
+    path = Path(output).expanduser().resolve() if output else _free_name(results or workdir)
     pictures = Path(overlays).expanduser().resolve() if overlays else None
     if pictures is not None:
         sources.refuse_inside(pictures, "--overlays")
@@ -181,6 +186,6 @@ def _identity(trained: Trained) -> str:
     return f"{meta['step']}-{digest[:12]}"
 
 
-def _free_name(workdir: Path) -> Path:
+def _free_name(folder: Path) -> Path:
     names = (f"predictions{suffix}.csv" for suffix in ("", *(f"-{i}" for i in range(2, 10_000))))
-    return next(workdir / name for name in names if not (workdir / name).exists())
+    return next(folder / name for name in names if not (folder / name).exists())
