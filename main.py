@@ -15,6 +15,10 @@ from ml_collections import config_flags
 from pneumojax import config as configs
 from pneumojax.errors import UserError
 
+# What is used where no run folder is named; what comes of it goes where its user has runs.
+REFERENCE = Path(__file__).resolve().parent / "models" / "reference"
+REFERENCE_RESULTS = Path("runs/reference")
+
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     help_string="The experiment, configs/base.py if unset; --config.<field>=<value> changes one.",
@@ -31,8 +35,9 @@ MODE = flags.DEFINE_enum(
 WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Run folder. Default for training: runs/<config name>-<digest of the config>. To evaluate or "
-    "predict by several together: their folders with commas between, or that of a crossvalidate.",
+    "Run folder. Default for training: runs/<config name>-<digest of the config>; for predict, "
+    "serve and evaluate with --films: the reference network. To evaluate or predict by several "
+    "together: their folders with commas between, or that of a crossvalidate.",
 )
 SPLIT = flags.DEFINE_enum(
     "split",
@@ -47,7 +52,8 @@ OUTPUT = flags.DEFINE_string(
     "output",
     None,
     "Predictions: CSV, or JSON lines by the suffix .jsonl; films already in it are skipped. By "
-    "default a new CSV in the run folder. Or the folder of a comparison.",
+    "default a new CSV in the run folder, in runs/reference for the reference network. Or the "
+    "folder of a comparison.",
 )
 OVERLAYS = flags.DEFINE_string(
     "overlays", None, "Folder for pictures of predicted films with the evidence on them."
@@ -128,9 +134,7 @@ def _run(arguments: list[str]) -> None:
 
         compare(arguments, output=OUTPUT.value, split=SPLIT.value)
         return
-    if WORKDIR.value is None:
-        raise UserError(f"--mode={MODE.value} needs --workdir=<run folder>")
-    workdirs = [Path(name).expanduser().resolve() for name in WORKDIR.value.split(",")]
+    workdirs, results = _trained_runs()
     if given:
         from pneumojax.run import refuse_other_config
 
@@ -144,6 +148,7 @@ def _run(arguments: list[str]) -> None:
             cache_dir,
             split=SPLIT.value,
             root=FILMS.value,
+            results=results,
             verify_films=VERIFY_FILMS.value,
         )
         return
@@ -156,9 +161,32 @@ def _run(arguments: list[str]) -> None:
         return
     from pneumojax.predict.predict import predict_files
 
-    unreadable = predict_files(workdirs, arguments, output=OUTPUT.value, overlays=OVERLAYS.value)
+    unreadable = predict_files(
+        workdirs, arguments, output=OUTPUT.value, overlays=OVERLAYS.value, results=results
+    )
     if unreadable:
         raise UserError(f"{unreadable:,} of the files could not be read; the output says why")
+
+
+def _trained_runs() -> tuple[list[Path], Path | None]:
+    """The run folders to use, and the folder that takes what comes of them.
+
+    That is None where they have one: nothing is written beside the reference network alone.
+    """
+    if WORKDIR.value:
+        workdirs = [Path(name).expanduser().resolve() for name in WORKDIR.value.split(",")]
+        return workdirs, REFERENCE_RESULTS.resolve() if workdirs == [REFERENCE] else None
+    if MODE.value == "evaluate" and FILMS.value is None:
+        raise UserError(
+            "--mode=evaluate needs --workdir=<run folder>, or --films=<folder> for the reference "
+            "network on films of yours"
+        )
+    if not (REFERENCE / "config.json").exists():
+        raise UserError(
+            f"--mode={MODE.value} needs --workdir=<run folder>: the reference network, which "
+            f"would be used without, is not in {str(REFERENCE)!r}"
+        )
+    return [REFERENCE], REFERENCE_RESULTS.resolve()
 
 
 def _look(cache_dir: Path, config_given: bool) -> None:

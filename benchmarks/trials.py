@@ -5,8 +5,9 @@ Command:   python benchmarks/trials.py docs/reference/search_plan.json \\
 The plan is a file that is written, and committed, before the first run: a config, the hours of
 machine time that may be spent, and trials, each with a name, the reason for it, the fields it
 changes and its seeds. Each trial is an ordinary run folder, trained by the ordinary command and
-scored on its own validation patients. Run the command again to go on; a trial begins only while
-hours are left. What is found is written beside the plan: `search_plan.json` -> `search.json`.
+scored on its own validation patients. Run the command again to go on; a trial begins only where
+the hours left are enough for it, by what an epoch took before. What is found is written beside
+the plan, `search_plan.json` -> `search.json`, and shown by `benchmarks/trials_page.py`.
 """
 
 import argparse
@@ -42,6 +43,12 @@ def train(name: str, command: list[str], out: Path) -> bool:
 def spent(clock: Path) -> float:
     """Seconds of machine time so far."""
     return float(clock.read_text()) if clock.exists() else 0.0
+
+
+def expected(fields: dict[str, Any], rows: list[dict[str, Any]]) -> float:
+    """Seconds that a run with these fields takes by the slowest epoch so far; 0 before any."""
+    slowest = max((row["seconds"] / len(row["history"]) for row in rows), default=0.0)
+    return slowest * fields.get("epochs", 1)
 
 
 def flags(changes: dict[str, Any]) -> list[str]:
@@ -88,8 +95,11 @@ def main() -> None:
             workdir = out / name
             total = sum(spent(path) for path in out.glob("*.seconds"))
             done = (workdir / "evaluation" / "val" / "metrics.json").exists()
-            if not done and total > plan["hours"] * 3600:
-                print(f"{name}: not begun, {plan['hours']} hours are spent")
+            fields = plan.get("common", {}) | trial["changes"] | {"seed": seed}
+            # A run that was broken off has some of its seconds in the total already.
+            left = plan["hours"] * 3600 - total + spent(out / f"{name}.seconds")
+            if not done and expected(fields, rows) > left:
+                print(f"{name}: not begun, what is left of {plan['hours']} hours is too little")
                 continue
             if not done:
                 print(
@@ -97,7 +107,7 @@ def main() -> None:
                 )
                 command = [sys.executable, "main.py", f"--config={plan['config']}"]
                 command += [f"--config.data.root={arguments.films}", f"--workdir={workdir}"]
-                command += flags(plan.get("common", {}) | trial["changes"] | {"seed": seed})
+                command += flags(fields)
                 if arguments.cache_dir:
                     command.append(f"--cache_dir={arguments.cache_dir}")
                 if not train(name, command, out):

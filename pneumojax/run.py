@@ -14,6 +14,7 @@ profile.png         the same as a page
 profile/            the trace of a few steps
 """
 
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -32,6 +33,7 @@ from pneumojax.errors import UserError
 from pneumojax.files import read_csv, write_csv, write_json
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
+_HIDDEN = "hash-"
 FILM_COLUMNS = ("file", "side", "label", "patient", "patient_known", "pathogen", "sha256")
 
 
@@ -137,6 +139,16 @@ def write_provenance(workdir: Path, sides: Sides, config: ConfigDict) -> None:
 def read_films(workdir: Path) -> list[dict[str, str]]:
     """The rows of films.csv, see `FILM_COLUMNS`."""
     return read_csv(workdir / "films.csv")
+
+
+def hidden(patient: str) -> str:
+    """Stands for a patient, or for a file that names none, without saying which; itself of itself.
+
+    A released run has these in its films.csv: enough to tell whether a patient was trained on.
+    """
+    if patient.startswith(_HIDDEN):
+        return patient
+    return _HIDDEN + hashlib.sha256(patient.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def is_synthetic(config: ConfigDict) -> bool:

@@ -37,6 +37,7 @@ def evaluate_run(
     *,
     split: str | None = None,
     root: str | None = None,
+    results: Path | None = None,
     verify_films: bool = False,
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a run, or of several together; test only where named.
@@ -46,11 +47,12 @@ def evaluate_run(
         split: "train" or "val" as the run divided them, "test", or a split of `root`. Default:
             "val", or the one split that `root` has.
         root: another folder of films instead of the run's own.
+        results: in whose `evaluation/` to write; where it is None the run folder, or that of the
+            cross-validation, or one of this ensemble beside its first run.
         verify_films: hash every film again before trusting the cache.
 
     Returns:
-        What `metrics.json` in `<folder>/evaluation/<split>/` holds; the folder is the run's, the
-        cross-validation's or a new one for this ensemble beside its first run.
+        What `metrics.json` in `<results>/evaluation/<split>/` holds.
 
     Raises:
         UserError: no such run, split or checkpoint, or the films cannot be read.
@@ -75,7 +77,7 @@ def evaluate_run(
     if count > 1:
         more |= {"run": ensemble.name, "members": [w.name for w in ensemble.workdirs]}
     return write_scores(
-        output_folder(workdirs) / "evaluation" / name,
+        (results or output_folder(workdirs)) / "evaluation" / name,
         trained,
         ensemble.workdirs[0],
         films,
@@ -187,14 +189,14 @@ def _against_training(
 ) -> tuple[str, dict[str, Any]]:
     """The audit of the films scored against those that any member's parameters have seen."""
     rows = (row for workdir in workdirs for row in run.read_films(workdir))
-    seen = list({row["file"]: row for row in rows if row["side"] == "train"}.values())
+    seen = list({(r["file"], r["sha256"]): r for r in rows if r["side"] == "train"}.values())
     if own and split == "train":
         return "audit: these are the films that the run was trained on", {}
     count = len(seen)
     scored = "scored" if split == "train" else split  # of another folder's train
     result = audit(
         {"train": np.arange(count), scored: count + np.arange(len(films))},
-        [row["patient"] for row in seen] + films.patients,
+        [run.hidden(patient) for patient in [row["patient"] for row in seen] + films.patients],
         [row["patient_known"] == "1" for row in seen] + films.patients_known,
         np.concatenate([[int(row["label"]) for row in seen], films.labels]),
         [row["sha256"] for row in seen] + films.digests,

@@ -84,6 +84,18 @@ def prevalence(result: Result) -> Section:
 def selection(result: Result) -> Section:
     """How the checkpoint was chosen."""
     chosen = result["selection"]
+    if "out_of_fold" in result:
+        folds = result["out_of_fold"]
+        areas = ", ".join(f"{area:.3f}" for area in folds["auroc_by_fold"])
+        return Section(
+            "Selection",
+            [
+                f"{folds['folds']} networks of one recipe were trained, each without one fold of "
+                "the patients. Each film was scored by the one that never saw it or its patient; "
+                "their logits are pooled as they are. Identity, training and explanations are of "
+                f"the first. AUROC by fold: {areas}. One seed was trained for each."
+            ],
+        )
     if not chosen["films"]:
         text = ["The run had no validation films: its last checkpoint is evaluated."]
     else:
@@ -99,5 +111,10 @@ def selection(result: Result) -> Section:
             )
     if result["split"] == "train":
         text.append("The films scored here are those that the network was trained on.")
+    if "members" in result:
+        text.append(
+            f"{len(result['members'])} runs answer together; identity, training and explanations "
+            "are of the first."
+        )
     text.append("One seed was trained. Intervals hold for films, not for another training.")
     return Section("Selection", text)

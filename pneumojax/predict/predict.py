@@ -38,6 +38,7 @@ def predict_files(
     inputs: list[str],
     output: str | None = None,
     overlays: str | None = None,
+    results: Path | None = None,
 ) -> int:
     """Predicts every film that is named; a bad file never stops the others.
 
@@ -45,9 +46,9 @@ def predict_files(
         workdirs: the run folder, or those of an ensemble, absolute.
         inputs: files, folders and patterns.
         output: CSV, or JSON lines by its suffix .jsonl; by default the first free
-            `predictions*.csv` in the run folder, or in one of the ensemble's own. Films that it
-            holds already are not done again.
+            `predictions*.csv` in `results`. Films that it holds already are not done again.
         overlays: folder for a picture of each film with the evidence on it.
+        results: where it is None the run folder, or one of this ensemble beside its first run.
 
     Returns:
         How many files in the output could not be read.
@@ -56,7 +57,8 @@ def predict_files(
         UserError: nothing to predict, no such run, or `output` is not one of this run.
     """
     sources = Sources(inputs)
-    path = Path(output).expanduser().resolve() if output else _free_name(output_folder(workdirs))
+    folder = results or output_folder(workdirs)
+    path = Path(output).expanduser().resolve() if output else _free_name(folder)
     pictures = Path(overlays).expanduser().resolve() if overlays else None
     if pictures is not None:
         sources.refuse_inside(pictures, "--overlays")
@@ -210,6 +212,6 @@ def _identity(ensemble: Ensemble) -> str:
     return f"{meta['step']}-{digest[:12]}"
 
 
-def _free_name(workdir: Path) -> Path:
+def _free_name(folder: Path) -> Path:
     names = (f"predictions{suffix}.csv" for suffix in ("", *(f"-{i}" for i in range(2, 10_000))))
-    return next(workdir / name for name in names if not (workdir / name).exists())
+    return next(folder / name for name in names if not (folder / name).exists())

@@ -41,8 +41,16 @@ class Checkpoints:
         items = {"params": state["params"], "training": training}
         self._save("latest", int(state["step"]), items, meta)
 
-    def save_best(self, step: int, params: dict, meta: dict[str, Any]) -> None:
-        """Saves what a network is evaluated with after `step`, as `Network.evaluated` gives it."""
+    def save_best(
+        self, step: int, params: dict, meta: dict[str, Any], stored_as: str | None = None
+    ) -> None:
+        """Saves what a network is evaluated with after `step`, as `Network.evaluated` gives it.
+
+        `stored_as` names another type to store the arrays in, such as "float16"; `restore_best`
+        gives them in the network's own again.
+        """
+        if stored_as:
+            params, meta = cast(params, stored_as), meta | {"stored_as": stored_as}
         self._save("best", step, {"params": params}, meta)
 
     def restore_latest(self, abstract: State) -> tuple[State, dict[str, Any]] | None:
@@ -131,10 +139,18 @@ class Checkpoints:
             )
         meta = restored["meta"]
         items = {name: restored[name] for name in abstract}
+        stored_as = meta.get("stored_as")
         for name, tree in items.items():
-            if digest(tree) != meta["digests"][name]:
+            # Orbax gives the type asked for; the digest is of what lies on the disk.
+            as_saved = cast(tree, stored_as) if stored_as else tree
+            if digest(as_saved) != meta["digests"][name]:
                 raise ValueError(f"the arrays of {name!r} are not those that were saved")
         return items, meta
+
+
+def cast(tree: Any, dtype: str) -> Any:
+    """A tree's arrays in another type, on the host."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
 
 
 def digest(tree: Any) -> str:

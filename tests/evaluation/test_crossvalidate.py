@@ -68,7 +68,9 @@ def test_every_film_is_scored_once_by_the_network_that_did_not_see_it(folds):
     assert len(result["out_of_fold"]["auroc_by_fold"]) == 2
     assert json.loads((folder / "out_of_fold" / "decision.json").read_text()) == result["decision"]
     assert result["decision"]["films"] == len(rows)
-    assert (folder / "out_of_fold" / "report.html").is_file()
+    page = (folder / "out_of_fold" / "report.html").read_text()
+    assert "2 networks of one recipe were trained" in page
+    assert "fitted on so many patients drawn" in page
 
 
 def test_finished_folds_are_not_trained_or_evaluated_again(folds, cache_dir, monkeypatch, capsys):

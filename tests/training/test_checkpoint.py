@@ -122,3 +122,12 @@ def test_reading_for_evaluation_moves_nothing(saved):
     params, _ = checkpoints.restore_best(abstract()["params"])
     assert_same(params, state_at(3)["params"])
     assert "best/2 is damaged" in lines[0] and (folder / "best" / "2").is_dir()
+
+
+def test_arrays_stored_smaller_come_back_in_the_networks_type(tmp_path):
+    params = {"layer": {0: jnp.full((2, 3), 1 / 3), 1: jnp.arange(4.0)}}
+    wanted = placed(jax.eval_shape(lambda: params), make_mesh())
+    Checkpoints(tmp_path).save_best(1, params, {}, "float16")
+    restored, _ = Checkpoints(tmp_path).restore_best(wanted)
+    assert {leaf.dtype for leaf in jax.tree.leaves(restored)} == {jnp.dtype("float32")}
+    assert_same(restored, jax.tree.map(lambda leaf: leaf.astype("float16"), params))
