@@ -97,6 +97,18 @@ def get_config() -> ConfigDict:
     optimizer.b2 = 0.999  # decay of the second moment
     optimizer.epsilon = 1e-7  # Keras's value in Optax's place, after the bias correction
 
+    config.start = start = ConfigDict()
+    # Weights to begin from, where shapes fit: a run folder, Keras's Inception-v3 (.keras,
+    # .weights.h5, .h5) or torchvision's (.safetensors); "": config.seed's own.
+    start.weights = ""
+
+    config.finetune = finetune = ConfigDict()
+    finetune.frozen_epochs = 0  # in which the heads alone are trained
+    # After them everything from this stage on is: "stem1", "modules/4", ...; "": the whole network.
+    finetune.unfreeze_from = ""
+    finetune.backbone_rate = 1.0  # learning rate of all but the heads, as a factor
+    finetune.freeze_statistics = False  # batch norm goes by its running statistics in training too
+
     config.average = average = ConfigDict()
     # Of an exponential moving average of the weights from step to step, which is then what is
     # evaluated and kept as best; 0: none.

@@ -25,11 +25,14 @@ from pneumojax.evaluation import metrics as measure
 from pneumojax.evaluation.decision import check_decision, fit_decision, undecided
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.compiling import compile_step
+from pneumojax.training.groups import is_fine_tuning, print_groups
 from pneumojax.training.logbook import Logbook, Progress
 from pneumojax.training.losses import check_loss, class_weights
 from pneumojax.training.optimizer import check_optimizer, make_optimizer
 from pneumojax.training.scoring import make_scorer
+from pneumojax.training.start import start_from
 from pneumojax.training.state import (
+    Network,
     State,
     initial_state,
     make_mesh,
@@ -69,7 +72,9 @@ def train(
     last_step = config.epochs * per_epoch
     optimizer = make_optimizer(config, per_epoch)
     checkpoints = Checkpoints(workdir / "checkpoints")
-    state, best = _resume_or_begin(config, optimizer, checkpoints, mesh)
+    state, best = _resume_or_begin(config, network, optimizer, checkpoints, mesh, workdir)
+    if is_fine_tuning(config):
+        print_groups(config, state["params"], per_epoch)
     first_step = int(state["step"])
     if first_step == last_step or _stops_early(first_step // per_epoch, best, config):
         print(f"finished: this run has trained {first_step // per_epoch} of {config.epochs} epochs")
@@ -172,15 +177,17 @@ def validation_figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, floa
 
 def _resume_or_begin(
     config: ConfigDict,
+    network: Network,
     optimizer: optax.GradientTransformation,
     checkpoints: Checkpoints,
     mesh: Mesh,
+    workdir: Path,
 ) -> tuple[State, dict | None]:
     """The newest state and the best validation figures so far, or step 0 and None."""
     begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(mesh))
     restored = checkpoints.restore_latest(placed(jax.eval_shape(begin), mesh))
     if restored is None:
-        return begin(), None
+        return start_from(config, network, begin(), workdir), None
     state, meta = restored
     return state, meta["best"]
 

@@ -33,12 +33,14 @@ class Network:
         with batch norm, running statistics.
     statistics: places of the latter in that tree.
     views: `VIEWS` that evaluation averages the film's logits with.
+    freeze_statistics: training normalises by the running statistics too, and leaves them.
     """
 
     definition: nnx.GraphDef
     abstract_params: dict
     statistics: frozenset[tuple] = frozenset()
     views: tuple[str, ...] = ()
+    freeze_statistics: bool = False
 
     def logits(self, params: dict, images: Array, dropout_keys: Array | None = None) -> dict:
         """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}.
@@ -65,8 +67,8 @@ class Network:
             axis: name of the devices' axis, over which those means and variances are taken.
         """
         module = self.module(self.join(params, statistics))
-        if not self.statistics:
-            return module(images, dropout_keys), {}
+        if not self.statistics or self.freeze_statistics:
+            return module(images, dropout_keys), statistics
         module.set_attributes(nnx.BatchNorm, use_running_average=False, axis_name=axis)
         logits = module(images, dropout_keys)
         return logits, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
@@ -141,6 +143,7 @@ def make_network(config: ConfigDict) -> Network:
         nnx.to_pure_dict(params),
         frozenset(statistics),
         tuple(config.test_time.views),
+        config.finetune.freeze_statistics,
     )
 
 
