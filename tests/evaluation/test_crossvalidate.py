@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -137,6 +138,19 @@ def test_what_cannot_answer_together_is_refused(folds, config, tmp_path, cache_d
     (tmp_path / "half" / "fold-0" / "config.json").write_text("{}")
     with pytest.raises(UserError, match="is not finished"):
         open_ensemble([tmp_path / "half"])
+
+
+def test_a_fold_that_is_gone_is_missed_and_a_strange_folder_is_not_one(folds, tmp_path):
+    _, folder, _ = folds
+    shutil.copytree(folder, tmp_path / "cross")
+    shutil.copytree(folder / "fold-1", tmp_path / "cross" / "fold-1-old")
+    assert [path.name for path in open_ensemble([tmp_path / "cross"]).workdirs] == [
+        "fold-0",
+        "fold-1",
+    ]
+    shutil.rmtree(tmp_path / "cross" / "fold-0")
+    with pytest.raises(UserError, match="of the 2 folds of .* there are only fold-1"):
+        open_ensemble([tmp_path / "cross"])
 
 
 def test_without_folds_there_is_nothing_to_cross(config, tmp_path, cache_dir):
