@@ -56,6 +56,11 @@ def load_sides(
     """
     if config.data.val not in ("patients", "folder"):
         raise UserError(f"config.data.val is {config.data.val!r}: use 'patients' or 'folder'.")
+    if config.data.folds and config.data.val == "folder":
+        raise UserError(
+            f"config.data.folds is {config.data.folds} and config.data.val 'folder': folds are "
+            "carved by patient, with 'patients'."
+        )
     root = resolve_root(config.data.root, cache_dir)
 
     def load(split: str) -> FilmSet:
@@ -91,6 +96,8 @@ def _validation(films: FilmSet, config: ConfigDict) -> np.ndarray:
     """bool (n,): the films to validate on, one fold or the hold-out."""
     seed = config.data.split_seed
     who = films.patients, films.labels, films.digests
+    if config.data.folds < 0:
+        raise UserError(f"config.data.folds is {config.data.folds}: it is 0, or at least 2.")
     if config.data.folds == 0:
         return carve(*who, config.data.val_fraction, seed)
     if not 0 <= config.data.fold < config.data.folds:

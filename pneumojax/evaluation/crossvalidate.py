@@ -1,4 +1,4 @@
-"""`--mode=crossvalidate`: each fold a run, and every film scored by the one that never saw it."""
+"""`--mode=crossvalidate`: each fold a run, and each film scored by the one not trained on it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +59,7 @@ def cross_validate(
         preprocessing_of(config),
         cache_dir,
         max_rejected_fraction=config.data.max_rejected_fraction,
+        verify=verify_films,
     )
     return _out_of_fold(folders, films, workdir / OUT_OF_FOLD, config.decision)
 
@@ -86,8 +87,10 @@ def _out_of_fold(
     write_json(folder / "decision.json", decision._asdict())
     stability = threshold_stability(settings, films.labels, logits, films.patients)
     write_json(folder / "stability.json", {"decision": decision._asdict(), "shares": stability})
+    apart = logits / np.array([member.decision.temperature for member in members])[folds]
     out_of_fold = {
         "folds": len(members),
+        "auroc_calibrated_apart": auroc(films.labels, apart),
         "stability": stability,
         "auroc_by_fold": [
             auroc(films.labels[folds == fold], logits[folds == fold])

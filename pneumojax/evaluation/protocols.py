@@ -38,6 +38,7 @@ def selection_score(figures: Mapping[str, Mapping[str, Any]]) -> float:
 
     Ranking on films as they are, on films that differ in nothing but what is to be seen, and on
     films from worse machines; and whether the operating point holds there. No film of a test
-    split is among them.
+    split is among them. NaN where one of them is undefined.
     """
-    return sum(figures[name]["value"] for name in SCORED) / len(SCORED)
+    values = [figures[name]["value"] for name in SCORED]
+    return float("nan") if None in values else sum(values) / len(SCORED)

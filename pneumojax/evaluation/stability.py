@@ -10,7 +10,7 @@ from pneumojax.evaluation.decision import fit_decision
 from pneumojax.evaluation.figures import json_ready
 from pneumojax.evaluation.metrics import check_scores, confusion
 
-RESAMPLES = 500
+RESAMPLES = 1000
 
 
 def threshold_stability(
@@ -38,7 +38,9 @@ def threshold_stability(
     Returns:
       For each share "patients", the number drawn, and the standard deviation over draws of
       "threshold" (on calibrated probabilities), "temperature", and of "sensitivity" and
-      "specificity" on all films, these two in percentage points; and their "means".
+      "specificity" on all films, these two in percentage points; and their "means". None where no
+      draw held both classes. The networks stay the same: what training them again would change is
+      not in these.
     """
     truth, values = check_scores(labels, logits)
     keys, patient = np.unique(np.asarray(patients), return_inverse=True)
@@ -65,7 +67,8 @@ def threshold_stability(
                 )
             )
         names = ("threshold", "temperature", "sensitivity", "specificity")
-        columns = np.array(found).reshape(-1, len(names))
+        # Where no draw held both classes there is nothing to say.
+        columns = np.array(found) if found else np.full((1, len(names)), np.nan)
         rows.append(
             {
                 "share": share,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pneumojax.data.cache import FilmSet
 from pneumojax.errors import UserError
 from pneumojax.evaluation.decision import Decision
+from pneumojax.run import read_config
 from pneumojax.training.scoring import make_scorer
 from pneumojax.training.trained import Trained, open_run
 
@@ -85,6 +86,12 @@ def open_ensemble(workdirs: Sequence[Path]) -> Ensemble:
                 f"--workdir: the cross-validation in {str(workdirs[0])!r} is not finished: "
                 "run it again"
             )
+        if [fold.name for fold in folds] != [f"fold-{i}" for i in range(_count(folds[0]))]:
+            names = ", ".join(fold.name for fold in folds)
+            raise UserError(
+                f"--workdir: of the {_count(folds[0])} folds of {str(workdirs[0])!r} there are "
+                f"only {names}; name those that you want with commas between"
+            )
         common, workdirs = Decision(**json.loads(path.read_text())), folds
     if len(set(workdirs)) < len(workdirs):
         raise UserError("--workdir: a run folder is named twice")
@@ -108,10 +115,19 @@ def open_ensemble(workdirs: Sequence[Path]) -> Ensemble:
     return Ensemble(members, tuple(workdirs), decisions, together)
 
 
+def _count(fold: Path) -> int:
+    return read_config(fold).data.folds
+
+
 def folds_of(workdir: Path) -> list[Path]:
     """The run folders of a cross-validation, in order; none where the folder is of no such."""
     folds = (path.parent for path in workdir.glob("fold-*/config.json"))
-    return sorted(folds, key=lambda path: int(path.name.removeprefix("fold-")))
+    numbered = {
+        int(path.name.removeprefix("fold-")): path
+        for path in folds
+        if path.name.removeprefix("fold-").isdecimal()
+    }
+    return [numbered[number] for number in sorted(numbered)]
 
 
 def output_folder(workdirs: Sequence[Path]) -> Path:

@@ -254,3 +254,26 @@ def test_a_balanced_epoch_has_every_rare_film_once_and_others_of_the_common_clas
         seen |= set(order)
         np.testing.assert_array_equal(order, balanced_order(labels, 3, epoch))
     assert seen == set(range(25))
+
+
+def test_each_fold_is_validation_once_and_what_makes_no_fold_is_refused(config, cache_dir):
+    seen = []
+    for fold in range(3):
+        config = config.copy_and_resolve_references()
+        config.data.folds, config.data.fold = 3, fold
+        sides = load_sides(config, cache_dir, log=lambda line: None)
+        assert sides.audit.shared_patients == 0
+        assert len(sides.train) + len(sides.validation) == len(
+            set(sides.train.paths + sides.validation.paths)
+        )
+        seen += sides.validation.paths
+    assert sorted(seen) == sorted(sides.train.paths + sides.validation.paths)
+    for field, value, told in (
+        ("fold", 3, "config.data.fold is 3: the folds are 0 to 2"),
+        ("folds", -1, "config.data.folds is -1"),
+        ("val", "folder", "config.data.folds is 3 and config.data.val 'folder'"),
+    ):
+        wrong = config.copy_and_resolve_references()
+        wrong.data[field] = value
+        with pytest.raises(UserError, match=told):
+            load_sides(wrong, cache_dir, log=lambda line: None)

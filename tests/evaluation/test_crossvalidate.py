@@ -2,17 +2,20 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from pneumojax.data.cache import load_split
+from pneumojax.data.decoding import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.evaluation import crossvalidate
 from pneumojax.evaluation.crossvalidate import cross_validate
 from pneumojax.evaluation.decision import Decision
 from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.run import read_films
-from pneumojax.training.ensemble import open_ensemble
+from pneumojax.training.ensemble import make_ensemble_scorer, open_ensemble
 
 pytestmark = pytest.mark.slow  # trains and audits several networks
 
@@ -74,11 +77,11 @@ def test_every_film_is_scored_once_by_the_network_that_did_not_see_it(folds):
 
 
 def test_finished_folds_are_not_trained_or_evaluated_again(folds, cache_dir, monkeypatch, capsys):
-    config, folder, result = folds
+    config, folder, _ = folds
     monkeypatch.setattr(crossvalidate, "evaluate_run", None)  # calling it would raise
-    again = cross_validate(config, folder, cache_dir)
+    monkeypatch.setattr(crossvalidate, "_out_of_fold", lambda folders, *more: len(folders))
+    assert cross_validate(config, folder, cache_dir) == 2
     assert capsys.readouterr().out.count("finished: this run has trained 1 of 1 epochs") == 2
-    assert again["auroc"] == result["auroc"]
 
 
 def test_an_ensemble_answers_with_the_mean_of_probabilities(folds, films_root, cache_dir):
@@ -88,15 +91,16 @@ def test_an_ensemble_answers_with_the_mean_of_probabilities(folds, films_root, c
     name = f"train-of-{films_root.name}-"
     (own,) = (folder / "evaluation").glob(f"{name}*")
     rows = {row["file"]: row for row in rows_of(own / "predictions.csv")}
-    each = {file: [] for file in rows}
-    for workdir in ensemble.workdirs:
-        evaluate_run([workdir], cache_dir, root=str(films_root), split="train")
-        (alone,) = (workdir / "evaluation").glob(f"{name}*")
-        for row in rows_of(alone / "predictions.csv"):
-            decision = open_ensemble([workdir]).decision
-            p = float(row["probability"])
-            logit = (np.log(p) - np.log1p(-p)) * decision.temperature
-            each[row["file"]].append(float(ensemble.decisions[0].probabilities(logit)))
+    films = load_split(
+        films_root,
+        "train",
+        Preprocessing(**ensemble.first.meta["preprocessing"]),
+        cache_dir,
+        max_rejected_fraction=0,
+    )
+    logits = make_ensemble_scorer(ensemble, 16)(films)
+    scored = [d.probabilities(z) for d, z in zip(ensemble.decisions, logits, strict=True)]
+    each = dict(zip(films.paths, np.transpose(scored), strict=True))
     for file, row in rows.items():
         assert float(row["probability"]) == pytest.approx(np.mean(each[file]), abs=1e-4)
         assert float(row["deviation"]) == pytest.approx(np.std(each[file]), abs=1e-4)
@@ -137,6 +141,19 @@ def test_what_cannot_answer_together_is_refused(folds, config, tmp_path, cache_d
     (tmp_path / "half" / "fold-0" / "config.json").write_text("{}")
     with pytest.raises(UserError, match="is not finished"):
         open_ensemble([tmp_path / "half"])
+
+
+def test_a_fold_that_is_gone_is_missed_and_a_strange_folder_is_not_one(folds, tmp_path):
+    _, folder, _ = folds
+    shutil.copytree(folder, tmp_path / "cross")
+    shutil.copytree(folder / "fold-1", tmp_path / "cross" / "fold-1-old")
+    assert [path.name for path in open_ensemble([tmp_path / "cross"]).workdirs] == [
+        "fold-0",
+        "fold-1",
+    ]
+    shutil.rmtree(tmp_path / "cross" / "fold-0")
+    with pytest.raises(UserError, match="of the 2 folds of .* there are only fold-1"):
+        open_ensemble([tmp_path / "cross"])
 
 
 def test_without_folds_there_is_nothing_to_cross(config, tmp_path, cache_dir):

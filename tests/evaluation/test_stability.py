@@ -50,3 +50,11 @@ def test_films_of_one_patient_are_drawn_together():
     (row,) = threshold_stability(SETTINGS, labels, logits, patients, shares=(1.0,), resamples=100)
     assert 30 < row["resamples"] < 70  # one half, of 100
     assert row["threshold"] == pytest.approx(0, abs=1e-9)
+
+
+def test_draws_of_one_class_alone_say_nothing():
+    (row,) = threshold_stability(
+        SETTINGS, [0, 1], [-1.0, 1.0], ["a", "b"], shares=(0.1,), resamples=3
+    )
+    assert row["resamples"] == 0 and row["threshold"] is None
+    assert row["means"]["sensitivity"] is None
