@@ -264,28 +264,27 @@ class InceptionV3(nnx.Module):
         self.modules.append(module)
         return module.out_features
 
-    def stages(self, images: Array) -> dict[str, Array]:
-        """Feature maps behind the stem and each module, by name, in order."""
+    def stages(self, images: Array) -> list[Array]:
+        """Feature maps (batch, h', w', c) behind the stem and behind each module."""
         x = as_input(images, self.normalise, self.channels, self.dtype)
         x = self.stem3(self.stem2(self.stem1(x)))
         x = ops.max_pool(x, (3, 3), (2, 2))
         x = ops.max_pool(self.stem5(self.stem4(x)), (3, 3), (2, 2))
-        maps = {"stem": x}
-        for place, module in enumerate(self.modules):
-            x = module(x)
-            maps[f"module {place}"] = x
+        maps = [x]
+        for module in self.modules:
+            maps.append(module(maps[-1]))
         return maps
 
     def features(self, images: Array) -> Array:
         """Images (batch, h, w, 1 or channels) in [0, 1] -> the last feature maps (batch, ...)."""
-        return list(self.stages(images).values())[-1]
+        return self.stages(images)[-1]
 
     def __call__(self, images: Array, dropout_keys: Array | None = None) -> dict[str, Array]:
         """Images (batch, h, w, 1 or channels) in [0, 1] -> {head: logits}.
 
         With `dropout_keys` (batch,), one for each film, features are dropped; without, none is.
         """
-        maps = list(self.stages(images).values())
+        maps = self.stages(images)
         logits = self.logits(maps[-1], dropout_keys)
         if hasattr(self, "auxiliary_head"):
             logits["auxiliary"] = self.auxiliary_head(maps[self.before_reduction])

@@ -135,4 +135,4 @@ def _number(layer: Any) -> int:
 
 def _arrays(model: Any, path: Path) -> Iterator[tuple[tuple, NDArray[np.float32]]]:
     for place, variable in _places(model, path):
-        yield place, np.asarray(variable, np.float32)
+        yield place, variable.numpy().astype(np.float32)
