@@ -1,6 +1,10 @@
-"""x
+"""A deeper, normalised network and strong augmentation: where the search for a recipe begins.
 
 Command:   python main.py --config=configs/reference.py
+Films:     python main.py --config=configs/reference.py --config.data.root=<folder with train/>
+Measured:  a step takes 0.47 s on 2 cores of an AMD EPYC, half a minute an epoch of 4,695 films.
+           The recipe is not chosen yet: docs/reference/search_plan.json has candidates and rule.
+322,849 values, running statistics of batch norm among them.
 """
 
 from ml_collections import ConfigDict
@@ -13,7 +17,7 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.name = "reference"
     config.epochs = 24
-    config.microbatch_size = 16
+    config.microbatch_size = 16  # ghost batches: noisier, and on a CPU much faster than all 64
     config.data.image_size = 150
     config.data.normalise = "film"
     config.augment.size = 128
