@@ -34,7 +34,7 @@ def groups_of(config: ConfigDict, params: Mapping[str, Any]) -> dict[str, Any]:
         UserError: there is no such stage.
     """
     flat = flatten_dict(params)
-    stages = sorted({_stage(place) for place in flat if not _is_head(place)})
+    stages = sorted({stage_of(place) for place in flat if not _is_head(place)})
     first = config.finetune.unfreeze_from
     names = ["/".join(map(str, stage[1:])) for stage in stages]
     if first and first not in names:
@@ -44,7 +44,11 @@ def groups_of(config: ConfigDict, params: Mapping[str, Any]) -> dict[str, Any]:
     begins = names.index(first) if first else 0
     trained = set(stages[begins:])
     labels = {
-        place: "heads" if _is_head(place) else "backbone" if _stage(place) in trained else "frozen"
+        place: "heads"
+        if _is_head(place)
+        else "backbone"
+        if stage_of(place) in trained
+        else "frozen"
         for place in flat
     }
     return unflatten_dict(labels)
@@ -60,7 +64,7 @@ def print_groups(config: ConfigDict, params: Mapping[str, Any], steps_per_epoch:
     for group in GROUPS:
         places = [place for place in flat if labels[place] == group]
         count = sum(flat[place].size for place in places)
-        stages = list(dict.fromkeys("/".join(map(str, _stage(p)[1:])) for p in sorted(places)))
+        stages = list(dict.fromkeys("/".join(map(str, stage_of(p)[1:])) for p in sorted(places)))
         shown = stages if len(stages) < 4 else [stages[0], "...", stages[-1]]
         if places:
             rows.append(
@@ -77,14 +81,14 @@ def print_groups(config: ConfigDict, params: Mapping[str, Any], steps_per_epoch:
 
 def stage_name(place: tuple) -> str:
     """The stage that an array belongs to, such as "stem1", "modules/4" or "main_head"."""
-    return "/".join(map(str, _stage(place)[1:]))
+    return "/".join(map(str, stage_of(place)[1:]))
 
 
 def _is_head(place: tuple) -> bool:
     return str(place[0]).endswith("_head")
 
 
-def _stage(place: tuple) -> tuple:
+def stage_of(place: tuple) -> tuple:
     """A stage's rank and name: (0, "stem1"), (1, "modules", 4), (2, "main_head")."""
     if place[0] == "modules":
         return 1, "modules", int(place[1])

@@ -13,7 +13,7 @@ from pneumojax import run
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
 from pneumojax.training.checkpoint import Checkpoints
-from pneumojax.training.groups import stage_name
+from pneumojax.training.groups import stage_name, stage_of
 from pneumojax.training.logbook import plain_table
 from pneumojax.training.state import Network, State, make_mesh, make_network, placed
 from pneumojax.weights.tree import Arrays, Source
@@ -99,7 +99,7 @@ def merge(ours: Mapping[tuple, Any], theirs: Arrays) -> tuple[dict, list[dict[st
     """
     merged = dict(ours)
     counts: dict[str, dict[str, Any]] = {}
-    for place in sorted(set(ours) | set(theirs), key=lambda p: tuple(map(str, p))):
+    for place in sorted(set(ours) | set(theirs), key=lambda p: (stage_of(p), str(p))):
         row = counts.setdefault(stage_name(place), {"taken": 0, "new": 0, "unused": 0})
         array = theirs.get(place)
         if place not in ours:
