@@ -26,11 +26,21 @@ CONFIG = config_flags.DEFINE_config_file(
 MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "crossvalidate", "evaluate", "predict", "serve", "compare", "profile", "preview"],
+    [
+        "train",
+        "crossvalidate",
+        "evaluate",
+        "predict",
+        "serve",
+        "compare",
+        "profile",
+        "preview",
+        "summary",
+    ],
     "What to do; crossvalidate trains each of config.data.folds folds, predict takes films, "
     "folders or patterns, compare takes run folders or CSVs of predictions, profile measures the "
-    "config's training step, preview draws films as it sees them, serve opens a page on this "
-    "machine.",
+    "config's training step, preview draws films as it sees them, summary lists the network's "
+    "layers, serve opens a page on this machine.",
 )
 WORKDIR = flags.DEFINE_string(
     "workdir",
@@ -126,6 +136,14 @@ def _run(arguments: list[str]) -> None:
             evaluate_run([workdir], cache_dir)
         return
     given = any(argument.startswith("--config") for argument in sys.argv[1:])
+    if MODE.value == "summary":
+        from pneumojax.profiling.summary import summary
+        from pneumojax.run import read_config
+
+        workdir = Path(WORKDIR.value).expanduser().resolve() if WORKDIR.value else None
+        config = configs.resolve(CONFIG.value) if given or not workdir else read_config(workdir)
+        summary(config, Path(OUTPUT.value).expanduser().resolve() if OUTPUT.value else None)
+        return
     if MODE.value in ("profile", "preview"):
         _look(cache_dir, given)
         return

@@ -170,6 +170,17 @@ class AuxiliaryHead(nnx.Module):
         self.narrow = conv(in_features, 128, (1, 1))
         self.conv = conv(128, 768, (self.window, self.window), padding="VALID")
         self.classifier = Classifier(768, classes, 0.0, rngs)
+        self.grid = grid
+
+    @property
+    def remark(self) -> str:
+        """For the summary: what became of the published pool and kernel on this grid."""
+        if self.pool == self.window == 5:
+            return ""
+        return (
+            f"on a grid of {self.grid} x {self.grid} it pools {self.pool} x {self.pool} and its "
+            f"convolution is {self.window} x {self.window}; both are 5 x 5 from 17 x 17 on"
+        )
 
     def __call__(self, x: Array) -> Array:
         x = ops.average_pool(x, (self.pool, self.pool), (3, 3))

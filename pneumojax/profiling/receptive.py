@@ -6,7 +6,6 @@ Convolutions, pools, paddings and slices change that; sums and concatenations ta
 
 from typing import Any, NamedTuple
 
-
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 Axis = tuple[float, float, float]  # step, low, high; in pixels
@@ -20,15 +19,26 @@ class View(NamedTuple):
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Height and width that a place sees, pixels."""
+        """Height and width that a place of a bounded view sees, pixels."""
         return tuple(round(high - low) + 1 for _, low, high in self)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a place sees less than everything."""
+        return max(high for _, _, high in self) < float("inf")
 
 
 WHOLE = View((1.0, 0.0, float("inf")), (1.0, 0.0, float("inf")))
 
 
-def views(jaxpr: Jaxpr, inputs: list[View | None]) -> list[View | None]:
-    """What each result of a program sees of the film, given what each input does."""
+def views(
+    jaxpr: Jaxpr, inputs: list[View | None], named: dict[str, View | None] | None = None
+) -> list[View | None]:
+    """What each result of a program sees of the film, given what each input does.
+
+    Args:
+        named: takes what the arrays see that `jax.ad_checkpoint.checkpoint_name` gave a name.
+    """
     seen: dict[Any, View | None] = dict(zip(jaxpr.invars, inputs, strict=True))
 
     def of(atom: Any) -> View | None:
@@ -40,7 +50,7 @@ def views(jaxpr: Jaxpr, inputs: list[View | None]) -> list[View | None]:
         if inner := _inner(equation):
             # Of several programs, one for each platform, all see the same.
             program = inner[-1]
-            results = views(program, known[len(known) - len(program.invars) :])
+            results = views(program, known[len(known) - len(program.invars) :], named)
         elif name == "conv_general_dilated":
             results = [_windowed(known[0], *_convolution(equation))]
         elif name.startswith("reduce_window"):
@@ -56,6 +66,8 @@ def views(jaxpr: Jaxpr, inputs: list[View | None]) -> list[View | None]:
         else:  # means, dense layers: from here on a value sees the whole film
             whole = WHOLE if any(view is not None for view in known) else None
             results = [whole] * len(equation.outvars)
+        if name == "name" and named is not None:
+            named[equation.params["name"]] = results[0]
         seen |= dict(zip(equation.outvars, results, strict=True))
     return [of(atom) for atom in jaxpr.outvars]
 
