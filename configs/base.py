@@ -77,12 +77,14 @@ def get_config() -> ConfigDict:
     )
     model.pools = ()  # modules, from 0, before which a 3x3 max pool of stride 2 halves the grid
     model.norm = "none"  # behind each convolution: "none" (a bias) or "batch"
+    model.activation = "relu"  # behind each convolution: "relu", "silu" or "gelu"
     model.heads = ("auxiliary",)  # "main" and/or "auxiliary"; main predicts where it is built
+    model.auxiliary_after = (-1,)  # modules, from 0, behind which auxiliary heads sit; -1: the last
     model.dropout = 0.5  # share of hidden units dropped in each head in training
     model.dtype = "float32"  # or "bfloat16": compute only, parameters and logits stay float32
 
     config.loss = loss = ConfigDict()
-    loss.auxiliary_weight = 0.4  # w in main + w x auxiliary; unused with one head
+    loss.auxiliary_weights = (0.4,)  # w in main + w x auxiliary, of each auxiliary head beside it
     loss.label_smoothing = 0.0  # labels move by half of it towards one half
     loss.class_weights = False  # weigh films so that both classes count the same
     loss.focal_gamma = 0.0  # exponent by which easy films count less; 2 in its paper
@@ -99,8 +101,10 @@ def get_config() -> ConfigDict:
 
     config.start = start = ConfigDict()
     # Weights to begin from, where shapes fit: a run folder, Keras's Inception-v3 (.keras,
-    # .weights.h5, .h5) or torchvision's (.safetensors); "": config.seed's own.
+    # .weights.h5, .h5) or torchvision's (.safetensors); "imagenet": Keras's published ones, from
+    # the cache; "": config.seed's own.
     start.weights = ""
+    start.download = False  # whether "imagenet" may be fetched, 88 MB, once
 
     config.finetune = finetune = ConfigDict()
     finetune.frozen_epochs = 0  # in which the heads alone are trained

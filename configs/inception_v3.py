@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
     model.widths17 = (128, 160, 160, 192)  # of each module on the 17 x 17 grid
     model.modules8 = 2  # on the 8 x 8 grid
     model.heads = ("main", "auxiliary")
+    model.activation = "relu"
     model.norm_scale = False  # True for weights from torchvision
     model.pool_counts_padding = False  # True for weights from torchvision
     model.dropout = 0.2

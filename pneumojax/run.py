@@ -83,6 +83,8 @@ def read_config(workdir: Path) -> ConfigDict:
         raise UserError(f"{str(path)!r} is damaged: {error}") from error
     # Fields that runs of earlier versions lack: they did what the defaults do, but for this one.
     values["data"].setdefault("reduced_decode", False)
+    if "auxiliary_weight" in values["loss"]:  # of one auxiliary head, when there was no second
+        values["loss"]["auxiliary_weights"] = [values["loss"].pop("auxiliary_weight")]
     config = base.get_config().to_dict()
     if values["model"].get("network", config["model"]["network"]) != config["model"]["network"]:
         config["model"] = {}  # another network's arguments are its own

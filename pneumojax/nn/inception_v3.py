@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 from pneumojax.errors import UserError
 from pneumojax.nn import ops
 from pneumojax.nn.as_input import as_input, check_normalise
-from pneumojax.nn.blocks import Conv, dropout, side_by_side
+from pneumojax.nn.blocks import Conv, check_activation, dropout, side_by_side
 
 HEADS = ("main", "auxiliary")
 SMALLEST = 75  # pixels; below nothing is left of the 8 x 8 grid
@@ -202,6 +202,7 @@ class InceptionV3(nnx.Module):
         widths17: width of the 7x7 branches of each module on the 17 x 17 grid.
         modules8: how many modules stand on the 8 x 8 grid.
         heads: "main", and "auxiliary" beside it for training.
+        activation: a name in `ops.ACTIVATIONS`, behind every convolution.
         norm_scale: batch norm learns a scale, as torchvision's does and Keras's does not.
         pool_counts_padding: average pools count what lies outside as 0, as torchvision's do.
         dropout: share of the 2,048 features dropped in training.
@@ -210,7 +211,7 @@ class InceptionV3(nnx.Module):
         rngs: with a `params` stream.
 
     Raises:
-        UserError: a head that does not exist, or films too small.
+        UserError: a head or an activation that does not exist, or films too small.
     """
 
     def __init__(
@@ -224,6 +225,7 @@ class InceptionV3(nnx.Module):
         widths17: Sequence[int] = (128, 160, 160, 192),
         modules8: int = 2,
         heads: Sequence[str] = ("main",),
+        activation: str = "relu",
         norm_scale: bool = False,
         pool_counts_padding: bool = False,
         dropout: float = 0.2,
@@ -239,7 +241,14 @@ class InceptionV3(nnx.Module):
             raise UserError(
                 f"config.data.image_size is {image_size}: Inception-v3 needs {SMALLEST} or more."
             )
-        conv = partial(Conv, norm="batch", scale=norm_scale, dtype=dtype, rngs=rngs)
+        conv = partial(
+            Conv,
+            norm="batch",
+            scale=norm_scale,
+            activation=check_activation(activation),
+            dtype=dtype,
+            rngs=rngs,
+        )
         pool = partial(
             ops.average_pool,
             window=(3, 3),

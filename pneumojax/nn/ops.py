@@ -260,3 +260,6 @@ def average_pool(
 def relu(x: Array) -> Array:
     """max(x, 0), with gradient 0 at 0."""
     return jax.nn.relu(x)
+
+
+ACTIVATIONS = {"relu": relu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}

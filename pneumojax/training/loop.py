@@ -72,7 +72,9 @@ def train(
     last_step = config.epochs * per_epoch
     optimizer = make_optimizer(config, per_epoch)
     checkpoints = Checkpoints(workdir / "checkpoints")
-    state, best = _resume_or_begin(config, network, optimizer, checkpoints, mesh, workdir)
+    state, best = _resume_or_begin(
+        config, network, optimizer, checkpoints, mesh, workdir, cache_dir
+    )
     if is_fine_tuning(config):
         print_groups(config, state["params"], per_epoch)
     first_step = int(state["step"])
@@ -182,12 +184,13 @@ def _resume_or_begin(
     checkpoints: Checkpoints,
     mesh: Mesh,
     workdir: Path,
+    cache_dir: Path,
 ) -> tuple[State, dict | None]:
     """The newest state and the best validation figures so far, or step 0 and None."""
     begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(mesh))
     restored = checkpoints.restore_latest(placed(jax.eval_shape(begin), mesh))
     if restored is None:
-        return start_from(config, network, begin(), workdir), None
+        return start_from(config, network, begin(), workdir, cache_dir), None
     state, meta = restored
     return state, meta["best"]
 

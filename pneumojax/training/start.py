@@ -16,17 +16,13 @@ from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.groups import stage_name, stage_of
 from pneumojax.training.logbook import plain_table
 from pneumojax.training.state import Network, State, make_mesh, make_network, placed
+from pneumojax.weights import published
 from pneumojax.weights.tree import Arrays, Source
 
-WHERE = (
-    "Keras's: https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
-    "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5; torchvision's: "
-    "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth, converted to "
-    ".safetensors as docs/inception_v3.md says"
-)
 
-
-def start_from(config: ConfigDict, network: Network, state: State, workdir: Path) -> State:
+def start_from(
+    config: ConfigDict, network: Network, state: State, workdir: Path, cache_dir: Path
+) -> State:
     """The state with every array of `config.start.weights` that has its place and shape here.
 
     What has no place, or another shape, such as the head of another question, keeps its initial
@@ -37,7 +33,11 @@ def start_from(config: ConfigDict, network: Network, state: State, workdir: Path
     """
     if not config.start.weights:
         return state
-    source = read_source(Path(config.start.weights).expanduser())
+    if config.start.weights == published.NAME:
+        path = published.published_weights(cache_dir, config.start.download)
+    else:
+        path = Path(config.start.weights).expanduser()
+    source = read_source(path)
     _check_fit(config, source)
     ours = flatten_dict(network.join(state["params"], state.get("statistics", {})))
     merged, rows = merge(ours, source.arrays)
@@ -71,7 +71,8 @@ def read_source(path: Path) -> Source:
         return Source(flatten_dict(params), "run", str(path))
     if not path.is_file():
         raise UserError(
-            f"config.start.weights: {str(path)!r} is neither a run folder nor a file. {WHERE}"
+            f"config.start.weights: {str(path)!r} is neither a run folder nor a file. "
+            f"{published.WHERE}"
         )
     if path.suffix == ".safetensors":
         from pneumojax.weights.torchvision_files import read_torchvision

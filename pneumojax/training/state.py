@@ -107,17 +107,32 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
         )
     build = _network_class(config.model.network)
     arguments = {name: value for name, value in config.model.items() if name != "network"}
-    taken = inspect.signature(build.__init__).parameters
+    taken = _arguments_of(build)
     for name in arguments:
         if name not in taken:
             raise UserError(
                 f"config.model.{name}: {config.model.network} takes no such argument; it takes "
-                + ", ".join(sorted(set(taken) - {"self", "rngs", "image_size", "normalise"}))
+                + ", ".join(sorted(taken - {"rngs", "image_size", "normalise"}))
             )
     arguments["dtype"] = jnp.dtype(config.model.dtype)
     return build(
         image_size=config.data.image_size, normalise=config.data.normalise, rngs=rngs, **arguments
     )
+
+
+def _arguments_of(network: type) -> set[str]:
+    """Names that a class is called with; those of its base too where it passes `**others` on."""
+    names: set[str] = set()
+    for kind in network.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = inspect.signature(kind.__init__).parameters
+        names |= parameters.keys()
+        others = [name for name, p in parameters.items() if p.kind is p.VAR_KEYWORD]
+        names -= {"self", *others}
+        if not others:
+            break
+    return names
 
 
 def _network_class(name: str) -> Any:

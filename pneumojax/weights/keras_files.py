@@ -28,7 +28,7 @@ def read_keras(path: Path) -> Source:
     Raises:
         UserError: it cannot be read, or is of another network.
     """
-    keras = _keras()
+    keras = keras_module()
     try:
         if path.suffix == ".keras":
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -55,7 +55,7 @@ def write_keras(arrays: Arrays, path: Path, image_size: int) -> None:
     """
     if path.suffix not in SUFFIXES:
         raise UserError(f"{str(path)!r}: name it .keras, .weights.h5 or .h5")
-    keras = _keras()
+    keras = keras_module()
     kernel, logit = arrays[("stem1", "kernel")], arrays[("main_head", "logit", "kernel")]
     model = _model(keras, kernel.shape[2], logit.shape[1], image_size)
     for place, variable in _places(model, path):
@@ -66,7 +66,8 @@ def write_keras(arrays: Arrays, path: Path, image_size: int) -> None:
         model.save(path)
 
 
-def _keras() -> Any:
+def keras_module() -> Any:
+    """Keras, on TensorFlow."""
     tensorflow()  # with what it would say at its import kept quiet
     import keras
 

@@ -1,5 +1,6 @@
 """Beginning from weights that are there: what fits is taken, what does not is told."""
 
+import hashlib
 import json
 import shutil
 
@@ -16,6 +17,7 @@ from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.start import merge, read_source, start_from
 from pneumojax.training.state import initial_state, make_network
+from pneumojax.weights import published
 
 
 def changed(config, **fields):
@@ -48,7 +50,7 @@ def trained(films_root, cache_dir, tmp_path_factory):
 def begun(config, folder):
     network = make_network(config)
     state = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))()
-    return state, start_from(config, network, state, folder), network
+    return state, start_from(config, network, state, folder, folder), network
 
 
 def test_a_run_goes_on_from_another_and_heads_that_do_not_fit_are_new(trained, tmp_path, capsys):
@@ -127,3 +129,38 @@ def test_a_resumed_run_does_not_start_again(trained, tmp_path, cache_dir):
     shutil.rmtree(tmp_path / "first")
     train(ours, tmp_path / "second", cache_dir)  # finished; reads nothing of the first
     assert read_config(tmp_path / "second").start.weights.endswith("first")
+
+
+@pytest.fixture
+def published_file(tmp_path, monkeypatch):
+    """A stand-in for the published file, where the internet would be."""
+    origin = tmp_path / "origin.h5"
+    origin.write_bytes(b"weights")
+    monkeypatch.setattr(published, "URL", origin.as_uri())
+    monkeypatch.setattr(published, "MD5", hashlib.md5(b"weights").hexdigest())
+    return origin
+
+
+def test_published_weights_are_fetched_once_and_only_if_they_may_be(published_file, tmp_path):
+    cache = tmp_path / "cache"
+    with pytest.raises(UserError, match="start.download=True fetches it"):
+        published.published_weights(cache, download=False)
+    path = published.published_weights(cache, download=True)
+    assert path.read_bytes() == b"weights" and path.is_relative_to(cache)
+    published_file.unlink()
+    assert published.published_weights(cache, download=False) == path
+
+
+def test_published_weights_of_another_hash_are_not_kept(published_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "MD5", hashlib.md5(b"others").hexdigest())
+    with pytest.raises(UserError, match="could not be fetched: .*hash"):
+        published.published_weights(tmp_path / "cache", download=True)
+    assert not list((tmp_path / "cache").rglob("*.h5"))
+
+
+def test_published_weights_that_are_out_of_reach_are_told_with_the_way_round(
+    published_file, tmp_path
+):
+    published_file.unlink()
+    with pytest.raises(UserError, match="could not be fetched.*Pass the path"):
+        published.published_weights(tmp_path / "cache", download=True)
