@@ -140,8 +140,10 @@ def _run(arguments: list[str]) -> None:
         from pneumojax.profiling.summary import summary
         from pneumojax.run import read_config
 
-        workdir = Path(WORKDIR.value).expanduser().resolve() if WORKDIR.value else None
-        config = configs.resolve(CONFIG.value) if given or not workdir else read_config(workdir)
+        if WORKDIR.value and not given:
+            config = read_config(Path(WORKDIR.value).expanduser().resolve())
+        else:
+            config = configs.resolve(CONFIG.value)
         summary(config, Path(OUTPUT.value).expanduser().resolve() if OUTPUT.value else None)
         return
     if MODE.value in ("profile", "preview"):

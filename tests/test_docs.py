@@ -16,7 +16,7 @@ from flax import nnx
 
 from benchmarks import results_table
 from benchmarks.draw_docs import stages, times
-from configs import base
+from configs import base, inception_v3
 from pneumojax.config import flatten
 from pneumojax.data import chest_xray, phantom, scope
 from pneumojax.data.films import CLASS_NAMES, SPLITS
@@ -74,7 +74,8 @@ def defined_flags():
 
 @each_page
 def test_every_flag_and_field_named_exists(page):
-    flags, fields = defined_flags(), flatten(base.get_config()).keys()
+    flags = defined_flags()
+    fields = flatten(base.get_config()).keys() | flatten(inception_v3.get_config()).keys()
     text = page.read_text()
     # Other programs' own flags: `pip -r`, `pytest -m`, `tensorboard --logdir`.
     text = re.sub(r"\b(tensorboard|xprof) --logdir", "", text)

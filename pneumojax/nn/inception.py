@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -94,13 +95,13 @@ class Inception(nnx.Module):
                 f"config.data.image_size is {image_size}: too small, a grid of "
                 f"{max(grids[-1], 0)} is left of it; the main head needs 1, an auxiliary one 5."
             )
-        options = {
+        options: dict[str, Any] = {
             "norm": norm,
             "activation": check_activation(activation),
             "dtype": dtype,
             "rngs": rngs,
         }
-        conv = partial(Conv, **options)
+        conv: Callable[..., Conv] = partial(Conv, **options)
         self.stem1 = conv(channels, stem[0], (3, 3), stride=2, padding="VALID")
         self.stem2 = conv(stem[0], stem[1], (3, 3), padding="VALID")
         self.stem3 = conv(stem[1], stem[2], (3, 3))

@@ -20,7 +20,8 @@ class View(NamedTuple):
     @property
     def sides(self) -> tuple[int, int]:
         """Height and width that a place of a bounded view sees, pixels."""
-        return tuple(round(high - low) + 1 for _, low, high in self)
+        height, width = (round(high - low) + 1 for _, low, high in self)
+        return height, width
 
     @property
     def bounded(self) -> bool:

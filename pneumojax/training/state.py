@@ -126,7 +126,7 @@ def _arguments_of(network: type) -> set[str]:
     for kind in network.__mro__:
         if "__init__" not in vars(kind):
             continue
-        parameters = inspect.signature(kind.__init__).parameters
+        parameters = inspect.signature(vars(kind)["__init__"]).parameters
         names |= parameters.keys()
         others = [name for name, p in parameters.items() if p.kind is p.VAR_KEYWORD]
         names -= {"self", *others}
