@@ -79,6 +79,9 @@ CACHE_DIR = flags.DEFINE_string(
 VERIFY_FILMS = flags.DEFINE_bool(
     "verify_films", False, "Hash every film again before trusting the cache of decoded films."
 )
+DOWNLOAD = flags.DEFINE_bool(
+    "download", False, "Fetch the published weights that config.start.weights=imagenet names, once."
+)
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -131,7 +134,13 @@ def _run(arguments: list[str]) -> None:
         from pneumojax.evaluation.evaluate import evaluate_run
         from pneumojax.training.loop import train
 
-        train(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
+        train(
+            config,
+            workdir,
+            cache_dir,
+            verify_films=VERIFY_FILMS.value,
+            download=DOWNLOAD.value,
+        )
         if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
             evaluate_run([workdir], cache_dir)
         return

@@ -101,10 +101,9 @@ def get_config() -> ConfigDict:
 
     config.start = start = ConfigDict()
     # Weights to begin from, where shapes fit: a run folder, Keras's Inception-v3 (.keras,
-    # .weights.h5, .h5) or torchvision's (.safetensors); "imagenet": Keras's published ones, from
-    # the cache; "": config.seed's own.
+    # .weights.h5, .h5) or torchvision's (.safetensors); "imagenet": Keras's published ones, which
+    # --download fetches; "": config.seed's own.
     start.weights = ""
-    start.download = False  # whether "imagenet" may be fetched, 88 MB, once
 
     config.finetune = finetune = ConfigDict()
     finetune.frozen_epochs = 0  # in which the heads alone are trained

@@ -33,10 +33,11 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
     """The training loop's step: compiled ahead for one shape, state donated, metrics read."""
     if options.get("startup"):
         import pneumojax.training.loop  # noqa: F401, a start of training imports all of it
-    large = options.get("network") == "inception_v3"
-    config = (inception_v3 if large else base).get_config()
-    if large:
+    config = base.get_config()
+    if options.get("network") == "inception_v3":
+        config.model = inception_v3.get_config().model
         config.model.heads = ("main",)  # as the peers'
+        config.data.normalise = "symmetric"
         config.microbatch_size = options.get("microbatch", 0)
     films, size = options["batch"], options["size"]
     config.batch_size, config.data.image_size = films, size

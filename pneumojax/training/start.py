@@ -20,29 +20,36 @@ from pneumojax.weights import published
 from pneumojax.weights.tree import Arrays, Source
 
 
-def start_from(
-    config: ConfigDict, network: Network, state: State, workdir: Path, cache_dir: Path
-) -> State:
-    """The state with every array of `config.start.weights` that has its place and shape here.
-
-    What has no place, or another shape, such as the head of another question, keeps its initial
-    values. Prints what was taken, stage by stage, and writes it to `<workdir>/start.json`.
+def weights_to_start_from(
+    config: ConfigDict, network: Network, cache_dir: Path, *, download: bool
+) -> Source | None:
+    """What `config.start.weights` names; None where it names nothing. Nothing is written.
 
     Raises:
         UserError: no weights there, none that fit, or ones that need other grey levels or pools.
     """
     if not config.start.weights:
-        return state
+        return None
     if config.start.weights == published.NAME:
-        path = published.published_weights(cache_dir, config.start.download)
+        path = published.published_weights(cache_dir, download)
     else:
         path = Path(config.start.weights).expanduser()
     source = read_source(path)
     _check_fit(config, source)
-    ours = flatten_dict(network.join(state["params"], state.get("statistics", {})))
-    merged, rows = merge(ours, source.arrays)
+    _, rows = merge(flatten_dict(network.abstract_params), source.arrays)
     if not any(row["taken"] for row in rows):
         raise UserError(f"config.start.weights: nothing of {source.path!r} has a place here")
+    return source
+
+
+def start_from(source: Source, network: Network, state: State, workdir: Path) -> State:
+    """The state with every array of a source that has its place and shape here.
+
+    What has no place, or another shape, such as the head of another question, keeps its initial
+    values. Prints what was taken, stage by stage, and writes it to `<workdir>/start.json`.
+    """
+    ours = flatten_dict(network.join(state["params"], state.get("statistics", {})))
+    merged, rows = merge(ours, source.arrays)
     report = {"weights": source.path, "kind": source.kind, "stages": rows}
     write_json(workdir / "start.json", report)
     print(f"starting from {source.kind} weights, {source.path}")

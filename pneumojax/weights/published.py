@@ -35,9 +35,10 @@ def published_weights(cache_dir: Path, download: bool) -> Path:
     if not download:
         raise UserError(
             f"config.start.weights is {NAME!r}, and {str(path)!r} is not there or is damaged: "
-            f"--config.start.download=True fetches it (88 MB). {WHERE}"
+            f"--download fetches it (88 MB). {WHERE}"
         )
     try:
+        cache_dir.mkdir(parents=True, exist_ok=True)  # Keras goes elsewhere where it is not there
         fetched = keras_module().utils.get_file(
             path.name, URL, file_hash=MD5, cache_dir=str(cache_dir), cache_subdir="weights"
         )

@@ -15,7 +15,7 @@ from pneumojax.errors import UserError
 from pneumojax.run import read_config
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.start import merge, read_source, start_from
+from pneumojax.training.start import merge, read_source, start_from, weights_to_start_from
 from pneumojax.training.state import initial_state, make_network
 from pneumojax.weights import published
 
@@ -49,8 +49,9 @@ def trained(films_root, cache_dir, tmp_path_factory):
 
 def begun(config, folder):
     network = make_network(config)
+    source = weights_to_start_from(config, network, folder, download=False)
     state = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))()
-    return state, start_from(config, network, state, folder, folder), network
+    return state, start_from(source, network, state, folder), network
 
 
 def test_a_run_goes_on_from_another_and_heads_that_do_not_fit_are_new(trained, tmp_path, capsys):
@@ -143,7 +144,7 @@ def published_file(tmp_path, monkeypatch):
 
 def test_published_weights_are_fetched_once_and_only_if_they_may_be(published_file, tmp_path):
     cache = tmp_path / "cache"
-    with pytest.raises(UserError, match="start.download=True fetches it"):
+    with pytest.raises(UserError, match="--download fetches it"):
         published.published_weights(cache, download=False)
     path = published.published_weights(cache, download=True)
     assert path.read_bytes() == b"weights" and path.is_relative_to(cache)
@@ -164,3 +165,15 @@ def test_published_weights_that_are_out_of_reach_are_told_with_the_way_round(
     published_file.unlink()
     with pytest.raises(UserError, match="could not be fetched.*Pass the path"):
         published.published_weights(tmp_path / "cache", download=True)
+
+
+def test_weights_that_do_not_fit_leave_no_folder_behind(trained, tmp_path, cache_dir):
+    config, _ = trained
+    for fields in (
+        {"start__weights": str(tmp_path / "none.h5")},
+        {"finetune__unfreeze_from": "modules/9"},
+        {"start__weights": "imagenet"},
+    ):
+        with pytest.raises(UserError):
+            train(changed(config, **fields), tmp_path / "run", cache_dir)
+        assert not (tmp_path / "run").exists()
