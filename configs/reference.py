@@ -59,8 +59,9 @@ def get_config() -> ConfigDict:
     config.optimizer.clip_norm = 1.0
     config.average.decay = 0.99
     config.checkpoint.best_metric = "last"
-    # A share of films, which resampled patients move less than the top of a curve. Of what other
-    # machines do to films, more becomes false alarms than missed pneumonia: so not higher.
+    # A share of films: resampled patients move it less than the top of a curve. And not more of
+    # them: films from elsewhere raise the logit, of normal ones too, so sensitivity comes by itself
+    # there and specificity is what is lost.
     config.decision.rule = "sensitivity"
-    config.decision.min_sensitivity = 0.96
+    config.decision.min_sensitivity = 0.95
     return config
