@@ -1,10 +1,12 @@
-"""A deeper, normalised network and strong augmentation: where the search for a recipe begins.
+"""The reference recipe: a deeper, normalised network on small films, strong augmentation.
 
 Command:   python main.py --config=configs/reference.py
 Films:     python main.py --config=configs/reference.py --config.data.root=<folder with train/>
-Measured:  a step takes 0.47 s on 2 cores of an AMD EPYC, half a minute an epoch of 4,695 films.
-           The recipe is not chosen yet: docs/reference/search_plan.json has candidates and rule.
-322,849 values, running statistics of batch norm among them.
+Measured:  docs/reference/card.json, 5,216 Kermany training films on 2 cores of an AMD EPYC, 0.29 s
+           a step, 23 minutes; validation of 521 films: AUROC 0.995 (0.990 to 1.000); on films made
+           worse 0.995 (0.990 to 0.998) in the mean and 0.989 at worst. One seed.
+How it was chosen, and what it is worth beside base.py: docs/reference_model.md. Its weights are
+models/reference, of 577,089 values, running statistics of batch norm among them.
 """
 
 from ml_collections import ConfigDict
