@@ -3,12 +3,14 @@
 Command:   python benchmarks/reference_card.py record --reference=<run> --base=<run> \\
                --second-seed=<run> --crossvalidation=<folder> --released=models/reference
            python benchmarks/reference_card.py render
-`record` writes docs/reference/card.json. `render` puts the tables of it, of the search and of the
-ablation (`benchmarks/trials.py` wrote those) between the marks of the page, and draws the curves.
+`record` writes what it is given into docs/reference/card.json and leaves the rest of it. `render`
+puts the tables of it, of the search and of the ablation (`benchmarks/trials.py` wrote those)
+between the marks that the page has, and draws the curves.
 """
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -103,6 +105,12 @@ def shown(figure: Mapping[str, Any] | None) -> str:
     return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
+def followed(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """How far the logit follows sharpness within each class, NORMAL first."""
+    both = (figures[f"sharpness_{name}"]["value"] for name in ("normal", "pneumonia"))
+    return ", ".join("undefined" if value is None else f"{value:.2f}" for value in both)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown."""
     lines = [header, ["---"] * len(header), *rows]
@@ -129,7 +137,7 @@ def results(card: Mapping[str, Any]) -> str:
 
 def out_of_fold(card: Mapping[str, Any]) -> str:
     """Pooled figures, and how steady the threshold is."""
-    found = card["out_of_fold"]
+    found = card["crossvalidation"]
     names = {"accuracy": "accuracy", "positive_predictive_value": "positive predictive value"}
     names = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"} | names
     names |= {"matched_auroc": "AUROC on matched pairs", "calibration_error": "calibration error"}
@@ -181,12 +189,15 @@ def search(found: Mapping[str, Any]) -> str:
             row["why"],
             f"{row['score']:.4f}",
             shown(row["figures"]["auroc"]),
+            f"{row['figures']['matched_auroc']['value']:.3f}",
             f"{row['figures']['stress_mean_balanced_accuracy']['value']:.3f}",
+            followed(row["figures"]),
             duration(row["seconds"]),
         ]
         for row in sorted(found["rows"], key=lambda row: -row["score"])
     ]
-    heads = ("trial", "seed", "changes", "why", "score", "AUROC", "stressed balanced accuracy")
+    heads = ("trial", "seed", "changes", "why", "score", "AUROC", "on matched pairs")
+    heads += ("stressed balanced accuracy", "sharpness and logit")
     total = f"{found['seconds'] / 3600:.1f} hours of machine time on {found['hardware']}.\n\n"
     return total + table((*heads, "time"), rows)
 
@@ -210,8 +221,36 @@ def ablation(found: Mapping[str, Any]) -> str:
             change = "" if rows is whole else f" ({mean(rows, name) - mean(whole, name):+.3f})"
             cells.append(f"{mean(rows, name):.3f}{change}: {each}")
         scores = [row["score"] for row in rows]
-        lines.append([*cells, f"{sum(scores) / len(scores):.4f}"])
-    return table(["recipe", *(PROTOCOLS[name] for name in names), "score"], lines)
+        followed_by = "; ".join(followed(row["figures"]) for row in rows)
+        lines.append([*cells, followed_by, f"{sum(scores) / len(scores):.4f}"])
+    titles = [PROTOCOLS[name] for name in names]
+    return table(["recipe", *titles, "sharpness and logit", "score"], lines)
+
+
+def packed(card: Mapping[str, Any]) -> str:
+    """What was released: size, type, decision."""
+    found, run = card["released"], card["reference"]
+    decision, own = found["decision"], found["decision_of_validation"]
+    rows = [
+        ["trained", f"{run['epoch']} epochs, seed {run['seed']}"],
+        ["parameters stored as", found["stored_as"]],
+        ["all of the folder", f"{found['bytes'] / 1e6:.2f} MB"],
+        [
+            "largest change of a logit by float16",
+            f"{found['largest_logit_difference_of_float16']:.4f} on {found['films']} films; "
+            f"{found['calls_changed_by_float16']} calls changed",
+        ],
+        [
+            "threshold",
+            f"{decision['threshold']:.4f}: {decision['rule']}, {decision['films']:,} films",
+        ],
+        ["temperature", f"{decision['temperature']:.4f}"],
+    ]
+    if decision != own:
+        rows.append(
+            ["fitted on its own validation", f"{own['threshold']:.4f}, {own['temperature']:.4f}"]
+        )
+    return table(["released", "models/reference"], rows)
 
 
 def draw_curves(card: Mapping[str, Any], path: Path) -> None:
@@ -237,39 +276,51 @@ def draw_curves(card: Mapping[str, Any], path: Path) -> None:
 
 def rendered(page: str) -> str:
     """The page with what is stored between its marks."""
-    card = json.loads((STORED / "card.json").read_text())
-    texts = {
-        "results": results(card),
-        "out of fold": out_of_fold(card),
-        "shortcuts": shortcuts(card),
-        "search": search(json.loads((STORED / "search.json").read_text())),
-        "ablation": ablation(json.loads((STORED / "ablation.json").read_text())),
-    }
-    for name, text in texts.items():
+    for name in re.findall(r"^<!-- ([a-z ]+) -->$", page, re.MULTILINE):
+        stored, table_of = PARTS[name]
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
         if page.count(begin) != 1 or page.count(end) != 1:
             raise ValueError(f"the page needs {begin.strip()} and {end.strip()}, once each")
+        text = table_of(json.loads((STORED / stored).read_text()))
         page = page.split(begin)[0] + begin + "\n" + text + "\n" + end + page.split(end)[1]
     return page
+
+
+# By the mark of the page: where it is stored, and the function that makes tables of it.
+PARTS = {
+    "results": ("card.json", results),
+    "out of fold": ("card.json", out_of_fold),
+    "shortcuts": ("card.json", shortcuts),
+    "search": ("search.json", search),
+    "ablation": ("ablation.json", ablation),
+    "released": ("card.json", packed),
+}
+
+
+# By the flag of `record`: what reads that folder.
+RECORDED = {
+    "reference": of_run,
+    "base": of_run,
+    "second_seed": of_run,
+    "crossvalidation": pooled,
+    "released": released,
+}
 
 
 def main() -> None:
     """Stores, or renders."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("record", "render"))
-    for name in ("reference", "base", "second-seed", "crossvalidation", "released"):
-        parser.add_argument(f"--{name}", type=Path)
+    for name in ("--reference", "--base", "--second-seed", "--crossvalidation", "--released"):
+        parser.add_argument(name, type=Path)
     given = parser.parse_args()
     if given.what == "record":
-        card = {
-            "hardware": hardware(),
-            "reference": of_run(given.reference),
-            "base": of_run(given.base),
-            "second_seed": of_run(given.second_seed),
-            "out_of_fold": pooled(given.crossvalidation),
-            "released": released(given.released),
-        }
-        write_json(STORED / "card.json", card)
+        stored = STORED / "card.json"
+        card = json.loads(stored.read_text()) if stored.exists() else {}
+        for name, read in RECORDED.items():
+            if folder := getattr(given, name):
+                card[name] = read(folder.resolve())
+        write_json(stored, card | {"hardware": hardware()})
         return
     PAGE.write_text(rendered(PAGE.read_text()))
     draw_curves(json.loads((STORED / "card.json").read_text()), CURVES)

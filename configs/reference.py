@@ -1,10 +1,12 @@
-"""A deeper, normalised network and strong augmentation: where the search for a recipe begins.
+"""The reference recipe: a deeper, normalised network on small films, strong augmentation.
 
 Command:   python main.py --config=configs/reference.py
 Films:     python main.py --config=configs/reference.py --config.data.root=<folder with train/>
-Measured:  a step takes 0.47 s on 2 cores of an AMD EPYC, half a minute an epoch of 4,695 films.
-           The recipe is not chosen yet: docs/reference/search_plan.json has candidates and rule.
-322,849 values, running statistics of batch norm among them.
+Measured:  docs/reference/card.json, 5,216 Kermany training films on 2 cores of an AMD EPYC, 0.29 s
+           a step, 23 minutes; validation of 521 films: AUROC 0.995 (0.990 to 1.000); on films made
+           worse 0.995 (0.990 to 0.998) in the mean and 0.989 at worst. One seed.
+How it was chosen, and what it is worth beside base.py: docs/reference_model.md. Its weights are
+models/reference, of 577,089 values, running statistics of batch norm among them.
 """
 
 from ml_collections import ConfigDict
@@ -16,12 +18,13 @@ def get_config() -> ConfigDict:
     """`configs/base.py` with a deeper, normalised network and strong augmentation."""
     config = base.get_config()
     config.name = "reference"
-    config.epochs = 24
-    config.microbatch_size = 16  # ghost batches: noisier, and on a CPU much faster than all 64
-    config.data.image_size = 150
+    config.epochs = 32
+    config.batch_size = 32
+    config.microbatch_size = 16  # ghost batches: noisier, and on a CPU faster than all at once
+    config.data.image_size = 112
     config.data.normalise = "film"
-    config.augment.size = 128
-    config.augment.crop_area = (0.2, 1.0)
+    config.augment.size = 96  # seen at 112 things look larger: what crops did to them in training
+    config.augment.crop_area = (0.5, 1.0)
     config.augment.crop_aspect = (0.75, 1.333)
     config.augment.rotation = 10.0
     config.augment.flip = 0.5
@@ -33,7 +36,7 @@ def get_config() -> ConfigDict:
     config.augment.noise = 0.05
     config.augment.downscale = 0.4
     config.augment.jpeg = 0.7
-    config.augment.probability = 0.3
+    config.augment.probability = 0.6
     config.augment.erase = 0.3
     config.model.channels = 1
     config.model.stem = (16, 16, 32)
@@ -41,9 +44,11 @@ def get_config() -> ConfigDict:
         (32, 24, 48, 8, 16, 16),
         (48, 32, 64, 12, 24, 24),
         (64, 48, 96, 16, 32, 32),
+        (64, 48, 96, 16, 32, 32),
+        (96, 64, 128, 24, 48, 48),
         (96, 64, 128, 24, 48, 48),
     )
-    config.model.pools = (1, 3)
+    config.model.pools = (1, 4)
     config.model.norm = "batch"
     config.model.heads = ("main",)
     config.model.dropout = 0.3
@@ -55,5 +60,11 @@ def get_config() -> ConfigDict:
     config.optimizer.weight_decay = 0.05
     config.optimizer.clip_norm = 1.0
     config.average.decay = 0.99
+    config.checkpoint.every_steps = 0  # an epoch is over in 40 seconds, a save takes 1.4
     config.checkpoint.best_metric = "last"
+    # A share of films: resampled patients move it less than the top of a curve. And not more of
+    # them: films from elsewhere raise the logit, of normal ones too, so sensitivity comes by itself
+    # there and specificity is what is lost.
+    config.decision.rule = "sensitivity"
+    config.decision.min_sensitivity = 0.95
     return config
