@@ -4,6 +4,7 @@ config.json         the resolved config
 provenance.json     versions, devices, command, films' fingerprint and audit
 films.csv           every film used, its side, patient, pathogen and hash
 rejected_films.csv  every file left out, and why
+start.json          weights that the run began from, if it began from any
 metrics.jsonl       a line each step, a line each epoch
 checkpoints/        latest/ to resume from, best/ to evaluate
 tensorboard/        event files
