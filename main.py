@@ -26,11 +26,21 @@ CONFIG = config_flags.DEFINE_config_file(
 MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "crossvalidate", "evaluate", "predict", "serve", "compare", "profile", "preview"],
+    [
+        "train",
+        "crossvalidate",
+        "evaluate",
+        "predict",
+        "serve",
+        "compare",
+        "profile",
+        "preview",
+        "summary",
+    ],
     "What to do; crossvalidate trains each of config.data.folds folds, predict takes films, "
     "folders or patterns, compare takes run folders or CSVs of predictions, profile measures the "
-    "config's training step, preview draws films as it sees them, serve opens a page on this "
-    "machine.",
+    "config's training step, preview draws films as it sees them, summary lists the network's "
+    "layers, serve opens a page on this machine.",
 )
 WORKDIR = flags.DEFINE_string(
     "workdir",
@@ -68,6 +78,9 @@ CACHE_DIR = flags.DEFINE_string(
 )
 VERIFY_FILMS = flags.DEFINE_bool(
     "verify_films", False, "Hash every film again before trusting the cache of decoded films."
+)
+DOWNLOAD = flags.DEFINE_bool(
+    "download", False, "Fetch the published weights that config.start.weights=imagenet names, once."
 )
 
 
@@ -121,11 +134,27 @@ def _run(arguments: list[str]) -> None:
         from pneumojax.evaluation.evaluate import evaluate_run
         from pneumojax.training.loop import train
 
-        train(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
+        train(
+            config,
+            workdir,
+            cache_dir,
+            verify_films=VERIFY_FILMS.value,
+            download=DOWNLOAD.value,
+        )
         if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
             evaluate_run([workdir], cache_dir)
         return
     given = any(argument.startswith("--config") for argument in sys.argv[1:])
+    if MODE.value == "summary":
+        from pneumojax.profiling.summary import summary
+        from pneumojax.run import read_config
+
+        if WORKDIR.value and not given:
+            config = read_config(Path(WORKDIR.value).expanduser().resolve())
+        else:
+            config = configs.resolve(CONFIG.value)
+        summary(config, Path(OUTPUT.value).expanduser().resolve() if OUTPUT.value else None)
+        return
     if MODE.value in ("profile", "preview"):
         _look(cache_dir, given)
         return

@@ -2,13 +2,14 @@
 
 Command:   pip install -r requirements-bench.txt
            python benchmarks/against_peers.py --peer-python=<python with torch> [contest ...]
-Contests:  train_step, inference, latency, input, startup; all if none is named.
+Contests:  train_step, inception_v3, inference, latency, input, startup; all if none is named.
 Each contestant is one process of its own, new for each contest. A round asks each for the same
 work, one after the other, so that whatever else the machine does falls on all. One that cannot run
 is named with the reason, and the others go on. Results go to docs/benchmarks/.
 PyTorch's CPU build needs an environment of its own where the project's would bring CUDA:
            python3.11 -m venv torch-env
            torch-env/bin/pip install torch==2.13.0 numpy pillow
+inception_v3 needs torchvision beside it, which torch 2.14.1 and torchvision 0.29.1 are.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from pneumojax.data.films import SUFFIXES  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
 
 PARAMETERS = 1_176_297  # of the network as published
+INCEPTION_V3 = 21_804_833  # with one logit, running statistics included
 SETTLE = 0.25  # seconds; threads of the one before may wait actively for as long
 ENLARGED = 5  # drawn films are about 200 x 250 pixels, published ones 860 x 1,270 by the median
 
@@ -90,7 +92,7 @@ def _compete(
             print(f"{contest}: preparing {contestant.name} ...", file=sys.stderr, flush=True)
             facts = contestant.ask({"prepare": contestant.contest or contest} | options)
             results[contestant.name] = {"seconds": [], **facts}
-        _check_alike(results)
+        _check_alike(results, INCEPTION_V3 if contest == "inception_v3" else PARAMETERS)
         began = time.perf_counter()
         for number in range(rounds):
             able = [c for c in contestants if "error" not in results[c.name]]
@@ -117,12 +119,12 @@ def _note(result: dict[str, Any], answer: dict[str, Any]) -> None:
         result["peak_bytes"] = max(answer["peak_bytes"], result.get("peak_bytes", 0))
 
 
-def _check_alike(results: dict[str, dict[str, Any]]) -> None:
+def _check_alike(results: dict[str, dict[str, Any]], parameters: int) -> None:
     """All have the network's parameters, and the same logits where weights were shared."""
     ours = results.get("PneumoJAX", {}).get("logits")
     for name, facts in results.items():
-        if facts.get("parameters", PARAMETERS) != PARAMETERS:
-            sys.exit(f"error: {name} has {facts['parameters']:,} parameters, not {PARAMETERS:,}")
+        if facts.get("parameters", parameters) != parameters:
+            sys.exit(f"error: {name} has {facts['parameters']:,} parameters, not {parameters:,}")
         theirs = facts.pop("logits", None)
         if ours and theirs:
             difference = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 PEERS = Path(__file__).resolve().parent / "peers"
-CONTESTS = ("train_step", "inference", "latency", "input", "startup")
+CONTESTS = ("train_step", "inception_v3", "inference", "latency", "input", "startup")
 PEAK = "float32 matrix product"
 
 
@@ -89,12 +89,29 @@ class Contestant:
         return ([line for line in self._log.read().splitlines() if line] or [otherwise])[-1][:300]
 
 
+def _of_inception_v3(peer_python: str) -> list[Contestant]:
+    options = {"network": "inception_v3", "size": 299, "batch": 16}
+    ghost, compiled = options | {"microbatch": 4}, options | {"compile": True}
+    found = [
+        Contestant("PneumoJAX", "jax", options=options),
+        Contestant("PneumoJAX, batch norm over 4 films", "jax", options=ghost),
+        Contestant("torchvision, compiled", "torch", peer_python, compiled),
+        Contestant("Keras Applications", "keras", options=options),
+        Contestant("torchvision", "torch", peer_python, options),
+    ]
+    for contestant in found:
+        contestant.contest = "train_step"
+    return found
+
+
 def contestants_of(contest: str, peer_python: str) -> list[Contestant]:
     """In the order in which a round asks them; PneumoJAX first, it writes the shared weights."""
     films = {"inference": 128, "latency": 1}.get(contest, 0)
     options = {"films": films} if films else {}
     if contest == "latency":
         options["repeats"] = 20  # one call takes milliseconds
+    if contest == "inception_v3":
+        return _of_inception_v3(peer_python)
     compiled = options | {"compile": True}
     if contest == "input":
         found = [

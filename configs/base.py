@@ -66,7 +66,9 @@ def get_config() -> ConfigDict:
     augment.erase = 0.0  # probability that a rectangle is replaced by the film's mean grey
     augment.mixup = 0.0  # alpha of the share that another film is mixed in by; 0: none
 
+    # The network's class, and its arguments by name; a class of yours is "your_file:YourClass".
     config.model = model = ConfigDict()
+    model.network = "pneumojax.nn.inception:Inception"
     model.channels = 3  # channels the first layer takes; the grey film is repeated
     model.stem = (32, 32, 64)  # widths of the stem's three convolutions
     model.modules = (  # widths of each Inception module: f1, f2_in, f2_out, f3_in, f3_out, f4
@@ -75,12 +77,14 @@ def get_config() -> ConfigDict:
     )
     model.pools = ()  # modules, from 0, before which a 3x3 max pool of stride 2 halves the grid
     model.norm = "none"  # behind each convolution: "none" (a bias) or "batch"
+    model.activation = "relu"  # behind each convolution: "relu", "silu" or "gelu"
     model.heads = ("auxiliary",)  # "main" and/or "auxiliary"; main predicts where it is built
+    model.auxiliary_after = (-1,)  # modules, from 0, behind which auxiliary heads sit; -1: the last
     model.dropout = 0.5  # share of hidden units dropped in each head in training
     model.dtype = "float32"  # or "bfloat16": compute only, parameters and logits stay float32
 
     config.loss = loss = ConfigDict()
-    loss.auxiliary_weight = 0.4  # w in main + w x auxiliary; unused with one head
+    loss.auxiliary_weights = (0.4,)  # w in main + w x auxiliary, of each auxiliary head beside it
     loss.label_smoothing = 0.0  # labels move by half of it towards one half
     loss.class_weights = False  # weigh films so that both classes count the same
     loss.focal_gamma = 0.0  # exponent by which easy films count less; 2 in its paper
@@ -94,6 +98,19 @@ def get_config() -> ConfigDict:
     optimizer.b1 = 0.9  # decay of the first moment
     optimizer.b2 = 0.999  # decay of the second moment
     optimizer.epsilon = 1e-7  # Keras's value in Optax's place, after the bias correction
+
+    config.start = start = ConfigDict()
+    # Weights to begin from, where shapes fit: a run folder, Keras's Inception-v3 (.keras,
+    # .weights.h5, .h5) or torchvision's (.safetensors); "imagenet": Keras's published ones, which
+    # --download fetches; "": config.seed's own.
+    start.weights = ""
+
+    config.finetune = finetune = ConfigDict()
+    finetune.frozen_epochs = 0  # in which the heads alone are trained
+    # After them everything from this stage on is: "stem1", "modules/4", ...; "": the whole network.
+    finetune.unfreeze_from = ""
+    finetune.backbone_rate = 1.0  # learning rate of all but the heads, as a factor
+    finetune.freeze_statistics = False  # batch norm goes by its running statistics in training too
 
     config.average = average = ConfigDict()
     # Of an exponential moving average of the weights from step to step, which is then what is

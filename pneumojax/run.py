@@ -4,6 +4,7 @@ config.json         the resolved config
 provenance.json     versions, devices, command, films' fingerprint and audit
 films.csv           every film used, its side, patient, pathogen and hash
 rejected_films.csv  every file left out, and why
+start.json          weights that the run began from, if it began from any
 metrics.jsonl       a line each step, a line each epoch
 checkpoints/        latest/ to resume from, best/ to evaluate
 tensorboard/        event files
@@ -83,7 +84,11 @@ def read_config(workdir: Path) -> ConfigDict:
         raise UserError(f"{str(path)!r} is damaged: {error}") from error
     # Fields that runs of earlier versions lack: they did what the defaults do, but for this one.
     values["data"].setdefault("reduced_decode", False)
+    if "auxiliary_weight" in values["loss"]:  # of one auxiliary head, when there was no second
+        values["loss"]["auxiliary_weights"] = [values["loss"].pop("auxiliary_weight")]
     config = base.get_config().to_dict()
+    if values["model"].get("network", config["model"]["network"]) != config["model"]["network"]:
+        config["model"] = {}  # another network's arguments are its own
     for name, value in values.items():
         config[name] = config.get(name, {}) | value if isinstance(value, dict) else value
     return ConfigDict(config).lock()

@@ -1,12 +1,15 @@
 """Every config loads, every field is read, and a mistyped one is answered."""
 
 import importlib
+import inspect
 from pathlib import Path
 
 import pytest
 
 from configs import base
 from pneumojax.config import differences, flatten, resolve, run_name, unknown_field
+from pneumojax.errors import UserError
+from pneumojax.nn.inception import Inception
 from pneumojax.training.state import make_network
 
 ROOT = Path(__file__).parent.parent
@@ -18,13 +21,21 @@ def test_config_loads_has_every_field_and_describes_a_network(name):
     module = importlib.import_module(f"configs.{name}")
     config = module.get_config()
     assert config.name == name
-    assert flatten(config).keys() == flatten(base.get_config()).keys()
+    mine, all_fields = flatten(config).keys(), flatten(base.get_config()).keys()
+    if config.model.network != base.get_config().model.network:  # its arguments are its own
+        mine, all_fields = (
+            {key for key in keys if not key.startswith("model.")} for keys in (mine, all_fields)
+        )
+    assert mine == all_fields
     assert f"python main.py --config=configs/{name}.py" in module.__doc__
     make_network(config)
 
 
 @pytest.mark.parametrize("field", sorted(flatten(base.get_config())))
 def test_every_field_is_read(field):
+    if field.startswith("model.") and field not in ("model.network", "model.dtype"):
+        assert field.removeprefix("model.") in inspect.signature(Inception.__init__).parameters
+        return
     sources = "\n".join(path.read_text() for path in (ROOT / "pneumojax").rglob("*.py"))
     assert f"config.{field}" in sources
 
@@ -75,3 +86,24 @@ def test_a_mistyped_field_is_answered_with_the_nearest(argument, meant):
 
 def test_fields_that_exist_are_not_complained_of():
     assert unknown_field(["--config.data.root=x", "--config.seed=1"], base.get_config()) is None
+
+
+@pytest.mark.parametrize(
+    "network, told",
+    [("pneumojax.nn.inception:Inceptoin", "no attribute"), ("nowhere:Net", "No module"), ("", "")],
+)
+def test_a_network_that_cannot_be_found_is_named(network, told):
+    config = base.get_config()
+    config.model.network = network
+    with pytest.raises(UserError, match=f"config.model.network is '{network}'.*{told}"):
+        make_network(config)
+
+
+def test_an_argument_that_the_network_does_not_take_is_named():
+    config = base.get_config()
+    config.model.network = "pneumojax.nn.inception_v3:InceptionV3"
+    with pytest.raises(
+        UserError,
+        match="config.model.(modules|pools|norm|auxiliary_after): .*InceptionV3 takes no such",
+    ):
+        make_network(config)

@@ -18,7 +18,7 @@ import numpy as np  # noqa: E402
 from jax.sharding import NamedSharding, PartitionSpec  # noqa: E402
 from serving import serve, timed  # noqa: E402
 
-from configs import base  # noqa: E402
+from configs import base, inception_v3  # noqa: E402
 from pneumojax.nn.inception import count_parameters  # noqa: E402
 from pneumojax.profiling.work import count_work  # noqa: E402
 from pneumojax.training import state as states  # noqa: E402
@@ -34,6 +34,11 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
     if options.get("startup"):
         import pneumojax.training.loop  # noqa: F401, a start of training imports all of it
     config = base.get_config()
+    if options.get("network") == "inception_v3":
+        config.model = inception_v3.get_config().model
+        config.model.heads = ("main",)  # as the peers'
+        config.data.normalise = "symmetric"
+        config.microbatch_size = options.get("microbatch", 0)
     films, size = options["batch"], options["size"]
     config.batch_size, config.data.image_size = films, size
     mesh = states.make_mesh()
@@ -64,7 +69,7 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
         advance()
     facts = {"versions": VERSIONS, "compile_seconds": compiling}
     if not options.get("startup"):
-        facts["parameters"] = count_parameters(state["params"])
+        facts["parameters"] = count_parameters(network.abstract_params)
         facts["flops"] = count_work(network, size).step_flops(films)
     return facts, lambda: timed(advance)
 

@@ -21,8 +21,16 @@ VERSIONS = f"Keras {keras.__version__}, TensorFlow {tf.__version__}"
 
 def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
     """`train_on_batch`, which is Keras's own compiled step."""
-    network = keras_network(options["size"])
-    model = keras.Model(network.inputs, network.outputs[0])
+    if options.get("network") == "inception_v3":
+        sides = (options["size"], options["size"], 3)
+        backbone = keras.applications.InceptionV3(
+            include_top=False, weights=None, input_shape=sides, pooling="avg"
+        )
+        features = keras.layers.Dropout(0.2)(backbone.output)
+        model = keras.Model(backbone.input, keras.layers.Dense(1)(features)[:, 0])
+    else:
+        network = keras_network(options["size"])
+        model = keras.Model(network.inputs, network.outputs[0])
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=False)
     rng = np.random.default_rng(0)

@@ -14,7 +14,12 @@ from serving import serve, timed  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-VERSIONS = f"PyTorch {torch.__version__}"
+try:
+    from torchvision import __version__ as _version
+
+    VERSIONS = f"PyTorch {torch.__version__}, torchvision {_version}"
+except (ImportError, RuntimeError):  # beside another build of torch it fails at its import
+    VERSIONS = f"PyTorch {torch.__version__}"
 MODULES = ((64, 48, 64, 8, 16, 32), (128, 64, 96, 16, 32, 64))
 
 
@@ -71,11 +76,35 @@ class Inception(nn.Module):
 def network_of(options: dict[str, Any]) -> nn.Module:
     torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)
+    if options.get("network") == "inception_v3":
+        return _torchvision().to(memory_format=torch.channels_last)
     return Inception(options["size"]).to(memory_format=torch.channels_last)
 
 
+def _torchvision() -> nn.Module:
+    """torchvision's Inception-v3 with one logit and without its auxiliary head."""
+    import torchvision
+
+    class Alone(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.whole = torchvision.models.inception_v3(
+                weights=None, num_classes=1, aux_logits=True, init_weights=False
+            )
+            self.whole.aux_logits, self.whole.AuxLogits = False, None
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.whole(images)[:, 0]
+
+    return Alone()
+
+
 def parameters_of(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
+    """With running statistics, without scales of batch norms, which Keras's Inception-v3 lacks."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    statistics = sum(layer.running_mean.numel() + layer.running_var.numel() for layer in norms)
+    scales = sum(layer.weight.numel() for layer in norms)
+    return sum(parameter.numel() for parameter in network.parameters()) + statistics - scales
 
 
 def load(network: Inception, weights: dict[str, np.ndarray]) -> None:

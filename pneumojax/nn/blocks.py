@@ -16,13 +16,14 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
+from pneumojax.errors import UserError
 from pneumojax.nn import ops
 
 Widths = tuple[int, int, int, int, int, int]
 _kernel_init = nnx.initializers.glorot_uniform()
 
 
-def batch_norm(features: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
+def batch_norm(features: int, rngs: nnx.Rngs, *, scale: bool = True) -> nnx.BatchNorm:
     """Batch norm (Ioffe & Szegedy 2015, arXiv 1502.03167) over all but the last axis.
 
     It normalises by its running statistics until `set_attributes(use_running_average=False)`; then
@@ -30,15 +31,32 @@ def batch_norm(features: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
     running ones (a momentum of 0), for the training step to average.
     """
     return nnx.BatchNorm(
-        features, use_running_average=True, momentum=0.0, epsilon=1e-3, dtype=jnp.float32, rngs=rngs
+        features,
+        use_running_average=True,
+        momentum=0.0,
+        epsilon=1e-3,
+        use_scale=scale,
+        dtype=jnp.float32,
+        rngs=rngs,
     )
 
 
+def check_activation(name: str) -> str:
+    """The name, if it is one of `ops.ACTIVATIONS`; raises UserError otherwise."""
+    if name not in ops.ACTIVATIONS:
+        raise UserError(
+            f"config.model.activation is {name!r}: use one of {', '.join(ops.ACTIVATIONS)}."
+        )
+    return name
+
+
 class Conv(nnx.Module):
-    """Convolution, bias or normalisation, and ReLU.
+    """Convolution, bias or normalisation, and activation.
 
     Args:
+        activation: a name in `ops.ACTIVATIONS`.
         norm: "none", or "batch": batch norm, whose shift takes the place of the bias.
+        scale: whether batch norm learns one; a ReLU and a convolution behind it can do without.
     """
 
     def __init__(
@@ -50,16 +68,19 @@ class Conv(nnx.Module):
         stride: int = 1,
         padding: str = "SAME",
         norm: str = "none",
+        scale: bool = True,
+        activation: str = "relu",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.kernel = nnx.Param(_kernel_init(rngs.params(), (*window, in_features, out_features)))
         if norm == "batch":
-            self.norm = batch_norm(out_features, rngs)
+            self.norm = batch_norm(out_features, rngs, scale=scale)
         else:
             self.bias = nnx.Param(jnp.zeros(out_features))
         self.strides = (stride, stride)
         self.padding = padding
+        self.activation = activation
         self.dtype = dtype
         self.out_features = out_features
 
@@ -71,7 +92,7 @@ class Conv(nnx.Module):
         """What follows the convolution."""
         # In float32: a bias's gradient is a sum over all positions, which bfloat16 cannot hold.
         x = self.norm(x) if hasattr(self, "norm") else x + self.bias[...]
-        return ops.relu(x.astype(self.dtype))
+        return ops.ACTIVATIONS[self.activation](x.astype(self.dtype))
 
 
 def side_by_side(convs: Sequence[Conv], x: Array) -> list[Array]:
@@ -102,11 +123,12 @@ class InceptionModule(nnx.Module):
         widths: Widths,
         *,
         norm: str = "none",
+        activation: str = "relu",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         f1, f2_in, f2_out, f3_in, f3_out, f4 = widths
-        conv = partial(Conv, norm=norm, dtype=dtype, rngs=rngs)
+        conv = partial(Conv, norm=norm, activation=activation, dtype=dtype, rngs=rngs)
         self.branch1 = conv(in_features, f1, (1, 1))
         self.branch3_narrow = conv(in_features, f2_in, (1, 1))
         self.branch3_column = conv(f2_in, f2_out, (3, 1))
@@ -181,10 +203,12 @@ class AuxiliaryHead(nnx.Module):
         *,
         dropout: float,
         norm: str = "none",
+        activation: str = "relu",
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        self.narrow = Conv(in_features, 64, (1, 1), norm=norm, dtype=dtype, rngs=rngs)
+        conv = partial(Conv, norm=norm, activation=activation, dtype=dtype, rngs=rngs)
+        self.narrow = conv(in_features, 64, (1, 1))
         pooled = [(side - 5) // 3 + 1 for side in grid]
         self.classifier = _Classifier(pooled[0] * pooled[1] * 64, dropout, dtype, rngs)
 

@@ -13,6 +13,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 Pair = tuple[int, int]
@@ -237,15 +238,28 @@ def _slices(x: Array, axis: int, size: int, stride: int) -> list[Array]:
     return [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)]
 
 
-def average_pool(x: Array, window: Pair, strides: Pair) -> Array:
-    """Mean of each whole window (valid padding)."""
-    total = x
+def average_pool(
+    x: Array, window: Pair, strides: Pair, padding: str = "VALID", count_padding: bool = False
+) -> Array:
+    """Mean of each window; with padding, of what lies inside it unless `count_padding`."""
+    pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
+    total = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    inside = [
+        np.pad(np.ones(side), pad, constant_values=float(count_padding))
+        for side, pad in zip(x.shape[1:3], pads, strict=True)
+    ]
+    counts = []
     for axis, size, stride in zip((1, 2), window, strides, strict=True):
         first, *others = _slices(total, axis, size, stride)
         total = sum(others, start=first)
-    return total / (window[0] * window[1])
+        begins = range(0, inside[axis - 1].size - size + 1, stride)
+        counts.append(np.array([inside[axis - 1][i : i + size].sum() for i in begins]))
+    return total / np.outer(*counts)[..., None].astype(x.dtype)
 
 
 def relu(x: Array) -> Array:
     """max(x, 0), with gradient 0 at 0."""
     return jax.nn.relu(x)
+
+
+ACTIVATIONS = {"relu": relu, "silu": jax.nn.silu, "gelu": jax.nn.gelu}

@@ -25,10 +25,12 @@ from pneumojax.evaluation import metrics as measure
 from pneumojax.evaluation.decision import check_decision, fit_decision, undecided
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.compiling import compile_step
+from pneumojax.training.groups import groups_of, is_fine_tuning, print_groups
 from pneumojax.training.logbook import Logbook, Progress
 from pneumojax.training.losses import check_loss, class_weights
 from pneumojax.training.optimizer import check_optimizer, make_optimizer
 from pneumojax.training.scoring import make_scorer
+from pneumojax.training.start import start_from, weights_to_start_from
 from pneumojax.training.state import (
     State,
     initial_state,
@@ -41,17 +43,24 @@ from pneumojax.training.watch import StepWatch
 
 
 def train(
-    config: ConfigDict, workdir: Path, cache_dir: Path, *, verify_films: bool = False
+    config: ConfigDict,
+    workdir: Path,
+    cache_dir: Path,
+    *,
+    verify_films: bool = False,
+    download: bool = False,
 ) -> None:
     """Trains to the last epoch, from wherever the run folder stands.
 
-    Resume order: (1) the newest undamaged checkpoint in the run folder, (2) step 0.
+    Resume order: (1) the newest undamaged checkpoint in the run folder, (2) step 0, with the
+    weights of `config.start` if it names any.
 
     Args:
         config: resolved and locked.
         workdir: absolute; made if absent.
         cache_dir: for decoded films and named sets, shared between runs.
         verify_films: hash every film again before trusting the cache.
+        download: whether published weights to start from may be fetched.
 
     Raises:
         UserError: what the user can mend, in one line.
@@ -59,6 +68,11 @@ def train(
     mesh = make_mesh()
     check(config, mesh)
     network = make_network(config)
+    groups_of(config, network.divide(network.abstract_params)[0])  # names a stage that is not there
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    source = None
+    if not checkpoints.steps("latest"):
+        source = weights_to_start_from(config, network, cache_dir, download=download)
     sides = load_sides(config, cache_dir, verify=verify_films)
     run.begin(workdir, config)
     run.write_provenance(workdir, sides, config)
@@ -68,8 +82,11 @@ def train(
     per_epoch = steps_per_epoch(visited, config.batch_size)
     last_step = config.epochs * per_epoch
     optimizer = make_optimizer(config, per_epoch)
-    checkpoints = Checkpoints(workdir / "checkpoints")
     state, best = _resume_or_begin(config, optimizer, checkpoints, mesh)
+    if source:
+        state = start_from(source, network, state, workdir)
+    if is_fine_tuning(config):
+        print_groups(config, state["params"], per_epoch)
     first_step = int(state["step"])
     if first_step == last_step or _stops_early(first_step // per_epoch, best, config):
         print(f"finished: this run has trained {first_step // per_epoch} of {config.epochs} epochs")

@@ -45,14 +45,24 @@ def head_loss(logits: Array, labels: Array, settings: Mapping[str, Any]) -> Arra
 
 
 def network_loss(logits: Mapping[str, Array], labels: Array, settings: Mapping[str, Any]) -> Array:
-    """Loss of the predicting head, plus `auxiliary_weight` times the auxiliary head's beside it.
+    """Loss of the predicting head, plus those of auxiliary heads, each times its weight.
 
     Each film's own, (batch,): the step averages over the films whose mask is 1.
+
+    Raises:
+        UserError: there are more auxiliary heads than weights.
     """
     loss = head_loss(prediction(logits), labels, settings)
-    if "main" in logits and "auxiliary" in logits:
-        auxiliary = head_loss(logits["auxiliary"], labels, settings)
-        loss += settings["auxiliary_weight"] * auxiliary
+    if "main" in logits:
+        beside = [name for name in logits if name != "main"]
+        weights = settings["auxiliary_weights"]
+        if len(weights) < len(beside):
+            raise UserError(
+                f"config.loss.auxiliary_weights is {tuple(weights)}: there are {len(beside)} "
+                "auxiliary heads beside the main one, and each needs its weight."
+            )
+        for name, weight in zip(beside, weights, strict=False):
+            loss += weight * head_loss(logits[name], labels, settings)
     return loss
 
 
@@ -66,10 +76,10 @@ def class_weights(labels: NDArray, balanced: bool) -> tuple[float, float]:
 
 def check_loss(config: ConfigDict) -> None:
     """Raises UserError for a field of `config.loss` that is out of range."""
-    if not 0 <= config.loss.auxiliary_weight < float("inf"):
+    weights = tuple(config.loss.auxiliary_weights)
+    if not all(0 <= weight < float("inf") for weight in weights):
         raise UserError(
-            f"config.loss.auxiliary_weight is {config.loss.auxiliary_weight}: it is 0 or more, "
-            "and finite."
+            f"config.loss.auxiliary_weights is {weights}: each is 0 or more, and finite."
         )
     if not 0 <= config.loss.label_smoothing < 1:
         raise UserError(

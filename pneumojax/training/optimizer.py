@@ -1,10 +1,13 @@
 """The optimizer that a config describes."""
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax import Array
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
+from pneumojax.training.groups import groups_of, is_fine_tuning
 
 SCHEDULES = ("constant", "cosine")
 
@@ -23,18 +26,46 @@ def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTr
         steps_per_epoch: what the schedule counts in; unused where the rate is constant.
     """
     rate = learning_rate(config, steps_per_epoch)
+    optimizer = _adam(config, rate)
+    if is_fine_tuning(config):
+        optimizer = _fine_tuning(config, rate, steps_per_epoch)
+    if longest := config.optimizer.clip_norm:
+        return optax.chain(optax.clip_by_global_norm(longest), optimizer)
+    return optimizer
+
+
+def _adam(config: ConfigDict, rate: float | optax.Schedule) -> optax.GradientTransformation:
     adam = {
         "b1": config.optimizer.b1,
         "b2": config.optimizer.b2,
         "eps": config.optimizer.epsilon,
     }
     if decay := config.optimizer.weight_decay:
-        optimizer = optax.adamw(rate, **adam, weight_decay=decay, mask=_is_kernel)
-    else:
-        optimizer = optax.adam(rate, **adam)
-    if longest := config.optimizer.clip_norm:
-        return optax.chain(optax.clip_by_global_norm(longest), optimizer)
-    return optimizer
+        return optax.adamw(rate, **adam, weight_decay=decay, mask=_is_kernel)
+    return optax.adam(rate, **adam)
+
+
+def _fine_tuning(
+    config: ConfigDict, rate: float | optax.Schedule, steps_per_epoch: int
+) -> optax.GradientTransformation:
+    """An optimizer for each group of `groups_of`; the backbone's begins when it is unfrozen."""
+    frozen_steps = config.finetune.frozen_epochs * steps_per_epoch
+    factor = config.finetune.backbone_rate
+
+    def backbone_rate(count: Array) -> Array:
+        """Of the step of the run; the count is of the backbone's own steps."""
+        now = rate(count + frozen_steps) if callable(rate) else rate
+        return factor * jnp.asarray(now)
+
+    backbone = optax.conditionally_mask(
+        _adam(config, backbone_rate), lambda step: step >= frozen_steps
+    )
+    parts = {
+        "heads": _adam(config, rate),
+        "backbone": backbone,
+        "frozen": optax.set_to_zero(),
+    }
+    return optax.partition(parts, lambda params: groups_of(config, params))
 
 
 def learning_rate(config: ConfigDict, steps_per_epoch: int) -> float | optax.Schedule:
@@ -66,6 +97,15 @@ def check_optimizer(config: ConfigDict) -> None:
             raise UserError(
                 f"config.optimizer.{field} is {settings[field]}: it is 0 or more, and finite."
             )
+    if not 0 <= config.finetune.frozen_epochs <= config.epochs:
+        raise UserError(
+            f"config.finetune.frozen_epochs is {config.finetune.frozen_epochs}: it is 0 to "
+            f"config.epochs, {config.epochs}."
+        )
+    if not 0 <= config.finetune.backbone_rate < float("inf"):
+        raise UserError(
+            f"config.finetune.backbone_rate is {config.finetune.backbone_rate}: it is 0 or more."
+        )
     if settings.warmup_epochs >= config.epochs:
         raise UserError(
             f"config.optimizer.warmup_epochs is {settings.warmup_epochs}: it is below "

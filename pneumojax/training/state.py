@@ -1,5 +1,7 @@
 """Network and optimizer as definitions, everything that changes as one tree of arrays."""
 
+import importlib
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
-from pneumojax.nn.inception import Inception
 from pneumojax.training.losses import prediction
 from pneumojax.training.views import averaged, check_views
 
@@ -32,12 +33,14 @@ class Network:
         with batch norm, running statistics.
     statistics: places of the latter in that tree.
     views: `VIEWS` that evaluation averages the film's logits with.
+    freeze_statistics: training normalises by the running statistics too, and leaves them.
     """
 
     definition: nnx.GraphDef
     abstract_params: dict
     statistics: frozenset[tuple] = frozenset()
     views: tuple[str, ...] = ()
+    freeze_statistics: bool = False
 
     def logits(self, params: dict, images: Array, dropout_keys: Array | None = None) -> dict:
         """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}.
@@ -64,13 +67,13 @@ class Network:
             axis: name of the devices' axis, over which those means and variances are taken.
         """
         module = self.module(self.join(params, statistics))
-        if not self.statistics:
-            return module(images, dropout_keys), {}
+        if not self.statistics or self.freeze_statistics:
+            return module(images, dropout_keys), statistics
         module.set_attributes(nnx.BatchNorm, use_running_average=False, axis_name=axis)
         logits = module(images, dropout_keys)
         return logits, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
 
-    def module(self, params: dict) -> Inception:
+    def module(self, params: dict) -> Any:
         """The module with these parameters, for what needs more than its logits."""
         return nnx.merge(self.definition, params)
 
@@ -90,24 +93,58 @@ class Network:
 
 
 def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
-    """The network that a config describes, with its initial values."""
+    """The network that `config.model` describes, with its initial values.
+
+    Its class is called with `image_size`, `normalise`, `rngs` and every other field of
+    `config.model` by name.
+
+    Raises:
+        UserError: there is no such class, it takes no such argument, or does not accept a value.
+    """
     if config.model.dtype not in ("float32", "bfloat16", "float64"):
         raise UserError(
             f"config.model.dtype is {config.model.dtype!r}: use 'float32' or 'bfloat16'"
         )
-    return Inception(
-        image_size=config.data.image_size,
-        channels=config.model.channels,
-        stem=config.model.stem,
-        modules=config.model.modules,
-        pools=config.model.pools,
-        norm=config.model.norm,
-        normalise=config.data.normalise,
-        heads=config.model.heads,
-        dropout=config.model.dropout,
-        dtype=jnp.dtype(config.model.dtype),
-        rngs=rngs,
+    build = _network_class(config.model.network)
+    arguments = {name: value for name, value in config.model.items() if name != "network"}
+    taken = _arguments_of(build)
+    for name in arguments:
+        if name not in taken:
+            raise UserError(
+                f"config.model.{name}: {config.model.network} takes no such argument; it takes "
+                + ", ".join(sorted(taken - {"rngs", "image_size", "normalise"}))
+            )
+    arguments["dtype"] = jnp.dtype(config.model.dtype)
+    return build(
+        image_size=config.data.image_size, normalise=config.data.normalise, rngs=rngs, **arguments
     )
+
+
+def _arguments_of(network: type) -> set[str]:
+    """Names that a class is called with; those of its base too where it passes `**others` on."""
+    names: set[str] = set()
+    for kind in network.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = inspect.signature(vars(kind)["__init__"]).parameters
+        names |= parameters.keys()
+        others = [name for name, p in parameters.items() if p.kind is p.VAR_KEYWORD]
+        names -= {"self", *others}
+        if not others:
+            break
+    return names
+
+
+def _network_class(name: str) -> Any:
+    """The class behind "module:Class"."""
+    module, _, class_name = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"config.model.network is {name!r}: {error}. It is 'module:Class', such as "
+            "'pneumojax.nn.inception:Inception', of a module that Python can import"
+        ) from error
 
 
 def make_network(config: ConfigDict) -> Network:
@@ -121,6 +158,7 @@ def make_network(config: ConfigDict) -> Network:
         nnx.to_pure_dict(params),
         frozenset(statistics),
         tuple(config.test_time.views),
+        config.finetune.freeze_statistics,
     )
 
 

@@ -181,10 +181,11 @@ def make_train_step(
                 for name, value in sums.items()
             },
         }
-        if statistics:
+        if statistics and not network.freeze_statistics:
             statistics = optax.incremental_update(
                 _centred(moments), statistics, 1 - STATISTICS_DECAY
             )
+        if statistics:
             new_state["statistics"] = statistics
         if "average" in state:
             # Young averages forget the initial weights sooner.

@@ -88,7 +88,7 @@ def test_a_network_of_another_size_ends_the_contest(worker):
 def test_weights_that_were_taken_over_wrongly_end_the_contest():
     results = {"PneumoJAX": {"logits": [0.5, 1.0]}, "PyTorch": {"logits": [0.5, 1.1]}}
     with pytest.raises(SystemExit, match="PyTorch"):
-        against_peers._check_alike(results)
+        against_peers._check_alike(results, against_peers.PARAMETERS)
 
 
 def test_the_peers_networks_have_the_published_number_of_parameters():

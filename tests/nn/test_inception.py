@@ -49,6 +49,49 @@ def test_both_heads_and_one_channel_change_the_count_as_they_should():
     assert count_parameters(shapes_of(channels=1)) == 1_176_297 - 2 * 9 * 32
 
 
+def test_auxiliary_heads_sit_behind_the_modules_that_are_named():
+    modules = ((4, 4, 8, 2, 4, 4), (8, 4, 8, 2, 4, 4))
+    params = nnx.to_pure_dict(
+        nnx.state(
+            small_network(
+                image_size=64, modules=modules, heads=("main", "auxiliary"), auxiliary_after=(0, -1)
+            ),
+            nnx.Param,
+        )
+    )
+    narrow = [params[f"{name}_head"]["narrow"]["kernel"] for name in ("auxiliary", "auxiliary2")]
+    assert [kernel.shape for kernel in narrow] == [(1, 1, 20, 64), (1, 1, 24, 64)]
+
+
+def test_what_stands_behind_an_auxiliary_head_changes_it_not_and_the_main_head_it_does():
+    modules = ((4, 4, 8, 2, 4, 4), (8, 4, 8, 2, 4, 4))
+    network = small_network(
+        image_size=40, modules=modules, heads=("main", "auxiliary"), auxiliary_after=(0,)
+    )
+    films = np.random.default_rng(0).random((2, 40, 40, 1), np.float32)
+    before = network(films)
+    network.modules[1].branch1.bias[...] += 1.0
+    after = network(films)
+    assert np.array_equal(before["auxiliary"], after["auxiliary"])
+    assert not np.array_equal(before["main"], after["main"])
+    assert set(network.logits(network.features(films))) == {"main"}
+
+
+def test_an_auxiliary_head_that_predicts_sits_behind_the_last_module():
+    with pytest.raises(UserError, match="config.model.auxiliary_after is .0,.: without a main"):
+        shapes_of(heads=("auxiliary",), auxiliary_after=(0,))
+
+
+@pytest.mark.parametrize("activation", ["silu", "gelu"])
+def test_activations_let_through_what_a_relu_stops(activation):
+    films = np.zeros((1, 32, 32, 1), np.float32)
+    features = [small_network(activation=name).features(films) for name in ("relu", activation)]
+    assert features[0].min() == 0
+    assert features[1].min() < 0
+    with pytest.raises(UserError, match="config.model.activation is 'tanh'"):
+        shapes_of(activation="tanh")
+
+
 def test_a_grey_film_is_repeated_where_three_channels_are_taken():
     network = jax.jit(small_network())
     grey = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)

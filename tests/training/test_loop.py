@@ -63,16 +63,27 @@ def test_best_by_validation_is_kept_beside_the_latest(config, tmp_path, cache_di
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps("latest")[0] == 16
 
 
+FINE_TUNING = {"finetune__frozen_epochs": 1, "finetune__backbone_rate": 0.1}
+
+
 # An interrupted process closes its files by ending; this one lives on.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupted_run_goes_on_to_the_same_bits(config, tmp_path, cache_dir, monkeypatch):
+@pytest.mark.parametrize(
+    "fields, at",
+    [({}, 5), (FINE_TUNING, 3)],
+    ids=["plain", "fine-tuning, before the backbone is unfrozen"],
+)
+def test_an_interrupted_run_goes_on_to_the_same_bits(
+    config, tmp_path, cache_dir, monkeypatch, fields, at
+):
     """In the process; killed ones are tried in `tests/test_main.py`, marked slow."""
+    config = changed(config, checkpoint__every_steps=2, **fields)
     train(config, tmp_path / "undisturbed", cache_dir)
     dispatched = StepWatch.dispatched
 
     def interrupted(self, step, *more):
         dispatched(self, step, *more)
-        if step == 5:
+        if step == at:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -43,7 +43,7 @@ def test_weights_give_both_classes_the_same_sum_and_films_a_mean_of_one():
 
 @pytest.mark.parametrize(
     "field, value",
-    [("label_smoothing", 1.0), ("focal_gamma", -1.0), ("auxiliary_weight", float("inf"))],
+    [("label_smoothing", 1.0), ("focal_gamma", -1.0), ("auxiliary_weights", (0.4, float("inf")))],
 )
 def test_a_field_out_of_range_is_named(field, value):
     config = base.get_config()

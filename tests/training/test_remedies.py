@@ -7,7 +7,7 @@ import pytest
 
 from configs import base
 from pneumojax.errors import UserError
-from pneumojax.nn.inception import standardised
+from pneumojax.nn.as_input import standardised
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.logbook import read_history
 from pneumojax.training.loop import check, train

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from configs import base
+from pneumojax.errors import UserError
 from pneumojax.training.losses import binary_cross_entropy, network_loss, prediction
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state, make_mesh, make_network
@@ -106,7 +107,7 @@ def test_auxiliary_head_changes_gradients_and_never_the_evaluation(config):
 
     def loss_fn(params, weight):
         logits = network.logits(params, images)
-        settings = config.loss.to_dict() | {"auxiliary_weight": weight}
+        settings = config.loss.to_dict() | {"auxiliary_weights": (weight,)}
         return jnp.mean(network_loss(logits, batch["label"], settings))
 
     gradient = jax.jit(jax.grad(loss_fn))
@@ -128,6 +129,11 @@ def test_loss_is_main_plus_weighted_auxiliary():
     assert prediction(logits) is logits["main"]
     alone = {"auxiliary": logits["auxiliary"]}
     assert network_loss(alone, labels, settings) == pytest.approx(auxiliary)
+    three = logits | {"auxiliary2": logits["main"]}
+    weighted = settings.to_dict() | {"auxiliary_weights": (0.4, 0.1)}
+    assert network_loss(three, labels, weighted) == pytest.approx(1.1 * main + 0.4 * auxiliary)
+    with pytest.raises(UserError, match="auxiliary_weights is .0.4,.: there are 2 auxiliary"):
+        network_loss(three, labels, settings)
 
 
 def test_evaluation_ignores_dropout_and_step(config):
