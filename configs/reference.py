@@ -3,8 +3,8 @@
 Command:   python main.py --config=configs/reference.py
 Films:     python main.py --config=configs/reference.py --config.data.root=<folder with train/>
 Measured:  docs/reference/card.json, 5,216 Kermany training films on 2 cores of an AMD EPYC, 0.29 s
-           a step beside tests, 23 minutes of steps; validation of 521 films: AUROC 0.995 (0.990 to 1.000); on films made
-           worse 0.995 (0.990 to 0.998) in the mean and 0.989 at worst. One seed.
+           a step beside tests, 23 minutes of steps; validation of 521 films: AUROC 0.995 (0.990 to
+           1.000); on films made worse 0.995 (0.990 to 0.998) in the mean, 0.989 at worst. One seed.
 How it was chosen, and what it is worth beside base.py: docs/reference_model.md. Its weights are
 models/reference, of 577,089 values, running statistics of batch norm among them.
 """

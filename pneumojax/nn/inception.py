@@ -79,8 +79,13 @@ class Inception(nnx.Module):
             raise UserError(
                 f"config.model.pools is {tuple(pools)}: the modules are 0 to {len(modules) - 1}."
             )
-        behind = [range(len(modules))[place] for place in auxiliary_after]
-        last = len(modules) - 1
+        last = len(modules)  # maps are counted from the stem's
+        if any(place != -1 and not 0 <= place < last for place in auxiliary_after):
+            raise UserError(
+                f"config.model.auxiliary_after is {tuple(auxiliary_after)}: the modules are 0 to "
+                f"{last - 1}, and -1 is the last."
+            )
+        behind = [last if place == -1 else place + 1 for place in auxiliary_after]
         if "main" not in heads and behind != [last]:
             raise UserError(
                 f"config.model.auxiliary_after is {tuple(auxiliary_after)}: without a main head "
@@ -89,7 +94,7 @@ class Inception(nnx.Module):
         grids = [(((image_size - 3) // 2 + 1 - 2) - 3) // 2 + 1]
         for place in range(len(modules)):
             grids.append((grids[-1] - 3) // 2 + 1 if place in pools else grids[-1])
-        needed = [grids[place + 1] - 4 for place in behind if "auxiliary" in heads]
+        needed = [grids[place] - 4 for place in behind if "auxiliary" in heads]
         if min([grids[-1], *needed]) < 1:
             raise UserError(
                 f"config.data.image_size is {image_size}: too small, a grid of "
@@ -110,14 +115,14 @@ class Inception(nnx.Module):
         for widths in modules:
             self.modules.append(block(features[-1], widths, **options))
             features.append(self.modules[-1].out_features)
-        built = {}  # by name, the module that a head sits behind
+        built = {}  # by name, which of `stages` a head takes
         if "main" in heads:
             self.main_head = MainHead(features[-1], dropout=dropout, dtype=dtype, rngs=rngs)
             built["main"] = last
         for count, place in enumerate(behind if "auxiliary" in heads else ()):
             name = "auxiliary" if count == 0 else f"auxiliary{count + 1}"
-            grid = (grids[place + 1], grids[place + 1])
-            head = AuxiliaryHead(features[place + 1], grid, dropout=dropout, **options)
+            grid = (grids[place], grids[place])
+            head = AuxiliaryHead(features[place], grid, dropout=dropout, **options)
             setattr(self, f"{name}_head", head)
             built[name] = place
         self.heads = tuple(built.items())
@@ -127,14 +132,14 @@ class Inception(nnx.Module):
         self.dtype = dtype
 
     def stages(self, images: Array) -> list[Array]:
-        """Feature maps (batch, h', w', c) behind each module.
+        """Feature maps (batch, h', w', c) behind the stem and behind each module.
 
         At 150 pixels with the default widths the last ones are (batch, 35, 35, 320).
         """
         x = as_input(images, self.normalise, self.channels, self.dtype)
         x = self.stem3(self.stem2(self.stem1(x)))  # (batch, 72, 72, 64)
         x = ops.max_pool(x, (3, 3), (2, 2))  # (batch, 35, 35, 64)
-        maps = []
+        maps = [x]
         for place, module in enumerate(self.modules):
             if place in self.pools:
                 x = ops.max_pool(x, (3, 3), (2, 2))
@@ -156,7 +161,7 @@ class Inception(nnx.Module):
 
     def logits(self, x: Array) -> dict[str, Array]:
         """The last feature maps, as `features` gives them -> logits of the heads behind them."""
-        last = len(self.modules) - 1
+        last = len(self.modules)
         return {name: self._head(name, x, None) for name, at in self.heads if at == last}
 
     def _head(self, name: str, x: Array, keys: Array | None) -> Array:

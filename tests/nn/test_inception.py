@@ -77,6 +77,19 @@ def test_what_stands_behind_an_auxiliary_head_changes_it_not_and_the_main_head_i
     assert set(network.logits(network.features(films))) == {"main"}
 
 
+def test_a_network_of_a_stem_alone_has_its_head_behind_it():
+    network = small_network(modules=())
+    films = np.zeros((1, 32, 32, 1), np.float32)
+    assert network.features(films).shape[-1] == 8
+    assert network(films)["auxiliary"].shape == (1,)
+
+
+@pytest.mark.parametrize("place", [1, 7, -2])
+def test_a_module_that_is_not_there_is_told_with_those_that_are(place):
+    with pytest.raises(UserError, match="the modules are 0 to 0, and -1 is the last"):
+        small_network(heads=("main", "auxiliary"), auxiliary_after=(place,))
+
+
 def test_an_auxiliary_head_that_predicts_sits_behind_the_last_module():
     with pytest.raises(UserError, match="config.model.auxiliary_after is .0,.: without a main"):
         shapes_of(heads=("auxiliary",), auxiliary_after=(0,))
