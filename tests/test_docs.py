@@ -221,6 +221,7 @@ def test_the_commands_of_extending_lead_from_a_file_to_a_comparison(films_root, 
     (tmp_path / "my_networks.py").write_text(own)
     small = [f"--config.data.root={films_root}", f"--cache_dir={tmp_path / 'cache'}"]
     small += ["--config.epochs=1", "--config.data.image_size=32", "--config.batch_size=16"]
+    small += ["--config.model.stem=(4,4,8)", "--config.model.modules=((4,4,8,2,4,4),)"]
     for line in commands.splitlines():
         _, *arguments = line.replace("runs/", f"{tmp_path}/").split()
         if "--mode=compare" not in line:

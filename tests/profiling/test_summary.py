@@ -27,6 +27,7 @@ def test_layers_add_up_to_the_whole_network(recipe):
         assert sum(row["multiply_adds"] for row in rows) == work.forward
 
 
+@pytest.mark.slow
 def test_a_place_sees_as_many_pixels_as_can_make_it_undefined():
     size = 112
     module = Inception(

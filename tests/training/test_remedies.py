@@ -55,6 +55,7 @@ def normed():
     return config, *stepper(config)
 
 
+@pytest.mark.slow
 def test_running_statistics_are_the_whole_batchs(normed):
     """Of the first layer, which sees films alone; also where films go through a few at a time."""
     config, step, state, network = normed
@@ -150,6 +151,7 @@ def test_an_unknown_view_is_refused():
         check_views(("upside_down",))
 
 
+@pytest.mark.slow
 def test_training_ends_when_validation_stopped_getting_better(config, tmp_path, cache_dir, capsys):
     """A rate of 0 never gets better than its first epoch."""
     config = changed(
@@ -162,6 +164,7 @@ def test_training_ends_when_validation_stopped_getting_better(config, tmp_path, 
     assert "finished: this run has trained 3 of 5 epochs" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_last_epoch_is_best_where_it_is_asked_for_and_keeps_statistics_and_average(
     config, tmp_path, cache_dir
 ):

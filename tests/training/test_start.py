@@ -72,6 +72,7 @@ def test_a_run_goes_on_from_another_and_heads_that_do_not_fit_are_new(trained, t
     assert "stem1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_three_channels_become_one_that_answers_alike(trained, tmp_path):
     config, folder = trained
     ours = changed(config, start__weights=str(folder), model__channels=1)
@@ -122,6 +123,7 @@ def test_what_cannot_be_started_from_is_told(trained, tmp_path):
     assert not (tmp_path / "start.json").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_does_not_start_again(trained, tmp_path, cache_dir):
     config, folder = trained
     shutil.copytree(folder, tmp_path / "first")
