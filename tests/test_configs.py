@@ -102,8 +102,5 @@ def test_a_network_that_cannot_be_found_is_named(network, told):
 def test_an_argument_that_the_network_does_not_take_is_named():
     config = base.get_config()
     config.model.network = "pneumojax.nn.inception_v3:InceptionV3"
-    with pytest.raises(
-        UserError,
-        match="config.model.(modules|pools|norm|auxiliary_after): .*InceptionV3 takes no such",
-    ):
+    with pytest.raises(UserError, match="config.model.auxiliary_after: .*V3 takes no such"):
         make_network(config)

@@ -198,7 +198,7 @@ def test_pictures_are_all_shown_and_small():
         for target in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text())
     }
     assert shown == {path.resolve() for path in pictures}
-    assert sum(path.stat().st_size for path in pictures) < 700_000
+    assert sum(path.stat().st_size for path in pictures) < 600_000
 
 
 # Examples

@@ -36,8 +36,9 @@ def weights_to_start_from(
         path = Path(config.start.weights).expanduser()
     source = read_source(path)
     _check_fit(config, source)
-    _, rows = merge(flatten_dict(network.abstract_params), source.arrays)
-    if not any(row["taken"] for row in rows):
+    ours = flatten_dict(network.abstract_params)
+    common = ours.keys() & source.arrays.keys()
+    if all(_fitted(source.arrays[place], ours[place].shape) is None for place in common):
         raise UserError(f"config.start.weights: nothing of {source.path!r} has a place here")
     return source
 
@@ -114,22 +115,23 @@ def merge(ours: Mapping[tuple, Any], theirs: Arrays) -> tuple[dict, list[dict[st
             row["unused"] += 1
             continue
         wanted = ours[place]
-        if array is not None and _grey_of(array, wanted.shape):
-            array = array.sum(2, keepdims=True)
-        if array is None or array.shape != wanted.shape:
+        fitted = None if array is None else _fitted(array, wanted.shape)
+        if fitted is None:
             row["new"] += 1
             row["unused"] += array is not None
             continue
         row["taken"] += 1
         merged[place] = jax.device_put(
-            np.asarray(array, wanted.dtype), getattr(wanted, "sharding", None)
+            np.asarray(fitted, wanted.dtype), getattr(wanted, "sharding", None)
         )
     return merged, [{"stage": name, **row} for name, row in counts.items()]
 
 
-def _grey_of(array: Any, shape: tuple[int, ...]) -> bool:
-    """Whether a kernel would have this shape, were its three channels one."""
-    return len(shape) == 4 and array.shape == (*shape[:2], 3, shape[3]) and shape[2] == 1
+def _fitted(array: Any, shape: tuple[int, ...]) -> Any | None:
+    """The array if it has this shape, or has with its three channels summed to one; else None."""
+    if len(shape) == 4 and array.shape == (*shape[:2], 3, shape[3]) and shape[2] == 1:
+        array = array.sum(2, keepdims=True)
+    return array if array.shape == shape else None
 
 
 def _check_fit(config: ConfigDict, source: Source) -> None:

@@ -102,10 +102,8 @@ def drawn(shapes, seed=0):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # of Keras, on saving
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize(
-    "size, suffix",
-    [(299, ".keras"), (150, ".keras"), (75, ".keras"), (299, ".weights.h5"), (150, ".h5")],
-)
+@pytest.mark.parametrize("size", [299, 150, 75])
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5", ".h5"])
 def test_keras_and_we_answer_alike_and_files_come_back_as_they_were(tmp_path, size, suffix):
     """Both ways: written by us and read by Keras, and read by us again."""
     import keras
