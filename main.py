@@ -4,16 +4,18 @@ Research and education only, not a medical device.
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 from pneumojax import config as configs
-from pneumojax.errors import UserError
+from pneumojax.errors import Stopped, UserError
 
 # What is used where no run folder is named; what comes of it goes where its user has runs.
 REFERENCE = Path(__file__).resolve().parent / "models" / "reference"
@@ -105,15 +107,25 @@ def parse(argv: list[str]) -> list[str]:
 def main(argv: list[str]) -> None:
     """One verb; everything heavy is imported behind it."""
     logging.set_verbosity(logging.ERROR)  # Orbax tells of every file
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         _run(argv[1:])
     except UserError as error:
         _fail(str(error))
+    except Stopped as stopped:
+        _fail(f"{stopped}{_goes_on()}", stopped.status)
     except KeyboardInterrupt:
-        goes_on = MODE.value in ("train", "crossvalidate") or (
-            MODE.value == "predict" and OUTPUT.value
-        )
-        _fail("interrupted" + "; the same command goes on from there" * bool(goes_on))
+        _fail(f"interrupted{_goes_on()}", 128 + signal.SIGINT)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped(number, f"ended by {signal.Signals(number).name}")
+
+
+def _goes_on() -> str:
+    """What comes of a run that was stopped."""
+    goes_on = MODE.value in ("train", "crossvalidate") or (MODE.value == "predict" and OUTPUT.value)
+    return "; the same command goes on from there" if goes_on else ""
 
 
 def _run(arguments: list[str]) -> None:
@@ -240,9 +252,9 @@ def _look(cache_dir: Path, config_given: bool) -> None:
     profile(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
 
 
-def _fail(line: str) -> NoReturn:
+def _fail(line: str, status: int = 1) -> NoReturn:
     print(f"error: {line}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

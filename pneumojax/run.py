@@ -28,6 +28,7 @@ import jax
 from ml_collections import ConfigDict
 
 from configs import base
+from pneumojax import lock
 from pneumojax.config import differences
 from pneumojax.data.sides import Sides
 from pneumojax.errors import UserError
@@ -59,7 +60,9 @@ def claim(workdir: Path, config: ConfigDict) -> bool:
         return True
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        occupied = any(workdir.iterdir())
+        # What a process that was killed in `begin` left is no reason to refuse its next start.
+        ours = (lock.NAME, ".config.json.")
+        occupied = any(not path.name.startswith(ours) for path in workdir.iterdir())
     except OSError as error:
         raise UserError(f"--workdir: cannot make {str(workdir)!r}: {error.strerror}") from error
     if occupied:

@@ -2,7 +2,7 @@
 
 A cache entry is a folder named by everything its pixels depend on: the films' paths, sizes and
 times, how they are decoded, and by which decoder. It appears under that name complete or not at
-all, so whatever is there can be trusted and opened in milliseconds.
+all, and its bytes are checked when it is opened.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ import PIL
 
 from pneumojax.config import NAMED_SETS
 from pneumojax.data import patients
-from pneumojax.data.cache_build import build_entry
+from pneumojax.data.cache_build import build_entry, is_whole
 from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.films import FilmFile, Folder, find_films
 from pneumojax.errors import UserError
 
-FORMAT = 1  # of a cache entry; raise it when what is stored changes
+FORMAT = 2  # of a cache entry; raise it when what is stored changes
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,9 @@ def load_split(
     entry = cache_dir / "films" / _key(folder.root, files, preprocessing)
     if verify and entry.is_dir() and _changed(folder.root, entry):
         log(f"cache: films of {split} changed under the same size and time; decoding again")
+        shutil.rmtree(entry)
+    if entry.is_dir() and not is_whole(entry):
+        log(f"cache: {str(entry)!r} is damaged; decoding its films again")
         shutil.rmtree(entry)
     if not entry.is_dir():
         build_entry(entry, folder.root, files, preprocessing, log)

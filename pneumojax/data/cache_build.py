@@ -5,14 +5,24 @@ import json
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from pneumojax.data.decoding import DecodedFilm, FilmError, Preprocessing, read_film
+from pneumojax.data.decoding import (
+    DecodedFilm,
+    FilmError,
+    Preprocessing,
+    UnreadFile,
+    read_film,
+)
 from pneumojax.data.films import FilmFile
+from pneumojax.errors import UserError
+
+_CONTENTS = ("images.npy", "index.json")
 
 
 def build_entry(
@@ -26,16 +36,21 @@ def build_entry(
 
     Args:
         entry: `images.npy`, uint8 (number of files, image_size, image_size), of which the first
-            rows hold the readable films in order; and `index.json`, what is known about each.
+            rows hold the readable films in order; `index.json`, what is known about each; and
+            `checksums.json` of both, by which `is_whole` goes.
+
+    Raises:
+        UserError: a film cannot be read any more, or the cache not be written.
     """
     building = entry.with_name(f"{entry.name}.building-{os.getpid()}")
-    with _removed_on_failure(building):
+    with _failing_clearly(entry.parent), _removed_on_failure(building):
         _remove_abandoned(entry)
         building.mkdir(parents=True)
         side = preprocessing.image_size
         images = np.lib.format.open_memmap(
             building / "images.npy", "w+", np.uint8, (len(files), side, side)
         )
+        _allocate(building / "images.npy")
         index: list[dict] = []
         rejected: list[tuple[str, str]] = []
         began = told = 0.0
@@ -61,14 +76,40 @@ def build_entry(
         del images
         with open(building / "index.json", "w") as stream:
             json.dump({"films": index, "rejected": rejected}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with open(building / "checksums.json", "w") as stream:
+            json.dump({name: _checksum(building / name) for name in _CONTENTS}, stream)
+        for name in (*_CONTENTS, "checksums.json"):
+            with open(building / name, "rb") as stream:
+                os.fsync(stream.fileno())
         try:
             building.rename(entry)
         except OSError:  # another process was quicker; its entry has the same contents
             if not entry.is_dir():
                 raise
             shutil.rmtree(building)
+
+
+def is_whole(entry: Path) -> bool:
+    """Whether an entry's bytes are those that were written; 117 MB take a twentieth of a second."""
+    try:
+        checksums = json.loads((entry / "checksums.json").read_text())
+        return checksums == {name: _checksum(entry / name) for name in _CONTENTS}
+    except (OSError, ValueError):
+        return False
+
+
+def _checksum(path: Path) -> int:
+    total = 0
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 24):
+            total = zlib.crc32(block, total)
+    return total
+
+
+def _allocate(path: Path) -> None:
+    """Takes a file's room on the disk: writing to mapped memory without any is a SIGBUS."""
+    with open(path, "r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, os.path.getsize(path))
 
 
 def _decoded(
@@ -79,6 +120,12 @@ def _decoded(
     def read(file: FilmFile) -> DecodedFilm | str:
         try:
             return read_film(root / file.path, preprocessing)
+        except UnreadFile as error:
+            # It was listed a moment ago. An entry without it would be trusted for ever.
+            raise UserError(
+                f"data.root: {str(root / file.path)!r} {error}; the folder changed or vanished "
+                "while its films were decoded. Restore it and start again"
+            ) from error
         except FilmError as error:
             return str(error)
 
@@ -88,6 +135,17 @@ def _decoded(
         yield from zip(files, pool.map(read, files), strict=True)
     finally:
         pool.shutdown(cancel_futures=True)  # or a build that is stopped would decode all the rest
+
+
+@contextlib.contextmanager
+def _failing_clearly(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"--cache_dir: cannot write to {str(folder)!r}: {error.strerror}; make room or name "
+            "another folder"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -47,6 +47,10 @@ class FilmError(Exception):
     """A file that is not a readable film; the message is the short reason for the list."""
 
 
+class UnreadFile(FilmError):
+    """A file of which nothing is known, since the file system does not give it."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """Everything that determines the pixels that leave the host; it travels with checkpoints.
@@ -130,12 +134,13 @@ def read_film(path: Path, preprocessing: Preprocessing) -> DecodedFilm:
     """Reads and decodes one file.
 
     Raises:
-        FilmError: as `decode_film`, or the file cannot be read.
+        FilmError: as `decode_film`.
+        UnreadFile: the file cannot be read.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise FilmError(f"cannot be read: {error.strerror}") from error
+        raise UnreadFile(f"cannot be read: {error.strerror}") from error
     pixels, width, height = decode_film(data, preprocessing)
     return DecodedFilm(pixels, width, height, hashlib.sha256(data).hexdigest())
 

@@ -21,8 +21,8 @@ from pneumojax.files import write_json
 from pneumojax.profiling import devices, measure, trace
 from pneumojax.profiling.page import draw_page, print_page
 from pneumojax.profiling.work import count_work
+from pneumojax.training.checks import check
 from pneumojax.training.compiling import compile_step
-from pneumojax.training.loop import check
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state, make_mesh, make_network, replicated
 

@@ -6,7 +6,9 @@ to use the parameters: config, preprocessing, class names, films' fingerprint, v
 digest of the arrays, since Orbax would restore a flipped bit without a word.
 """
 
+import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -98,9 +100,18 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=LatestN(KEPT), enable_async_checkpointing=False
         )
-        with ocp.CheckpointManager(self._folder / kind, options=options) as manager:
-            saved = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
-            manager.save(step, args=ocp.args.Composite(**saved, meta=ocp.args.JsonSave(meta)))
+        try:
+            with ocp.CheckpointManager(self._folder / kind, options=options) as manager:
+                saved = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+                manager.save(step, args=ocp.args.Composite(**saved, meta=ocp.args.JsonSave(meta)))
+        except Exception as error:  # TensorStore's threads tell of the disk as ValueError
+            for unfinished in (self._folder / kind).glob(f"{step}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            raise UserError(
+                f"cannot save checkpoint {kind}/{step} in {str(self._folder)!r}: "
+                f"{_reason(error)}. Those before it are whole; once it is mended, the same "
+                "command goes on from them"
+            ) from error
 
     def _restore(
         self, kind: str, abstract: dict[str, Any], set_aside: bool
@@ -146,6 +157,15 @@ class Checkpoints:
             if digest(as_saved) != meta["digests"][name]:
                 raise ValueError(f"the arrays of {name!r} are not those that were saved")
         return items, meta
+
+
+def _reason(error: Exception) -> str:
+    """The system's words where they stand in an error's, else how it begins."""
+    text = str(error).strip() or type(error).__name__
+    for number in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ENOTDIR):
+        if os.strerror(number) in text:
+            return os.strerror(number)
+    return text.splitlines()[0][:160]
 
 
 def cast(tree: Any, dtype: str) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pneumojax.files import replacing
+from pneumojax.files import failing_clearly, replacing
 
 
 class Logbook:
@@ -33,31 +33,36 @@ class Logbook:
         with replacing(path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
         self._stream = open(path, "a", buffering=1)  # noqa: SIM115
+        self._workdir = workdir
         self._stamp = stamp
         self._events = None
         if tensorboard:
-            from tensorboardX import SummaryWriter
+            from pneumojax.training.events import Events
 
-            purge = resumed_step + 1 if resumed_step else None
-            self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=purge)
-            if stamp and not resumed_step:
-                self._events.add_text("stamp", json.dumps(stamp))
+            with failing_clearly(workdir):
+                self._events = Events(
+                    workdir / "tensorboard", resumed_step + 1 if resumed_step else None
+                )
+                if stamp and not resumed_step:
+                    self._events.text("stamp", json.dumps(stamp))
 
     def write(self, kind: str, step: int, epoch: int, figures: dict[str, float]) -> None:
         """Adds one line; a figure that is not finite is written as null."""
         finite = {k: v if math.isfinite(v) else None for k, v in figures.items()}
         line = {"kind": kind, "step": step, "epoch": epoch, **finite, **self._stamp}
-        self._stream.write(json.dumps(line) + "\n")
-        if self._events:
-            for name, value in figures.items():
-                self._events.add_scalar(f"{kind}/{name}", value, step)
+        with failing_clearly(self._workdir):
+            self._stream.write(json.dumps(line) + "\n")
+            if self._events:
+                for name, value in figures.items():
+                    self._events.scalar(f"{kind}/{name}", value, step)
 
     def flush(self) -> None:
         """Brings everything to the disk; called before a checkpoint that counts on it."""
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        if self._events:
-            self._events.flush()
+        with failing_clearly(self._workdir):
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            if self._events:
+                self._events.flush()
 
     def close(self) -> None:
         """Flushes and closes."""

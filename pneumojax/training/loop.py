@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax import run
-from pneumojax.augment.augment import check_augment
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.pipeline import (
     films_per_epoch,
@@ -20,18 +19,21 @@ from pneumojax.data.pipeline import (
 )
 from pneumojax.data.scope import fit_scope
 from pneumojax.data.sides import Sides, load_sides, preprocessing_of
-from pneumojax.errors import UserError
+from pneumojax.errors import Stopped
 from pneumojax.evaluation import metrics as measure
-from pneumojax.evaluation.decision import check_decision, fit_decision, undecided
+from pneumojax.evaluation.decision import fit_decision, undecided
+from pneumojax.lock import locked
 from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.checks import check
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.groups import groups_of, is_fine_tuning, print_groups
 from pneumojax.training.logbook import Logbook, Progress
-from pneumojax.training.losses import check_loss, class_weights
-from pneumojax.training.optimizer import check_optimizer, make_optimizer
+from pneumojax.training.losses import class_weights
+from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.scoring import make_scorer
-from pneumojax.training.start import start_from, weights_to_start_from
+from pneumojax.training.start import Source, start_from, weights_to_start_from
 from pneumojax.training.state import (
+    Network,
     State,
     initial_state,
     make_mesh,
@@ -39,6 +41,7 @@ from pneumojax.training.state import (
     placed,
     replicated,
 )
+from pneumojax.training.stopping import StopRequest
 from pneumojax.training.watch import StepWatch
 
 
@@ -53,7 +56,7 @@ def train(
     """Trains to the last epoch, from wherever the run folder stands.
 
     Resume order: (1) the newest undamaged checkpoint in the run folder, (2) step 0, with the
-    weights of `config.start` if it names any.
+    weights of `config.start` if it names any. The folder is held against other processes.
 
     Args:
         config: resolved and locked.
@@ -64,6 +67,7 @@ def train(
 
     Raises:
         UserError: what the user can mend, in one line.
+        Stopped: a signal asked for the end, and the last step is saved.
     """
     mesh = make_mesh()
     check(config, mesh)
@@ -75,9 +79,22 @@ def train(
         source = weights_to_start_from(config, network, cache_dir, download=download)
     sides = load_sides(config, cache_dir, verify=verify_films)
     run.begin(workdir, config)
-    run.write_provenance(workdir, sides, config)
-    _describe(sides, workdir, config, mesh)
+    with locked(workdir):
+        run.write_provenance(workdir, sides, config)
+        _describe(sides, workdir, config, mesh)
+        _train_on(sides, config, workdir, network, mesh, checkpoints, source)
 
+
+def _train_on(
+    sides: Sides,
+    config: ConfigDict,
+    workdir: Path,
+    network: Network,
+    mesh: Mesh,
+    checkpoints: Checkpoints,
+    source: Source | None,
+) -> None:
+    """Prepares what the steps need, from the newest checkpoint on, and takes them."""
     visited = films_per_epoch(sides.train.labels, config.data.balanced)
     per_epoch = steps_per_epoch(visited, config.batch_size)
     last_step = config.epochs * per_epoch
@@ -111,68 +128,43 @@ def train(
     watch = StepWatch(config, workdir, sides.train, per_epoch, batches, logbook, progress)
     meta = _meta(config, sides)
 
-    for step in range(first_step + 1, last_step + 1):
-        state, metrics = train_step(state, batch := watch.next_batch())
-        watch.dispatched(step, metrics, batch["film"])
-        epoch, ends_epoch = (step - 1) // per_epoch + 1, step % per_epoch == 0
-        if not ends_epoch and not _due(step, config.checkpoint.every_steps):
-            continue
-        watch.pause()
-        if ends_epoch:
-            figures = watch.epoch_figures(state["epoch_sums"])
-            if sides.validation:
-                logits = score(network.evaluated(state), sides.validation)
-                figures |= validation_figures(sides.validation.labels, logits)
-            logbook.write("epoch", step, epoch, figures)
-            progress.line(_epoch_line(epoch, config.epochs, figures))
-        logbook.flush()  # before the checkpoint: a resume keeps the lines up to it
-        if ends_epoch and _better(figures, best, config):
-            best = figures | {"epoch": epoch}
-            fitted = {"epoch": epoch, "figures": figures}
-            if sides.validation:
-                decision = fit_decision(config.decision, sides.validation.labels, logits)
-                fitted["decision"] = decision._asdict()
-            checkpoints.save_best(step, network.evaluated(state), meta | fitted)
-        checkpoints.save_latest(state, meta | {"epoch": epoch, "best": best})
-        if ends_epoch and _stops_early(epoch, best, config):
-            patience = config.early_stopping.patience
-            print(f"stopping: {patience} epochs without a better {config.checkpoint.best_metric}")
-            break
-        watch.resume()
+    with StopRequest() as stop:
+        for step in range(first_step + 1, last_step + 1):
+            state, metrics = train_step(state, batch := watch.next_batch())
+            watch.dispatched(step, metrics, batch["film"])
+            epoch, ends_epoch = (step - 1) // per_epoch + 1, step % per_epoch == 0
+            asked_to_stop = stop.by
+            due = ends_epoch or asked_to_stop or _due(step, config.checkpoint.every_steps)
+            if not due:
+                continue
+            watch.pause(state)
+            if ends_epoch:
+                figures = watch.epoch_figures(state["epoch_sums"])
+                if sides.validation:
+                    logits = score(network.evaluated(state), sides.validation)
+                    figures |= validation_figures(sides.validation.labels, logits)
+                logbook.write("epoch", step, epoch, figures)
+                progress.line(_epoch_line(epoch, config.epochs, figures))
+            logbook.flush()  # before the checkpoint: a resume keeps the lines up to it
+            if ends_epoch and _better(figures, best, config):
+                best = figures | {"epoch": epoch}
+                fitted = {"epoch": epoch, "figures": figures}
+                if sides.validation:
+                    decision = fit_decision(config.decision, sides.validation.labels, logits)
+                    fitted["decision"] = decision._asdict()
+                checkpoints.save_best(step, network.evaluated(state), meta | fitted)
+            checkpoints.save_latest(state, meta | {"epoch": epoch, "best": best})
+            if asked_to_stop:
+                logbook.close()
+                raise Stopped(asked_to_stop, f"saved after step {step:,} of {last_step:,}")
+            if ends_epoch and _stops_early(epoch, best, config):
+                patience = config.early_stopping.patience
+                print(
+                    f"stopping: {patience} epochs without a better {config.checkpoint.best_metric}"
+                )
+                break
+            watch.resume()
     logbook.close()
-
-
-def check(config: ConfigDict, mesh: Mesh) -> None:
-    """Raises UserError for a field that nothing further down would name."""
-    if config.epochs < 1:
-        raise UserError(f"config.epochs is {config.epochs}: train for at least 1.")
-    if config.batch_size < 1 or config.batch_size % mesh.size:
-        raise UserError(
-            f"config.batch_size is {config.batch_size}: it must be a positive multiple of the "
-            f"{mesh.size} devices it is split over."
-        )
-    if config.checkpoint.best_metric not in ("auroc", "loss", "last"):
-        raise UserError(
-            f"config.checkpoint.best_metric is {config.checkpoint.best_metric!r}: "
-            "use 'auroc', 'loss' or 'last'."
-        )
-    if config.early_stopping.patience < 0:
-        raise UserError(
-            f"config.early_stopping.patience is {config.early_stopping.patience}: it is 0 or more."
-        )
-    if config.early_stopping.patience and config.checkpoint.best_metric == "last":
-        raise UserError(
-            "config.early_stopping.patience needs a config.checkpoint.best_metric of 'auroc' or "
-            "'loss': with 'last' every epoch is better than the one before."
-        )
-    if not 0 <= config.average.decay < 1:
-        raise UserError(
-            f"config.average.decay is {config.average.decay}: it is 0 or more, and below 1."
-        )
-    check_augment(config.augment)
-    check_decision(config.decision)
-    check_loss(config)
-    check_optimizer(config)
 
 
 def validation_figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:

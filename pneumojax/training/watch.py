@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ from pneumojax.data.pipeline import Batch
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
 from pneumojax.training.logbook import Logbook, Progress
+from pneumojax.training.state import State
 
 
 class StepWatch:
@@ -56,9 +58,19 @@ class StepWatch:
         self._pending = (step, metrics, films)
         self._steps += 1
 
-    def pause(self) -> None:
-        """Waits for the last step, looks at it, and stops the clock."""
-        self._look()
+    def pause(self, state: State) -> None:
+        """Waits for the last step, looks at it and at what it left, and stops the clock.
+
+        Raises:
+            UserError: the step's metrics are not finite, or an array of the state is not, or a
+                running variance is negative: nothing that a checkpoint should hold.
+        """
+        if self._pending is not None:
+            (step, metrics, films) = self._pending
+            self._look()
+            if wrong := unsound(state):
+                figures = {name: float(value) for name, value in metrics.items()}
+                self._stop(step, figures, wrong, films)
         self._seconds += time.perf_counter() - self._began
 
     def resume(self) -> None:
@@ -86,26 +98,45 @@ class StepWatch:
             return
         (step, metrics, films), self._pending = self._pending, None
         figures = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        epoch = (step - 1) // self._per_epoch + 1
-        if not all(math.isfinite(value) for value in figures.values()):
-            self._stop(step, epoch, figures, films)
+        if wrong := [f"{k} is {v}" for k, v in figures.items() if not math.isfinite(v)]:
+            self._stop(step, figures, wrong, films)
+        epoch = self._epoch(step)
         if step % self._config.log.every_steps == 0:
             self._logbook.write("step", step, epoch, figures)
         self._progress.step(step, figures["loss"])
 
-    def _stop(self, step: int, epoch: int, figures: dict[str, float], films: jax.Array) -> None:
+    def _epoch(self, step: int) -> int:
+        return (step - 1) // self._per_epoch + 1
+
+    def _stop(
+        self, step: int, figures: dict[str, float], wrong: list[str], films: jax.Array
+    ) -> NoReturn:
         path = self._workdir / "non_finite.json"
         report = {
             "step": step,
-            "epoch": epoch,
+            "epoch": self._epoch(step),
+            "wrong": wrong,
             "figures": {name: str(value) for name, value in figures.items()},
             "films": [self._films.paths[i] for i in np.unique(np.asarray(films))],
         }
         write_json(path, report)
         self._logbook.close()
-        wrong = ", ".join(f"{k} is {v}" for k, v in figures.items() if not math.isfinite(v))
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise UserError(
-            f"step {step} (epoch {epoch}): {wrong}. {str(path)!r} lists the films of its batch; "
-            "the last checkpoint is from before. Lower config.optimizer.learning_rate, or look "
-            "at those films"
+            f"step {step} (epoch {self._epoch(step)}): {', '.join(wrong[:3])}{more}. "
+            f"{str(path)!r} lists the films of its batch; the last checkpoint is from before. "
+            "Lower config.optimizer.learning_rate, or look at those films"
         )
+
+
+def unsound(state: State) -> list[str]:
+    """What of a state no training should leave: arrays that are not finite, negative variances."""
+    wrong = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        array = np.asarray(leaf)
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if not np.all(np.isfinite(array)):
+            wrong.append(f"{name} is not finite")
+        elif name.startswith("statistics/") and name.endswith("/var") and np.any(array < 0):
+            wrong.append(f"{name} is negative")
+    return wrong

@@ -9,8 +9,9 @@ from configs import base
 from pneumojax.errors import UserError
 from pneumojax.nn.as_input import standardised
 from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.checks import check
 from pneumojax.training.logbook import read_history
-from pneumojax.training.loop import check, train
+from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state, make_mesh, make_network, placed
 from pneumojax.training.step import STATISTICS_DECAY, make_train_step

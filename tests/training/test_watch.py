@@ -36,7 +36,7 @@ def test_waiting_counts_only_where_no_step_is_under_way(config, tmp_path, ready,
     for step in (1, 2, 3):
         batch = watch.next_batch()  # the first one always waits: nothing has been dispatched
         watch.dispatched(step, {"loss": Figure(0.5, ready)}, batch["film"])
-    watch.pause()
+    watch.pause({})
     sums = {"loss": 6.0, "correct": 9.0, "films": 12.0}
     figures = watch.epoch_figures(sums)
     seconds = 3 * figures["seconds_per_step"]

@@ -1,0 +1,42 @@
+"""Ends training after a save where its user or the machine asks for it by a signal."""
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Takes note of the first SIGINT or SIGTERM; a second one ends the process at once.
+
+    A context manager, without effect in threads other than the main one, which get no signals.
+
+    Attributes:
+        by: number of the signal that came, 0 so far.
+    """
+
+    def __init__(self) -> None:
+        self.by = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.by:
+            # Not an exception: it could surface within a save, whose clean-up would take its time.
+            os._exit(128 + number)
+        self.by = number
+        name = signal.Signals(number).name
+        print(f"\n{name}: saving after this step; once more ends at once", flush=True)
