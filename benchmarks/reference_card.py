@@ -120,21 +120,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def results(card: Mapping[str, Any]) -> str:
-    """Each protocol for the base recipe and the reference."""
-    base, reference = card["base"], card["reference"]
+    """Each protocol for the base recipe, the reference, and its recipe with another seed."""
+    runs = [card["base"], card["reference"], card["second_seed"]]
     rows = [
-        [title, shown(base["figures"][name]), shown(reference["figures"][name])]
-        for name, title in PROTOCOLS.items()
+        [title, *(shown(run["figures"][name]) for run in runs)] for name, title in PROTOCOLS.items()
     ]
-    rows.append(
-        [
-            "calibration error, equally filled bins",
-            shown(base["calibration_error"]),
-            shown(reference["calibration_error"]),
-        ]
-    )
-    rows.append(["selection score", f"{base['score']:.4f}", f"{reference['score']:.4f}"])
-    return table(["", "base", "reference"], rows)
+    errors = [shown(run["calibration_error"]) for run in runs]
+    rows.append(["calibration error, equally filled bins", *errors])
+    rows.append(["selection score", *(f"{run['score']:.4f}" for run in runs)])
+    return table(["", "base", "reference", f"reference, seed {card['second_seed']['seed']}"], rows)
 
 
 def out_of_fold(card: Mapping[str, Any]) -> str:
