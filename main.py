@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from logging import CRITICAL, getLogger
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -15,6 +16,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from pneumojax import config as configs
+from pneumojax import runtime
 from pneumojax.errors import Stopped, UserError
 
 # What is used where no run folder is named; what comes of it goes where its user has runs.
@@ -81,6 +83,18 @@ CACHE_DIR = flags.DEFINE_string(
 VERIFY_FILMS = flags.DEFINE_bool(
     "verify_films", False, "Hash every film again before trusting the cache of decoded films."
 )
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "On GPUs: the same bits each time, at some cost in speed."
+)
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed",
+    False,
+    "This is one of a training job's processes; SLURM, Open MPI or Cloud TPU say which, or the "
+    "three flags after this one.",
+)
+COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0.")
+PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
+PROCESS = flags.DEFINE_integer("process", None, "Which this is, from 0.", lower_bound=0)
 DOWNLOAD = flags.DEFINE_bool(
     "download", False, "Fetch the published weights that config.start.weights=imagenet names, once."
 )
@@ -106,7 +120,11 @@ def parse(argv: list[str]) -> list[str]:
 
 def main(argv: list[str]) -> None:
     """One verb; everything heavy is imported behind it."""
-    logging.set_verbosity(logging.ERROR)  # Orbax tells of every file
+    # Orbax tells of every file, and its threads of a full disk by a traceback each; what concerns
+    # the run comes as an exception as well.
+    logging.set_verbosity(logging.FATAL)
+    for name in ("asyncio", "concurrent.futures"):
+        getLogger(name).setLevel(CRITICAL)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         _run(argv[1:])
@@ -116,6 +134,10 @@ def main(argv: list[str]) -> None:
         _fail(f"{stopped}{_goes_on()}", stopped.status)
     except KeyboardInterrupt:
         _fail(f"interrupted{_goes_on()}", 128 + signal.SIGINT)
+    except Exception as error:
+        if DISTRIBUTED.value and runtime.is_of_another_process(error):
+            _fail(f"another process of this job has ended, or cannot be reached{_goes_on()}")
+        raise
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -132,8 +154,11 @@ def _run(arguments: list[str]) -> None:
     if MODE.value not in ("predict", "compare") and arguments:
         raise UserError(f"{arguments[0]!r} is no flag; only predict and compare take files")
     cache_dir = Path(CACHE_DIR.value).expanduser().resolve()
-    # Read by JAX when it is imported: a second start takes its compiled steps from here.
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir / "xla"))
+    runtime.prepare(cache_dir, deterministic=DETERMINISTIC.value)
+    if DISTRIBUTED.value:
+        if MODE.value != "train":
+            raise UserError("--distributed: only --mode=train divides its work between processes")
+        runtime.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
     if MODE.value in ("train", "crossvalidate"):
         config = configs.resolve(CONFIG.value)
         workdir = Path(WORKDIR.value or f"runs/{configs.run_name(config)}").expanduser().resolve()
@@ -154,6 +179,8 @@ def _run(arguments: list[str]) -> None:
             download=DOWNLOAD.value,
         )
         if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
+            if DISTRIBUTED.value:
+                _evaluate_alone(workdir, cache_dir)
             evaluate_run([workdir], cache_dir)
         return
     given = any(argument.startswith("--config") for argument in sys.argv[1:])
@@ -209,6 +236,17 @@ def _run(arguments: list[str]) -> None:
         raise UserError(f"{unreadable:,} of the files could not be read; the output says why")
 
 
+def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
+    """Ends the job; its leader goes on as the command that evaluates, on its own devices."""
+    leads = runtime.leads()
+    runtime.leave()
+    if not leads:
+        runtime.end(0)
+    more = ["--mode=evaluate", f"--workdir={workdir}", f"--cache_dir={cache_dir}"]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, str(Path(__file__).resolve()), *more])
+
+
 def _trained_runs() -> tuple[list[Path], Path | None]:
     """The run folders to use, and the folder that takes what comes of them.
 
@@ -254,6 +292,8 @@ def _look(cache_dir: Path, config_given: bool) -> None:
 
 def _fail(line: str, status: int = 1) -> NoReturn:
     print(f"error: {line}", file=sys.stderr)
+    if flags.FLAGS.is_parsed() and DISTRIBUTED.value:
+        runtime.end(status)
     sys.exit(status)
 
 

@@ -28,6 +28,9 @@ def get_config() -> ConfigDict:
     # in less memory. 0 chooses: 4 on a CPU, where it is also faster, all at once elsewhere. Batch
     # norm normalises over them: with it 0 is all at once everywhere.
     config.microbatch_size = 0
+    # Which films' means and variances batch norm takes in training: those on all devices, the same
+    # numbers for any count of them, or "device": each its own, without waiting for the others.
+    config.statistics_over = "devices"
 
     config.data = data = ConfigDict()
     data.root = "synthetic"  # "synthetic", "pneumonia_mnist", or a folder {train,val,test}/{class}

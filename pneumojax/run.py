@@ -1,5 +1,6 @@
 """The run folder: where everything of one run lies, and what it says about where it came from.
 
+.lock               held by the process that trains
 config.json         the resolved config
 provenance.json     versions, devices, command, films' fingerprint and audit
 films.csv           every film used, its side, patient, pathogen and hash

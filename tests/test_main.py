@@ -67,6 +67,7 @@ def test_training_ends_with_an_evaluation_on_validation_and_never_touches_test(s
     for expected in ("disjoint", "compiled in", "epoch 2/2", "Sensitivity", "Not a medical device"):
         assert expected in out
     assert sorted(p.name for p in (folder / "run").iterdir()) == [
+        ".lock",
         "checkpoints",
         "config.json",
         "evaluation",

@@ -44,6 +44,15 @@ def identify(path: str, label: int) -> Identity:
     return Identity(path, pathogen, False)
 
 
+def swapped(paths: Sequence[str], labels: np.ndarray) -> int:
+    """How many films have a name of the Kermany set that says the other class than their folder."""
+    names = (PurePosixPath(path).stem for path in paths)
+    return sum(
+        bool((_NORMAL_NAME if label else _PNEUMONIA_NAME).match(name))
+        for name, label in zip(names, labels, strict=True)
+    )
+
+
 def carve(
     patients: Sequence[str],
     labels: np.ndarray,

@@ -10,6 +10,8 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import LatestN
 
+from pneumojax import runtime
 from pneumojax.errors import UserError
 from pneumojax.training.state import State
 
@@ -105,6 +108,11 @@ class Checkpoints:
                 saved = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
                 manager.save(step, args=ocp.args.Composite(**saved, meta=ocp.args.JsonSave(meta)))
         except Exception as error:  # TensorStore's threads tell of the disk as ValueError
+            if runtime.is_of_another_process(error):
+                raise
+            # Its other threads fail by the same a little later; each would say so by a traceback.
+            threading.excepthook = lambda failed: None
+            warnings.simplefilter("ignore")
             for unfinished in (self._folder / kind).glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
             raise UserError(
@@ -121,12 +129,16 @@ class Checkpoints:
             try:
                 return self._read(kind, step, abstract)
             except Exception as error:  # damage surfaces as nearly any exception
+                if runtime.is_of_another_process(error):
+                    raise
                 reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
                 self._log(
                     f"checkpoint {kind}/{step} is damaged ({type(error).__name__}: {reason}); "
                     "using the one before it"
                 )
                 if set_aside:
+                    runtime.meet(f"{kind} {step} is damaged")  # all have tried to read it
+                if set_aside and runtime.leads():
                     target = self._folder / "damaged" / f"{kind}-{step}"
                     target.parent.mkdir(exist_ok=True)
                     shutil.rmtree(target, ignore_errors=True)

@@ -19,6 +19,10 @@ def check(config: ConfigDict, mesh: Mesh) -> None:
             f"config.batch_size is {config.batch_size}: it must be a positive multiple of the "
             f"{mesh.size} devices it is split over."
         )
+    if config.statistics_over not in ("devices", "device"):
+        raise UserError(
+            f"config.statistics_over is {config.statistics_over!r}: use 'devices' or 'device'."
+        )
     if config.checkpoint.best_metric not in ("auroc", "loss", "last"):
         raise UserError(
             f"config.checkpoint.best_metric is {config.checkpoint.best_metric!r}: "

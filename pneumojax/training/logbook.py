@@ -72,6 +72,17 @@ class Logbook:
             self._events.close()
 
 
+class NoLogbook:
+    """That of a process that does not write; the leader's holds the same."""
+
+    def write(self, kind: str, step: int, epoch: int, figures: dict[str, float]) -> None:
+        """Nothing, as the others."""
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; one that a kill cut short is left out."""
     lines = []
@@ -126,6 +137,21 @@ class Progress:
     def line(self, text: str) -> None:
         """Prints a line of its own."""
         print(f"\r{text:<78}" if self._terminal else text, flush=True)
+
+
+def epoch_line(epoch: int, epochs: int, figures: dict[str, float]) -> str:
+    """What is printed of an epoch."""
+    line = (
+        f"epoch {epoch}/{epochs}  train loss {figures['train_loss']:.4f} "
+        f"accuracy {figures['train_accuracy']:.4f}"
+    )
+    if "val_loss" in figures:
+        line += (
+            f"  |  val loss {figures['val_loss']:.4f} sens {figures['val_sensitivity']:.3f} "
+            f"spec {figures['val_specificity']:.3f} AUROC {figures['val_auroc']:.4f}"
+        )
+    seconds, wait = figures["seconds_per_step"], figures["data_wait"]
+    return f"{line}  |  {seconds:.3f} s/step, data wait {wait:.1%}"
 
 
 def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

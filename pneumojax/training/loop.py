@@ -1,5 +1,6 @@
 """The training run: films, network and config in, a run folder with checkpoints out."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from pneumojax import run
+from pneumojax import run, runtime
 from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.patients import swapped
 from pneumojax.data.pipeline import (
     films_per_epoch,
     steps_per_epoch,
@@ -20,17 +22,17 @@ from pneumojax.data.pipeline import (
 from pneumojax.data.scope import fit_scope
 from pneumojax.data.sides import Sides, load_sides, preprocessing_of
 from pneumojax.errors import Stopped
-from pneumojax.evaluation import metrics as measure
 from pneumojax.evaluation.decision import fit_decision, undecided
 from pneumojax.lock import locked
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.checks import check
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.groups import groups_of, is_fine_tuning, print_groups
-from pneumojax.training.logbook import Logbook, Progress
+from pneumojax.training.logbook import Logbook, NoLogbook, Progress, epoch_line
 from pneumojax.training.losses import class_weights
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.scoring import make_scorer
+from pneumojax.training.selection import is_better, stops_early, validation_figures
 from pneumojax.training.start import Source, start_from, weights_to_start_from
 from pneumojax.training.state import (
     Network,
@@ -77,10 +79,13 @@ def train(
     source = None
     if not checkpoints.steps("latest"):
         source = weights_to_start_from(config, network, cache_dir, download=download)
-    sides = load_sides(config, cache_dir, verify=verify_films)
-    run.begin(workdir, config)
-    with locked(workdir):
-        run.write_provenance(workdir, sides, config)
+    with runtime.leader_first("films"):
+        sides = load_sides(config, cache_dir, verify=verify_films)
+    with runtime.leader_first("run folder"):
+        run.begin(workdir, config)
+    with locked(workdir) if runtime.leads() else contextlib.nullcontext():
+        with runtime.leader_first("films' fingerprint"):
+            run.write_provenance(workdir, sides, config)
         _describe(sides, workdir, config, mesh)
         _train_on(sides, config, workdir, network, mesh, checkpoints, source)
 
@@ -105,7 +110,7 @@ def _train_on(
     if is_fine_tuning(config):
         print_groups(config, state["params"], per_epoch)
     first_step = int(state["step"])
-    if first_step == last_step or _stops_early(first_step // per_epoch, best, config):
+    if first_step == last_step or stops_early(first_step // per_epoch, best, config):
         print(f"finished: this run has trained {first_step // per_epoch} of {config.epochs} epochs")
         return
     if first_step:
@@ -123,7 +128,11 @@ def _train_on(
     train_step = compile_step(config, network, optimizer, state, per_epoch, mesh, weights)
     score = make_scorer(network, mesh, config.batch_size)
     stamp = {"synthetic": True} if run.is_synthetic(config) else {}
-    logbook = Logbook(workdir, first_step, tensorboard=config.log.tensorboard, stamp=stamp)
+    logbook = (
+        Logbook(workdir, first_step, tensorboard=config.log.tensorboard, stamp=stamp)
+        if runtime.leads()
+        else NoLogbook()
+    )
     progress = Progress(config.epochs, per_epoch, config.batch_size)
     watch = StepWatch(config, workdir, sides.train, per_epoch, batches, logbook, progress)
     meta = _meta(config, sides)
@@ -133,7 +142,7 @@ def _train_on(
             state, metrics = train_step(state, batch := watch.next_batch())
             watch.dispatched(step, metrics, batch["film"])
             epoch, ends_epoch = (step - 1) // per_epoch + 1, step % per_epoch == 0
-            asked_to_stop = stop.by
+            asked_to_stop = stop.reached(step)
             due = ends_epoch or asked_to_stop or _due(step, config.checkpoint.every_steps)
             if not due:
                 continue
@@ -144,9 +153,9 @@ def _train_on(
                     logits = score(network.evaluated(state), sides.validation)
                     figures |= validation_figures(sides.validation.labels, logits)
                 logbook.write("epoch", step, epoch, figures)
-                progress.line(_epoch_line(epoch, config.epochs, figures))
+                progress.line(epoch_line(epoch, config.epochs, figures))
             logbook.flush()  # before the checkpoint: a resume keeps the lines up to it
-            if ends_epoch and _better(figures, best, config):
+            if ends_epoch and is_better(figures, best, config):
                 best = figures | {"epoch": epoch}
                 fitted = {"epoch": epoch, "figures": figures}
                 if sides.validation:
@@ -157,7 +166,7 @@ def _train_on(
             if asked_to_stop:
                 logbook.close()
                 raise Stopped(asked_to_stop, f"saved after step {step:,} of {last_step:,}")
-            if ends_epoch and _stops_early(epoch, best, config):
+            if ends_epoch and stops_early(epoch, best, config):
                 patience = config.early_stopping.patience
                 print(
                     f"stopping: {patience} epochs without a better {config.checkpoint.best_metric}"
@@ -165,18 +174,6 @@ def _train_on(
                 break
             watch.resume()
     logbook.close()
-
-
-def validation_figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    """Loss, accuracy, sensitivity and specificity at 0.5, and AUROC of films (n,)."""
-    counted = measure.confusion(labels, (logits >= 0).astype(int))
-    return {
-        "val_loss": measure.log_loss(labels, logits),
-        "val_accuracy": float(counted.accuracy),
-        "val_sensitivity": float(counted.sensitivity),
-        "val_specificity": float(counted.specificity),
-        "val_auroc": measure.auroc(labels, logits),
-    }
 
 
 def _resume_or_begin(
@@ -212,21 +209,6 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _better(figures: dict, best: dict | None, config: ConfigDict) -> bool:
-    """Whether an epoch is the best so far; where nothing compares them the last one is."""
-    if best is None or config.checkpoint.best_metric == "last" or "val_loss" not in figures:
-        return True
-    if config.checkpoint.best_metric == "loss":
-        return figures["val_loss"] < best["val_loss"]
-    return figures["val_auroc"] > best["val_auroc"]
-
-
-def _stops_early(epoch: int, best: dict | None, config: ConfigDict) -> bool:
-    """Whether, after an epoch, the best one is too long ago; never without validation."""
-    patience = config.early_stopping.patience
-    return bool(patience and best and epoch - best.get("epoch", epoch) >= patience)
-
-
 def _describe(sides: Sides, workdir: Path, config: ConfigDict, mesh: Mesh) -> None:
     """Says what is about to be trained on what."""
     pneumonia = float(np.mean(sides.train.labels))
@@ -237,18 +219,10 @@ def _describe(sides: Sides, workdir: Path, config: ConfigDict, mesh: Mesh) -> No
         f"films: {len(sides.train):,} to train on, {pneumonia:.1%} pneumonia; "
         f"{len(sides.rejected)} unreadable left out, {sides.train.ignored} other files ignored"
     )
-    print(sides.audit.line(), flush=True)
-
-
-def _epoch_line(epoch: int, epochs: int, figures: dict[str, float]) -> str:
-    line = (
-        f"epoch {epoch}/{epochs}  train loss {figures['train_loss']:.4f} "
-        f"accuracy {figures['train_accuracy']:.4f}"
-    )
-    if "val_loss" in figures:
-        line += (
-            f"  |  val loss {figures['val_loss']:.4f} sens {figures['val_sensitivity']:.3f} "
-            f"spec {figures['val_specificity']:.3f} AUROC {figures['val_auroc']:.4f}"
+    if other := swapped(sides.train.paths, sides.train.labels):
+        print(
+            f"warning: data.root: {other:,} of {len(sides.train):,} films have names of the other "
+            "class (IM-... in PNEUMONIA, person..._bacteria in NORMAL). If the two folders are "
+            "swapped, every call will be the wrong way round"
         )
-    seconds, wait = figures["seconds_per_step"], figures["data_wait"]
-    return f"{line}  |  {seconds:.3f} s/step, data wait {wait:.1%}"
+    print(sides.audit.line(), flush=True)

@@ -15,7 +15,11 @@ Score = Callable[[dict, FilmSet], np.ndarray]
 
 
 def make_scorer(network: Network, mesh: Mesh, batch_size: int) -> Score:
-    """`(params, films) -> float32 logits (n,)`, compiled at its first call and never again."""
+    """`(params, films) -> float32 logits (n,)`, compiled at its first call and never again.
+
+    A second compilation would be films of another size, so it is an error.
+    """
+    compiled: dict[str, jax.stages.Compiled] = {}
     split = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
     evaluation_step = jax.jit(
         make_evaluation_step(network, mesh),
@@ -26,7 +30,11 @@ def make_scorer(network: Network, mesh: Mesh, batch_size: int) -> Score:
     def score(params: dict, films: FilmSet) -> np.ndarray:
         # Logits stay on the devices until the end: fetching each would make the next batch wait.
         batches = to_devices(evaluation_batches(films, batch_size), mesh)
-        logits = [evaluation_step(params, batch["image"]) for batch in batches]
+        logits = []
+        for batch in batches:
+            if not compiled:
+                compiled["step"] = evaluation_step.lower(params, batch["image"]).compile()
+            logits.append(compiled["step"](params, batch["image"]))
         return np.concatenate(jax.device_get(logits))[: len(films)]
 
     return score

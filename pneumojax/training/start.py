@@ -9,7 +9,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from pneumojax import run
+from pneumojax import run, runtime
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
 from pneumojax.training.checkpoint import Checkpoints
@@ -52,7 +52,8 @@ def start_from(source: Source, network: Network, state: State, workdir: Path) ->
     ours = flatten_dict(network.join(state["params"], state.get("statistics", {})))
     merged, rows = merge(ours, source.arrays)
     report = {"weights": source.path, "kind": source.kind, "stages": rows}
-    write_json(workdir / "start.json", report)
+    if runtime.leads():
+        write_json(workdir / "start.json", report)
     print(f"starting from {source.kind} weights, {source.path}")
     print(_table(rows))
     params, statistics = network.divide(unflatten_dict(merged))

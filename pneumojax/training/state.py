@@ -58,13 +58,14 @@ class Network:
         return averaged(logits_of(images), logits_of, images, self.views)
 
     def training_logits(
-        self, params: dict, statistics: dict, images: Array, dropout_keys: Array, axis: str
+        self, params: dict, statistics: dict, images: Array, dropout_keys: Array, axis: str | None
     ) -> tuple[dict, dict]:
         """As `logits` in training; also means and variances of this batch where batch norm is.
 
         Args:
             params, statistics: as `divide` gives them.
-            axis: name of the devices' axis, over which those means and variances are taken.
+            axis: name of the devices' axis, over which those means and variances are taken; None
+                where each device takes its own.
         """
         module = self.module(self.join(params, statistics))
         if not self.statistics or self.freeze_statistics:

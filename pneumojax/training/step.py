@@ -58,15 +58,17 @@ def make_train_step(
     dropped is folded from (config.seed, step, place in the batch).
 
     Batch norm takes its means and variances over the films that go through the network at a time,
-    on all devices: over the whole batch, unless `config.microbatch_size` asks for fewer (ghost
-    batches: Hoffer et al. 2017, arXiv 1705.08741). The running ones, that evaluation uses, move
-    towards the whole batch's by `1 - STATISTICS_DECAY` of the way each step.
+    on all devices, or on each by itself where `config.statistics_over` is "device": over the whole
+    batch, unless `config.microbatch_size` asks for fewer (ghost batches: Hoffer et al. 2017, arXiv
+    1705.08741). The running ones, that evaluation uses, move towards the whole batch's by
+    `1 - STATISTICS_DECAY` of the way each step.
 
     Args:
         class_weights: what the loss of a film is multiplied by, NORMAL first.
     """
     key = jax.random.key(config.seed)
     axis = mesh.axis_names[0]
+    shared = axis if config.statistics_over == "devices" else None
     augment = make_augment(config.augment, config.data.image_size)
     alpha = config.augment.mixup
     # Fewer films at a time would be other means and variances.
@@ -99,7 +101,7 @@ def make_train_step(
         """A part's share in the batch's mean loss; its sums over films, its means and squares."""
         labels, mask = batch["label"], batch["mask"]
         logits, moments = network.training_logits(
-            params, statistics, batch["image"], batch["dropout_key"], axis
+            params, statistics, batch["image"], batch["dropout_key"], shared
         )
         losses = network_loss(logits, batch["target"], config.loss)
         losses *= jnp.where(labels == 1, class_weights[1], class_weights[0])

@@ -6,24 +6,27 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from jax.experimental import multihost_utils
+
+from pneumojax import runtime
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
     """Takes note of the first SIGINT or SIGTERM; a second one ends the process at once.
 
-    A context manager, without effect in threads other than the main one, which get no signals.
-
-    Attributes:
-        by: number of the signal that came, 0 so far.
+    A context manager, without effect in threads other than the main one, which get no signals. In
+    a job of several processes JAX takes note of SIGTERM, whichever process it comes to, and has
+    all of them stop after the same step; SIGINT ends its process, and thereby the job.
     """
 
     def __init__(self) -> None:
-        self.by = 0
+        self._by = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and not runtime.several():
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
@@ -33,10 +36,16 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def reached(self, step: int) -> int:
+        """Number of the signal after which this step is to be the last, 0 if none has come."""
+        if runtime.several() and multihost_utils.reached_preemption_sync_point(step):
+            return signal.SIGTERM
+        return self._by
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.by:
+        if self._by:
             # Not an exception: it could surface within a save, whose clean-up would take its time.
             os._exit(128 + number)
-        self.by = number
+        self._by = number
         name = signal.Signals(number).name
         print(f"\n{name}: saving after this step; once more ends at once", flush=True)

@@ -10,11 +10,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from pneumojax import runtime
 from pneumojax.data.cache import FilmSet
 from pneumojax.data.pipeline import Batch
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
-from pneumojax.training.logbook import Logbook, Progress
+from pneumojax.training.logbook import Logbook, NoLogbook, Progress
 from pneumojax.training.state import State
 
 
@@ -28,7 +29,7 @@ class StepWatch:
         films: FilmSet,
         per_epoch: int,
         batches: Iterator[Batch],
-        logbook: Logbook,
+        logbook: Logbook | NoLogbook,
         progress: Progress,
     ):
         self._config = config
@@ -117,9 +118,10 @@ class StepWatch:
             "epoch": self._epoch(step),
             "wrong": wrong,
             "figures": {name: str(value) for name, value in figures.items()},
-            "films": [self._films.paths[i] for i in np.unique(np.asarray(films))],
+            "films": [self._films.paths[i] for i in np.unique(runtime.gathered(films))],
         }
-        write_json(path, report)
+        if runtime.leads():
+            write_json(path, report)
         self._logbook.close()
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise UserError(

@@ -1,0 +1,116 @@
+"""The process that a command runs in, and the other processes of a job where there are several.
+
+Every process of a job runs the same program on its share of each batch. One of them, the leader,
+writes and prints for all.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pneumojax.errors import UserError
+
+# Seconds without a sign of life after which a process is taken for lost, and the job ends.
+HEARTBEAT = 20
+
+
+def prepare(cache_dir: Path, *, deterministic: bool) -> None:
+    """Sets what JAX reads from the environment when it is imported.
+
+    Args:
+        cache_dir: a second start takes its compiled steps from there.
+        deterministic: on GPUs only operations, and only choices between them, whose results do not
+            depend on timing, at some cost in speed. CPUs and TPUs have no others.
+    """
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir / "xla"))
+    if deterministic:
+        given = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{given} --xla_gpu_deterministic_ops=true".strip()
+
+
+def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Makes this process one of a job's, before anything asks JAX for its devices.
+
+    Args:
+        coordinator: host:port of the process 0; None, as the others, where the cluster tells:
+            SLURM, Open MPI and Cloud TPU do.
+
+    Raises:
+        UserError: the cluster does not tell, or the others did not come within five minutes.
+    """
+    import jax
+
+    try:
+        jax.distributed.initialize(
+            coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT
+        )
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise UserError(
+            f"--distributed: {reason}. Where the cluster does not tell, give --coordinator="
+            "<host:port of process 0>, --processes=<how many> and --process=<which, from 0>"
+        ) from error
+    if not leads():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
+def several() -> bool:
+    """Whether this is a job of several processes."""
+    import jax
+
+    return jax.process_count() > 1
+
+
+def leads() -> bool:
+    """Whether this process writes and prints; the only one of a job of one does."""
+    import jax
+
+    return jax.process_index() == 0
+
+
+def meet(name: str) -> None:
+    """Waits until all processes of the job are here."""
+    if several():
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(name)
+
+
+def gathered(array: Any) -> Any:
+    """An array's values on the host, from all processes' devices; all of them must ask."""
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.process_allgather(array, tiled=True)
+
+
+@contextmanager
+def leader_first(name: str) -> Iterator[None]:
+    """The leader runs what is within, then the others do, and find what it has made."""
+    if not leads():
+        meet(name)
+    yield
+    if leads():
+        meet(name)
+
+
+def leave() -> None:
+    """Takes this process out of the job, when all have come to its end."""
+    import jax
+
+    jax.distributed.shutdown()
+
+
+def is_of_another_process(error: Exception) -> bool:
+    """Whether an error says that this job's processes cannot reach each other any more."""
+    signs = ("Gloo", "NCCL", "UNAVAILABLE", "heartbeat", "coordination", "DEADLINE_EXCEEDED")
+    return several() and any(sign in str(error) for sign in signs)
+
+
+def end(status: int) -> NoReturn:
+    """Ends this process of a job after an error, without waiting for the others to end too."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,139 @@
+"""Disks that are full or read-only, files that were damaged: a clear line, and nothing lost."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from pneumojax.data.cache import load_split
+from pneumojax.data.decoding import Preprocessing
+from pneumojax.errors import UserError
+from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.logbook import Logbook
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """`(kilobytes) -> a folder on a disk of that size`, which a second call makes larger."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = []
+
+    def sized(kilobytes, options=""):
+        how = f"size={kilobytes}k{options}" + (",remount" if mounted else "")
+        result = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", how, "tmpfs", str(disk)], capture_output=True
+        )
+        if result.returncode:
+            pytest.skip("no right to mount a small disk here")
+        mounted.append(disk)
+        return disk
+
+    yield sized
+    if mounted:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def only_line(result):
+    """The one line of a command that must fail without a traceback."""
+    assert result.returncode == 1, result.stdout
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small, run_command, tmp_path_factory):
+    """The predictions of a run that had room enough."""
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    result = run_command(small(run))
+    assert result.returncode == 0, result.stderr
+    return (run / "evaluation" / "val" / "predictions.csv").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [20, 60, 260, 700])
+def test_a_full_disk_ends_a_run_with_one_line_and_with_room_it_goes_on(
+    small, run_command, small_disk, undisturbed, kilobytes
+):
+    """Sizes at which it is the list of films, the metrics, or one checkpoint or another."""
+    run = small_disk(kilobytes) / "run"
+    assert "No space left on device" in only_line(run_command(small(run)))
+    small_disk(50_000)
+    result = run_command(small(run))
+    assert result.returncode == 0, result.stderr
+    assert (run / "evaluation" / "val" / "predictions.csv").read_text() == undisturbed
+    assert not [path for path in run.rglob("*") if "tmp" in path.name]
+
+
+@pytest.mark.slow
+def test_a_read_only_file_system_is_one_line_for_run_and_cache(small, run_command, small_disk):
+    disk = small_disk(1_000)
+    small_disk(1_000, ",ro")
+    assert "Read-only file system" in only_line(run_command(small(disk / "run")))
+    line = [flag for flag in small(disk / "run") if not flag.startswith("--cache_dir")]
+    assert "Read-only file system" in only_line(run_command([*line, f"--cache_dir={disk / 'c'}"]))
+
+
+def load(root, cache_dir, log=lambda line: None):
+    return load_split(root, "train", Preprocessing(32), cache_dir, max_rejected_fraction=0, log=log)
+
+
+def test_a_full_disk_under_the_cache_is_one_line_and_leaves_nothing(films_root, small_disk):
+    disk = small_disk(40)
+    with pytest.raises(UserError, match="--cache_dir: cannot write to .*No space left on device"):
+        load(films_root, disk)
+    assert list((disk / "films").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["images.npy", "index.json", "checksums.json"])
+def test_a_flipped_byte_in_the_cache_is_seen_and_the_films_are_decoded_again(
+    films_root, tmp_path, name
+):
+    pixels = np.array(load(films_root, tmp_path).images)
+    (entry,) = (tmp_path / "films").iterdir()
+    data = bytearray((entry / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (entry / name).write_bytes(data)
+    told = []
+    again = load(films_root, tmp_path, told.append)
+    assert "is damaged; decoding its films again" in told[0]
+    assert np.array_equal(again.images, pixels)
+    assert load(films_root, tmp_path, told.append).paths == again.paths
+    assert sum("damaged" in line for line in told) == 1
+
+
+def test_films_that_vanish_while_they_are_decoded_are_told_and_leave_no_entry(
+    films_root, tmp_path, monkeypatch
+):
+    from pneumojax.data import cache_build
+
+    root = shutil.copytree(films_root, tmp_path / "films")
+    read = cache_build.read_film
+
+    def vanishing(path, preprocessing):
+        if path.name.startswith("person"):
+            shutil.rmtree(root / "train" / "PNEUMONIA", ignore_errors=True)
+        return read(path, preprocessing)
+
+    monkeypatch.setattr(cache_build, "read_film", vanishing)
+    with pytest.raises(UserError, match="the folder changed or vanished while its films were"):
+        load(root, tmp_path / "cache")
+    assert list((tmp_path / "cache" / "films").iterdir()) == []
+
+
+def test_a_file_where_a_checkpoint_folder_should_be_is_one_line(tmp_path):
+    (tmp_path / "checkpoints").write_text("in the way")
+    with pytest.raises(UserError, match="cannot save checkpoint best/1 .*Not a directory"):
+        Checkpoints(tmp_path / "checkpoints").save_best(1, {"w": np.ones(3)}, {})
+
+
+def test_metrics_that_cannot_be_written_are_one_line(small_disk):
+    disk = small_disk(12)
+    book = Logbook(disk, 0, tensorboard=False, stamp={})
+    with pytest.raises(UserError, match="No space left on device"):
+        for step in range(1000):
+            book.write("step", step, 1, {"loss": 0.5})
+    small_disk(100)
+    book.close()
