@@ -10,8 +10,6 @@ import errno
 import hashlib
 import os
 import shutil
-import threading
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,11 @@ from orbax.checkpoint.checkpoint_managers import LatestN
 
 from pneumojax import runtime
 from pneumojax.errors import UserError
+from pneumojax.files import failing_clearly
 from pneumojax.training.state import State
 
 KEPT = 2
+ROOM_BESIDES = 500_000  # bytes of a checkpoint that are not arrays, at most
 
 
 class Checkpoints:
@@ -103,6 +103,7 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=LatestN(KEPT), enable_async_checkpointing=False
         )
+        self._check_room(kind, step, items)
         try:
             with ocp.CheckpointManager(self._folder / kind, options=options) as manager:
                 saved = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
@@ -110,9 +111,6 @@ class Checkpoints:
         except Exception as error:  # TensorStore's threads tell of the disk as ValueError
             if runtime.is_of_another_process(error):
                 raise
-            # Its other threads fail by the same a little later; each would say so by a traceback.
-            threading.excepthook = lambda failed: None
-            warnings.simplefilter("ignore")
             for unfinished in (self._folder / kind).glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
             raise UserError(
@@ -120,6 +118,19 @@ class Checkpoints:
                 f"{_reason(error)}. Those before it are whole; once it is mended, the same "
                 "command goes on from them"
             ) from error
+
+    def _check_room(self, kind: str, step: int, items: dict[str, Any]) -> None:
+        """Raises UserError where one will not fit, of which each of Orbax's threads would tell."""
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(items)) + ROOM_BESIDES
+        with failing_clearly(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise UserError(
+                f"cannot save checkpoint {kind}/{step} in {str(self._folder)!r}: No space left on "
+                f"device ({needed / 1e6:,.1f} MB needed, {free / 1e6:,.1f} free). Those before it "
+                "are whole; with more room the same command goes on from them"
+            )
 
     def _restore(
         self, kind: str, abstract: dict[str, Any], set_aside: bool

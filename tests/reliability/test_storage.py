@@ -53,7 +53,7 @@ def undisturbed(small, run_command, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kilobytes", [20, 60, 260, 700])
+@pytest.mark.parametrize("kilobytes", [20, 60, 700, 1100])
 def test_a_full_disk_ends_a_run_with_one_line_and_with_room_it_goes_on(
     small, run_command, small_disk, undisturbed, kilobytes
 ):
@@ -125,7 +125,9 @@ def test_films_that_vanish_while_they_are_decoded_are_told_and_leave_no_entry(
 
 def test_a_file_where_a_checkpoint_folder_should_be_is_one_line(tmp_path):
     (tmp_path / "checkpoints").write_text("in the way")
-    with pytest.raises(UserError, match="cannot save checkpoint best/1 .*Not a directory"):
+    with pytest.raises(
+        UserError, match="cannot write .*checkpoints.: (Not a directory|File exists)"
+    ):
         Checkpoints(tmp_path / "checkpoints").save_best(1, {"w": np.ones(3)}, {})
 
 
