@@ -1,0 +1,288 @@
+"""Feeds damaged and made-up files to everything that reads a stranger's, and counts what breaks.
+
+Command:   python benchmarks/fuzz.py --road=image --executions=1000000 --out=<folder>
+Roads: "image" (JPEG, PNG, WebP, TIFF as prediction reads them), "dicom", "predictions" (CSV and
+JSON lines). An input is a function of (road, seed, its number, the corpus): a file of the corpus
+with bytes flipped, copied, cut, or put together with another's. One that is answered in a new way
+joins the corpus, so that a later one starts from there. What counts as broken: any exception but
+the road's own, an answer of the wrong shape, more than `SECONDS`, or the end of the process. The
+input is then kept in `<out>/<road>/broken/`. Run the command again to go on; counts are in
+`<out>/<road>/fuzz.json`.
+"""
+
+import argparse
+import io
+import multiprocessing
+import random
+import re
+import struct
+import sys
+import time
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from pneumojax.data.decoding import FilmError, Preprocessing  # noqa: E402
+from pneumojax.data.formats import decode_any  # noqa: E402
+from pneumojax.errors import UserError  # noqa: E402
+from pneumojax.evaluation.scored import read_scored  # noqa: E402
+from pneumojax.files import write_json  # noqa: E402
+from pneumojax.predict.output import COLUMNS, PredictionFile  # noqa: E402
+
+SECONDS = 5.0  # for one small file
+LARGEST = 1 << 16  # bytes of an input
+AT_ONCE = 20_000  # executions of one process, and from one record to the next
+_EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+_OF_RUN = {"threshold": 0.5, "trained_on": "", "checkpoint": "", "disclaimer": ""}
+
+
+def read_image(data: bytes, folder: Path) -> str:
+    """How a picture is answered: by its reason, or by its size."""
+    try:
+        film = decode_any(data, Preprocessing(16, reduced_decode=True))
+    except FilmError as error:
+        return f"refused: {error}"
+    assert film.pixels.shape == (16, 16) and film.pixels.dtype == np.uint8
+    assert 0 <= film.colour <= 255
+    return f"film of {film.width > film.height}"
+
+
+def read_predictions(data: bytes, folder: Path) -> str:
+    """How a file of predictions is answered, by whoever compares it and whoever goes on with it."""
+    answers = []
+    for name in ("p.csv", "p.jsonl"):
+        path = folder / name
+        path.write_bytes(data)
+        for read in (
+            lambda path=path: read_scored(path),
+            lambda path=path: PredictionFile(path, _OF_RUN).__exit__(None, None, None),
+        ):
+            try:
+                read()
+                answers.append("read")
+            except UserError as error:
+                answers.append(str(error).replace(str(folder), ""))
+    return "; ".join(answers)
+
+
+def pictures() -> list[bytes]:
+    """A small one of each kind and mode."""
+    wave = np.add.outer(np.arange(24), np.arange(32)) * 4
+    grey = Image.fromarray(wave.astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made = []
+    for kind, mode, options in (
+        *(("JPEG", mode, {}) for mode in ("L", "RGB", "CMYK")),
+        ("JPEG", "L", {"progressive": True, "exif": exif}),
+        *(("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")),
+        ("PNG", "L", {"exif": exif}),
+        ("WEBP", "RGB", {"lossless": True}),
+        ("WEBP", "RGBA", {"exif": exif}),
+        *(("TIFF", mode, {}) for mode in ("1", "L", "RGB", "CMYK")),
+        *(("TIFF", "L", {"compression": name}) for name in ("tiff_lzw", "tiff_deflate", "jpeg")),
+    ):
+        stream = io.BytesIO()
+        grey.convert(mode).save(stream, kind, **options)
+        made.append(stream.getvalue())
+    for kind in ("PNG", "TIFF"):
+        stream = io.BytesIO()
+        Image.fromarray(wave.astype(np.uint16) * 256).save(stream, kind)
+        made.append(stream.getvalue())
+    return made
+
+
+def dicoms() -> list[bytes]:
+    """Small ones of the common kinds."""
+    import imagecodecs
+    import pydicom
+    from pydicom import uid
+    from pydicom.encaps import encapsulate
+
+    pixels = (np.add.outer(np.arange(24), np.arange(32)) * 60).astype(np.uint16)
+    small = (pixels >> 4).astype(np.uint8)
+    made = []
+    for syntax, array, encode in (
+        (uid.ExplicitVRLittleEndian, pixels, None),
+        (uid.ImplicitVRLittleEndian, small, None),
+        (uid.JPEGBaseline8Bit, small, lambda a: imagecodecs.jpeg8_encode(a, 90)),
+        (uid.JPEGLosslessSV1, pixels, lambda a: imagecodecs.jpeg8_encode(a, lossless=True)),
+        (uid.JPEGLSLossless, pixels, imagecodecs.jpegls_encode),
+        (uid.JPEG2000Lossless, pixels, lambda a: imagecodecs.jpeg2k_encode(a, codecformat="j2k")),
+    ):
+        data = pydicom.Dataset()
+        data.file_meta = pydicom.dataset.FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = syntax
+        data.SOPClassUID, data.SOPInstanceUID = uid.DigitalXRayImageStorageForPresentation, "1.2"
+        data.Rows, data.Columns = array.shape
+        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+        data.BitsAllocated = data.BitsStored = 8 * array.itemsize
+        data.HighBit, data.PixelRepresentation = data.BitsStored - 1, 0
+        data.WindowCenter, data.WindowWidth = 500, 900
+        data.PixelData = encapsulate([encode(array)]) if encode else array.tobytes()
+        data["PixelData"].VR = "OB" if encode or array.itemsize == 1 else "OW"
+        data["PixelData"].is_undefined_length = encode is not None
+        stream = io.BytesIO()
+        data.save_as(stream, enforce_file_format=True)
+        made.append(stream.getvalue())
+    return made
+
+
+def predictions() -> list[bytes]:
+    """Files of both kinds."""
+    row = ("a.jpeg", "0.5", "PNEUMONIA", "0.5", "", "", "", "", "", "", "", "")
+    csv = f"{','.join(COLUMNS)}\r\n{','.join(row)}\r\n".encode()
+    other = b'file,probability,label,patient\n"a,\n""b",0.25,NORMAL,p1\nc,1e-3,PNEUMONIA,\n'
+    line = b'{"file": "a.jpeg", "probability": 0.5, "call": "NORMAL"}\n'
+    return [csv, other, b"\xef\xbb\xbf" + other, line]
+
+
+ROADS: dict[str, tuple[Callable[[bytes, Path], str], Callable[[], list[bytes]]]] = {
+    "image": (read_image, pictures),
+    "dicom": (read_image, dicoms),
+    "predictions": (read_predictions, predictions),
+}
+
+
+def changed(rng: random.Random, corpus: Sequence[bytes]) -> bytes:
+    """An input made of one or two of the corpus."""
+    data = bytearray(rng.choice(corpus))
+    for _ in range(rng.choice((1, 1, 2, 3, 8))):
+        if not data:
+            break
+        at, kind = rng.randrange(len(data)), rng.randrange(7)
+        if kind == 0:
+            data[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            data[at] = rng.randrange(256)
+        elif kind == 2:
+            edge, size = rng.choice(_EDGES), rng.choice((1, 2, 4))
+            order = rng.choice(("little", "big"))
+            data[at : at + size] = (edge & (256**size - 1)).to_bytes(size, order)
+        elif kind == 3:
+            del data[at : at + rng.randrange(1, 64)]
+        elif kind == 4:
+            begin = rng.randrange(len(data))
+            data[at:at] = data[begin : begin + rng.randrange(1, 64)]
+        elif kind == 5:
+            other = rng.choice(corpus)
+            data[at:] = other[rng.randrange(len(other) + 1) :]
+        else:
+            del data[at:]
+    data = data[:LARGEST]
+    return mended(bytes(data)) if rng.random() < 0.7 else bytes(data)
+
+
+def mended(data: bytes) -> bytes:
+    """A PNG with the checksums of its chunks right again: else all that is damaged ends there."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return data
+    whole, at = bytearray(data), 8
+    while at + 12 <= len(whole):
+        (length,) = struct.unpack_from(">I", whole, at)
+        end = at + 8 + length
+        if end + 4 > len(whole):
+            break
+        struct.pack_into(">I", whole, end, zlib.crc32(whole[at + 4 : end]))
+        at = end + 4
+    return bytes(whole)
+
+
+def kind_of_answer(answer: str) -> str:
+    """An answer without the numbers and quotations in it."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "#", answer)
+
+
+def executed(
+    road: str, seed: int, first: int, count: int, corpus: list[bytes], out: Path, progress: Any
+) -> None:
+    """Runs `count` inputs from `first` on, in a process of its own; what is found is in files."""
+    read, _ = ROADS[road]
+    known = {path.name for path in (out / "corpus").iterdir()}
+    warnings.simplefilter("error")
+    for number in range(first, first + count):
+        progress.value = number
+        data = changed(random.Random(f"{road} {seed} {number}"), corpus)
+        began = time.perf_counter()
+        try:
+            answer = read(data, out)
+        except BaseException as error:
+            (out / "broken" / f"{number}-{type(error).__name__}").write_bytes(data)
+            continue
+        if time.perf_counter() - began > SECONDS:
+            (out / "broken" / f"{number}-slow").write_bytes(data)
+        name = f"{zlib.crc32(kind_of_answer(answer).encode()):08x}"
+        if name not in known:
+            known.add(name)
+            (out / "corpus" / name).write_bytes(data)
+
+
+def fuzz(
+    road: str, executions: int, out: Path, seed: int = 0, log: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Goes on until so many inputs have been run in all."""
+    import json
+
+    folder = out / road
+    for name in ("corpus", "broken"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    path = folder / "fuzz.json"
+    record = {"road": road, "seed": seed, "executions": 0, "seconds": 0.0}
+    if path.exists():
+        record = json.loads(path.read_text())
+    began, so_far = time.monotonic(), record["seconds"]
+    while record["executions"] < executions:
+        first = record["executions"]
+        corpus = ROADS[road][1]()
+        corpus += [file.read_bytes() for file in sorted((folder / "corpus").iterdir())]
+        count = min(AT_ONCE, executions - first)
+        context = multiprocessing.get_context("spawn")
+        progress = context.Value("q", first)
+        process = context.Process(
+            target=executed, args=(road, seed, first, count, corpus, folder, progress)
+        )
+        process.start()
+        process.join()
+        done = first + count
+        if process.exitcode:  # ended by a signal: what it was at is what did it
+            number = progress.value
+            data = changed(random.Random(f"{road} {seed} {number}"), corpus)
+            (folder / "broken" / f"{number}-exit{process.exitcode}").write_bytes(data)
+            done = number + 1
+        record |= {
+            "executions": done,
+            "corpus": len(list((folder / "corpus").iterdir())),
+            "broken": sorted(file.name for file in (folder / "broken").iterdir()),
+            "seconds": round(so_far + time.monotonic() - began, 1),
+        }
+        write_json(path, record)
+        log(
+            f"{road}: {done:,} of {executions:,}, {record['corpus']} kinds of answer, "
+            f"{len(record['broken'])} broken"
+        )
+    return record
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--road", choices=ROADS, required=True)
+    parser.add_argument("--executions", type=int, default=100_000)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    record = fuzz(given.road, given.executions, given.out.expanduser().resolve(), given.seed)
+    if record.get("broken"):
+        raise SystemExit(f"broken: {', '.join(record['broken'][:20])}")
+
+
+if __name__ == "__main__":
+    main()
