@@ -481,6 +481,15 @@ def test_imports_make_no_circle():
     assert not waiting
 
 
+def test_numbers_in_reliability_are_the_stored_ones():
+    rows = table("docs/reliability.md", "road")
+    assert rows
+    for _, inputs, kinds, broken, link in rows:
+        stored = json.loads(read("docs/" + re.search(r"\((.*)\)", link)[1]))
+        found = (stored["executions"], stored["corpus"], len(stored["broken"]))
+        assert (inputs, kinds, broken) == tuple(f"{number:,}" for number in found)
+
+
 def test_numbers_in_predict_are_the_stored_ones():
     stored = json.loads(read("docs/out_of_scope.json"))
     rows = {name: row for name, row in stored.items() if isinstance(row, dict)}
