@@ -82,11 +82,11 @@ def test_a_second_process_is_refused_and_a_killed_ones_folder_is_not(small, run_
     assert second.returncode == 1
     assert f"is in use by process {first.pid} on" in second.stderr.splitlines()[-1]
     first.kill()
-    first.wait()
+    first.communicate()
     third = started(small(tmp_path / "run", LONG), tmp_path / "run", 60)
     assert third.poll() is None
     third.kill()
-    third.wait()
+    third.communicate()
 
 
 def test_a_folder_is_held_once_and_let_go_with_what_held_it(tmp_path):
