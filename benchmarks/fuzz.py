@@ -12,6 +12,7 @@ input is then kept in `<out>/<road>/broken/`. Run the command again to go on; co
 
 import argparse
 import io
+import json
 import multiprocessing
 import random
 import re
@@ -229,8 +230,6 @@ def fuzz(
     road: str, executions: int, out: Path, seed: int = 0, log: Callable[[str], None] = print
 ) -> dict[str, Any]:
     """Goes on until so many inputs have been run in all."""
-    import json
-
     folder = out / road
     for name in ("corpus", "broken"):
         (folder / name).mkdir(parents=True, exist_ok=True)

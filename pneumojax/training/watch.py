@@ -60,19 +60,18 @@ class StepWatch:
         self._steps += 1
 
     def pause(self, state: State) -> None:
-        """Waits for the last step, looks at it and at what it left, and stops the clock.
+        """Waits for the last step, looks at it, stops the clock, and looks at what it left.
 
         Raises:
             UserError: the step's metrics are not finite, or an array of the state is not, or a
                 running variance is negative: nothing that a checkpoint should hold.
         """
-        if self._pending is not None:
-            (step, metrics, films) = self._pending
-            self._look()
-            if wrong := unsound(state):
-                figures = {name: float(value) for name, value in metrics.items()}
-                self._stop(step, figures, wrong, films)
+        pending = self._pending
+        self._look()
         self._seconds += time.perf_counter() - self._began
+        if pending is not None and (wrong := unsound(state)):
+            step, metrics, films = pending
+            self._stop(step, {name: float(value) for name, value in metrics.items()}, wrong, films)
 
     def resume(self) -> None:
         """Starts the clock again after validation and saving."""

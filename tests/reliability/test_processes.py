@@ -70,7 +70,7 @@ if runtime.leads():
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_twenty_steps_of_several_processes_are_those_of_one_in_float64(
-    start_processes, run_command, tmp_path, count
+    start_processes, tmp_path, count
 ):
     """With batch norm, dropout and padding in the last batch of some epochs."""
     (tmp_path / "twenty_steps.py").write_text(TWENTY_STEPS)
@@ -119,7 +119,7 @@ def test_a_job_of_two_writes_once_what_one_process_would(
 
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_job_that_loses_a_process_ends_within_a_minute_and_another_count_goes_on(
-    small, start_processes, run_command, tmp_path, lost
+    small, start_processes, tmp_path, lost
 ):
     long = ("--config.epochs=400", "--config.checkpoint.every_steps=10")
     job = start_processes(small(tmp_path / "run", *long), 2)
