@@ -5,9 +5,10 @@ Command:   python benchmarks/trials.py docs/reference/search_plan.json \\
 The plan is a file that is written, and committed, before the first run: a config, the hours of
 machine time that may be spent, and trials, each with a name, the reason for it, the fields it
 changes and its seeds. Each trial is an ordinary run folder, trained by the ordinary command and
-scored on its own validation patients. Run the command again to go on; a trial begins only where
-the hours left are enough for it, by what an epoch took before. What is found is written beside
-the plan, `search_plan.json` -> `search.json`, and shown by `benchmarks/trials_page.py`.
+scored on its own validation patients. Run the command again to go on, on another machine too; a
+trial begins only where the hours left are enough for it, by what an epoch took before. What is
+found is written beside the plan, `search_plan.json` -> `search.json`: a trial that stands there is
+not trained again. `benchmarks/reference_card.py` makes a table of it.
 """
 
 import argparse
@@ -43,6 +44,28 @@ def train(name: str, command: list[str], out: Path) -> bool:
 def spent(clock: Path) -> float:
     """Seconds of machine time so far."""
     return float(clock.read_text()) if clock.exists() else 0.0
+
+
+def seconds_by_run(out: Path) -> dict[str, float]:
+    """Seconds of machine time of each run, those that were broken off among them."""
+    return {path.stem: spent(path) for path in sorted(out.glob("*.seconds"))}
+
+
+def carry_on(seconds: dict[str, float], out: Path) -> None:
+    """Counts what was spent before, in folders that may be gone."""
+    for name, value in seconds.items():
+        clock = out / f"{name}.seconds"
+        if not clock.exists():
+            clock.write_text(f"{value:.1f}\n")
+
+
+def stored_row(stored: dict[str, Any], trial: dict[str, Any], seed: int) -> dict[str, Any] | None:
+    """The row of a trial that was run before with the same changes, if it was."""
+    wanted = (trial["name"], trial["changes"], seed)
+    for found in stored.get("rows", []):
+        if (found["trial"], found["changes"], found["seed"]) == wanted:
+            return found
+    return None
 
 
 def expected(fields: dict[str, Any], rows: list[dict[str, Any]]) -> float:
@@ -87,13 +110,18 @@ def main() -> None:
     plan = json.loads(arguments.plan.read_text())
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    found = arguments.plan.with_name(arguments.plan.name.replace("_plan", ""))
+    found = arguments.plan.with_name(arguments.plan.name.replace("_plan", "")).resolve()
+    stored = json.loads(found.read_text()) if found.exists() else {}
+    carry_on(stored.get("seconds_by_run", {}), out)
     rows: list[dict[str, Any]] = []
     for trial in plan["trials"]:
         for seed in trial["seeds"]:
             name = f"{trial['name']}-{seed}"
             workdir = out / name
-            total = sum(spent(path) for path in out.glob("*.seconds"))
+            if before := stored_row(stored, trial, seed):
+                rows.append(before)
+                continue
+            total = sum(seconds_by_run(out).values())
             done = (workdir / "evaluation" / "val" / "metrics.json").exists()
             fields = plan.get("common", {}) | trial["changes"] | {"seed": seed}
             # A run that was broken off has some of its seconds in the total already.
@@ -115,11 +143,9 @@ def main() -> None:
                     continue
             rows.append(row(trial, seed, workdir, spent(out / f"{name}.seconds")))
             print(f"{name}: score {rows[-1]['score']:.4f} in {duration(rows[-1]['seconds'])}")
-            total = sum(spent(path) for path in out.glob("*.seconds"))
-            write_json(
-                found.resolve(),
-                {"plan": plan, "hardware": hardware(), "seconds": round(total), "rows": rows},
-            )
+            by_run = seconds_by_run(out)
+            summary = {"hardware": hardware(), "seconds": round(sum(by_run.values()))}
+            write_json(found, {"plan": plan, **summary, "seconds_by_run": by_run, "rows": rows})
 
 
 if __name__ == "__main__":
