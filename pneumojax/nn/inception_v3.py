@@ -6,7 +6,7 @@ padded stem; and it says nothing of the widths inside of modules, which are the 
 Numbers in names of blocks are the grids at 299 pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import jax.numpy as jnp
@@ -17,130 +17,18 @@ from jax.typing import DTypeLike
 from pneumojax.errors import UserError
 from pneumojax.nn import ops
 from pneumojax.nn.as_input import as_input, check_normalise
-from pneumojax.nn.blocks import Conv, check_activation, dropout, side_by_side
+from pneumojax.nn.blocks import Conv, check_activation, dropout
+from pneumojax.nn.inception_v3_modules import (
+    MakeConv,
+    Module8,
+    Module17,
+    Module35,
+    Reduction17,
+    Reduction35,
+)
 
 HEADS = ("main", "auxiliary")
 SMALLEST = 75  # pixels; below nothing is left of the 8 x 8 grid
-
-MakeConv = Callable[..., Conv]
-Pool = Callable[[Array], Array]
-
-
-class Module35(nnx.Module):
-    """1x1, 5x5, two 3x3, and a pool, side by side (figure 5): 224 + `pool_features` channels."""
-
-    def __init__(self, in_features: int, pool_features: int, conv: MakeConv, pool: Pool):
-        self.branch1 = conv(in_features, 64, (1, 1))
-        self.branch5_narrow = conv(in_features, 48, (1, 1))
-        self.branch5 = conv(48, 64, (5, 5))
-        self.branch3_narrow = conv(in_features, 64, (1, 1))
-        self.branch3_first = conv(64, 96, (3, 3))
-        self.branch3_second = conv(96, 96, (3, 3))
-        self.branch_pool = conv(in_features, pool_features, (1, 1))
-        self.pool = pool
-        self.out_features = 64 + 64 + 96 + pool_features
-
-    def __call__(self, x: Array) -> Array:
-        branch1, branch5, branch3 = side_by_side(
-            (self.branch1, self.branch5_narrow, self.branch3_narrow), x
-        )
-        branch3 = self.branch3_second(self.branch3_first(branch3))
-        pooled = self.branch_pool(self.pool(x))
-        return jnp.concatenate([branch1, self.branch5(branch5), branch3, pooled], axis=-1)
-
-
-class Reduction35(nnx.Module):
-    """Halves the grid by two branches of convolutions and a max pool (figure 10)."""
-
-    def __init__(self, in_features: int, conv: MakeConv):
-        self.branch3 = conv(in_features, 384, (3, 3), stride=2, padding="VALID")
-        self.double_narrow = conv(in_features, 64, (1, 1))
-        self.double_first = conv(64, 96, (3, 3))
-        self.double_second = conv(96, 96, (3, 3), stride=2, padding="VALID")
-        self.out_features = 384 + 96 + in_features
-
-    def __call__(self, x: Array) -> Array:
-        double = self.double_second(self.double_first(self.double_narrow(x)))
-        return jnp.concatenate([self.branch3(x), double, ops.max_pool(x, (3, 3), (2, 2))], axis=-1)
-
-
-class Module17(nnx.Module):
-    """1x1, 7x7 once and twice as rows and columns of 7, and a pool (figure 6): 768 channels."""
-
-    def __init__(self, in_features: int, width: int, conv: MakeConv, pool: Pool):
-        self.branch1 = conv(in_features, 192, (1, 1))
-        self.branch7_narrow = conv(in_features, width, (1, 1))
-        self.branch7_row = conv(width, width, (1, 7))
-        self.branch7_column = conv(width, 192, (7, 1))
-        self.double_narrow = conv(in_features, width, (1, 1))
-        self.double_column1 = conv(width, width, (7, 1))
-        self.double_row1 = conv(width, width, (1, 7))
-        self.double_column2 = conv(width, width, (7, 1))
-        self.double_row2 = conv(width, 192, (1, 7))
-        self.branch_pool = conv(in_features, 192, (1, 1))
-        self.pool = pool
-        self.out_features = 768
-
-    def __call__(self, x: Array) -> Array:
-        branch1, branch7, double = side_by_side(
-            (self.branch1, self.branch7_narrow, self.double_narrow), x
-        )
-        branch7 = self.branch7_column(self.branch7_row(branch7))
-        double = self.double_row1(self.double_column1(double))
-        double = self.double_row2(self.double_column2(double))
-        pooled = self.branch_pool(self.pool(x))
-        return jnp.concatenate([branch1, branch7, double, pooled], axis=-1)
-
-
-class Reduction17(nnx.Module):
-    """Halves the grid by 3x3, by 7x7 and 3x3, and by a max pool."""
-
-    def __init__(self, in_features: int, conv: MakeConv):
-        self.branch3_narrow = conv(in_features, 192, (1, 1))
-        self.branch3 = conv(192, 320, (3, 3), stride=2, padding="VALID")
-        self.branch7_narrow = conv(in_features, 192, (1, 1))
-        self.branch7_row = conv(192, 192, (1, 7))
-        self.branch7_column = conv(192, 192, (7, 1))
-        self.branch7 = conv(192, 192, (3, 3), stride=2, padding="VALID")
-        self.out_features = 320 + 192 + in_features
-
-    def __call__(self, x: Array) -> Array:
-        branch3, branch7 = side_by_side((self.branch3_narrow, self.branch7_narrow), x)
-        branch7 = self.branch7(self.branch7_column(self.branch7_row(branch7)))
-        pooled = ops.max_pool(x, (3, 3), (2, 2))
-        return jnp.concatenate([self.branch3(branch3), branch7, pooled], axis=-1)
-
-
-class Module8(nnx.Module):
-    """Branches that split into a row and a column of 3 at their end (figure 7): 2,048 channels."""
-
-    def __init__(self, in_features: int, conv: MakeConv, pool: Pool):
-        self.branch1 = conv(in_features, 320, (1, 1))
-        self.branch3_narrow = conv(in_features, 384, (1, 1))
-        self.branch3_row = conv(384, 384, (1, 3))
-        self.branch3_column = conv(384, 384, (3, 1))
-        self.double_narrow = conv(in_features, 448, (1, 1))
-        self.double = conv(448, 384, (3, 3))
-        self.double_row = conv(384, 384, (1, 3))
-        self.double_column = conv(384, 384, (3, 1))
-        self.branch_pool = conv(in_features, 192, (1, 1))
-        self.pool = pool
-        self.out_features = 2048
-
-    def __call__(self, x: Array) -> Array:
-        branch1, branch3, double = side_by_side(
-            (self.branch1, self.branch3_narrow, self.double_narrow), x
-        )
-        double = self.double(double)
-        branches = [
-            branch1,
-            self.branch3_row(branch3),
-            self.branch3_column(branch3),
-            self.double_row(double),
-            self.double_column(double),
-            self.branch_pool(self.pool(x)),
-        ]
-        return jnp.concatenate(branches, axis=-1)
 
 
 class Classifier(nnx.Module):
