@@ -117,6 +117,15 @@ def _versions(result: dict[str, Any]) -> str:
     return ", ".join(dict.fromkeys(r["versions"] for r in result["summary"] if r["versions"]))
 
 
+def _compiling(result: dict[str, Any]) -> str:
+    """A sentence on how long our step takes to compile, where that was measured both ways."""
+    ours = result["contestants"].get(OURS, {})
+    if "compile_seconds_cached" not in ours:
+        return ""
+    cold, cached = ours["compile_seconds"], ours["compile_seconds_cached"]
+    return f" {OURS} compiles its step in {cold:.1f} s, and takes {cached:.1f} s from its cache."
+
+
 def terminal_table(result: dict[str, Any]) -> None:
     """Prints a result."""
     headings, cells = table(result)
@@ -137,7 +146,8 @@ def markdown(folder: Path = RESULTS) -> str:
         parts.append(
             f"### {title}\n\n{_lines(*table(result))}\n"
             f"`{result['command']}`, {result['date']}, {result['hardware']}; "
-            f"{_versions(result)}; [JSON](benchmarks/{contest}.json).{NOTES.get(contest, '')}\n"
+            f"{_versions(result)}; [JSON](benchmarks/{contest}.json).{NOTES.get(contest, '')}"
+            f"{_compiling(result)}\n"
         )
     path = folder / "scaling.json"
     if path.exists():

@@ -1,5 +1,7 @@
 """The tables of measured speeds: how contestants are compared, and the page against its JSON."""
 
+import json
+
 from benchmarks import performance_tables as tables
 
 
@@ -79,3 +81,17 @@ def test_points_are_in_the_order_of_numbers_and_failed_ones_say_why():
     assert lines[3] == "| 128 | 150 | MemoryError: none left |  |  |  |"
     assert lines[-1] == "| 1,000 | 20.0 | 5.0 |"
     assert "`c`, 2026-01-02, h" in text
+
+
+def test_how_long_a_step_compiles_is_said_where_it_was_measured_both_ways(tmp_path):
+    rounds = {tables.OURS: seconds(1.0, compile_seconds=40.04), "Keras": seconds(2.0)}
+    result = {"contest": "inception_v3", "command": "c", "date": "d", "hardware": "h"}
+    result |= {"contestants": rounds, "summary": tables.summary("inception_v3", rounds)}
+    path = tmp_path / "inception_v3.json"
+    path.write_text(json.dumps(result))
+    assert "compiles" not in tables.markdown(tmp_path)
+    rounds[tables.OURS]["compile_seconds_cached"] = 3.21
+    path.write_text(json.dumps(result))
+    assert "compiles its step in 40.0 s, and takes 3.2 s from its cache." in tables.markdown(
+        tmp_path
+    )
