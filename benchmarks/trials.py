@@ -113,39 +113,41 @@ def main() -> None:
     found = arguments.plan.with_name(arguments.plan.name.replace("_plan", "")).resolve()
     stored = json.loads(found.read_text()) if found.exists() else {}
     carry_on(stored.get("seconds_by_run", {}), out)
-    rows: list[dict[str, Any]] = []
-    for trial in plan["trials"]:
-        for seed in trial["seeds"]:
-            name = f"{trial['name']}-{seed}"
-            workdir = out / name
-            if before := stored_row(stored, trial, seed):
-                rows.append(before)
+    planned = [(trial, seed) for trial in plan["trials"] for seed in trial["seeds"]]
+    names = [f"{trial['name']}-{seed}" for trial, seed in planned]
+    rows: dict[str, dict[str, Any]] = {
+        name: before
+        for name, each in zip(names, planned, strict=True)
+        if (before := stored_row(stored, *each))
+    }
+    for name, (trial, seed) in zip(names, planned, strict=True):
+        if name in rows:
+            continue
+        workdir = out / name
+        total = sum(seconds_by_run(out).values())
+        fields = plan.get("common", {}) | trial["changes"] | {"seed": seed}
+        # A run that was broken off has some of its seconds in the total already.
+        left = plan["hours"] * 3600 - total + spent(out / f"{name}.seconds")
+        done = (workdir / "evaluation" / "val" / "metrics.json").exists()
+        if not done and expected(fields, list(rows.values())) > left:
+            print(f"{name}: not begun, what is left of {plan['hours']} hours is too little")
+            continue
+        if not done:
+            print(f"{name}: {duration(total)} spent so far; log in {out / name}.log", flush=True)
+            command = [sys.executable, "main.py", f"--config={plan['config']}"]
+            command += [f"--config.data.root={arguments.films}", f"--workdir={workdir}"]
+            command += flags(fields)
+            if arguments.cache_dir:
+                command.append(f"--cache_dir={arguments.cache_dir}")
+            if not train(name, command, out):
+                print(f"{name}: failed, see its log")
                 continue
-            total = sum(seconds_by_run(out).values())
-            done = (workdir / "evaluation" / "val" / "metrics.json").exists()
-            fields = plan.get("common", {}) | trial["changes"] | {"seed": seed}
-            # A run that was broken off has some of its seconds in the total already.
-            left = plan["hours"] * 3600 - total + spent(out / f"{name}.seconds")
-            if not done and expected(fields, rows) > left:
-                print(f"{name}: not begun, what is left of {plan['hours']} hours is too little")
-                continue
-            if not done:
-                print(
-                    f"{name}: {duration(total)} spent so far; log in {out / name}.log", flush=True
-                )
-                command = [sys.executable, "main.py", f"--config={plan['config']}"]
-                command += [f"--config.data.root={arguments.films}", f"--workdir={workdir}"]
-                command += flags(fields)
-                if arguments.cache_dir:
-                    command.append(f"--cache_dir={arguments.cache_dir}")
-                if not train(name, command, out):
-                    print(f"{name}: failed, see its log")
-                    continue
-            rows.append(row(trial, seed, workdir, spent(out / f"{name}.seconds")))
-            print(f"{name}: score {rows[-1]['score']:.4f} in {duration(rows[-1]['seconds'])}")
-            by_run = seconds_by_run(out)
-            summary = {"hardware": hardware(), "seconds": round(sum(by_run.values()))}
-            write_json(found, {"plan": plan, **summary, "seconds_by_run": by_run, "rows": rows})
+        rows[name] = row(trial, seed, workdir, spent(out / f"{name}.seconds"))
+        print(f"{name}: score {rows[name]['score']:.4f} in {duration(rows[name]['seconds'])}")
+        by_run = seconds_by_run(out)
+        summary = {"hardware": hardware(), "seconds": round(sum(by_run.values()))}
+        found_rows = [rows[name] for name in names if name in rows]
+        write_json(found, {"plan": plan, **summary, "seconds_by_run": by_run, "rows": found_rows})
 
 
 if __name__ == "__main__":

@@ -60,6 +60,14 @@ def test_a_trial_that_is_stored_is_not_trained_again_wherever_its_folder_was(sea
     assert found["seconds"] == 180 and search("three") == []
 
 
+def test_a_trial_that_is_put_before_stored_ones_leaves_them_and_stands_before_them(
+    search, tmp_path
+):
+    search("one", planned=(DRAFT,))
+    assert search("two", planned=(WIDER, DRAFT)) == ["wider-0"]
+    assert [row["trial"] for row in stored(tmp_path)["rows"]] == ["wider", "draft", "draft"]
+
+
 def test_a_trial_whose_changes_are_others_now_is_trained(search):
     search("one")
     assert search("two", planned=(DRAFT, WIDER | {"changes": {"augment.size": 16}})) == ["wider-0"]
