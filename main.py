@@ -7,115 +7,41 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from logging import CRITICAL, getLogger
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict
 
+from pneumojax import command_line, runtime
 from pneumojax import config as configs
-from pneumojax import runtime
+from pneumojax.command_line import (
+    CACHE_DIR,
+    CONFIG,
+    COORDINATOR,
+    DETERMINISTIC,
+    DISTRIBUTED,
+    DOWNLOAD,
+    FILMS,
+    MODE,
+    OUTPUT,
+    OVERLAYS,
+    PORT,
+    PROCESS,
+    PROCESSES,
+    SPLIT,
+    VERIFY_FILMS,
+    WORKDIR,
+)
 from pneumojax.errors import Stopped, UserError
 
 # What is used where no run folder is named; what comes of it goes where its user has runs.
 REFERENCE = Path(__file__).resolve().parent / "models" / "reference"
 REFERENCE_RESULTS = Path("runs/reference")
-
-CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    help_string="The experiment, configs/base.py if unset; --config.<field>=<value> changes one.",
-)
-MODE = flags.DEFINE_enum(
-    "mode",
-    "train",
-    [
-        "train",
-        "crossvalidate",
-        "evaluate",
-        "predict",
-        "serve",
-        "compare",
-        "profile",
-        "preview",
-        "summary",
-    ],
-    "What to do; crossvalidate trains each of config.data.folds folds, predict takes films, "
-    "folders or patterns, compare takes run folders or CSVs of predictions, profile measures the "
-    "config's training step, preview draws films as it sees them, summary lists the network's "
-    "layers, serve opens a page on this machine.",
-)
-WORKDIR = flags.DEFINE_string(
-    "workdir",
-    None,
-    "Run folder. Default for training: runs/<config name>-<digest of the config>; for predict, "
-    "serve and evaluate with --films: the reference network. To evaluate or predict by several "
-    "together: their folders with commas between, or that of a crossvalidate.",
-)
-SPLIT = flags.DEFINE_enum(
-    "split",
-    None,
-    ["train", "val", "test", "all"],
-    "What to evaluate; unset: the run's own validation, or the one split of --films.",
-)
-FILMS = flags.DEFINE_string(
-    "films", None, "Evaluate films of this folder instead of the run's own, in the same layout."
-)
-OUTPUT = flags.DEFINE_string(
-    "output",
-    None,
-    "Predictions: CSV, or JSON lines by the suffix .jsonl; films already in it are skipped. By "
-    "default a new CSV in the run folder, in runs/reference for the reference network. Or the "
-    "folder of a comparison.",
-)
-OVERLAYS = flags.DEFINE_string(
-    "overlays", None, "Folder for pictures of predicted films with the evidence on them."
-)
-PORT = flags.DEFINE_integer(
-    "port", 7860, "Of the page of --mode=serve; 0: any.", lower_bound=0, upper_bound=65535
-)
-CACHE_DIR = flags.DEFINE_string(
-    "cache_dir",
-    os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "pneumojax"),
-    "Decoded films, the embedded set and compiled steps, shared between runs.",
-)
-VERIFY_FILMS = flags.DEFINE_bool(
-    "verify_films", False, "Hash every film again before trusting the cache of decoded films."
-)
-DETERMINISTIC = flags.DEFINE_bool(
-    "deterministic", False, "On GPUs: the same bits each time, at some cost in speed."
-)
-DISTRIBUTED = flags.DEFINE_bool(
-    "distributed",
-    False,
-    "This is one of a training job's processes; SLURM, Open MPI or Cloud TPU say which, or the "
-    "three flags after this one.",
-)
-COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0.")
-PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
-PROCESS = flags.DEFINE_integer("process", None, "Which this is, from 0.", lower_bound=0)
-DOWNLOAD = flags.DEFINE_bool(
-    "download", False, "Fetch the published weights that config.start.weights=imagenet names, once."
-)
-
-
-def parse(argv: list[str]) -> list[str]:
-    """Flags parsed, and a mistyped config field answered with the one that was probably meant."""
-    # As an argument and not as the flag's default, which would be parsed where nobody catches.
-    if "--config" in argv[:-1]:  # --config x is --config=x
-        at = argv.index("--config")
-        argv = [*argv[:at], f"--config={argv[at + 1]}", *argv[at + 2 :]]
-    if not any(argument.startswith("--config=") for argument in argv):
-        argv = [argv[0], f"--config={Path(__file__).parent / 'configs' / 'base.py'}", *argv[1:]]
-    try:
-        arguments = flags.FLAGS(argv)
-        CONFIG.value.lock()  # a file that could not be loaded says so at the first use
-        return arguments
-    except flags.Error as error:
-        _fail(str(error))
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        _fail(configs.explain(argv, error))
+flags.adopt_module_key_flags(command_line)  # --help lists them
 
 
 def main(argv: list[str]) -> None:
@@ -140,16 +66,6 @@ def main(argv: list[str]) -> None:
         raise
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise Stopped(number, f"ended by {signal.Signals(number).name}")
-
-
-def _goes_on() -> str:
-    """What comes of a run that was stopped."""
-    goes_on = MODE.value in ("train", "crossvalidate") or (MODE.value == "predict" and OUTPUT.value)
-    return "; the same command goes on from there" if goes_on else ""
-
-
 def _run(arguments: list[str]) -> None:
     if MODE.value not in ("predict", "compare") and arguments:
         raise UserError(f"{arguments[0]!r} is no flag; only predict and compare take files")
@@ -159,74 +75,56 @@ def _run(arguments: list[str]) -> None:
         if MODE.value != "train":
             raise UserError("--distributed: only --mode=train divides its work between processes")
         runtime.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-    if MODE.value in ("train", "crossvalidate"):
-        config = configs.resolve(CONFIG.value)
-        workdir = Path(WORKDIR.value or f"runs/{configs.run_name(config)}").expanduser().resolve()
-        if MODE.value == "crossvalidate":
-            from pneumojax.evaluation.crossvalidate import cross_validate
+    verbs: dict[str, Callable[[], None]] = {
+        "train": lambda: _train(cache_dir),
+        "crossvalidate": lambda: _cross_validate(cache_dir),
+        "evaluate": lambda: _evaluate(cache_dir),
+        "predict": lambda: _predict(arguments),
+        "serve": _serve,
+        "compare": lambda: _compare(arguments),
+        "profile": lambda: _profile(cache_dir),
+        "preview": lambda: _preview(cache_dir),
+        "summary": _summarise,
+    }
+    verbs[MODE.value]()
 
-            cross_validate(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
-            return
 
-        from pneumojax.evaluation.evaluate import evaluate_run
-        from pneumojax.training.loop import train
+def _train(cache_dir: Path) -> None:
+    from pneumojax.evaluation.evaluate import evaluate_run
+    from pneumojax.training.loop import train
 
-        train(
-            config,
-            workdir,
-            cache_dir,
-            verify_films=VERIFY_FILMS.value,
-            download=DOWNLOAD.value,
-        )
-        if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
-            if DISTRIBUTED.value:
-                _evaluate_alone(workdir, cache_dir)
-            evaluate_run([workdir], cache_dir)
-        return
-    given = any(argument.startswith("--config") for argument in sys.argv[1:])
-    if MODE.value == "summary":
-        from pneumojax.profiling.summary import summary
-        from pneumojax.run import read_config
+    config = configs.resolve(CONFIG.value)
+    workdir = _run_folder(config)
+    train(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value, download=DOWNLOAD.value)
+    if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
+        if DISTRIBUTED.value:
+            _evaluate_alone(workdir, cache_dir)
+        evaluate_run([workdir], cache_dir)
 
-        if WORKDIR.value and not given:
-            config = read_config(Path(WORKDIR.value).expanduser().resolve())
-        else:
-            config = configs.resolve(CONFIG.value)
-        summary(config, Path(OUTPUT.value).expanduser().resolve() if OUTPUT.value else None)
-        return
-    if MODE.value in ("profile", "preview"):
-        _look(cache_dir, given)
-        return
-    if MODE.value == "compare":
-        from pneumojax.evaluation.compare import compare
 
-        compare(arguments, output=OUTPUT.value, split=SPLIT.value)
-        return
+def _cross_validate(cache_dir: Path) -> None:
+    from pneumojax.evaluation.crossvalidate import cross_validate
+
+    config = configs.resolve(CONFIG.value)
+    cross_validate(config, _run_folder(config), cache_dir, verify_films=VERIFY_FILMS.value)
+
+
+def _evaluate(cache_dir: Path) -> None:
     workdirs, results = _trained_runs()
-    if given:
-        from pneumojax.run import refuse_other_config
+    from pneumojax.evaluation.evaluate import evaluate_run
 
-        for workdir in workdirs:
-            refuse_other_config(workdir, configs.resolve(CONFIG.value))
-    if MODE.value == "evaluate":
-        from pneumojax.evaluation.evaluate import evaluate_run
+    evaluate_run(
+        workdirs,
+        cache_dir,
+        split=SPLIT.value,
+        root=FILMS.value,
+        results=results,
+        verify_films=VERIFY_FILMS.value,
+    )
 
-        evaluate_run(
-            workdirs,
-            cache_dir,
-            split=SPLIT.value,
-            root=FILMS.value,
-            results=results,
-            verify_films=VERIFY_FILMS.value,
-        )
-        return
-    if MODE.value == "serve":
-        from pneumojax.serve.serve import serve
 
-        if len(workdirs) > 1:
-            raise UserError("--workdir: serve opens one run; evaluate and predict take several")
-        serve(workdirs[0], PORT.value)
-        return
+def _predict(arguments: list[str]) -> None:
+    workdirs, results = _trained_runs()
     from pneumojax.predict.predict import predict_files
 
     unreadable = predict_files(
@@ -234,6 +132,45 @@ def _run(arguments: list[str]) -> None:
     )
     if unreadable:
         raise UserError(f"{unreadable:,} of the files could not be read; the output says why")
+
+
+def _serve() -> None:
+    workdirs, _ = _trained_runs()
+    from pneumojax.serve.serve import serve
+
+    if len(workdirs) > 1:
+        raise UserError("--workdir: serve opens one run; evaluate and predict take several")
+    serve(workdirs[0], PORT.value)
+
+
+def _compare(arguments: list[str]) -> None:
+    from pneumojax.evaluation.compare import compare
+
+    compare(arguments, output=OUTPUT.value, split=SPLIT.value)
+
+
+def _profile(cache_dir: Path) -> None:
+    from pneumojax.profiling.profile import profile
+
+    config, workdir = _looked_into()
+    profile(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
+
+
+def _preview(cache_dir: Path) -> None:
+    from pneumojax.preview import preview
+
+    preview(*_looked_into(), cache_dir)
+
+
+def _summarise() -> None:
+    from pneumojax.profiling.summary import summary
+    from pneumojax.run import read_config
+
+    if WORKDIR.value and not _config_given():
+        config = read_config(Path(WORKDIR.value).expanduser().resolve())
+    else:
+        config = configs.resolve(CONFIG.value)
+    summary(config, Path(OUTPUT.value).expanduser().resolve() if OUTPUT.value else None)
 
 
 def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
@@ -247,47 +184,61 @@ def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
     os.execv(sys.executable, [sys.executable, str(Path(__file__).resolve()), *more])
 
 
+def _run_folder(config: ConfigDict) -> Path:
+    return Path(WORKDIR.value or f"runs/{configs.run_name(config)}").expanduser().resolve()
+
+
+def _config_given() -> bool:
+    return any(argument.startswith("--config") for argument in sys.argv[1:])
+
+
 def _trained_runs() -> tuple[list[Path], Path | None]:
     """The run folders to use, and the folder that takes what comes of them.
 
     That is None where they have one: nothing is written beside the reference network alone.
     """
-    if WORKDIR.value:
-        workdirs = [Path(name).expanduser().resolve() for name in WORKDIR.value.split(",")]
-        return workdirs, REFERENCE_RESULTS.resolve() if workdirs == [REFERENCE] else None
-    if MODE.value == "evaluate" and FILMS.value is None:
-        raise UserError(
-            "--mode=evaluate needs --workdir=<run folder>, or --films=<folder> for the reference "
-            "network on films of yours"
-        )
-    if not (REFERENCE / "config.json").exists():
-        raise UserError(
-            f"--mode={MODE.value} needs --workdir=<run folder>: the reference network, which "
-            f"would be used without, is not in {str(REFERENCE)!r}"
-        )
-    return [REFERENCE], REFERENCE_RESULTS.resolve()
+    workdirs = [Path(name).expanduser().resolve() for name in (WORKDIR.value or "").split(",")]
+    if not WORKDIR.value:
+        if MODE.value == "evaluate" and FILMS.value is None:
+            raise UserError(
+                "--mode=evaluate needs --workdir=<run folder>, or --films=<folder> for the "
+                "reference network on films of yours"
+            )
+        if not (REFERENCE / "config.json").exists():
+            raise UserError(
+                f"--mode={MODE.value} needs --workdir=<run folder>: the reference network, which "
+                f"would be used without, is not in {str(REFERENCE)!r}"
+            )
+        workdirs = [REFERENCE]
+    if _config_given():
+        from pneumojax.run import refuse_other_config
+
+        for workdir in workdirs:
+            refuse_other_config(workdir, configs.resolve(CONFIG.value))
+    return workdirs, REFERENCE_RESULTS.resolve() if workdirs == [REFERENCE] else None
 
 
-def _look(cache_dir: Path, config_given: bool) -> None:
-    """Into the run of --workdir, of whose config it is where none is given, or a new folder."""
+def _looked_into() -> tuple[ConfigDict, Path]:
+    """The run of --workdir, whose config it is where none is given, or a new folder."""
     from pneumojax.run import read_config
 
     config = configs.resolve(CONFIG.value)
     # Never the same folder twice, so that a profile can be compared with the one before a change.
     default = f"runs/{configs.run_name(config)}-{MODE.value}-{time.strftime('%Y%m%d-%H%M%S')}"
     workdir = Path(WORKDIR.value or default).expanduser().resolve()
-    if not config_given and (workdir / "config.json").exists():
+    if not _config_given() and (workdir / "config.json").exists():
         config = read_config(workdir)
+    return config, workdir
 
-    if MODE.value == "preview":
-        from pneumojax.preview import preview
 
-        preview(config, workdir, cache_dir)
-        return
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped(number, f"ended by {signal.Signals(number).name}")
 
-    from pneumojax.profiling.profile import profile
 
-    profile(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
+def _goes_on() -> str:
+    """What comes of a run that was stopped."""
+    goes_on = MODE.value in ("train", "crossvalidate") or (MODE.value == "predict" and OUTPUT.value)
+    return "; the same command goes on from there" if goes_on else ""
 
 
 def _fail(line: str, status: int = 1) -> NoReturn:
@@ -297,6 +248,13 @@ def _fail(line: str, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return command_line.parse(argv)
+    except UserError as error:
+        _fail(str(error))
+
+
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    app.run(main, flags_parser=parse)
+    app.run(main, flags_parser=_parse)

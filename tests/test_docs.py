@@ -63,7 +63,7 @@ def table(name, *header):
 def defined_flags():
     """{flag: values it takes, or None} of main.py, and the benchmarks' flags."""
     found = {"help": None}
-    for node in ast.walk(ast.parse(read("main.py"))):
+    for node in ast.walk(ast.parse(read("pneumojax/command_line.py"))):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "").startswith("DEFINE_"):
             values = node.args[2] if node.func.attr == "DEFINE_enum" else None
             found[node.args[0].value] = values and ast.literal_eval(values)

@@ -1,0 +1,111 @@
+"""The flags of `main.py`. Nothing heavy is imported here, so that `--help` is there at once."""
+
+import os
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from pneumojax import config as configs
+from pneumojax.errors import UserError
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "configs" / "base.py"
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    help_string="The experiment, configs/base.py if unset; --config.<field>=<value> changes one.",
+)
+MODE = flags.DEFINE_enum(
+    "mode",
+    "train",
+    [
+        "train",
+        "crossvalidate",
+        "evaluate",
+        "predict",
+        "serve",
+        "compare",
+        "profile",
+        "preview",
+        "summary",
+    ],
+    "What to do; crossvalidate trains each of config.data.folds folds, predict takes films, "
+    "folders or patterns, compare takes run folders or CSVs of predictions, profile measures the "
+    "config's training step, preview draws films as it sees them, summary lists the network's "
+    "layers, serve opens a page on this machine.",
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Run folder. Default for training: runs/<config name>-<digest of the config>; for predict, "
+    "serve and evaluate with --films: the reference network. To evaluate or predict by several "
+    "together: their folders with commas between, or that of a crossvalidate.",
+)
+SPLIT = flags.DEFINE_enum(
+    "split",
+    None,
+    ["train", "val", "test", "all"],
+    "What to evaluate; unset: the run's own validation, or the one split of --films.",
+)
+FILMS = flags.DEFINE_string(
+    "films", None, "Evaluate films of this folder instead of the run's own, in the same layout."
+)
+OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "Predictions: CSV, or JSON lines by the suffix .jsonl; films already in it are skipped. By "
+    "default a new CSV in the run folder, in runs/reference for the reference network. Or the "
+    "folder of a comparison.",
+)
+OVERLAYS = flags.DEFINE_string(
+    "overlays", None, "Folder for pictures of predicted films with the evidence on them."
+)
+PORT = flags.DEFINE_integer(
+    "port", 7860, "Of the page of --mode=serve; 0: any.", lower_bound=0, upper_bound=65535
+)
+CACHE_DIR = flags.DEFINE_string(
+    "cache_dir",
+    os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "pneumojax"),
+    "Decoded films, the embedded set and compiled steps, shared between runs.",
+)
+VERIFY_FILMS = flags.DEFINE_bool(
+    "verify_films", False, "Hash every film again before trusting the cache of decoded films."
+)
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "On GPUs: the same bits each time, at some cost in speed."
+)
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed",
+    False,
+    "This is one of a training job's processes; SLURM, Open MPI or Cloud TPU say which, or the "
+    "three flags after this one.",
+)
+COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0.")
+PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
+PROCESS = flags.DEFINE_integer("process", None, "Which this is, from 0.", lower_bound=0)
+DOWNLOAD = flags.DEFINE_bool(
+    "download", False, "Fetch the published weights that config.start.weights=imagenet names, once."
+)
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parses all flags; what is left are the arguments, the program's name first.
+
+    Raises:
+        UserError: a flag or field does not exist, where one was mistyped with the one that was
+            probably meant, or takes no such value, or the config file cannot be loaded.
+    """
+    # As an argument and not as the flag's default, which would be parsed where nobody catches.
+    if "--config" in argv[:-1]:  # --config x is --config=x
+        at = argv.index("--config")
+        argv = [*argv[:at], f"--config={argv[at + 1]}", *argv[at + 2 :]]
+    if not any(argument.startswith("--config=") for argument in argv):
+        argv = [argv[0], f"--config={DEFAULT_CONFIG}", *argv[1:]]
+    try:
+        arguments = flags.FLAGS(argv)
+        CONFIG.value.lock()  # a file that could not be loaded says so at the first use
+        return arguments
+    except flags.Error as error:
+        raise UserError(str(error)) from error
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(configs.explain(argv, error)) from error
