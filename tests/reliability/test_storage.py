@@ -87,11 +87,14 @@ def test_a_full_disk_under_the_cache_is_one_line_and_leaves_nothing(films_root, 
     assert list((disk / "films").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["images.npy", "index.json", "checksums.json"])
+@pytest.mark.parametrize(
+    "name", ["images.npy", "films.bin", "paths.bin", "rejected.json", "checksums.json"]
+)
 def test_a_flipped_byte_in_the_cache_is_seen_and_the_films_are_decoded_again(
     films_root, tmp_path, name
 ):
-    pixels = np.array(load(films_root, tmp_path).images)
+    films = load(films_root, tmp_path)
+    pixels = films.pixels(np.arange(len(films)))
     (entry,) = (tmp_path / "films").iterdir()
     data = bytearray((entry / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -99,7 +102,7 @@ def test_a_flipped_byte_in_the_cache_is_seen_and_the_films_are_decoded_again(
     told = []
     again = load(films_root, tmp_path, told.append)
     assert "is damaged; decoding its films again" in told[0]
-    assert np.array_equal(again.images, pixels)
+    assert np.array_equal(again.pixels(np.arange(len(again))), pixels)
     assert load(films_root, tmp_path, told.append).paths == again.paths
     assert sum("damaged" in line for line in told) == 1
 
