@@ -6,6 +6,7 @@ complete or not at all, and its bytes are checked when it is opened or read.
 """
 
 import hashlib
+import importlib.util
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -196,6 +197,8 @@ def _streamed(
     log: Callable[[str], None],
 ) -> "StreamedFilms":
     """The films of shards, which are written first where there are none."""
+    if importlib.util.find_spec("array_record") is None:  # TFDS asks for it on Linux alone
+        raise UserError(f"data.max_cache_gb: {why}, and streaming them needs array_record")
     from pneumojax.data.shards import ShardStore, StreamedFilms  # imports TFDS
 
     if verify and entry.is_dir():
