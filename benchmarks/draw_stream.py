@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-from benchmarks.draw_scaling import COLORS, INK, MUTED, RULE
+from benchmarks.draw_scaling import COLORS, INK, MUTED, RULE, save
 
 COLOR = {"streamed": COLORS[0], "cached": COLORS[2]}
 
@@ -32,19 +32,21 @@ def draw(points: dict[str, dict[str, dict[str, Any]]], path: Path) -> None:
     memory.set_ylim(bottom=0)
     memory.set_title("MB of memory, training input, the most of an epoch", **_TITLE)
     speed.set_yscale("log")
+    speed.set_ylim(100, 1e5)
     speed.set_title("films/s, nothing trained", **_TITLE)
     sizes = sorted({int(x) for curve in points.values() for x in curve})
     for axes in (memory, speed):
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{x:,}" for x in sizes])
         axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.set_xlabel("films", fontsize=9, color=INK)
         axes.grid(axis="y", color=RULE, linewidth=0.5)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(colors=MUTED, labelsize=8)
         axes.legend(fontsize=7, frameon=False)
-    figure.savefig(path, dpi=128)
+    save(figure, path)
 
 
 _TITLE: dict[str, Any] = {"fontsize": 9, "color": INK, "loc": "left"}
