@@ -42,7 +42,7 @@ def require_room(entry: Path, files: Sequence[FilmFile], why: str) -> None:
     needed, free = sum(file.size for file in files), _free(entry)
     if needed > free:
         raise UserError(
-            f"--cache_dir: {why}, and {_bytes(needed)} in shards, of which {_bytes(free)} are "
+            f"--cache_dir: {why}; in shards they take {_bytes(needed)}, and {_bytes(free)} are "
             f"free for {str(entry.parent)!r}; make room or name another folder"
         )
 
