@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
     # Lets the JPEG decoder halve films far larger than image_size itself; bilinear_antialias only.
     data.reduced_decode = True
     # 10^9 bytes that a split's decoded films may take; more are streamed from TFDS shards, slower
-    # and with the same numbers. 0 chooses: 9/10 of what the disk of --cache_dir has free.
+    # and with the same numbers. 0 chooses: half of the memory, and 9/10 of the disk's free room.
     data.max_cache_gb = 0.0
     data.max_rejected_fraction = 0.01  # share of unreadable films above which a run stops
     data.normalise = "unit"  # [0, 1], or "film": each film to mean 0 and standard deviation 1

@@ -166,6 +166,20 @@ def test_what_nine_tenths_of_the_free_disk_would_not_hold_is_streamed_and_told_w
     assert isinstance(load(all_kinds, tmp_path / "enough", 0.0).images, np.ndarray)  # are there
 
 
+def test_what_half_of_the_memory_would_not_hold_is_streamed_and_told_why(
+    all_kinds, tmp_path, monkeypatch
+):
+    decoded, told = 38 * 32 * 32, []
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(room, "_CONTAINER", limit)
+    for free, streams in ((2 * decoded - 1, True), (2 * decoded, False), ("max", False)):
+        limit.write_text(f"{free}\n")
+        films = load(all_kinds, tmp_path / str(free), 0.0, log=told.append)
+        assert isinstance(films.images, np.ndarray) != streams
+        if streams:
+            assert "38 films take 38.9 kB decoded, more than 50% of the 77.8 kB of mem" in told[0]
+
+
 def test_films_that_fit_in_neither_form_are_one_line_before_anything_is_written(
     all_kinds, tmp_path, disk_of
 ):
