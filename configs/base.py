@@ -44,6 +44,9 @@ def get_config() -> ConfigDict:
     data.resize = "bilinear_antialias"  # or "bilinear", "nearest" (the original's)
     # Lets the JPEG decoder halve films far larger than image_size itself; bilinear_antialias only.
     data.reduced_decode = True
+    # 10^9 bytes that a split's decoded films may take; more are streamed from TFDS shards, slower
+    # and with the same numbers. 0 chooses: half of the memory, and 9/10 of the disk's free room.
+    data.max_cache_gb = 0.0
     data.max_rejected_fraction = 0.01  # share of unreadable films above which a run stops
     data.normalise = "unit"  # [0, 1], or "film": each film to mean 0 and standard deviation 1
     # An epoch has all films of the rarer class and as many of the other, others each time.

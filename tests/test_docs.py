@@ -381,6 +381,27 @@ def test_numbers_in_data_are_those_of_the_code():
         assert name in text
 
 
+def test_figures_of_streaming_in_data_are_those_that_are_stored():
+    points = json.loads(read("docs/benchmarks/stream.json"))["points"]
+    sizes = sorted(points["streamed"], key=int)
+    rows = [(n, way, points[way][n]) for n in sizes for way in points if n in points[way]]
+    assert table("docs/data.md", "films", "way") == [
+        [f"{int(n):,}", way]
+        + [f"{p['preparing']['seconds']:,.0f}"]
+        + [f"{p[name]:,.0f}" for name in ("films_per_second", "films_per_second_from_disk")]
+        + [f"{p['reading'][name]:,.0f}" for name in ("all_mb", "own_mb")]
+        for n, way, p in rows
+    ]
+    few, many = points["streamed"][sizes[0]], points["streamed"][sizes[-1]]
+    least, most = (point["reading"]["all_mb"] for point in (few, many))
+    grown = many["preparing"]["peak_mb"] - few["preparing"]["peak_mb"]
+    a_film = grown * 1e6 / (int(sizes[-1]) - int(sizes[0]))
+    text = read("docs/data.md")
+    assert f"from {least:,.0f} to {most:,.0f} MB" in text
+    assert f"peak grew by {a_film:,.0f} bytes a film" in text
+    assert f"reading {many['films_read']:,} films" in text
+
+
 def test_speeds_of_the_cache_in_data_are_those_that_are_stored():
     stored = json.loads(read("docs/cache_stream.json"))["batches"]
     speeds = [(row["batch_size"], *row["films_per_second"].values()) for row in stored]

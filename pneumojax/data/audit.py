@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from pneumojax.data.index import numbered
+
 
 @dataclass(frozen=True)
 class Side:
@@ -83,35 +85,31 @@ def audit(
         digests: (n,) hash of each file's bytes.
     """
     indices = {name: np.arange(len(patients))[chosen] for name, chosen in sides.items()}
-    sides_of_patient: dict[str, set[str]] = {}
-    sides_of_file: dict[str, set[str]] = {}
-    labels_of_file: dict[str, set[int]] = {}
-    paths_of_file: dict[str, set[int]] = {}
-    for name, films in indices.items():
-        for i in films:
-            if known[i]:
-                sides_of_patient.setdefault(patients[i], set()).add(name)
-            sides_of_file.setdefault(digests[i], set()).add(name)
-            labels_of_file.setdefault(digests[i], set()).add(int(labels[i]))
-            paths_of_file.setdefault(digests[i], set()).add(int(i))
+    known, labels = np.asarray(known, bool), np.asarray(labels)
+    who, contents = numbered(patients), numbered(digests)
+    films = np.concatenate(list(indices.values()))
+    side = np.repeat(np.arange(len(indices)), [len(some) for some in indices.values()])
     return Audit(
         sides={
             name: Side(
-                films=len(films),
-                patients=len({patients[i] for i in films if known[i]}),
-                unknown_films=sum(not known[i] for i in films),
+                films=len(some),
+                patients=len(np.unique(who[some[known[some]]])),
+                unknown_films=int(np.sum(~known[some])),
             )
-            for name, films in indices.items()
+            for name, some in indices.items()
         },
-        shared_patients=_several(sides_of_patient),
-        shared_files=_several(sides_of_file),
-        duplicate_groups=_several(paths_of_file),
-        label_conflicts=_several(labels_of_file),
+        shared_patients=_in_several(who[films[known[films]]], side[known[films]]),
+        shared_files=_in_several(contents[films], side),
+        duplicate_groups=_in_several(contents[films], films),
+        label_conflicts=_in_several(contents[films], labels[films]),
     )
 
 
-def _several(sets: Mapping[str, set]) -> int:
-    return sum(len(members) > 1 for members in sets.values())
+def _in_several(what: np.ndarray, where: np.ndarray) -> int:
+    """How many distinct values of `what` (n,) stand at more than one value of `where` (n,)."""
+    places = int(where.max(initial=0)) + 1
+    pairs = np.unique(what * places + where)
+    return int(np.sum(np.unique(pairs // places, return_counts=True)[1] > 1))
 
 
 def _count(number: int, noun: str) -> str:

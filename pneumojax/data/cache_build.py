@@ -1,4 +1,8 @@
-"""Decodes films into a new entry of the cache, on all cores; it is there whole or not at all."""
+"""Reads and checks films into a new entry of the cache; it is there whole or not at all.
+
+An entry is a folder: what is known about the films (`index.py`), what was left out and why, and
+a store of the films themselves, decoded or as files.
+"""
 
 import contextlib
 import json
@@ -6,9 +10,11 @@ import os
 import shutil
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -20,9 +26,48 @@ from pneumojax.data.decoding import (
     read_film,
 )
 from pneumojax.data.films import FilmFile
+from pneumojax.data.index import IndexWriter
 from pneumojax.errors import UserError
 
-_CONTENTS = ("images.npy", "index.json")
+IMAGES = "images.npy"
+REJECTED = "rejected.json"
+_CHECKSUMS = "checksums.json"
+_AHEAD = 8  # films for each core that are read before they are stored
+
+
+class Store(Protocol):
+    """Takes the readable films of an entry, in order."""
+
+    verb: str  # what is done to films, for the line of progress
+
+    def add(self, film: DecodedFilm) -> None:
+        """Stores one."""
+
+    def close(self) -> None:
+        """All are there."""
+
+
+class PixelStore:
+    """`images.npy`, uint8 (number of files, image_size, image_size), the readable films first."""
+
+    verb = "decoding"
+
+    def __init__(self, folder: Path, files: Sequence[FilmFile], preprocessing: Preprocessing):
+        side = preprocessing.image_size
+        self._images = np.lib.format.open_memmap(
+            folder / IMAGES, "w+", np.uint8, (len(files), side, side)
+        )
+        _allocate(folder / IMAGES)
+        self._films = 0
+
+    def add(self, film: DecodedFilm) -> None:
+        """Stores one film's pixels."""
+        self._images[self._films] = film.pixels
+        self._films += 1
+
+    def close(self) -> None:
+        """Hands the pixels to the disk."""
+        self._images.flush()
 
 
 def build_entry(
@@ -30,14 +75,13 @@ def build_entry(
     root: Path,
     files: Sequence[FilmFile],
     preprocessing: Preprocessing,
+    make_store: Callable[[Path, Sequence[FilmFile], Preprocessing], Store],
     log: Callable[[str], None],
 ) -> None:
-    """Decodes all files into a temporary sibling and renames it to `entry`.
+    """Decodes all files and stores them in a temporary sibling, which is renamed to `entry`.
 
     Args:
-        entry: `images.npy`, uint8 (number of files, image_size, image_size), of which the first
-            rows hold the readable films in order; `index.json`, what is known about each; and
-            `checksums.json` of both, by which `is_whole` goes.
+        make_store: called with the folder to write to, the files and how they are decoded.
 
     Raises:
         UserError: a film cannot be read any more, or the cache not be written.
@@ -46,40 +90,32 @@ def build_entry(
     with _failing_clearly(entry.parent), _removed_on_failure(building):
         _remove_abandoned(entry)
         building.mkdir(parents=True)
-        side = preprocessing.image_size
-        images = np.lib.format.open_memmap(
-            building / "images.npy", "w+", np.uint8, (len(files), side, side)
-        )
-        _allocate(building / "images.npy")
-        index: list[dict] = []
+        store = make_store(building, files, preprocessing)
         rejected: list[tuple[str, str]] = []
         began = told = 0.0
-        for done, (file, film) in enumerate(_decoded(root, files, preprocessing), start=1):
-            if isinstance(film, str):
-                rejected.append((file.path, film))
-            else:
-                images[len(index)] = film.pixels
-                index.append(
-                    {"path": file.path, "label": file.label, "sha256": film.sha256}
-                    | {"width": film.width, "height": film.height}
-                )
-            now = time.monotonic()
-            began, told = began or now, told or now  # counted from the first film on
-            if now - told > 2 or done == len(files):
-                told, rate = now, done / max(now - began, 1e-3)
-                left = (len(files) - done) / rate
-                log(
-                    f"decoding {done:,}/{len(files):,} films, {rate:,.0f} films/s, "
-                    f"{left:.0f} s left"
-                )
-        images.flush()
-        del images
-        with open(building / "index.json", "w") as stream:
-            json.dump({"films": index, "rejected": rejected}, stream)
-        with open(building / "checksums.json", "w") as stream:
-            json.dump({name: _checksum(building / name) for name in _CONTENTS}, stream)
-        for name in (*_CONTENTS, "checksums.json"):
-            with open(building / name, "rb") as stream:
+        with IndexWriter(building) as index:
+            for done, (file, film) in enumerate(_decoded(root, files, preprocessing), start=1):
+                if isinstance(film, str):
+                    rejected.append((file.path, film))
+                else:
+                    store.add(film)
+                    index.add(file, film)
+                now = time.monotonic()
+                began, told = began or now, told or now  # counted from the first film on
+                if now - told > 2 or done == len(files):
+                    told, rate = now, done / max(now - began, 1e-3)
+                    left = (len(files) - done) / rate
+                    log(
+                        f"{store.verb} {done:,}/{len(files):,} films, {rate:,.0f} films/s, "
+                        f"{left:.0f} s left"
+                    )
+        store.close()
+        del store
+        (building / REJECTED).write_text(json.dumps(rejected))
+        checksums = {path.name: _checksum(path) for path in sorted(building.iterdir())}
+        (building / _CHECKSUMS).write_text(json.dumps(checksums))
+        for path in building.iterdir():
+            with open(path, "rb") as stream:
                 os.fsync(stream.fileno())
         try:
             building.rename(entry)
@@ -90,15 +126,25 @@ def build_entry(
 
 
 def is_whole(entry: Path) -> bool:
-    """Whether an entry's bytes are those that were written; 117 MB take a twentieth of a second."""
+    """Whether an entry's bytes are those that were written; 117 MB take a twentieth of a second.
+
+    Of shards the sizes are compared; their bytes are checked film by film as they are read.
+    """
     try:
-        checksums = json.loads((entry / "checksums.json").read_text())
-        return checksums == {name: _checksum(entry / name) for name in _CONTENTS}
+        checksums = json.loads((entry / _CHECKSUMS).read_text())
+        return checksums == {name: _checksum(entry / name) for name in checksums}
     except (OSError, ValueError):
         return False
 
 
+def read_rejected(entry: Path) -> list[tuple[str, str]]:
+    """Path and reason of each file that was no readable film."""
+    return [(path, reason) for path, reason in json.loads((entry / REJECTED).read_text())]
+
+
 def _checksum(path: Path) -> int:
+    if ".array_record-" in path.name:
+        return path.stat().st_size
     total = 0
     with open(path, "rb") as stream:
         while block := stream.read(1 << 24):
@@ -117,9 +163,9 @@ def _decoded(
 ) -> Iterator[tuple[FilmFile, DecodedFilm | str]]:
     """Each file with its decoded film or the reason why not, in order, decoded in parallel."""
 
-    def read(file: FilmFile) -> DecodedFilm | str:
+    def read(file: FilmFile) -> tuple[FilmFile, DecodedFilm | str]:
         try:
-            return read_film(root / file.path, preprocessing)
+            return file, read_film(root / file.path, preprocessing)
         except UnreadFile as error:
             # It was listed a moment ago. An entry without it would be trusted for ever.
             raise UserError(
@@ -127,12 +173,19 @@ def _decoded(
                 "while its films were decoded. Restore it and start again"
             ) from error
         except FilmError as error:
-            return str(error)
+            return file, str(error)
 
     # Pillow lets go of the interpreter while it decodes, so threads are enough, one for each core.
-    pool = ThreadPoolExecutor(os.cpu_count())
+    cores = os.cpu_count() or 1
+    pool = ThreadPoolExecutor(cores)
+    waiting: deque[Future[tuple[FilmFile, DecodedFilm | str]]] = deque()
     try:
-        yield from zip(files, pool.map(read, files), strict=True)
+        for file in files:  # never all at once: millions of films would wait in memory
+            waiting.append(pool.submit(read, file))
+            if len(waiting) > _AHEAD * cores:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)  # or a build that is stopped would decode all the rest
 

@@ -86,11 +86,12 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class DecodedFilm:
-    """A film as the network sees it, its upright size in the file and the file's SHA-256."""
+    """A film as the network sees it, its upright size in the file, the file and its SHA-256."""
 
     pixels: np.ndarray  # uint8 (image_size, image_size)
     width: int
     height: int
+    data: bytes
     sha256: str
 
 
@@ -142,7 +143,7 @@ def read_film(path: Path, preprocessing: Preprocessing) -> DecodedFilm:
     except OSError as error:
         raise UnreadFile(f"cannot be read: {error.strerror}") from error
     pixels, width, height = decode_film(data, preprocessing)
-    return DecodedFilm(pixels, width, height, hashlib.sha256(data).hexdigest())
+    return DecodedFilm(pixels, width, height, data, hashlib.sha256(data).hexdigest())
 
 
 def open_film(data: bytes) -> tuple[ImageFile.ImageFile, bool]:

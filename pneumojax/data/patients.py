@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.index import numbered
 from pneumojax.errors import UserError
 
 # The pathogens and the two normal series are each numbered from one: the number alone is nobody.
@@ -149,9 +150,12 @@ def _groups(patients: Sequence[str], digests: Sequence[str]) -> dict[str, list[i
             patient = parent[patient]
         return patient
 
-    owner: dict[str, str] = {}
-    for patient, digest in zip(patients, digests, strict=True):
-        first, second = sorted((find(owner.setdefault(digest, patient)), find(patient)))
+    owner: dict[int, str] = {}
+    contents = numbered(digests)
+    for film in np.flatnonzero(np.bincount(contents)[contents] > 1).tolist():
+        patient = patients[film]
+        owned_by = owner.setdefault(int(contents[film]), patient)
+        first, second = sorted((find(owned_by), find(patient)))
         parent[second] = first  # the root of a group is its first patient in sorted order
     groups: dict[str, list[int]] = {}
     for i, patient in enumerate(patients):

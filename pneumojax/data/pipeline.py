@@ -8,6 +8,7 @@ import functools
 import math
 import weakref
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pneumojax.data.cache import FilmSet
 from pneumojax.data.tensorflow_import import tensorflow
+from pneumojax.errors import UserError
 
 Batch = dict[str, Any]
 
@@ -88,10 +90,16 @@ def training_batches(
             return balanced_order(films.labels, seed, epoch)
         return epoch_order(len(films), seed, epoch)
 
+    failed: list[UserError] = []
+
     def load(step: np.int64) -> list[np.ndarray]:
         epoch, step_in_epoch = divmod(int(step), per_epoch)
         rows, mask = batch_rows(order(epoch), batch_size, step_in_epoch)
-        return list(gather(films, rows[share], mask[share]).values())
+        try:
+            return list(gather(films, rows[share], mask[share]).values())
+        except UserError as error:
+            failed.append(error)
+            raise
 
     types = [tf.uint8, tf.int32, tf.float32, tf.int32]
     dataset = (
@@ -103,7 +111,7 @@ def training_batches(
         )
         .prefetch(2)
     )
-    return _Stream(dataset.as_numpy_iterator(), ("image", "label", "mask", "film"))
+    return _Stream(dataset.as_numpy_iterator(), ("image", "label", "mask", "film"), failed)
 
 
 class _Stream:
@@ -113,25 +121,46 @@ class _Stream:
     to it, the process would never end.
     """
 
-    def __init__(self, iterator: Iterator[tuple[np.ndarray, ...]], names: tuple[str, ...]):
+    def __init__(
+        self,
+        iterator: Iterator[tuple[np.ndarray, ...]],
+        names: tuple[str, ...],
+        failed: list[UserError],
+    ):
         self._held = [iterator]
         self._names = names
+        self._failed = failed  # what its thread could not mend
         weakref.finalize(self, self._held.clear)  # when collected, and at exit
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
-        return dict(zip(self._names, next(self._held[0]), strict=True))
+        try:
+            return dict(zip(self._names, next(self._held[0]), strict=True))
+        except Exception:  # TensorFlow makes one of its own of any
+            if self._failed:
+                raise self._failed[0] from None
+            raise
 
 
 def evaluation_batches(films: FilmSet, batch_size: int) -> Iterator[Batch]:
-    """Every film once, in order, the last batch padded and masked."""
+    """Every film once, in order, the last batch padded and masked; read on a thread, two ahead."""
     order = np.arange(len(films))
     share = _process_share(batch_size)
-    for step in range(steps_per_epoch(len(films), batch_size)):
+
+    def load(step: int) -> Batch:
         rows, mask = batch_rows(order, batch_size, step)
-        yield gather(films, rows[share], mask[share])
+        return gather(films, rows[share], mask[share])
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting: list[Future[Batch]] = []
+        for step in range(steps_per_epoch(len(films), batch_size)):
+            waiting.append(reader.submit(load, step))
+            if len(waiting) > 2:
+                yield waiting.pop(0).result()
+        for batch in waiting:
+            yield batch.result()
 
 
 def to_devices(batches: Iterable[Batch], mesh: Mesh, ahead: int = 2) -> Iterator[Batch]:

@@ -70,6 +70,7 @@ def load_sides(
             preprocessing_of(config),
             cache_dir,
             max_rejected_fraction=config.data.max_rejected_fraction,
+            max_cache_gb=config.data.max_cache_gb,
             verify=verify,
             log=log,
         )

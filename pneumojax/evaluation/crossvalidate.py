@@ -59,6 +59,7 @@ def cross_validate(
         preprocessing_of(config),
         cache_dir,
         max_rejected_fraction=config.data.max_rejected_fraction,
+        max_cache_gb=config.data.max_cache_gb,
         verify=verify_films,
     )
     return _out_of_fold(folders, films, workdir / OUT_OF_FOLD, config.decision)

@@ -179,6 +179,7 @@ def _films(
         preprocessing_of(config),
         cache_dir,
         max_rejected_fraction=config.data.max_rejected_fraction,
+        max_cache_gb=config.data.max_cache_gb,
         verify=verify,
     )
     return films, split
@@ -199,7 +200,7 @@ def _against_training(
         [run.hidden(patient) for patient in [row["patient"] for row in seen] + films.patients],
         [row["patient_known"] == "1" for row in seen] + films.patients_known,
         np.concatenate([[int(row["label"]) for row in seen], films.labels]),
-        [row["sha256"] for row in seen] + films.digests,
+        [row["sha256"] for row in seen] + list(films.digests),
     )
     return result.line(), result.as_dict()
 

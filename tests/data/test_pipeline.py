@@ -264,10 +264,10 @@ def test_each_fold_is_validation_once_and_what_makes_no_fold_is_refused(config, 
         sides = load_sides(config, cache_dir, log=lambda line: None)
         assert sides.audit.shared_patients == 0
         assert len(sides.train) + len(sides.validation) == len(
-            set(sides.train.paths + sides.validation.paths)
+            {*sides.train.paths, *sides.validation.paths}
         )
         seen += sides.validation.paths
-    assert sorted(seen) == sorted(sides.train.paths + sides.validation.paths)
+    assert sorted(seen) == sorted([*sides.train.paths, *sides.validation.paths])
     for field, value, told in (
         ("fold", 3, "config.data.fold is 3: the folds are 0 to 2"),
         ("folds", -1, "config.data.folds is -1"),

@@ -76,22 +76,30 @@ def test_a_read_only_file_system_is_one_line_for_run_and_cache(small, run_comman
     assert "Read-only file system" in only_line(run_command([*line, f"--cache_dir={disk / 'c'}"]))
 
 
-def load(root, cache_dir, log=lambda line: None):
-    return load_split(root, "train", Preprocessing(32), cache_dir, max_rejected_fraction=0, log=log)
+def load(root, cache_dir, log=lambda line: None, **options):
+    return load_split(
+        root, "train", Preprocessing(32), cache_dir, max_rejected_fraction=0, log=log, **options
+    )
 
 
 def test_a_full_disk_under_the_cache_is_one_line_and_leaves_nothing(films_root, small_disk):
     disk = small_disk(40)
-    with pytest.raises(UserError, match="--cache_dir: cannot write to .*No space left on device"):
+    with pytest.raises(UserError, match="more than 90% of the .* free in --cache_dir; in shards"):
         load(films_root, disk)
+    assert list(disk.iterdir()) == []
+    with pytest.raises(UserError, match="--cache_dir: cannot write to .*No space left on device"):
+        load(films_root, disk, max_cache_gb=1.0)
     assert list((disk / "films").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["images.npy", "index.json", "checksums.json"])
+@pytest.mark.parametrize(
+    "name", ["images.npy", "films.bin", "paths.bin", "rejected.json", "checksums.json"]
+)
 def test_a_flipped_byte_in_the_cache_is_seen_and_the_films_are_decoded_again(
     films_root, tmp_path, name
 ):
-    pixels = np.array(load(films_root, tmp_path).images)
+    films = load(films_root, tmp_path)
+    pixels = films.pixels(np.arange(len(films)))
     (entry,) = (tmp_path / "films").iterdir()
     data = bytearray((entry / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -99,9 +107,28 @@ def test_a_flipped_byte_in_the_cache_is_seen_and_the_films_are_decoded_again(
     told = []
     again = load(films_root, tmp_path, told.append)
     assert "is damaged; decoding its films again" in told[0]
-    assert np.array_equal(again.images, pixels)
+    assert np.array_equal(again.pixels(np.arange(len(again))), pixels)
     assert load(films_root, tmp_path, told.append).paths == again.paths
     assert sum("damaged" in line for line in told) == 1
+
+
+@pytest.mark.slow
+def test_a_damaged_shard_ends_a_run_with_one_line_and_verified_it_goes_on(
+    small, run_command, tmp_path, undisturbed
+):
+    streamed = ("--config.data.max_cache_gb=0.000001", f"--cache_dir={tmp_path / 'cache'}")
+    assert run_command(small(tmp_path / "first", *streamed)).returncode == 0
+    (shard,) = (tmp_path / "cache" / "shards").glob("*/*.array_record-*")
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    failed = run_command(small(tmp_path / "second", *streamed))
+    line = failed.stderr.splitlines()[-1]  # TensorFlow says something of its own before
+    assert failed.returncode == 1 and "Traceback" not in failed.stderr
+    assert line.startswith("error: --cache_dir: the shards in ") and "--verify_films" in line
+    assert run_command(small(tmp_path / "second", *streamed, "--verify_films")).returncode == 0
+    predictions = tmp_path / "second" / "evaluation" / "val" / "predictions.csv"
+    assert predictions.read_text() == undisturbed
 
 
 def test_films_that_vanish_while_they_are_decoded_are_told_and_leave_no_entry(

@@ -103,6 +103,42 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
         assert undisturbed == disturbed
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_streamed_run_that_is_interrupted_ends_with_the_bits_of_the_cached_one(
+    config, tmp_path, cache_dir, monkeypatch, capsys
+):
+    train(config, tmp_path / "cached", cache_dir)
+    streamed = changed(config, data__max_cache_gb=1e-6)
+    dispatched = StepWatch.dispatched
+
+    def interrupted(self, step, *more):
+        dispatched(self, step, *more)
+        if step == 3:  # of 4 in an epoch, one after a checkpoint
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(StepWatch, "dispatched", interrupted)
+        train(streamed, tmp_path / "streamed", cache_dir)
+    train(streamed, tmp_path / "streamed", cache_dir)
+    assert "films are streamed from shards" in capsys.readouterr().out
+    clocks = ("seconds_per_step", "data_wait", "time")
+    lines = [
+        [
+            {name: value for name, value in line.items() if name not in clocks}
+            for line in read_lines(tmp_path / folder / "metrics.jsonl")
+        ]
+        for folder in ("cached", "streamed")
+    ]
+    assert lines[0] == lines[1] and len(lines[0]) == 2 * 4 + 2
+    (first, told), (second, of_second) = (
+        best_params(tmp_path / name, config) for name in ("cached", "streamed")
+    )
+    assert digest(first) == digest(second)
+    for name in ("films", "decision", "scope"):
+        assert told[name] == of_second[name]
+
+
 def test_without_validation_best_is_last(config, tmp_path, cache_dir):
     config = changed(config, data__val_fraction=0.0, epochs=1)
     train(config, tmp_path / "run", cache_dir)

@@ -1,0 +1,156 @@
+"""What is known about the films of a stored set, in columns that are mapped and not read.
+
+`films.bin` has a record for each film and `paths.bin` the paths, one after another. They lie in
+the file system's cache, so ten million films take hardly more memory than ten thousand.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, overload
+
+import numpy as np
+
+from pneumojax.data.decoding import DecodedFilm
+from pneumojax.data.films import FilmFile
+
+RECORD = np.dtype(
+    [
+        ("sha256", "u1", (32,)),
+        ("size", "<i4", (2,)),  # width and height of the file's picture, pixels
+        ("path_end", "<i8"),  # in paths.bin, bytes
+        ("label", "u1"),
+    ]
+)
+NAMES = ("films.bin", "paths.bin")
+
+
+class Column(Sequence[str]):
+    """Text for each film, made when it is asked for; a list of it would take 100 bytes a film."""
+
+    def __init__(self, at: Callable[[int], str], rows: np.ndarray):
+        self._at = at
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, film: int) -> str: ...
+    @overload
+    def __getitem__(self, film: slice) -> list[str]: ...
+    def __getitem__(self, film: int | slice) -> str | list[str]:
+        if isinstance(film, slice):
+            return [self._at(int(row)) for row in self._rows[film]]
+        return self._at(int(self._rows[film]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+
+@dataclass(frozen=True)
+class FilmIndex:
+    """The films of a stored set, or some of them.
+
+    Attributes:
+        records: `RECORD` (m,), mapped.
+        text: uint8, all paths, mapped.
+        rows: int64 (n,), which of the records.
+    """
+
+    records: np.ndarray
+    text: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, films: np.ndarray) -> "FilmIndex":
+        """Some of the films, by index."""
+        return replace(self, rows=self.rows[films])
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """int32 (n,)."""
+        return self.records["label"][self.rows].astype(np.int32)
+
+    @functools.cached_property
+    def sizes(self) -> np.ndarray:
+        """int32 (n, 2), width and height."""
+        return self.records["size"][self.rows].astype(np.int32)
+
+    @property
+    def paths(self) -> Column:
+        """Relative to the root."""
+        return Column(self._path, self.rows)
+
+    @property
+    def digests(self) -> Column:
+        """SHA-256 of each file's bytes, 64 hex digits."""
+        return Column(self._digest, self.rows)
+
+    def _path(self, row: int) -> str:
+        ends = self.records["path_end"]
+        text = self.text[ends[row - 1] if row else 0 : ends[row]]
+        return text.tobytes().decode("utf-8", "surrogateescape")
+
+    def _digest(self, row: int) -> str:
+        return self.records["sha256"][row].tobytes().hex()
+
+
+class IndexWriter:
+    """Writes the two files of an index, film by film."""
+
+    def __init__(self, folder: Path):
+        self._films, self._paths = (open(folder / name, "wb") for name in NAMES)  # noqa: SIM115
+        self._end = 0
+        self.films = 0
+
+    def add(self, file: FilmFile, film: DecodedFilm) -> None:
+        """Appends one film."""
+        path = file.path.encode("utf-8", "surrogateescape")
+        self._end += len(path)
+        self._paths.write(path)
+        sha256 = np.frombuffer(bytes.fromhex(film.sha256), np.uint8)
+        record = (sha256, (film.width, film.height), self._end, file.label)
+        self._films.write(np.array(record, RECORD).tobytes())
+        self.films += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._films.close()
+        self._paths.close()
+
+
+def open_index(folder: Path) -> FilmIndex:
+    """The index that an `IndexWriter` wrote."""
+    records, text = (
+        _mapped(folder / name, dtype) for name, dtype in zip(NAMES, (RECORD, np.uint8), strict=True)
+    )
+    return FilmIndex(records, text, np.arange(len(records)))
+
+
+def numbered(values: Sequence[str]) -> np.ndarray:
+    """int64 (n,), the same for films of the same value and for no others, from 0 to 2 n."""
+    hashes = np.fromiter(map(hash, values), np.int64, len(values))
+    _, numbers, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    # Hashes are 8 bytes a film where a dictionary takes 200. Where two agree, the values tell.
+    seen: dict[str, int] = {}
+    for film in np.flatnonzero(counts[numbers] > 1).tolist():
+        numbers[film] = len(counts) + seen.setdefault(values[film], len(seen))
+    return numbers
+
+
+def _mapped(path: Path, dtype: Any) -> np.ndarray:
+    if not path.stat().st_size:  # which cannot be mapped
+        return np.empty(0, dtype)
+    return np.asarray(np.memmap(path, dtype, "r"))

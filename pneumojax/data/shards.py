@@ -1,0 +1,150 @@
+"""Films that would not fit decoded: their files in TFDS shards, read by index and decoded anew.
+
+The shards are array records of one film each, in the order of the index beside them, so any film
+is one read, and batches are those that the cache of decoded films would give, bit for bit.
+"""
+
+import contextlib
+import errno
+import functools
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from pneumojax.data.decoding import DecodedFilm, FilmError, Preprocessing, decode_film
+from pneumojax.data.films import FilmFile
+from pneumojax.data.index import FilmIndex
+from pneumojax.errors import UserError
+
+NAME = "chest_xray_files"  # of the TFDS data set
+_SPLIT = "films"
+_SHARD_BYTES = 1 << 28
+_MOST_SHARDS = 256  # each stays open once it was read from
+_FILMS_AT_ONCE = 256  # between which TFDS writes what it knows of the set
+
+
+class ShardStore:
+    """Writes films' files, as they are, as a data set that `tfds.builder_from_directory` opens."""
+
+    verb = "checking and writing to shards"
+
+    def __init__(self, folder: Path, files: Sequence[FilmFile], preprocessing: Preprocessing):
+        del preprocessing  # films are stored as they are
+        total = sum(file.size for file in files)
+        shards = min(_MOST_SHARDS, math.ceil(total / _SHARD_BYTES) or 1)
+        identity = tfds.core.DatasetIdentity(
+            name=NAME,
+            version=tfds.core.Version("1.0.0"),
+            data_dir=str(folder),
+            module_name=__name__,
+        )
+        features = tfds.features.FeaturesDict(
+            {"file": tfds.features.Tensor(shape=(), dtype=np.bytes_)}
+        )
+        description = "Chest films as files; labels, names and digests are in films.bin beside it."
+        self._writer = tfds.core.SequentialWriter(
+            tfds.core.DatasetInfo(builder=identity, features=features, description=description),
+            max_examples_per_shard=math.ceil(len(files) / shards),
+            file_format="array_record",
+        )
+        self._writer.initialize_splits([_SPLIT])
+        self._waiting: list[dict[str, bytes]] = []
+
+    def add(self, film: DecodedFilm) -> None:
+        """Stores one film's file."""
+        self._waiting.append({"file": film.data})
+        if len(self._waiting) >= _FILMS_AT_ONCE:
+            self._write()
+
+    def close(self) -> None:
+        """Writes what is left, and what TFDS knows of the set."""
+        self._write()
+        with _as_os_error():
+            self._writer.close_all()
+
+    def _write(self) -> None:
+        with _as_os_error():
+            self._writer.add_examples({_SPLIT: self._waiting})
+        self._waiting = []
+
+
+class StreamedFilms:
+    """Stands where the array of decoded films would: the same pixels, decoded when asked for.
+
+    Attributes:
+        shape: that of the array, (films, image_size, image_size).
+    """
+
+    def __init__(self, entry: Path, index: FilmIndex, preprocessing: Preprocessing):
+        side = preprocessing.image_size
+        self.shape = (len(index), side, side)
+        self._entry = entry
+        self._index = index
+        self._preprocessing = preprocessing
+        self._pool = ThreadPoolExecutor(os.cpu_count(), "films")
+
+    def take(self, rows: np.ndarray, axis: int = 0) -> np.ndarray:
+        """uint8 (k, image_size, image_size) of k films, read and decoded on all cores.
+
+        Raises:
+            UserError: a shard is gone or damaged.
+        """
+        assert axis == 0  # as np.ndarray.take has it
+        pixels = np.empty((len(rows), *self.shape[1:]), np.uint8)
+
+        def read(place: int) -> None:
+            row = int(rows[place])
+            try:
+                pixels[place] = decode_film(self._file(row), self._preprocessing)[0]
+            except (FilmError, OSError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                raise UserError(
+                    f"--cache_dir: the shards in {str(self._entry)!r} are damaged at film "
+                    f"{self._index.paths[row]!r} ({reason}); start again with --verify_films, "
+                    "which writes them anew"
+                ) from error
+
+        for _ in self._pool.map(read, range(len(rows))):
+            pass
+        return pixels
+
+    def damaged(self) -> bool:
+        """Reads every film's file; whether any is not what was written."""
+
+        def is_damaged(row: int) -> bool:
+            try:
+                self._file(row)
+            except (FilmError, OSError):
+                return True
+            return False
+
+        blocks = np.array_split(np.arange(len(self._index)), len(self._index) // 1024 + 1)
+        return any(any(self._pool.map(is_damaged, block.tolist())) for block in blocks)
+
+    def _file(self, row: int) -> bytes:
+        """A film's file, of which the digest is checked: a flipped bit can still be a picture."""
+        with _as_os_error():
+            data = self._source[row]["file"]
+        if hashlib.sha256(data).digest() != self._index.records["sha256"][row].tobytes():
+            raise FilmError("not the file that was stored")
+        return data
+
+    @functools.cached_property
+    def _source(self) -> Any:
+        return tfds.builder_from_directory(str(self._entry)).as_data_source(_SPLIT)
+
+
+@contextlib.contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Array records report what the system or their checksums say as a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(errno.EIO, str(error).split(";")[0]) from error
