@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from pneumojax import config as configs
 from pneumojax import runtime
@@ -95,6 +95,12 @@ DISTRIBUTED = flags.DEFINE_bool(
 COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0.")
 PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
 PROCESS = flags.DEFINE_integer("process", None, "Which this is, from 0.", lower_bound=0)
+ANY_NETWORK = flags.DEFINE_bool(
+    "any_network",
+    False,
+    "Import the network's class that a run folder's config names even where it is none of "
+    "PneumoJAX's, which runs its code.",
+)
 DOWNLOAD = flags.DEFINE_bool(
     "download", False, "Fetch the published weights that config.start.weights=imagenet names, once."
 )
@@ -181,15 +187,14 @@ def _run(arguments: list[str]) -> None:
         if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
             if DISTRIBUTED.value:
                 _evaluate_alone(workdir, cache_dir)
-            evaluate_run([workdir], cache_dir)
+            evaluate_run([workdir], cache_dir, any_network=True)  # it is the one of this config
         return
     given = any(argument.startswith("--config") for argument in sys.argv[1:])
     if MODE.value == "summary":
         from pneumojax.profiling.summary import summary
-        from pneumojax.run import read_config
 
         if WORKDIR.value and not given:
-            config = read_config(Path(WORKDIR.value).expanduser().resolve())
+            config = _config_of(Path(WORKDIR.value).expanduser().resolve())
         else:
             config = configs.resolve(CONFIG.value)
         summary(config, Path(OUTPUT.value).expanduser().resolve() if OUTPUT.value else None)
@@ -208,6 +213,7 @@ def _run(arguments: list[str]) -> None:
 
         for workdir in workdirs:
             refuse_other_config(workdir, configs.resolve(CONFIG.value))
+    any_network = ANY_NETWORK.value or given  # a config of the user's own names it as well
     if MODE.value == "evaluate":
         from pneumojax.evaluation.evaluate import evaluate_run
 
@@ -218,6 +224,7 @@ def _run(arguments: list[str]) -> None:
             root=FILMS.value,
             results=results,
             verify_films=VERIFY_FILMS.value,
+            any_network=any_network,
         )
         return
     if MODE.value == "serve":
@@ -225,12 +232,17 @@ def _run(arguments: list[str]) -> None:
 
         if len(workdirs) > 1:
             raise UserError("--workdir: serve opens one run; evaluate and predict take several")
-        serve(workdirs[0], PORT.value)
+        serve(workdirs[0], PORT.value, any_network=any_network)
         return
     from pneumojax.predict.predict import predict_files
 
     unreadable = predict_files(
-        workdirs, arguments, output=OUTPUT.value, overlays=OVERLAYS.value, results=results
+        workdirs,
+        arguments,
+        output=OUTPUT.value,
+        overlays=OVERLAYS.value,
+        results=results,
+        any_network=any_network,
     )
     if unreadable:
         raise UserError(f"{unreadable:,} of the files could not be read; the output says why")
@@ -242,7 +254,7 @@ def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
     runtime.leave()
     if not leads:
         runtime.end(0)
-    more = ["--mode=evaluate", f"--workdir={workdir}", f"--cache_dir={cache_dir}"]
+    more = ["--mode=evaluate", f"--workdir={workdir}", f"--cache_dir={cache_dir}", "--any_network"]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, str(Path(__file__).resolve()), *more])
 
@@ -270,14 +282,12 @@ def _trained_runs() -> tuple[list[Path], Path | None]:
 
 def _look(cache_dir: Path, config_given: bool) -> None:
     """Into the run of --workdir, of whose config it is where none is given, or a new folder."""
-    from pneumojax.run import read_config
-
     config = configs.resolve(CONFIG.value)
     # Never the same folder twice, so that a profile can be compared with the one before a change.
     default = f"runs/{configs.run_name(config)}-{MODE.value}-{time.strftime('%Y%m%d-%H%M%S')}"
     workdir = Path(WORKDIR.value or default).expanduser().resolve()
     if not config_given and (workdir / "config.json").exists():
-        config = read_config(workdir)
+        config = _config_of(workdir)
 
     if MODE.value == "preview":
         from pneumojax.preview import preview
@@ -288,6 +298,16 @@ def _look(cache_dir: Path, config_given: bool) -> None:
     from pneumojax.profiling.profile import profile
 
     profile(config, workdir, cache_dir, verify_films=VERIFY_FILMS.value)
+
+
+def _config_of(workdir: Path) -> ConfigDict:
+    """A run's own, whose network may be imported."""
+    from pneumojax.run import read_config, refuse_foreign_network
+
+    config = read_config(workdir)
+    if not ANY_NETWORK.value:
+        refuse_foreign_network(config, workdir)
+    return config
 
 
 def _fail(line: str, status: int = 1) -> NoReturn:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from pneumojax.data.decoding import FilmError
-from pneumojax.data.formats import read_bytes
+from pneumojax.data.decoding import FilmError, read_bytes
 from pneumojax.serve import markup
 from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Read
