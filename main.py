@@ -119,8 +119,9 @@ def parse(argv: list[str]) -> list[str]:
         CONFIG.value.lock()  # a file that could not be loaded says so at the first use
         return arguments
     except flags.Error as error:
-        _fail(str(error))
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        lines = str(error).strip().splitlines()  # of a config file's own errors a whole traceback
+        _fail(" ".join(dict.fromkeys((lines[0], lines[-1]))))
+    except Exception as error:  # a config file is a program, and a value may be any text
         _fail(configs.explain(argv, error))
 
 

@@ -73,7 +73,12 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a file that `write_csv` wrote, by column name."""
+    """The rows of a file that `write_csv` wrote, by column name.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError, csv.Error: it is no such file.
+    """
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as stream:
-        rows = csv.DictReader(stream)
-        return [{name: from_text(cell) for name, cell in row.items()} for row in rows]
+        header, *rows = list(csv.reader(stream, strict=True)) or [[]]
+        return [dict(zip(header, map(from_text, row), strict=True)) for row in rows if row]

@@ -16,6 +16,7 @@ profile.png         the same as a page
 profile/            the trace of a few steps
 """
 
+import csv
 import hashlib
 import importlib.metadata
 import json
@@ -169,8 +170,22 @@ def write_provenance(workdir: Path, sides: Sides, config: ConfigDict) -> None:
 
 
 def read_films(workdir: Path) -> list[dict[str, str]]:
-    """The rows of films.csv, see `FILM_COLUMNS`."""
-    return read_csv(workdir / "films.csv")
+    """The rows of films.csv, see `FILM_COLUMNS`.
+
+    Raises:
+        UserError: it is not there, or not what a run wrote.
+    """
+    path = workdir / "films.csv"
+    try:
+        rows = read_csv(path)
+        for row in rows:
+            if set(row) != set(FILM_COLUMNS) or row["label"] not in ("0", "1"):
+                raise ValueError("a line of it is no film")
+    except OSError as error:
+        raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{str(path)!r} is not the list of films of a run: {error}") from error
+    return rows
 
 
 def hidden(patient: str) -> str:
