@@ -3,6 +3,7 @@
 Research and education only, not a medical device.
 """
 
+import io
 import os
 import signal
 import sys
@@ -133,6 +134,8 @@ def main(argv: list[str]) -> None:
     for name in ("asyncio", "concurrent.futures"):
         getLogger(name).setLevel(CRITICAL)
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _run(argv[1:])
     except UserError as error:

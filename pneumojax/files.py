@@ -46,6 +46,14 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def printable(name: str) -> str:
+    """A name from outside that no terminal or page stumbles over, whatever bytes it is made of."""
+    if name.isprintable():
+        return name
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 # What a spreadsheet takes for a formula where a cell begins with it, wide forms among them; a cell
 # that begins so behind apostrophes must come back with as many.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
