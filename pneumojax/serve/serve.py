@@ -59,7 +59,7 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
         # As Ctrl-C, so that what was uploaded is deleted then too.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
-            server.run(blocks, listening)
+            server.run(blocks, listening, Path(uploads))
     print("\nended; what was uploaded is deleted")
 
 
