@@ -23,6 +23,7 @@ import shutil
 import struct
 import sys
 import time
+import traceback
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
@@ -54,7 +55,6 @@ from pneumojax.training.logbook import read_history  # noqa: E402
 
 SECONDS = 5.0  # for one small file
 LARGEST = 1 << 16  # bytes of an input
-WORDS = 12  # of an answer that may quote its input, by which it counts as new
 AT_ONCE = 20_000  # executions of one process, and from one record to the next
 _EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _OF_RUN = {"threshold": 0.5, "trained_on": "", "checkpoint": "", "disclaimer": ""}
@@ -85,7 +85,7 @@ def read_predictions(data: bytes, folder: Path) -> str:
                 read()
                 answers.append("read")
             except UserError as error:
-                answers.append(str(error).replace(str(folder), ""))
+                answers.append(raised_at(error))
     return "; ".join(answers)
 
 
@@ -105,12 +105,12 @@ def read_config_flags(data: bytes, folder: Path) -> str:
             config = resolve(main_module.CONFIG.value)
             assert "/" not in run_name(config)
     except UserError as error:
-        return f"refused: {error}"
+        return f"refused: {raised_at(error)}"
     except SystemExit as end:
         told = said.getvalue()
         assert end.code == 1 and told.startswith("error: ") and told.count("\n") == 1, told
-        return told
-    return f"resolved with {len(lines)} overrides"
+        return f"error: {raised_at(end)}"
+    return "resolved"
 
 
 def read_folder(data: bytes, folder: Path) -> str:
@@ -140,7 +140,7 @@ def read_folder(data: bytes, folder: Path) -> str:
         carve([w.patient for w in who], labels, [str(i) for i in range(len(who))], 0.3, 0)
         answers.append("carved")
     except UserError as error:
-        answers.append(str(error))
+        answers.append(raised_at(error))
     for path, reason in Sources([str(tree)]).films():
         printable(str(path)).encode()
         try:
@@ -176,7 +176,7 @@ def read_run(data: bytes, folder: Path) -> str:
             read(folder)
             answers.append("read")
         except UserError as error:
-            answers.append(str(error).replace(str(folder), ""))
+            answers.append(raised_at(error))
     return "; ".join(answers)
 
 
@@ -293,7 +293,7 @@ ROADS: dict[str, tuple[Callable[[bytes, Path], str], Callable[[], list[bytes]]]]
     "folder": (read_folder, trees),
     "run": (read_run, run_folders),
 }
-_OF_TEXT = ("predictions", "config", "folder", "run")  # their answers quote what they read
+_OF_TEXT = ("predictions", "config", "folder", "run")  # whose answers are kinds already
 
 
 def changed(rng: random.Random, corpus: Sequence[bytes]) -> bytes:
@@ -345,16 +345,12 @@ def kind_of_answer(answer: str) -> str:
     return re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "#", answer)
 
 
-def kind_of_text(answer: str, known: frozenset[str]) -> str:
-    """The first words of an answer, without fields and any that an input alone brought in."""
-    words = re.findall(r"[a-zA-Z]+", kind_of_answer(re.sub(r"-*config\S*", "", answer)))
-    return " ".join([word for word in words if word in known][:WORDS])
-
-
-def words_of_answers() -> frozenset[str]:
-    """What stands in the texts of this project's own sources: a reader's answer is made of them."""
-    sources = (ROOT / "main.py", *(ROOT / "pneumojax").rglob("*.py"))
-    return frozenset(w for path in sources for w in re.findall(r"[a-zA-Z]{3,}", path.read_text()))
+def raised_at(error: BaseException) -> str:
+    """Where an answer comes from, since its text may quote the file: one kind for each place."""
+    while isinstance(error, SystemExit) and error.__context__ is not None:
+        error = error.__context__
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name} {frames[-1].name} {frames[-1].lineno}"
 
 
 def executed(
@@ -363,7 +359,6 @@ def executed(
     """Runs `count` inputs from `first` on, in a process of its own; what is found is in files."""
     read, _ = ROADS[road]
     known = {path.name for path in (out / "corpus").iterdir()}
-    words = words_of_answers() if road in _OF_TEXT else frozenset()
     warnings.simplefilter("error")
     for number in range(first, first + count):
         progress.value = number
@@ -376,7 +371,7 @@ def executed(
             continue
         if time.perf_counter() - began > SECONDS:
             (out / "broken" / f"{number}-slow").write_bytes(data)
-        kind = kind_of_text(answer, words) if road in _OF_TEXT else kind_of_answer(answer)
+        kind = answer if road in _OF_TEXT else kind_of_answer(answer)
         name = f"{zlib.crc32(kind.encode()):08x}"
         if name not in known:
             known.add(name)

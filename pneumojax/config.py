@@ -20,7 +20,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
     """A copy whose `data.root` is absolute, so that a run means the same from any folder.
 
     Raises:
-        UserError: the name is none for a folder, or the root cannot be one.
+        UserError: the name is none for a folder, the root cannot be one, or as `flatten`.
     """
     config = config.copy_and_resolve_references()
     name = config.name
@@ -29,6 +29,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
             f"config.name is {name[: LONGEST_NAME + 1]!r}: it begins a folder's name, so at most "
             f"{LONGEST_NAME} characters, without a slash"
         )
+    flatten(config)
     if config.data.root not in NAMED_SETS:
         try:
             config.data.root = str(Path(config.data.root).expanduser().resolve())
@@ -40,13 +41,23 @@ def resolve(config: ConfigDict) -> ConfigDict:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mapping -> {"data.root": value, ...}, tuples as lists, as JSON would return them."""
+    """Nested mapping -> {"data.root": value, ...}, tuples as lists, as JSON would return them.
+
+    Raises:
+        UserError: a value that JSON cannot hold.
+    """
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping | ConfigDict):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = json.loads(json.dumps(value))
+            try:
+                flat[prefix + key] = json.loads(json.dumps(value))
+            except (TypeError, ValueError) as error:
+                raise UserError(
+                    f"config.{prefix}{key}: numbers, text, True, False and tuples of them alone "
+                    f"can be kept with a run ({error})"
+                ) from error
     return flat
 
 
