@@ -3,6 +3,7 @@
 Research and education only, not a medical device.
 """
 
+import io
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from ml_collections import ConfigDict
 from pneumojax import command_line, runtime
 from pneumojax import config as configs
 from pneumojax.command_line import (
+    ANY_NETWORK,
     CACHE_DIR,
     CONFIG,
     COORDINATOR,
@@ -52,6 +54,8 @@ def main(argv: list[str]) -> None:
     for name in ("asyncio", "concurrent.futures"):
         getLogger(name).setLevel(CRITICAL)
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _run(argv[1:])
     except UserError as error:
@@ -99,7 +103,7 @@ def _train(cache_dir: Path) -> None:
     if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
         if DISTRIBUTED.value:
             _evaluate_alone(workdir, cache_dir)
-        evaluate_run([workdir], cache_dir)
+        evaluate_run([workdir], cache_dir, any_network=True)  # it is the one of this config
 
 
 def _cross_validate(cache_dir: Path) -> None:
@@ -120,6 +124,7 @@ def _evaluate(cache_dir: Path) -> None:
         root=FILMS.value,
         results=results,
         verify_films=VERIFY_FILMS.value,
+        any_network=_any_network(),
     )
 
 
@@ -128,7 +133,12 @@ def _predict(arguments: list[str]) -> None:
     from pneumojax.predict.predict import predict_files
 
     unreadable = predict_files(
-        workdirs, arguments, output=OUTPUT.value, overlays=OVERLAYS.value, results=results
+        workdirs,
+        arguments,
+        output=OUTPUT.value,
+        overlays=OVERLAYS.value,
+        results=results,
+        any_network=_any_network(),
     )
     if unreadable:
         raise UserError(f"{unreadable:,} of the files could not be read; the output says why")
@@ -140,7 +150,7 @@ def _serve() -> None:
 
     if len(workdirs) > 1:
         raise UserError("--workdir: serve opens one run; evaluate and predict take several")
-    serve(workdirs[0], PORT.value)
+    serve(workdirs[0], PORT.value, any_network=_any_network())
 
 
 def _compare(arguments: list[str]) -> None:
@@ -164,10 +174,9 @@ def _preview(cache_dir: Path) -> None:
 
 def _summarise() -> None:
     from pneumojax.profiling.summary import summary
-    from pneumojax.run import read_config
 
     if WORKDIR.value and not _config_given():
-        config = read_config(Path(WORKDIR.value).expanduser().resolve())
+        config = _config_of(Path(WORKDIR.value).expanduser().resolve())
     else:
         config = configs.resolve(CONFIG.value)
     summary(config, Path(OUTPUT.value).expanduser().resolve() if OUTPUT.value else None)
@@ -179,7 +188,7 @@ def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
     runtime.leave()
     if not leads:
         runtime.end(0)
-    more = ["--mode=evaluate", f"--workdir={workdir}", f"--cache_dir={cache_dir}"]
+    more = ["--mode=evaluate", f"--workdir={workdir}", f"--cache_dir={cache_dir}", "--any_network"]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, str(Path(__file__).resolve()), *more])
 
@@ -190,6 +199,21 @@ def _run_folder(config: ConfigDict) -> Path:
 
 def _config_given() -> bool:
     return any(argument.startswith("--config") for argument in sys.argv[1:])
+
+
+def _any_network() -> bool:
+    """Whether a run's network may be any class: the user says so, or names the same config."""
+    return ANY_NETWORK.value or _config_given()
+
+
+def _config_of(workdir: Path) -> ConfigDict:
+    """A run's own, whose network may be imported."""
+    from pneumojax.run import read_config, refuse_foreign_network
+
+    config = read_config(workdir)
+    if not ANY_NETWORK.value:
+        refuse_foreign_network(config, workdir)
+    return config
 
 
 def _trained_runs() -> tuple[list[Path], Path | None]:
@@ -220,14 +244,12 @@ def _trained_runs() -> tuple[list[Path], Path | None]:
 
 def _looked_into() -> tuple[ConfigDict, Path]:
     """The run of --workdir, whose config it is where none is given, or a new folder."""
-    from pneumojax.run import read_config
-
     config = configs.resolve(CONFIG.value)
     # Never the same folder twice, so that a profile can be compared with the one before a change.
     default = f"runs/{configs.run_name(config)}-{MODE.value}-{time.strftime('%Y%m%d-%H%M%S')}"
     workdir = Path(WORKDIR.value or default).expanduser().resolve()
     if not _config_given() and (workdir / "config.json").exists():
-        config = read_config(workdir)
+        config = _config_of(workdir)
     return config, workdir
 
 

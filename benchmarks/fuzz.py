@@ -2,23 +2,28 @@
 
 Command:   python benchmarks/fuzz.py --road=image --executions=1000000 --out=<folder>
 Roads: "image" (JPEG, PNG, WebP, TIFF as prediction reads them), "dicom", "predictions" (CSV and
-JSON lines). An input is a function of (road, seed, its number, the corpus): a file of the corpus
-with bytes flipped, copied, cut, or put together with another's. One that is answered in a new way
-joins the corpus, so that a later one starts from there. What counts as broken: any exception but
-the road's own, an answer of the wrong shape, more than `SECONDS`, or the end of the process. The
-input is then kept in `<out>/<road>/broken/`. Run the command again to go on; counts are in
-`<out>/<road>/fuzz.json`.
+JSON lines), "config" (overrides on a command line), "folder" (trees of odd names, links and pipes,
+as training and prediction find films in them), "run" (a run folder's config and lists). An input
+is a function of (road, seed, its number, the corpus): a file of the corpus with bytes flipped,
+copied, cut, or put together with another's. One that is answered in a new way joins the corpus, so
+that a later one starts from there. What counts as broken: any exception but the road's own, an
+answer of the wrong shape, more than `SECONDS`, or the end of the process. The input is then kept in
+`<out>/<road>/broken/`. Run the command again to go on; counts are in `<out>/<road>/fuzz.json`.
 """
 
 import argparse
+import contextlib
 import io
 import json
 import multiprocessing
+import os
 import random
 import re
+import shutil
 import struct
 import sys
 import time
+import traceback
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
@@ -26,17 +31,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import flags
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pneumojax.data.decoding import FilmError, Preprocessing  # noqa: E402
+from configs import base  # noqa: E402
+from pneumojax import command_line  # noqa: E402
+from pneumojax.config import flatten, resolve, run_name  # noqa: E402
+from pneumojax.data.decoding import FilmError, Preprocessing, read_bytes  # noqa: E402
+from pneumojax.data.films import find_films  # noqa: E402
 from pneumojax.data.formats import decode_any  # noqa: E402
+from pneumojax.data.patients import carve, identify  # noqa: E402
 from pneumojax.errors import UserError  # noqa: E402
 from pneumojax.evaluation.scored import read_scored  # noqa: E402
-from pneumojax.files import write_json  # noqa: E402
+from pneumojax.files import printable, read_csv, write_csv, write_json  # noqa: E402
 from pneumojax.predict.output import COLUMNS, PredictionFile  # noqa: E402
+from pneumojax.predict.sources import Sources  # noqa: E402
+from pneumojax.run import FILM_COLUMNS, read_config, read_films  # noqa: E402
+from pneumojax.training.logbook import read_history  # noqa: E402
 
 SECONDS = 5.0  # for one small file
 LARGEST = 1 << 16  # bytes of an input
@@ -70,7 +84,94 @@ def read_predictions(data: bytes, folder: Path) -> str:
                 read()
                 answers.append("read")
             except UserError as error:
-                answers.append(str(error).replace(str(folder), ""))
+                answers.append(raised_at(error))
+    return "; ".join(answers)
+
+
+def read_config_flags(data: bytes, folder: Path) -> str:
+    """How overrides on a command line are answered, one to a line of the input."""
+    lines = data.decode("utf-8", "surrogateescape").replace("\0", "").splitlines()[:4]
+    sys.argv = ["main.py", *(f"--config.{line}" for line in lines)]
+    for name in list(flags.FLAGS):  # of the input before
+        if name.startswith("config."):
+            delattr(flags.FLAGS, name)
+    try:
+        # What Python warns of in a tuple's text, or when a config is loaded, ends nothing.
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            command_line.parse(sys.argv)
+            config = resolve(command_line.CONFIG.value)
+            assert "/" not in run_name(config)
+    except UserError as error:
+        assert str(error).strip() and "\n" not in str(error), str(error)
+        return f"refused: {raised_at(error)}"
+    return "resolved"
+
+
+def read_folder(data: bytes, folder: Path) -> str:
+    """How films are found in a tree: a line of the input is a path, and what is there."""
+    tree = folder / "tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir()
+    for line in data.split(b"\n")[:24]:
+        path, _, kind = line.partition(b"\t")
+        parts = [p[:200] for p in path.split(b"/") if p not in (b"", b".", b"..")]
+        with contextlib.suppress(OSError, ValueError):  # not a name, or there already
+            _plant(Path(tree, *map(os.fsdecode, parts[:6])), kind[:1])
+    answers = []
+    try:
+        found = find_films(tree)
+        names = [file.path for file in found.files]
+        who = [identify(file.path, file.label) for file in found.files]
+        write_csv(
+            tree / ".films.csv",
+            ("file", "patient"),
+            zip(names, [w.patient for w in who], strict=True),
+        )
+        back = read_csv(tree / ".films.csv")
+        assert [row["file"] for row in back] == names
+        assert [row["patient"] for row in back] == [w.patient for w in who]
+        labels = np.array([file.label for file in found.files])
+        carve([w.patient for w in who], labels, [str(i) for i in range(len(who))], 0.3, 0)
+        answers.append("carved")
+    except UserError as error:
+        answers.append(raised_at(error))
+    for path, reason in Sources([str(tree)]).films():
+        printable(str(path)).encode()
+        try:
+            if not reason:
+                read_bytes(path)
+        except FilmError as error:
+            reason = str(error)
+        answers.append(reason)
+    return "; ".join(sorted(set(answers)))
+
+
+def _plant(path: Path, kind: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    targets = {b"o": "..", b"s": path.name, b"z": "/dev/zero", b"g": "gone", b"t": "train"}
+    if kind in targets:
+        path.symlink_to(targets[kind])
+    elif kind == b"p":
+        os.mkfifo(path)
+    elif kind == b"d":
+        path.mkdir()
+    elif not path.exists():
+        path.write_bytes(b"\xff\xd8\xff")
+
+
+def read_run(data: bytes, folder: Path) -> str:
+    """How a stranger's run folder is answered: config.json, films.csv and metrics.jsonl."""
+    names = ("config.json", "films.csv", "metrics.jsonl")
+    for name, part in zip(names, data.split(b"\n----\n", 2) + [b""] * 3, strict=False):
+        (folder / name).write_bytes(part)
+    answers = []
+    for read in (read_config, read_films, read_history):
+        try:
+            read(folder)
+            answers.append("read")
+        except UserError as error:
+            answers.append(raised_at(error))
     return "; ".join(answers)
 
 
@@ -146,11 +247,48 @@ def predictions() -> list[bytes]:
     return [csv, other, b"\xef\xbb\xbf" + other, line]
 
 
+def overrides() -> list[bytes]:
+    """Fields of every type, right and wrong, and what looks like code."""
+    values = flatten(base.get_config())
+    some = [f"{name}={value}".encode() for name, value in values.items()]
+    return [
+        *some,
+        b"model.stem=(4, 4, 8)\nmodel.modules=((4, 4, 8, 2, 4, 4),)",
+        b"model.stem[0]=4\nmodel.stem=__import__('os').getcwd()\nseed=0x10",
+        b"name=../x\ndata.root=~nobody/films\nlog.tensorboard",
+        b"model={'a': 1}\ndata.rot=3\nseed=nan\nepochs=1e400",
+    ]
+
+
+def trees() -> list[bytes]:
+    """Layouts as they are, and everything that may lie in one."""
+    film = "train/{}/person{}_{}_{}.jpeg"
+    plain = [film.format("PNEUMONIA", i, "virus", i) for i in range(4)]
+    plain += [f"train/NORMAL/IM-000{i}-0001.jpeg" for i in range(4)]
+    odd = ["train/NORMAL/=1+1.png", "TRAIN/pneumonia/'@x.PNG", "__MACOSX/train/NORMAL/._a.png"]
+    links = ["train/NORMAL/up\to", "train/NORMAL/s.png\ts", "train/NORMAL/z.png\tz", "val\tt"]
+    links += ["train/PNEUMONIA/p.png\tp", "train/PNEUMONIA/d.png\td", "train/PNEUMONIA/g.png\tg"]
+    lists = (plain, plain + odd, plain + links, [f"set/{name}" for name in plain], odd + links)
+    return ["\n".join(names).encode() for names in lists] + [b"train/NORMAL/\xff\xfe.png"]
+
+
+def run_folders() -> list[bytes]:
+    """What a run writes."""
+    config = json.dumps(base.get_config().to_dict()).encode()
+    films = ",".join(FILM_COLUMNS).encode() + b"\r\na.png,train,1,virus-1,1,virus,00\r\n"
+    lines = b'{"kind": "step", "step": 1, "loss": 0.5}\n{"kind": "epoch", "step": 1, "epoch": 1}\n'
+    return [b"\n----\n".join((config, films, lines))]
+
+
 ROADS: dict[str, tuple[Callable[[bytes, Path], str], Callable[[], list[bytes]]]] = {
     "image": (read_image, pictures),
     "dicom": (read_image, dicoms),
     "predictions": (read_predictions, predictions),
+    "config": (read_config_flags, overrides),
+    "folder": (read_folder, trees),
+    "run": (read_run, run_folders),
 }
+_OF_TEXT = ("predictions", "config", "folder", "run")  # whose answers are kinds already
 
 
 def changed(rng: random.Random, corpus: Sequence[bytes]) -> bytes:
@@ -202,6 +340,14 @@ def kind_of_answer(answer: str) -> str:
     return re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "#", answer)
 
 
+def raised_at(error: BaseException) -> str:
+    """Where an answer comes from, since its text may quote the file: one kind for each place."""
+    while isinstance(error, SystemExit) and error.__context__ is not None:
+        error = error.__context__
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name} {frames[-1].name} {frames[-1].lineno}"
+
+
 def executed(
     road: str, seed: int, first: int, count: int, corpus: list[bytes], out: Path, progress: Any
 ) -> None:
@@ -220,7 +366,8 @@ def executed(
             continue
         if time.perf_counter() - began > SECONDS:
             (out / "broken" / f"{number}-slow").write_bytes(data)
-        name = f"{zlib.crc32(kind_of_answer(answer).encode()):08x}"
+        kind = answer if road in _OF_TEXT else kind_of_answer(answer)
+        name = f"{zlib.crc32(kind.encode()):08x}"
         if name not in known:
             known.add(name)
             (out / "corpus" / name).write_bytes(data)

@@ -83,6 +83,12 @@ DISTRIBUTED = flags.DEFINE_bool(
 COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0.")
 PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.", lower_bound=1)
 PROCESS = flags.DEFINE_integer("process", None, "Which this is, from 0.", lower_bound=0)
+ANY_NETWORK = flags.DEFINE_bool(
+    "any_network",
+    False,
+    "Import the network's class that a run folder's config names even where it is none of "
+    "PneumoJAX's, which runs its code.",
+)
 DOWNLOAD = flags.DEFINE_bool(
     "download", False, "Fetch the published weights that config.start.weights=imagenet names, once."
 )
@@ -106,6 +112,7 @@ def parse(argv: list[str]) -> list[str]:
         CONFIG.value.lock()  # a file that could not be loaded says so at the first use
         return arguments
     except flags.Error as error:
-        raise UserError(str(error)) from error
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        lines = str(error).strip().splitlines()  # of a config file's own errors a whole traceback
+        raise UserError(" ".join(dict.fromkeys((lines[0], lines[-1])))) from error
+    except Exception as error:  # a config file is a program, and a value may be any text
         raise UserError(configs.explain(argv, error)) from error

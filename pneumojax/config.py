@@ -10,25 +10,54 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from pneumojax.errors import UserError
+
+LONGEST_NAME = 100
 NAMED_SETS = ("synthetic", "pneumonia_mnist")
 
 
 def resolve(config: ConfigDict) -> ConfigDict:
-    """A copy whose `data.root` is absolute, so that a run means the same from any folder."""
+    """A copy whose `data.root` is absolute, so that a run means the same from any folder.
+
+    Raises:
+        UserError: the name is none for a folder, the root cannot be one, or as `flatten`.
+    """
     config = config.copy_and_resolve_references()
+    name = config.name
+    if not name or name != Path(name).name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise UserError(
+            f"config.name is {name[: LONGEST_NAME + 1]!r}: it begins a folder's name, so at most "
+            f"{LONGEST_NAME} characters, without a slash"
+        )
+    flatten(config)
     if config.data.root not in NAMED_SETS:
-        config.data.root = str(Path(config.data.root).expanduser().resolve())
+        try:
+            config.data.root = str(Path(config.data.root).expanduser().resolve())
+        except (ValueError, RuntimeError, OSError) as error:
+            raise UserError(
+                f"config.data.root is {config.data.root!r}, which is no path: {error}"
+            ) from error
     return config
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mapping -> {"data.root": value, ...}, tuples as lists, as JSON would return them."""
+    """Nested mapping -> {"data.root": value, ...}, tuples as lists, as JSON would return them.
+
+    Raises:
+        UserError: a value that JSON cannot hold.
+    """
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping | ConfigDict):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = json.loads(json.dumps(value))
+            try:
+                flat[prefix + key] = json.loads(json.dumps(value))
+            except (TypeError, ValueError) as error:
+                raise UserError(
+                    f"config.{prefix}{key}: numbers, text, True, False and tuples of them alone "
+                    f"can be kept with a run ({error})"
+                ) from error
     return flat
 
 
@@ -79,5 +108,9 @@ def explain(argv: list[str], error: Exception) -> str:
     try:
         config = runpy.run_path(path)["get_config"]()
     except Exception as failure:  # a config file is a program, and may end in any way
-        return f"--config={path}: cannot be loaded: {str(failure).strip().splitlines()[-1].strip()}"
-    return unknown_field(argv, config) or f"--config: {str(error).strip().splitlines()[0]}"
+        return f"--config={path}: cannot be loaded: {_lines(failure)[-1].strip()}"
+    return unknown_field(argv, config) or f"--config: {_lines(error)[0]}"
+
+
+def _lines(error: Exception) -> list[str]:
+    return str(error).strip().splitlines() or [type(error).__name__]

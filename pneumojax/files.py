@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,18 +46,47 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def printable(name: str) -> str:
+    """A name from outside that no terminal or page stumbles over, whatever bytes it is made of."""
+    if name.isprintable():
+        return name
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# What a spreadsheet takes for a formula where a cell begins with it, wide forms among them; a cell
+# that begins so behind apostrophes must come back with as many.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+
+
+def as_text(cell: Any) -> Any:
+    """A cell of a CSV, text with an apostrophe in front where a spreadsheet would compute it."""
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def from_text(cell: str) -> str:
+    """What was written by `as_text`; any other text is itself."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A header line, then the rows; bytes of odd file names survive."""
+    """A header line, then the rows, see `as_text`; bytes of odd file names survive."""
     with (
         replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream,
     ):
         writer = csv.writer(stream)
         writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerows(map(as_text, row) for row in rows)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a file that `write_csv` wrote, by column name."""
+    """The rows of a file that `write_csv` wrote, by column name.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError, csv.Error: it is no such file.
+    """
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as stream:
-        return list(csv.DictReader(stream))
+        header, *rows = list(csv.reader(stream, strict=True)) or [[]]
+        return [dict(zip(header, map(from_text, row), strict=True)) for row in rows if row]

@@ -16,6 +16,7 @@ profile.png         the same as a page
 profile/            the trace of a few steps
 """
 
+import csv
 import hashlib
 import importlib.metadata
 import json
@@ -36,6 +37,7 @@ from pneumojax.errors import UserError
 from pneumojax.files import read_csv, write_csv, write_json
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
+OUR_NETWORKS = "pneumojax.nn."
 _HIDDEN = "hash-"
 FILM_COLUMNS = ("file", "side", "label", "patient", "patient_known", "pathogen", "sha256")
 
@@ -75,7 +77,7 @@ def read_config(workdir: Path) -> ConfigDict:
     """The config that a run was started with.
 
     Raises:
-        UserError: the folder holds no run.
+        UserError: the folder holds no run, or something else in its place.
     """
     path = workdir / "config.json"
     try:
@@ -86,7 +88,14 @@ def read_config(workdir: Path) -> ConfigDict:
         raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json){hint}") from error
     except ValueError as error:
         raise UserError(f"{str(path)!r} is damaged: {error}") from error
-    # Fields that runs of earlier versions lack: they did what the defaults do, but for this one.
+    try:
+        return _completed(values)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{str(path)!r} is not the config of a run") from error
+
+
+def _completed(values: dict[str, Any]) -> ConfigDict:
+    """With fields that runs of earlier versions lack: they did what the defaults do, but one."""
     values["data"].setdefault("reduced_decode", False)
     if "auxiliary_weight" in values["loss"]:  # of one auxiliary head, when there was no second
         values["loss"]["auxiliary_weights"] = [values["loss"].pop("auxiliary_weight")]
@@ -94,8 +103,25 @@ def read_config(workdir: Path) -> ConfigDict:
     if values["model"].get("network", config["model"]["network"]) != config["model"]["network"]:
         config["model"] = {}  # another network's arguments are its own
     for name, value in values.items():
+        if isinstance(config.get(name), dict) and not isinstance(value, dict):
+            raise TypeError(f"{name} is no group of fields")
         config[name] = config.get(name, {}) | value if isinstance(value, dict) else value
     return ConfigDict(config).lock()
+
+
+def refuse_foreign_network(config: ConfigDict, workdir: Path, named_by_user: str = "") -> None:
+    """Raises UserError where a run folder's config names a class that is none of PneumoJAX's.
+
+    To import it would run its module, which may lie in that very folder. `named_by_user` is a
+    class that the command's own config names.
+    """
+    network = config.model.network
+    if not str(network).startswith(OUR_NETWORKS) and network != named_by_user:
+        raise UserError(
+            f"--workdir: the config in {str(workdir)!r} names the network {network!r}, which is "
+            "not one of PneumoJAX's, and importing it runs its code. If you know whose it is, add "
+            "--any_network"
+        )
 
 
 def refuse_other_config(workdir: Path, config: ConfigDict) -> None:
@@ -144,8 +170,22 @@ def write_provenance(workdir: Path, sides: Sides, config: ConfigDict) -> None:
 
 
 def read_films(workdir: Path) -> list[dict[str, str]]:
-    """The rows of films.csv, see `FILM_COLUMNS`."""
-    return read_csv(workdir / "films.csv")
+    """The rows of films.csv, see `FILM_COLUMNS`.
+
+    Raises:
+        UserError: it is not there, or not what a run wrote.
+    """
+    path = workdir / "films.csv"
+    try:
+        rows = read_csv(path)
+        for row in rows:
+            if set(row) != set(FILM_COLUMNS) or row["label"] not in ("0", "1"):
+                raise ValueError("a line of it is no film")
+    except OSError as error:
+        raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{str(path)!r} is not the list of films of a run: {error}") from error
+    return rows
 
 
 def hidden(patient: str) -> str:

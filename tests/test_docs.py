@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from benchmarks import results_table
+from benchmarks import bombs, results_table
 from benchmarks.draw_docs import stages, times
 from configs import base, inception_v3
 from pneumojax.config import flatten
-from pneumojax.data import chest_xray, phantom, scope
+from pneumojax.data import bounds, chest_xray, decoding, phantom, scope
 from pneumojax.data.films import CLASS_NAMES, SPLITS
 from pneumojax.nn.inception import Inception, count_parameters
 from pneumojax.predict import output
+from pneumojax.weights import hdf5
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -527,3 +528,29 @@ def test_numbers_in_predict_are_the_stored_ones():
     assert f"by {described.shape[1]} statistics" in text
     columns = [row[0].strip("`") for row in table("docs/predict.md", "column")]
     assert tuple(columns) == output.COLUMNS
+
+
+def test_limits_in_security_are_those_of_the_code():
+    rows = {row[0]: row[1] for row in table("docs/security.md", "limit")}
+    number = {
+        name: int(re.search(r"[\d,]+", value)[0].replace(",", "")) for name, value in rows.items()
+    }
+    assert number["sides"] == decoding.MIN_SIDE and number["pixels"] == decoding.MAX_PIXELS
+    assert number["file"] << 30 == decoding.MAX_BYTES == hdf5.LARGEST
+    assert number["deflated DICOM"] == 2 * decoding.MAX_PIXELS
+    assert number["scans of a JPEG"] == bounds.MAX_SCANS
+    assert number["tiles of a JPEG 2000 film"] == bounds.MAX_TILES
+    assert number["its precincts and code blocks"] == bounds.MAX_CELLS
+    assert f"{bounds.MOST_NUMBERS:,}" in rows["values of a TIFF or EXIF directory"]
+    assert f"{bounds.LARGE:,}" in rows["decoded at once"]
+    (most,) = re.findall(r"MAX_UPLOAD = (\d+) << 20", read("pneumojax/serve/page.py"))
+    assert f"{most} MB" in rows["file"]  # read, since Gradio need not be installed
+
+
+def test_the_bombs_that_the_pages_tell_of_are_those_that_are_stored():
+    stored = json.loads(read("docs/reliability/bombs.json"))
+    assert {row["file"] for row in stored["bombs"]} == bombs.BOMBS.keys()
+    assert all(row["as_it_should"] for rows in stored.values() for row in rows)
+    assert f"{len(bombs.BOMBS)} of them" in read("docs/reliability.md")
+    largest = max(row["grew_by_mb"] for row in stored["largest"])
+    assert f"takes {largest / 1000:.1f} GB" in read("docs/security.md")

@@ -7,6 +7,7 @@ more of them for prediction, by the same steps.
 import contextlib
 import hashlib
 import io
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,17 +17,44 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin
 
+from pneumojax.data.bounds import has_repeated_values, has_too_many_scans, in_turn
 from pneumojax.errors import UserError
 
 RESIZES = ("bilinear_antialias", "bilinear", "nearest")
 MIN_SIDE = 16  # pixels; nothing smaller is a radiograph
+MAX_BYTES = 1 << 30  # of a file; a film of the most pixels that are read takes less
 MAX_PIXELS = 100_000_000  # checked before decoding: a small file can unpack to fill the memory
 
-_Plugin = type[JpegImagePlugin.JpegImageFile] | type[PngImagePlugin.PngImageFile]
-_KINDS: dict[bytes, tuple[_Plugin, tuple[bytes, ...]]] = {
+_PROFILE = "Raw profile type exif"  # EXIF as text, in a PNG
+
+
+class CheckedTags(ImageFile.ImageFile):
+    """A picture whose EXIF is left unread where reading it would fill the memory."""
+
+    def getexif(self) -> Image.Exif:
+        """As Pillow's, but empty then."""
+        if self.format == "PNG":
+            self.load()  # it may stand behind the pixels
+        if "exif" not in self.info and _PROFILE in self.info:
+            text = "".join(self.info[_PROFILE].split("\n")[3:])
+            self.info["exif"] = bytes.fromhex(text)
+        if has_repeated_values(self.info.get("exif", b"").removeprefix(b"Exif\0\0")):
+            return Image.Exif()
+        return super().getexif()
+
+
+class _Jpeg(CheckedTags, JpegImagePlugin.JpegImageFile):
+    pass
+
+
+class _Png(CheckedTags, PngImagePlugin.PngImageFile):
+    pass
+
+
+_KINDS: dict[bytes, tuple[type[_Jpeg] | type[_Png], tuple[bytes, ...]]] = {
     # Signature: reader, and what stands in files whose metadata Pillow may warn about.
-    b"\xff\xd8\xff": (JpegImagePlugin.JpegImageFile, (b"Exif", b"exif")),
-    b"\x89PNG\r\n\x1a\n": (PngImagePlugin.PngImageFile, (b"Exif", b"eXIf", b"exif", b"acTL")),
+    b"\xff\xd8\xff": (_Jpeg, (b"Exif", b"exif")),
+    b"\x89PNG\r\n\x1a\n": (_Png, (b"Exif", b"eXIf", b"exif", b"acTL")),
 }
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSES = {  # EXIF orientation -> what makes the film upright
@@ -107,13 +135,15 @@ def decode_film(data: bytes, preprocessing: Preprocessing) -> tuple[np.ndarray, 
     """
     image, has_metadata = open_film(data)
     width, height = image.size
-    box = _reduce(image, preprocessing)
-    grey = _load_grey(image)
-    orientation = orientation_of(image, has_metadata)
-    if box is None:
-        grey = resize_film(upright(grey, orientation), preprocessing)
-    else:  # the rectangle is that of the film as it lies
-        grey = upright(resize_film(grey, preprocessing, box), orientation)
+    with in_turn(width, height):
+        box = _reduce(image, preprocessing)
+        grey = _load_grey(image)
+        orientation = orientation_of(image, has_metadata)
+        if box is None:
+            grey = resize_film(upright(grey, orientation), preprocessing)
+        else:  # the rectangle is that of the film as it lies
+            grey = upright(resize_film(grey, preprocessing, box), orientation)
+        image.close()
     if orientation in _SIDEWAYS:
         width, height = height, width
     return np.array(grey), width, height
@@ -128,7 +158,8 @@ def decode_grey(data: bytes) -> Image.Image:
         FilmError: not a film, damaged, cut short, too small or too large.
     """
     image, has_metadata = open_film(data)
-    return upright(_load_grey(image), orientation_of(image, has_metadata))
+    with in_turn(*image.size):
+        return upright(_load_grey(image), orientation_of(image, has_metadata))
 
 
 def read_film(path: Path, preprocessing: Preprocessing) -> DecodedFilm:
@@ -138,12 +169,27 @@ def read_film(path: Path, preprocessing: Preprocessing) -> DecodedFilm:
         FilmError: as `decode_film`.
         UnreadFile: the file cannot be read.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UnreadFile(f"cannot be read: {error.strerror}") from error
+    data = read_bytes(path)
     pixels, width, height = decode_film(data, preprocessing)
     return DecodedFilm(pixels, width, height, data, hashlib.sha256(data).hexdigest())
+
+
+def read_bytes(path: Path) -> bytes:
+    """The contents of a file, if it is one and not larger than any film.
+
+    Raises:
+        FilmError: it is not; nothing of it has been read.
+        UnreadFile: the file system does not give it.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+            raise FilmError("not a file")
+        if status.st_size > MAX_BYTES:
+            raise FilmError(f"{status.st_size:,} bytes: too large")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadFile(f"cannot be read: {error.strerror}") from error
 
 
 def open_film(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
@@ -154,6 +200,8 @@ def open_film(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
     if not kinds:
         raise FilmError("not a JPEG or PNG image")
     ((plugin, marks),) = kinds
+    if plugin is _Jpeg and has_too_many_scans(data):
+        raise FilmError("JPEG of too many scans")
     # The warnings say nothing about the pixels. Their filter is global to the process, so it is
     # touched only where there is metadata.
     has_metadata = any(mark in data for mark in marks)
@@ -172,7 +220,7 @@ def check_size(width: int, height: int) -> None:
         raise FilmError(f"{width} x {height} pixels: too large")
 
 
-def _read_header(plugin: _Plugin, data: bytes) -> ImageFile.ImageFile:
+def _read_header(plugin: type[_Jpeg] | type[_Png], data: bytes) -> ImageFile.ImageFile:
     """`Image.open` would add a size check that warns; ours does not."""
     try:
         return plugin(io.BytesIO(data))

@@ -14,8 +14,10 @@ from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
+from pneumojax.data.bounds import codestream_fault, has_too_many_scans, in_turn
 from pneumojax.data.decoding import MAX_PIXELS, FilmError, check_size, no_warnings
 
 _TAGS = [
@@ -33,7 +35,6 @@ _CODECS = {
     **dict.fromkeys(uid.JPEG2000TransferSyntaxes, imagecodecs.jpeg2k_decode),
 }
 _END_OF_CODESTREAM = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000 alike
-_META_GROUP_LENGTH = slice(140, 144)  # the value of the first element after preamble and "DICM"
 
 
 def decode_dicom(data: bytes) -> Image.Image:
@@ -54,10 +55,11 @@ def decode_dicom(data: bytes) -> Image.Image:
     try:
         dataset = _read(data)
         _check(dataset)
-        stored = _stored(dataset)
-        if stored.ndim == 3:
-            return _colour(stored, dataset)
-        return Image.fromarray(_grey(stored, dataset))
+        with in_turn(dataset.Columns, dataset.Rows):
+            stored = _stored(dataset)
+            if stored.ndim == 3:
+                return _colour(stored, dataset)
+            return Image.fromarray(_grey(stored, dataset))
     except FilmError:
         raise
     except Exception:  # damaged files make pydicom and the codecs raise nearly anything
@@ -80,10 +82,14 @@ def _read(data: bytes) -> Dataset:
 
 def _check_inflated(data: bytes) -> None:
     """A deflated file is inflated whole before anything in it can be read: not without end."""
-    begin = _META_GROUP_LENGTH.stop + int.from_bytes(data[_META_GROUP_LENGTH], "little")
-    if uid.DeflatedExplicitVRLittleEndian.encode() not in data[132:begin]:
-        return
-    inflate, left, most = zlib.decompressobj(-zlib.MAX_WBITS), data[begin:], 2 * MAX_PIXELS
+    # Where it begins is for pydicom to say: a group length may be wrong, or a preamble missing.
+    stream = io.BytesIO(data)
+    with no_warnings():
+        read_preamble(stream, True)
+        meta = _read_file_meta_info(stream)
+        if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
+            return
+    inflate, left, most = zlib.decompressobj(-zlib.MAX_WBITS), stream.read(), 2 * MAX_PIXELS
     while left and not inflate.eof and most > 0:
         most -= len(inflate.decompress(left, 1 << 20))
         left = inflate.unconsumed_tail
@@ -126,6 +132,11 @@ def _stored(dataset: Dataset) -> np.ndarray:
     # Codecs would fill in what is cut off; CharLS would take ten seconds to find no end.
     if _END_OF_CODESTREAM not in frame[-4:]:
         raise FilmError("truncated DICOM")
+    if syntax in uid.JPEGTransferSyntaxes and has_too_many_scans(frame):
+        raise FilmError("DICOM of too many scans")
+    size = dataset.Columns, dataset.Rows, dataset.SamplesPerPixel
+    if syntax in uid.JPEG2000TransferSyntaxes and (fault := codestream_fault(frame, *size)):
+        raise FilmError(f"DICOM whose JPEG 2000 is {fault}")
     # The codec sees from its own header whether size and type are these, before it decodes.
     error: Exception | None = None
     for dtype in (np.uint8, np.int8) if dataset.BitsStored <= 8 else (np.uint16, np.int16):

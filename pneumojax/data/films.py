@@ -3,6 +3,7 @@
 For everything that reads folders: the cache and the TFDS builder.
 """
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pneumojax.errors import UserError
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")  # the index is the label
 SPLITS = ("train", "val", "test")
 SUFFIXES = (".jpeg", ".jpg", ".png")
+
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 LAYOUT = "expected <root>/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg"
 
@@ -50,6 +53,8 @@ def find_films(root: Path) -> Folder:
     """
     if not root.is_dir():
         wrong = "is not a folder" if root.exists() else "does not exist"
+        if root.name.lower().endswith(ARCHIVES):
+            wrong += "; unpack it first"
         raise UserError(f"data.root: {str(root)!r} {wrong}; {LAYOUT}")
     try:
         root, splits = _locate_splits(root)
@@ -92,14 +97,15 @@ def _scan(root: Path, splits: dict[Path, str]) -> tuple[list[FilmFile], int]:
     known = {root, *splits, *classes}
     for folder in known:
         prefix = folder.relative_to(root).as_posix()
-        for entry in os.scandir(folder):
-            if folder in classes and _looks_like_film(entry):
-                split, label = classes[folder]
-                status = entry.stat()
-                name = f"{prefix}/{entry.name}"
-                films.append(FilmFile(name, split, label, status.st_size, status.st_mtime_ns))
-            elif Path(entry.path) not in known:
-                ignored += _count_files(entry)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if folder in classes and _looks_like_film(entry):
+                    split, label = classes[folder]
+                    status = entry.stat()
+                    name = f"{prefix}/{entry.name}"
+                    films.append(FilmFile(name, split, label, status.st_size, status.st_mtime_ns))
+                elif Path(entry.path) not in known:
+                    ignored += _count_files(entry)
     return films, ignored
 
 
@@ -131,7 +137,14 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _looks_like_film(entry: os.DirEntry[str]) -> bool:
     name = entry.name.lower()
-    return name.endswith(SUFFIXES) and not name.startswith(".") and entry.is_file()
+    if not name.endswith(SUFFIXES) or name.startswith("."):
+        return False
+    try:
+        return entry.is_file()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link to itself leads to no film
+            return False
+        raise
 
 
 def _count_files(entry: os.DirEntry[str]) -> int:

@@ -4,14 +4,14 @@ JPEG and PNG are read by `decoding.py`, as in training; here are WebP, TIFF and 
 """
 
 import io
-import stat
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 
+from pneumojax.data.bounds import has_repeated_values, in_turn
 from pneumojax.data.decoding import (
+    CheckedTags,
     FilmError,
     Preprocessing,
     check_size,
@@ -27,17 +27,22 @@ from pneumojax.data.decoding import (
 
 KINDS = ("JPEG", "PNG", "WebP", "TIFF", "DICOM")
 HEAD = 144  # bytes that tell the kind of a file
-MAX_BYTES = 1 << 30  # a film of the most pixels that are read takes less
 _OTHERS = {  # signatures of pictures that are no films, for a clearer line
     b"GIF8": "GIF",
     b"BM": "BMP",
     b"\x00\x00\x00\x0cjP  ": "JPEG 2000 outside DICOM",
     b"%PDF": "PDF",
     b"PK\x03\x04": "ZIP",
+    b"\x1f\x8b": "gzip",
 }
+_ARCHIVES = ("ZIP", "gzip")
 _SMALL = 64  # pixels a side at which colour is looked at
 _BITS_TAG, _PHOTOMETRIC_TAG = 258, 262  # of TIFF
 _WHITE_IS_ZERO = 0
+
+
+class _WebP(CheckedTags, WebPImagePlugin.WebPImageFile):
+    pass
 
 
 class AnyFilm(NamedTuple):
@@ -89,7 +94,8 @@ def decode_any(data: bytes, preprocessing: Preprocessing) -> AnyFilm:
     kind = _known(data)
     if kind in ("JPEG", "PNG"):
         pixels, width, height = decode_film(data, preprocessing)
-        return AnyFilm(pixels, width, height, _colour(open_film(data)[0]))
+        with in_turn(width, height):
+            return AnyFilm(pixels, width, height, _colour(open_film(data)[0]))
     grey, colour = _decode_more(data, kind)
     return AnyFilm(np.array(resize_film(grey, preprocessing)), *grey.size, colour)
 
@@ -100,23 +106,6 @@ def decode_any_grey(data: bytes) -> Image.Image:
     return decode_grey(data) if kind in ("JPEG", "PNG") else _decode_more(data, kind)[0]
 
 
-def read_bytes(path: Path) -> bytes:
-    """The contents of a file, if it is one and not larger than any film.
-
-    Raises:
-        FilmError: it cannot be read.
-    """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-            raise FilmError("not a file")
-        if status.st_size > MAX_BYTES:
-            raise FilmError(f"{status.st_size:,} bytes: too large")
-        return path.read_bytes()
-    except OSError as error:
-        raise FilmError(f"cannot be read: {error.strerror}") from error
-
-
 def _known(data: bytes) -> str:
     if not data:
         raise FilmError("empty file")
@@ -124,6 +113,8 @@ def _known(data: bytes) -> str:
     if kind is None:
         named = next((name for mark, name in _OTHERS.items() if data.startswith(mark)), None)
         what = f"a {named} file" if named else "not a picture"
+        if named in _ARCHIVES:
+            raise FilmError(f"{what}: unpack it first")
         raise FilmError(f"{what}: only {', '.join(KINDS[:-1])} and {KINDS[-1]} are read")
     return kind
 
@@ -139,20 +130,23 @@ def _decode_more(data: bytes, kind: str) -> tuple[Image.Image, float]:
 
 
 def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
-    plugin = WebPImagePlugin.WebPImageFile if kind == "WebP" else TiffImagePlugin.TiffImageFile
+    plugin = _WebP if kind == "WebP" else TiffImagePlugin.TiffImageFile
+    if kind == "TIFF" and has_repeated_values(data):
+        raise FilmError("damaged TIFF header")
     with no_warnings():  # about metadata
         try:
             image: ImageFile.ImageFile = plugin(io.BytesIO(data))
-            frames = getattr(image, "n_frames", 1)
         except Exception as error:  # damaged headers make Pillow raise nearly anything
             raise FilmError(f"damaged {kind} header") from error
-    if frames > 1:
-        raise FilmError(f"{kind} of {frames} pictures: only single films")
+    # Not their number: Pillow would read the directory of each to count them.
+    if getattr(image, "is_animated", False):
+        raise FilmError(f"{kind} of several pictures: only single films")
     check_size(*image.size)
-    turned = 1 if kind == "TIFF" else orientation_of(image, True)  # Pillow turns TIFF itself
-    load(image)
-    grey = _tiff_grey(image) if kind == "TIFF" else image.convert("L")
-    return upright(grey, turned), _colour(image)
+    with in_turn(*image.size):
+        turned = 1 if kind == "TIFF" else orientation_of(image, True)  # Pillow turns TIFF itself
+        load(image)
+        grey = _tiff_grey(image) if kind == "TIFF" else image.convert("L")
+        return upright(grey, turned), _colour(image)
 
 
 def _tiff_grey(image: ImageFile.ImageFile) -> Image.Image:

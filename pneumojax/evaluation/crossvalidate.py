@@ -68,7 +68,7 @@ def cross_validate(
 def _out_of_fold(
     folders: list[Path], films: FilmSet, folder: Path, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    members = [open_run(path) for path in folders]
+    members = [open_run(path, any_network=True) for path in folders]  # the command's own config
     fold_of = _folds(folders, films)
     scorers = [make_scorer(m.network, m.mesh, m.config.batch_size) for m in members]
 

@@ -39,6 +39,7 @@ def evaluate_run(
     root: str | None = None,
     results: Path | None = None,
     verify_films: bool = False,
+    any_network: bool = False,
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a run, or of several together; test only where named.
 
@@ -50,6 +51,7 @@ def evaluate_run(
         results: in whose `evaluation/` to write; where it is None the run folder, or that of the
             cross-validation, or one of this ensemble beside its first run.
         verify_films: hash every film again before trusting the cache.
+        any_network: as in `open_run`.
 
     Returns:
         What `metrics.json` in `<results>/evaluation/<split>/` holds.
@@ -57,7 +59,7 @@ def evaluate_run(
     Raises:
         UserError: no such run, split or checkpoint, or the films cannot be read.
     """
-    ensemble = open_ensemble(workdirs)
+    ensemble = open_ensemble(workdirs, any_network=any_network)
     trained = ensemble.first
     config, meta = trained.config, trained.meta
     if root is None and split in (None, "train", "val"):

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.evaluation.sections import Section
 from pneumojax.evaluation.table import limits_of, value_of
+from pneumojax.files import printable
 
 Picture = Figure | bytes  # a chart, or a PNG
 HEADLINE = (("sensitivity", "Sensitivity"), ("specificity", "Specificity"), ("auroc", "AUROC"))
@@ -72,12 +73,17 @@ def _environment(html: bool) -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=html,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: printable(value) if isinstance(value, str) else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     # Names of films and folders may hold anything.
-    environment.filters["cell"] = lambda text: re.sub(r"([\\`*_<>|\[\]#])", r"\\\1", text)
+    environment.filters["cell"] = _as_markdown
     return environment
+
+
+def _as_markdown(text: str) -> str:
+    return re.sub(r"([\\`*_<>|\[\]#&])", r"\\\1", printable(text))
 
 
 def _data_uri(picture: Picture) -> str:

@@ -10,6 +10,7 @@ from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.errors import UserError
 from pneumojax.evaluation.metrics import call
+from pneumojax.files import from_text
 
 THRESHOLD = 0.5  # where a file has no calls
 
@@ -104,7 +105,7 @@ def read_scored(path: Path) -> Scored:
                 where = f"{name}, line {rows.line_num}"
                 if None in row or None in row.values():
                     raise UserError(f"{where}: not as many cells as the first line has")
-                file = row["file"]
+                file = from_text(row["file"])
                 if file in films or file in without:
                     raise UserError(f"{where}: {file!r} is there twice")
                 synthetic |= SYNTHETIC_STAMP in row.get("disclaimer", "")
@@ -133,7 +134,7 @@ def _film(row: Mapping[str, str], where: str) -> ScoredFilm:
         probability=probability,
         call=int(call(probability, THRESHOLD)) if called is None else called,
         label=label,
-        patient=row.get("patient", "") or None,
+        patient=from_text(row.get("patient", "")) or None,
     )
 
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from pneumojax.errors import UserError
+from pneumojax.files import as_text, from_text
 
 # `file`, `probability` and `call` are what `--mode=compare` reads.
 COLUMNS = (
@@ -94,15 +95,18 @@ class PredictionFile:
         return end
 
     def _parse(self, record: bytes) -> Row:
+        row: Row | None
         try:
             text = record.decode(**_ENCODING)
             if self._json:
                 row = json.loads(text)
             else:
                 (cells,) = csv.reader(io.StringIO(text, newline=""), strict=True)
-                row = dict(zip(COLUMNS, cells, strict=True))
-                row["probability"] = row["probability"] or None
-                row["threshold"] = float(row["threshold"])
+                row = dict(zip(COLUMNS, map(from_text, cells), strict=True))
+                row |= {
+                    "probability": row["probability"] or None,
+                    "threshold": float(row["threshold"]),
+                }
         except (ValueError, csv.Error):
             row = None
         if not isinstance(row, dict) or tuple(row) != COLUMNS:
@@ -136,7 +140,7 @@ def _json_line(row: Row) -> bytes:
 
 def _csv_row(row: Row) -> bytes:
     cells = [row[name] for name in COLUMNS]
-    return _csv_line("; ".join(cell) if isinstance(cell, list) else cell for cell in cells)
+    return _csv_line(as_text("; ".join(cell) if isinstance(cell, list) else cell) for cell in cells)
 
 
 def _csv_line(cells: Iterable[Any]) -> bytes:

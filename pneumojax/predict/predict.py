@@ -39,6 +39,7 @@ def predict_files(
     output: str | None = None,
     overlays: str | None = None,
     results: Path | None = None,
+    any_network: bool = False,
 ) -> int:
     """Predicts every film that is named; a bad file never stops the others.
 
@@ -49,6 +50,7 @@ def predict_files(
             `predictions*.csv` in `results`. Films that it holds already are not done again.
         overlays: folder for a picture of each film with the evidence on it.
         results: where it is None the run folder, or one of this ensemble beside its first run.
+        any_network: as in `open_run`.
 
     Returns:
         How many files in the output could not be read.
@@ -64,7 +66,7 @@ def predict_files(
         sources.refuse_inside(pictures, "--overlays")
     if (total := sources.count()) == 0:
         raise UserError("--mode=predict: no film there; name films, folders or patterns of films")
-    ensemble = open_ensemble(workdirs)
+    ensemble = open_ensemble(workdirs, any_network=any_network)
     trained, decision = ensemble.first, ensemble.decision
     scope = Scope(**trained.meta["scope"]) if trained.meta.get("scope") else None
     if scope is None:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pneumojax.data.decoding import FilmError, Preprocessing
-from pneumojax.data.formats import AnyFilm, decode_any, decode_any_grey, read_bytes
+from pneumojax.data.decoding import FilmError, Preprocessing, read_bytes
+from pneumojax.data.formats import AnyFilm, decode_any, decode_any_grey
 from pneumojax.predict.sources import Found
 
 LARGEST_PREVIEW = 640  # pixels

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pneumojax.disclaimer import DISCLAIMER
+from pneumojax.files import printable
 from pneumojax.training.logbook import duration
 
 MOST_SHOWN = 50  # rows of the table, and as many bad files after it
@@ -106,9 +107,3 @@ class Progress:
         """Wipes the line."""
         if self._terminal:
             print(f"\r{'':<60}\r", end="", file=sys.stderr, flush=True)
-
-
-def printable(name: str) -> str:
-    """A file name that no terminal stumbles over, whatever bytes it is made of."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from pneumojax.data.decoding import FilmError
-from pneumojax.data.formats import read_bytes
+from pneumojax.data.decoding import FilmError, read_bytes
 from pneumojax.serve import markup
 from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Read
@@ -46,7 +45,10 @@ def build(
             forget(Path(name), uploads)
 
     def clicked(event: gr.EventData) -> str:
-        return answer(drawings[event.index].data)
+        at = event.index
+        if not isinstance(at, int) or not 0 <= at < len(drawings):
+            return markup.refusal_of("there is no such drawing")
+        return answer(drawings[at].data)
 
     with gr.Blocks(title="PneumoJAX", analytics_enabled=False, delete_cache=(60, 60)) as page:
         gr.HTML(markup.introduction(network))

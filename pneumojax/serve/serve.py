@@ -19,12 +19,13 @@ from pneumojax.training.trained import open_run
 ADDRESS = "127.0.0.1"  # of this machine alone; films are not for a network
 
 
-def serve(workdir: Path, port: int) -> None:
+def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
     """Serves the page until Ctrl-C. What was uploaded is deleted when it returns.
 
     Args:
         workdir: the run folder, absolute.
         port: 0 takes any that is free.
+        any_network: as in `open_run`.
 
     Raises:
         UserError: Gradio is not installed, no such run, or the port cannot be had.
@@ -42,7 +43,7 @@ def serve(workdir: Path, port: int) -> None:
             raise UserError(
                 "--mode=serve needs Gradio: pip install -r requirements-serve.txt"
             ) from error
-        trained = open_run(workdir)
+        trained = open_run(workdir, any_network=any_network)
         read, network = make_reader(trained), about(trained, workdir)
         drawings = examples()
         print(f"network of {network.run}, trained on {network.trained_on}; compiling", flush=True)
@@ -58,7 +59,7 @@ def serve(workdir: Path, port: int) -> None:
         # As Ctrl-C, so that what was uploaded is deleted then too.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
-            server.run(blocks, listening)
+            server.run(blocks, listening, Path(uploads))
     print("\nended; what was uploaded is deleted")
 
 

@@ -1,8 +1,8 @@
 """The page on the loopback address: who may ask for it, and how it ends."""
 
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import gradio as gr
 import uvicorn
@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
 
+from pneumojax.serve.guard import Message, OnlyUploads, Receive, Send
 from pneumojax.serve.markup import style
 from pneumojax.serve.page import MAX_UPLOAD
 
@@ -21,12 +22,8 @@ POLICY = (
 )
 _SECONDS_TO_END = 1  # open pages hold a connection for ever
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
-
-def run(page: gr.Blocks, listening: socket.socket) -> None:
+def run(page: gr.Blocks, listening: socket.socket, uploads: Path) -> None:
     """Serves the page on a socket until Ctrl-C, which is raised again when all has ended."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     gr.mount_gradio_app(
@@ -46,6 +43,7 @@ def run(page: gr.Blocks, listening: socket.socket) -> None:
         css=style(),
         theme=_theme(),
     )
+    app.add_middleware(OnlyUploads, uploads=uploads, largest=MAX_UPLOAD)
     app.add_middleware(OwnPagesOnly)
     # A foreign name that resolves to this machine would make its pages ours in a browser's eyes.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])

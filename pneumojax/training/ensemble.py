@@ -69,14 +69,15 @@ class Ensemble:
         return together, Spread(each.std(0), each.min(0), each.max(0))
 
 
-def open_ensemble(workdirs: Sequence[Path]) -> Ensemble:
+def open_ensemble(workdirs: Sequence[Path], *, any_network: bool = False) -> Ensemble:
     """Opens one run folder, several, or the folds of a cross-validation by its folder.
 
     Several are called at the decision of their cross-validation, where they are one; else at the
-    mean of their own thresholds.
+    mean of their own thresholds. `any_network` as in `open_run`.
 
     Raises:
-        UserError: no run there, or runs that see other pixels or other kinds of films.
+        UserError: no run there, one that is refused, or runs that see other pixels or other
+            kinds of films.
     """
     common = None
     if len(workdirs) == 1 and (folds := folds_of(workdirs[0])):
@@ -95,7 +96,7 @@ def open_ensemble(workdirs: Sequence[Path]) -> Ensemble:
         common, workdirs = Decision(**json.loads(path.read_text())), folds
     if len(set(workdirs)) < len(workdirs):
         raise UserError("--workdir: a run folder is named twice")
-    members = tuple(open_run(workdir) for workdir in workdirs)
+    members = tuple(open_run(workdir, any_network=any_network) for workdir in workdirs)
     if len(members) == 1:
         only = members[0].decision
         return Ensemble(members, tuple(workdirs), (only,), only)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pneumojax.errors import UserError
 from pneumojax.files import failing_clearly, replacing
 
 
@@ -96,8 +97,16 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def read_history(workdir: Path) -> list[dict[str, Any]]:
-    """The epochs of a run, oldest first."""
-    return [line for line in read_lines(workdir / "metrics.jsonl") if line["kind"] == "epoch"]
+    """The epochs of a run, oldest first.
+
+    Raises:
+        UserError: its metrics are not what a run writes.
+    """
+    path = workdir / "metrics.jsonl"
+    try:
+        return [line for line in read_lines(path) if line["kind"] == "epoch"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{str(path)!r} does not hold the metrics of a run") from error
 
 
 class Progress:

@@ -34,7 +34,7 @@ def weights_to_start_from(
         path = published.published_weights(cache_dir, download)
     else:
         path = Path(config.start.weights).expanduser()
-    source = read_source(path)
+    source = read_source(path, config.model.network)
     _check_fit(config, source)
     ours = flatten_dict(network.abstract_params)
     common = ours.keys() & source.arrays.keys()
@@ -65,14 +65,18 @@ def start_from(source: Source, network: Network, state: State, workdir: Path) ->
     return started
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path, named_by_user: str = "") -> Source:
     """The arrays of a run folder or a file, by its suffix.
+
+    Args:
+        named_by_user: `config.model.network` of the command, which a run may be of as well.
 
     Raises:
         UserError: there is nothing, or something else.
     """
     if (path / "config.json").is_file():
         config = run.read_config(path)
+        run.refuse_foreign_network(config, path, named_by_user)
         network = make_network(config)
         params, _ = Checkpoints(path / "checkpoints").restore_best(
             placed(network.abstract_params, make_mesh())
@@ -93,7 +97,8 @@ def read_source(path: Path) -> Source:
         return read_keras(path)
     raise UserError(
         f"config.start.weights: {str(path)!r} is none of .keras, .weights.h5, .h5 and "
-        ".safetensors; a pickle (.pth, .pt) is never loaded"
+        ".safetensors; a pickle (.pth, .pt, .pkl, .npy) is never loaded, since that runs what is "
+        "in it: docs/inception_v3.md tells how to convert one that you trust"
     )
 
 

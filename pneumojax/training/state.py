@@ -140,8 +140,11 @@ def _network_class(name: str) -> Any:
     """The class behind "module:Class"."""
     module, _, class_name = name.partition(":")
     try:
-        return getattr(importlib.import_module(module), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = getattr(importlib.import_module(module), class_name)
+        if not isinstance(found, type):
+            raise ValueError(f"{class_name!r} is not a class")
+        return found
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(
             f"config.model.network is {name!r}: {error}. It is 'module:Class', such as "
             "'pneumojax.nn.inception:Inception', of a module that Python can import"

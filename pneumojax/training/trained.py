@@ -37,13 +37,18 @@ class Trained:
         return SYNTHETIC_STAMP if self.meta["synthetic"] else Path(self.config.data.root).name
 
 
-def open_run(workdir: Path) -> Trained:
+def open_run(workdir: Path, *, any_network: bool = False) -> Trained:
     """Opens a run folder.
 
+    Args:
+        any_network: the class that its config names is imported even if it is none of PneumoJAX's.
+
     Raises:
-        UserError: no run there, or no checkpoint that can be read.
+        UserError: no run there, one of a foreign network, or no checkpoint that can be read.
     """
     config = run.read_config(workdir)
+    if not any_network:
+        run.refuse_foreign_network(config, workdir)
     mesh = make_mesh()
     network = make_network(config)
     checkpoints = Checkpoints(workdir / "checkpoints")

@@ -2,20 +2,22 @@
 
 Keras itself reads and writes its formats (`.keras`, `.weights.h5` and the older `.h5`); what is
 left here is which of its layers is which of ours. It numbers its convolutions in the order in
-which it builds them, which is that of `places.convolutions`.
+which it builds them, which is that of `places.convolutions`. Only arrays are read: the network is
+Keras's own, built here, since a file's description of one may name any function to be called.
 """
 
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
+from pneumojax.weights.hdf5 import LARGEST, shapes_in, weights_in
 from pneumojax.weights.places import convolutions
 from pneumojax.weights.tree import Arrays, Source
 
@@ -28,14 +30,19 @@ def read_keras(path: Path) -> Source:
     Raises:
         UserError: it cannot be read, or is of another network.
     """
+    archive = path.suffix == ".keras"
+    if not archive and path.stat().st_size > LARGEST:
+        raise UserError(f"{str(path)!r} is of {path.stat().st_size:,} bytes: too large")
+    data = weights_in(path) if archive else path.read_bytes()
+    channels, classes = _size_in(shapes_in(data, path), path)
     keras = keras_module()
     try:
-        if path.suffix == ".keras":
-            model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        else:
-            channels, classes = _size_in(path)
-            model = _model(keras, channels, classes)
-            model.load_weights(path)
+        model = _model(keras, channels, classes)
+        with tempfile.TemporaryDirectory(prefix="pneumojax-weights-") as folder:
+            # A copy, so that what is read is what was looked at.
+            copy = Path(folder, "model.weights.h5" if archive else path.name)
+            copy.write_bytes(data)
+            model.load_weights(copy)
     except UserError:
         raise
     except Exception as error:  # damaged or foreign files make Keras raise nearly anything
@@ -84,13 +91,8 @@ def _model(keras: Any, channels: int, classes: int, side: int = 299) -> Any:
     return keras.Model(backbone.input, x, name="inception_v3")
 
 
-def _size_in(path: Path) -> tuple[int, int]:
-    """Channels and classes, from the shapes of a file of weights."""
-    shapes: list[tuple[int, ...]] = []
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda _, item: shapes.append(item.shape) if isinstance(item, h5py.Dataset) else None
-        )
+def _size_in(shapes: Sequence[tuple[int, ...]], path: Path) -> tuple[int, int]:
+    """Channels and classes, from the shapes of all arrays."""
     channels = [shape[2] for shape in shapes if len(shape) == 4 and shape[2] in (1, 3)]
     classes = [shape[1] for shape in shapes if len(shape) == 2]
     if len(channels) != 1 or len(classes) > 1 or len(shapes) not in (376, 378):

@@ -1,6 +1,8 @@
 """The fuzzer: what it counts and keeps, and that nothing breaks in a few of its runs."""
 
 import random
+import sys
+import warnings
 
 import pytest
 
@@ -11,10 +13,11 @@ from pneumojax.data.formats import decode_any
 
 @pytest.mark.parametrize("road", fuzz.ROADS)
 def test_nothing_breaks_in_some_inputs_and_the_corpus_grows(road, tmp_path):
-    record = fuzz.fuzz(road, 500, tmp_path, log=lambda line: None)
-    assert record["executions"] == 500 and record["broken"] == []
+    count = 500 if road in ("image", "dicom", "predictions") else 150  # the others are slower
+    record = fuzz.fuzz(road, count, tmp_path, log=lambda line: None)
+    assert record["executions"] == count and record["broken"] == []
     assert record["corpus"] == len(list((tmp_path / road / "corpus").iterdir())) > 3
-    again = fuzz.fuzz(road, 500, tmp_path, log=lambda line: None)
+    again = fuzz.fuzz(road, count, tmp_path, log=lambda line: None)
     assert again == record  # and it goes on from there: nothing is run twice
 
 
@@ -60,3 +63,61 @@ def test_checksums_are_mended_and_other_files_left_alone():
     broken = png[:-1] + bytes([png[-1] ^ 1])
     assert fuzz.mended(broken) == png == fuzz.mended(png)
     assert fuzz.mended(b"\xff\xd8\xff") == b"\xff\xd8\xff"
+
+
+def test_what_a_file_says_itself_makes_no_new_kind_of_answer(tmp_path):
+    kinds = {
+        fuzz.read_predictions(f"file,probability\n{name},{value}\n".encode(), tmp_path)
+        for name, value in (("a", "qwertz"), ("it's", '"z""x"'), ("line", "no file"), ("b", "2"))
+    }
+    assert len(kinds) == 1
+    assert fuzz.read_predictions(b"file,probability\na,0.5\n", tmp_path) not in kinds
+
+
+BROKEN_CONFIGS = [  # each ended in a traceback once
+    b"model.stem[0]=4",
+    b"model.modules[9]=4",
+    b"model.stem=" + b"((((((((--config.model.stem=" * 200,
+    b"name=../../x",
+    b"name=\xff",
+    b"name=" + b"a" * 300,
+    b"data.root=~nobody-here/films",
+    b"model.stem=[32, 32, 6j]",
+    b"model.stem=(b'x',)",
+]
+
+
+@pytest.mark.parametrize("line", BROKEN_CONFIGS)
+def test_overrides_that_once_ended_in_a_traceback_are_answered(line, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [])
+    answer = fuzz.read_config_flags(line, tmp_path)
+    assert answer.startswith(("error: ", "refused: ")) and len(answer.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["root:x:0:0", "x = 1", "", "raise ValueError", "def f(:", "\0"])
+@pytest.mark.parametrize("suffix", ["", ":argument"])
+def test_a_config_file_that_is_none_is_answered_in_a_line(
+    text, suffix, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "c.py").write_text(text)
+    argv = ["main.py", f"--config={tmp_path / 'c.py'}{suffix}"]
+    monkeypatch.setattr(sys, "argv", argv)
+    for name in [name for name in sys.modules if name.endswith("_config")]:
+        monkeypatch.delitem(sys.modules, name)  # a process loads its config once
+    with warnings.catch_warnings(), pytest.raises(SystemExit):
+        warnings.simplefilter("ignore")  # of how ml_collections loads it
+        fuzz.main_module.parse(argv)
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"data": 1}\n----\nfile\n\xff,1\n----\n{"kind": 3}\n[]',
+        b"\n----\nfile,side\na\n----\n3",
+        b'[]\n----\n"\n----\n\xff',
+    ],
+)
+def test_run_folders_that_once_ended_in_a_traceback_are_answered(data, tmp_path):
+    assert "run.py" in fuzz.read_run(data, tmp_path)

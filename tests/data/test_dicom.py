@@ -168,7 +168,7 @@ def test_a_codestream_that_is_cut_or_of_another_size_is_refused(make_dicom, code
     end = data.rindex(b"\xff\xd9")
     with pytest.raises(FilmError, match="truncated DICOM"):
         decode_dicom(data[:end] + b"\0\0" + data[end + 2 :])
-    with pytest.raises(FilmError, match="not those that its header tells of"):
+    with pytest.raises(FilmError, match="not those that its header tells of|of another size"):
         decode_dicom(make_dicom(GREY, codec, Rows=41))
 
 

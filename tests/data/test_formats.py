@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data.decoding import FilmError, Preprocessing, decode_film
-from pneumojax.data.formats import HEAD, decode_any, decode_any_grey, kind_of, read_bytes
+from pneumojax.data.decoding import FilmError, Preprocessing, decode_film, read_bytes
+from pneumojax.data.formats import HEAD, decode_any, decode_any_grey, kind_of
 
 GREY = np.add.outer(np.arange(48) * 3, np.arange(48) * 2).astype(np.uint8)
 FILM = Image.fromarray(GREY)
@@ -85,10 +85,10 @@ def test_colour_is_seen_and_grey_stored_as_colour_is_not():
         (encoded(FILM, "BMP"), "a BMP file: only JPEG"),
         (encoded(FILM, "TIFF")[:1500], "truncated TIFF"),
         (encoded(FILM, "WEBP", lossless=True)[:30], "damaged WebP"),
-        (encoded(FILM, "TIFF", save_all=True, append_images=[FILM]), "TIFF of 2 pictures"),
+        (encoded(FILM, "TIFF", save_all=True, append_images=[FILM]), "TIFF of several pictures"),
         (
             encoded(FILM, "WEBP", save_all=True, append_images=[FILM.rotate(90)]),
-            "WebP of 2 pictures",
+            "WebP of several pictures",
         ),
         (encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"), "floating-point"),
         (encoded(Image.new("L", (1, 1)), "TIFF"), "1 x 1 pixels: too small"),

@@ -1,0 +1,106 @@
+"""Names of films, patients, folders and runs that are HTML, Markdown or no text at all."""
+
+import dataclasses
+import html.parser
+
+from pneumojax.evaluation.compare import compare
+from pneumojax.evaluation.decision import Decision
+from pneumojax.evaluation.report import write_evaluation
+from pneumojax.files import write_csv
+from pneumojax.serve import markup
+
+DECISION = Decision("youden", 2.0, 0.6, 50, "")
+NAMES = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "\"><svg onload='alert(1)'>",
+    "'-alert(1)-'{{7*7}}{%x%}",
+    "&lt;b&gt;<!--",
+    "a\n\n<iframe src=//evil.example>\n# heading\n| cell |",
+    "[x](javascript:alert(1)) ![y](http://evil.example/z)",
+    "\udcff<b>\x00\x1b[31m.png",
+    "$x^{$ \\frac",
+    "=HYPERLINK(1)",
+]
+
+
+class Elements(html.parser.HTMLParser):
+    """How often each element comes, and with which attributes."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.found = []
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, tuple(name for name, _ in attributes)))
+
+    def handle_comment(self, data):
+        self.found.append(("comment", ()))
+
+
+def renamed(predictions, context, name):
+    """The same evaluation with a name wherever one from outside may stand."""
+    count = len(predictions.files)
+    films = dataclasses.replace(
+        predictions,
+        files=[f"{name(i)}{i:03}" for i in range(count)],
+        patients=[name(int(p.removeprefix("person"))) + p for p in predictions.patients],
+    )
+    named = context | {
+        **{key: name(1) for key in ("run", "root", "split")},
+        "config": context["config"] | {"name": name(2), "data.root": name(3)},
+        "provenance": context["provenance"] | {"command": ["main.py", name(4)]},
+        "flow": context["flow"] | {"rejected": [[name(5), name(6)]], "audit": name(7)},
+    }
+    for kind in ("false_positives", "false_negatives", "doubtful_labels"):
+        for film in named["failures"][kind]["films"]:
+            film["file"] = films.files[film["index"]]
+    return films, named
+
+
+def test_names_add_no_element_attribute_or_link_to_a_report(
+    predictions, context, tmp_path, film_pictures
+):
+    pages = {}
+    for kind, name in (
+        ("plain", lambda i: "plain"),
+        ("odd", lambda i: NAMES[i % len(NAMES)]),
+    ):
+        films, named = renamed(predictions, context, name)
+        write_evaluation(tmp_path / kind, films, DECISION, named, film_pictures)
+        pages[kind] = (tmp_path / kind / "report.html").read_text()
+    assert Elements(pages["odd"]).found == Elements(pages["plain"]).found
+    assert "<img src=x" not in pages["odd"] and "&lt;img src=x" in pages["odd"]
+    markdown = (tmp_path / "odd" / "report.md").read_text()
+    lines = [len((tmp_path / kind / "report.md").read_text().splitlines()) for kind in pages]
+    assert lines[0] == lines[1]  # no name begins a line of its own
+    plain = markdown.replace("\\<", "").replace("\\[", "").replace("\\]", "")
+    assert "<" not in plain and "](javascript" not in plain and "](http" not in plain
+
+
+def test_a_comparison_says_names_without_taking_them_for_markdown(tmp_path):
+    films = [f"{name}{i}" for i, name in enumerate(NAMES)]
+    for network in "ab":
+        alone = [name + network for name in NAMES]  # those that only one has are named
+        rows = [
+            (film, (i % 5) / 5, ("NORMAL", "PNEUMONIA")[i % 2], f"{NAMES[0]}{i % 4}")
+            for i, film in enumerate([*films, *(alone[-3:] if network == "a" else alone[:3])])
+        ]
+        write_csv(tmp_path / f"{network}.csv", ("file", "probability", "label", "patient"), rows)
+    output = tmp_path / "out"
+    compare([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], output=str(output))
+    markdown = (output / "comparison.md").read_text()
+    bare = markdown.replace("\\\\", "").replace("\\<", "").replace("\\[", "").replace("\\]", "")
+    for mark in ("<script", "<img", "<svg", "<iframe", "<b>", "](javascript", "](http"):
+        assert mark not in bare
+
+
+def test_the_page_of_serve_escapes_the_names_of_runs_and_films():
+    for name in NAMES:
+        about = markup.About(name, name, False, 0.5, name, 3, True)
+        plain = markup.About("run", "films", False, 0.5, "youden", 3, True)
+        of_name, of_plain = (Elements(markup.introduction(a)).found for a in (about, plain))
+        assert of_name == of_plain
+        assert Elements(markup.refusal_of(name)).found == Elements(markup.refusal_of("x")).found

@@ -1,0 +1,64 @@
+"""Names in CSVs: text to a spreadsheet, and themselves again to us."""
+
+import csv
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pneumojax.evaluation.scored import read_scored
+from pneumojax.files import as_text, from_text, read_csv, write_csv
+from pneumojax.predict.output import PredictionFile
+
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+NAMES = [
+    *(f"{mark}cmd|'/c calc'!A1.png" for mark in FORMULAS),
+    *("'=x.png", "''=x.png", "'x.png", "''", "'", "", "-", "a=b.png", '"=1+1".png', "=\udcff.png"),
+]
+# csv itself keeps neither of these apart from the end of a line in every reader.
+TEXT = st.text(st.sampled_from([*"'=+-@a,\"\t ", "\uff1d", "\udcff"]) | st.characters())
+
+
+@given(TEXT)
+def test_text_comes_back_and_never_begins_as_a_formula(text):
+    cell = as_text(text)
+    assert from_text(cell) == text
+    assert not cell.startswith(FORMULAS)
+
+
+@given(TEXT, TEXT)
+def test_two_names_never_become_one(first, second):
+    assert (as_text(first) == as_text(second)) == (first == second)
+
+
+def test_numbers_stay_numbers():
+    assert as_text(-0.5) == -0.5 and as_text(None) is None
+
+
+def test_csv_round_trip_and_what_a_spreadsheet_sees(tmp_path):
+    path = tmp_path / "films.csv"
+    write_csv(path, ("file", "n"), [(name, -1) for name in NAMES])
+    assert [row["file"] for row in read_csv(path)] == NAMES
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        cells = list(csv.reader(stream))[1:]
+    assert not [file for file, _ in cells if file.startswith(FORMULAS)]
+    assert {n for _, n in cells} == {"-1"}
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.jsonl"])
+def test_predictions_go_on_with_such_names_and_are_compared_by_them(tmp_path, name):
+    of_run = {"threshold": 0.5, "trained_on": "=films", "checkpoint": "-1", "disclaimer": "@"}
+    rest = {"call": "normal", "note": "", "warnings": ["=w"]}
+    rest |= dict.fromkeys(("deviation", "lowest", "highest"))
+    rows = [{"file": file, "probability": 0.5, **rest} for file in NAMES]
+    with PredictionFile(tmp_path / name, of_run) as predictions:
+        predictions.append(rows)
+    with PredictionFile(tmp_path / name, of_run) as predictions:
+        assert predictions.done == set(NAMES)
+    if name == "p.csv":
+        assert list(read_scored(tmp_path / name).films) == NAMES
+
+
+def test_a_file_of_elsewhere_with_such_names_is_read_as_it_is(tmp_path):
+    (tmp_path / "x.csv").write_text("file,probability\n=a.png,0.5\n'b.png,0.5\n'=c.png,0.5\n")
+    assert list(read_scored(tmp_path / "x.csv").films) == ["=a.png", "'b.png", "=c.png"]
