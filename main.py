@@ -38,6 +38,7 @@ from pneumojax.command_line import (
     VERIFY_FILMS,
     WORKDIR,
 )
+from pneumojax.data.tensorflow_import import quiet
 from pneumojax.errors import Stopped, UserError
 
 # What is used where no run folder is named; what comes of it goes where its user has runs.
@@ -278,5 +279,5 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet()
     app.run(main, flags_parser=_parse)

@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
+from pneumojax.data.tensorflow_import import quiet
+
 # Before anything imports JAX or TensorFlow, for this process and those that tests start: most of
 # a small run's time is compilation, and tests compile the same few steps again and again.
-_compiled = tempfile.TemporaryDirectory(prefix="pneumojax-tests-")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+# pytest-xdist's workers share the folder of the process that started them.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _compiled = tempfile.TemporaryDirectory(prefix="pneumojax-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+quiet()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,56 @@
+"""Injects every fault that the tests of reliability know, and keeps what came of each.
+
+Command:   python benchmarks/faults.py
+Signals, full and read-only disks, damaged files, processes that are lost: each test in
+tests/reliability is one or several faults of the real thing, slow ones among them. What each said
+is written to docs/reliability/faults.json; `benchmarks/reliability_page.py` counts it.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.record_run import hardware  # noqa: E402
+from pneumojax.files import write_json  # noqa: E402
+
+STORED = ROOT / "docs" / "reliability" / "faults.json"
+
+
+def outcomes(report: Path) -> list[dict[str, Any]]:
+    """Room, name, outcome and seconds of each test in a JUnit report."""
+    rows = []
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        failed = case.find("failure") is not None or case.find("error") is not None
+        skipped = case.find("skipped") is not None
+        rows.append(
+            {
+                "room": case.get("classname", "").rsplit(".", 1)[-1].removeprefix("test_"),
+                "test": case.get("name"),
+                "outcome": "failed" if failed else "skipped" if skipped else "passed",
+                "seconds": round(float(case.get("time", 0)), 1),
+            }
+        )
+    return sorted(rows, key=lambda row: (row["room"], row["test"]))
+
+
+def main() -> None:
+    """See the module's docstring."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        pytest = [sys.executable, "-m", "pytest", "tests/reliability", "-m", "slow or not slow"]
+        status = subprocess.run([*pytest, f"--junitxml={report}"], cwd=ROOT).returncode
+        rows = outcomes(report)
+    write_json(STORED, {"hardware": hardware(), "tests": rows})
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
