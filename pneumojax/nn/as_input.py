@@ -24,7 +24,8 @@ def as_input(images: Array, normalise: str, channels: int, dtype: DTypeLike) -> 
         normalise: a name in `NORMALISATIONS`.
         channels: a grey film is repeated to fill them.
     """
-    x = NORMALISATIONS[normalise](images).astype(dtype)
+    wide = images.astype(jnp.promote_types(images.dtype, dtype))
+    x = NORMALISATIONS[normalise](wide).astype(dtype)
     return jnp.broadcast_to(x, (*x.shape[:-1], channels))
 
 

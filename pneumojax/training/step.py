@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 from jax.sharding import Mesh, PartitionSpec
+from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from pneumojax.augment.augment import film_keys, make_augment, mixed
@@ -21,9 +22,9 @@ TrainStep = Callable[[State, dict], tuple[State, dict]]
 EvaluationStep = Callable[[dict, Array], Array]
 
 
-def normalise(images: Array) -> Array:
-    """uint8 (batch, h, w, 1) -> float32 of the same shape in [0, 1]."""
-    return images.astype(jnp.float32) / 255
+def normalise(images: Array, dtype: DTypeLike = jnp.float32) -> Array:
+    """uint8 (batch, h, w, 1) -> the same shape in [0, 1], of `dtype`, in float32 at least."""
+    return images.astype(jnp.promote_types(jnp.float32, dtype)) / 255
 
 
 def microbatch_size(films: int, mesh: Mesh, wanted: int = 0) -> int:
@@ -78,7 +79,7 @@ def make_train_step(
         """The batch with the films as the network is to see them, and "target", their labels."""
         keys = film_keys(config.seed, epoch, batch["film"])
         shown = batch | {
-            "image": augment(normalise(batch["image"]), keys),
+            "image": augment(normalise(batch["image"], config.model.dtype), keys),
             "target": batch["label"],
         }
         if alpha:
@@ -87,7 +88,7 @@ def make_train_step(
             shown["image"], shown["target"] = mixed(
                 shown["image"],
                 batch["label"],
-                augment(normalise(partner["image"]), partner_keys),
+                augment(normalise(partner["image"], config.model.dtype), partner_keys),
                 partner["label"],
                 keys,
                 alpha,

@@ -1,5 +1,6 @@
 """Small trainings in processes of their own, to be stopped, killed and starved."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -41,26 +42,68 @@ def run_command() -> Callable[..., subprocess.CompletedProcess]:
     return run
 
 
+def free_port(begin: int = 0, end: int = 1) -> int:
+    """A port of `range(begin, end)` that nobody listens on; of 0 the system chooses."""
+    for port in range(begin, end):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("localhost", port))
+            return free.getsockname()[1]
+    raise OSError(f"no free port from {begin} to {end}")
+
+
+@pytest.fixture(scope="session")
+def cluster_variables() -> Callable[[str, int], Callable[[int, int], dict[str, str]]]:
+    """`("SLURM" or "Open MPI", job) -> (count, process) -> what it sets` for a job on this machine.
+
+    JAX makes of either's job number a port of the last 4,096.
+    """
+
+    def slurm(job, count, process):
+        of_all = {"SLURM_JOB_ID": job, "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": count}
+        return of_all | {"SLURM_PROCID": process, "SLURM_LOCALID": process}
+
+    def open_mpi(job, count, process):
+        of_all = {"OMPI_COMM_WORLD_SIZE": count}
+        of_all["OMPI_MCA_orte_hnp_uri"] = f"{job * 4096}.0;tcp://127.0.0.1,10.0.0.1:34911"
+        names = ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
+        return of_all | dict.fromkeys(names, process)
+
+    def variables(kind, job):
+        make = {"SLURM": slurm, "Open MPI": open_mpi}[kind]
+        return lambda count, process: {k: str(v) for k, v in make(job, count, process).items()}
+
+    return variables
+
+
 @pytest.fixture
-def start_processes(tmp_path) -> Callable[[list[str], int], list[subprocess.Popen]]:
-    """`(command, count) -> processes` of one job on this machine, each with a log in tmp_path."""
+def free_job() -> int:
+    """A number of a job whose port, as JAX derives it, nobody listens on."""
+    return free_port(65_536 - 4_096, 65_536) % 4_096
+
+
+@pytest.fixture
+def start_processes(tmp_path) -> Callable[..., list[subprocess.Popen]]:
+    """`(command, count) -> processes` of one job on this machine, each with a log in tmp_path.
+
+    `variables` are added to their environment; with `cluster`, a function of (count, process),
+    those by which a cluster says what the flags say otherwise.
+    """
     started: list[subprocess.Popen] = []
 
-    def start(line, count):
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            port = free.getsockname()[1]
+    def start(line, count, *, variables=None, cluster=None):
+        port = free_port()
         job = []
         for i in range(count):
-            flags = (f"--coordinator=localhost:{port}", f"--processes={count}", f"--process={i}")
+            flags = [f"--coordinator=localhost:{port}", f"--processes={count}", f"--process={i}"]
+            own = cluster(count, i) if cluster else {}
             with open(tmp_path / f"process-{i}.log", "w") as log:
                 job.append(
                     subprocess.Popen(
-                        [*line, "--distributed", *flags],
+                        [*line, "--distributed", *([] if cluster else flags)],
                         cwd=ROOT,
                         stdout=log,
                         stderr=log,
-                        env=dict(os.environ, PYTHONPATH="."),
+                        env=os.environ | (variables or {}) | {"PYTHONPATH": "."} | own,
                     )
                 )
         started.extend(job)

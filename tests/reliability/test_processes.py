@@ -2,89 +2,31 @@
 
 import json
 import signal
-import sys
 import time
 
 import numpy as np
 import pytest
 
+from benchmarks import devices, equal_steps
 from pneumojax.training.logbook import read_history, read_lines
 
 pytestmark = pytest.mark.slow
-TWENTY_STEPS = """
-import json, sys
-import jax, jax.numpy as jnp, numpy as np
-from absl import flags
-flags.DEFINE_bool("distributed", False, "")
-flags.DEFINE_string("coordinator", None, "")
-flags.DEFINE_integer("processes", None, "")
-flags.DEFINE_integer("process", None, "")
-flags.DEFINE_string("out", None, "")
-given = flags.FLAGS
-given(sys.argv)
-from pneumojax import runtime
-if given.distributed:
-    runtime.join(given.coordinator, given.processes, given.process)
-from configs import base
-from pneumojax.data.pipeline import to_devices, _process_share
-from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.state import initial_state, make_mesh, make_network, replicated
-from pneumojax.training.step import make_train_step
-
-config = base.get_config()
-config.data.image_size, config.batch_size = 32, 16
-config.model.stem, config.model.modules = (4, 4, 8), ((4, 4, 8, 2, 4, 4),)
-config.model.norm, config.model.dtype = "batch", "float64"
-mesh = make_mesh()
-
-
-def batch_of(step):
-    rng = np.random.default_rng(step)
-    batch = {
-        "image": rng.integers(0, 256, (16, 32, 32, 1), np.uint8),
-        "label": rng.integers(0, 2, 16, np.int32),
-        "mask": (np.arange(16) < (16 if step % 3 else 11)).astype(np.float32),
-        "film": np.arange(16, dtype=np.int32),
-    }
-    share = _process_share(16)
-    return {name: array[share] for name, array in batch.items()}
-
-
-with jax.enable_x64(True):
-    network, optimizer = make_network(config), make_optimizer(config, 1)
-    wide = lambda leaf: leaf.astype("float64") if leaf.dtype == jnp.float32 else leaf
-    state = jax.jit(
-        lambda: jax.tree.map(wide, initial_state(config, optimizer)), out_shardings=replicated(mesh)
-    )()
-    step = jax.jit(
-        make_train_step(config, network, optimizer, 7, mesh), out_shardings=replicated(mesh)
-    )
-    losses = []
-    for batch in to_devices(map(batch_of, range(20)), mesh):
-        state, metrics = step(state, batch)
-        losses.append(float(metrics["loss"]))
-if runtime.leads():
-    open(given.out, "w").write(json.dumps(losses))
-"""
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_twenty_steps_of_several_processes_are_those_of_one_in_float64(
-    start_processes, tmp_path, count
-):
-    """With batch norm, dropout and padding in the last batch of some epochs."""
-    (tmp_path / "twenty_steps.py").write_text(TWENTY_STEPS)
-    line = [sys.executable, str(tmp_path / "twenty_steps.py")]
-    for process in start_processes([*line, f"--out={tmp_path / 'several.json'}"], count):
-        assert process.wait(300) == 0, (tmp_path / "process-0.log").read_text()
-    # In the environment of the others, apart from the flags that make a job.
-    (alone,) = start_processes([*line, f"--out={tmp_path / 'one.json'}"], 1)
-    assert alone.wait(300) == 0, (tmp_path / "process-0.log").read_text()
-    one, several = (
-        json.loads((tmp_path / name).read_text()) for name in ("one.json", "several.json")
-    )
-    assert len(set(one)) == 20
-    np.testing.assert_allclose(several, one, rtol=0, atol=1e-9)
+def test_steps_of_several_processes_are_those_of_one(start_processes, tmp_path, count):
+    """With batch norm over all, augmentation, dropout and a last batch with padding."""
+    found = {}
+    for processes in (count, 1):  # the one in the environment of the others
+        path = tmp_path / f"{processes}.npz"
+        line = devices.program(path, cases=["augmented"])
+        for process in start_processes(line, processes, variables=devices.environment()):
+            assert process.wait(600) == 0, (tmp_path / "process-0.log").read_text()
+        found[processes] = devices.load(path)
+    for dtype, steps in equal_steps.STEPS.items():
+        assert len(set(found[1][f"augmented/{dtype}/1"]["losses"])) == steps
+    row = devices.row(found[1], "augmented", found[count], "augmented", count)
+    assert devices.agrees(row), row
 
 
 def steps_written(workdir):
@@ -117,12 +59,29 @@ def test_a_job_of_two_writes_once_what_one_process_would(
     assert metrics["n"] == 15
 
 
-@pytest.mark.parametrize("lost", [0, 1])
-def test_a_job_that_loses_a_process_ends_within_a_minute_and_another_count_goes_on(
-    small, start_processes, tmp_path, lost
+# So slow that rounding in another order does not grow from step to step.
+LONG = ("--config.epochs=400", "--config.optimizer.learning_rate=1e-8")
+LONG += ("--config.checkpoint.every_steps=10",)
+
+
+def losses(workdir):
+    return [
+        line["loss"] for line in read_lines(workdir / "metrics.jsonl") if line["kind"] == "step"
+    ]
+
+
+def stop_after(lines, workdir, job):
+    wait_for_lines(workdir, lines, job[0])
+    job[0].send_signal(signal.SIGTERM)
+    assert [process.wait(120) for process in job] == [128 + signal.SIGTERM] * len(job)
+
+
+@pytest.mark.parametrize(("lost", "then"), [(0, 1), (1, 2), (1, 4)])
+def test_a_job_that_loses_a_process_ends_within_a_minute_and_any_count_goes_on(
+    small, start_processes, tmp_path, lost, then
 ):
-    long = ("--config.epochs=400", "--config.checkpoint.every_steps=10")
-    job = start_processes(small(tmp_path / "run", *long), 2)
+    """With the films of each step that an undisturbed run takes, which their losses tell."""
+    job = start_processes(small(tmp_path / "run", *LONG), 2)
     wait_for_lines(tmp_path / "run", 40, job[0])
     job[lost].send_signal(signal.SIGKILL)
     began = time.monotonic()
@@ -132,14 +91,46 @@ def test_a_job_that_loses_a_process_ends_within_a_minute_and_another_count_goes_
     assert "another process of this job has ended" in said
     assert "Traceback" not in said
 
-    before = steps_written(tmp_path / "run")[-1]
-    resumed = start_processes(small(tmp_path / "run", *long), 1)[0]
-    wait_for_lines(tmp_path / "run", before + 60, resumed)
-    resumed.send_signal(signal.SIGTERM)
-    assert resumed.wait(60) == 128 + signal.SIGTERM
+    before = len(losses(tmp_path / "run"))
+    job = start_processes(small(tmp_path / "run", *LONG), then)
+    stop_after(40 + before * 3 // 2, tmp_path / "run", job)  # lines of epochs among them
     assert "resuming after step" in (tmp_path / "process-0.log").read_text()
-    steps = steps_written(tmp_path / "run")
+    resumed, steps = losses(tmp_path / "run"), steps_written(tmp_path / "run")
     assert steps == list(range(1, len(steps) + 1)) and len(steps) > before
+
+    alone = start_processes(small(tmp_path / "undisturbed", *LONG), 1)
+    stop_after(len(resumed) * 3 // 2, tmp_path / "undisturbed", alone)
+    undisturbed = losses(tmp_path / "undisturbed")
+    assert np.std(undisturbed) > 0.01
+    np.testing.assert_allclose(resumed, undisturbed[: len(resumed)], rtol=1e-4)
+
+
+def test_a_run_of_eight_devices_goes_on_on_one(small, start_processes, tmp_path):
+    eight = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    job = start_processes(small(tmp_path / "run", *LONG), 1, variables=eight)
+    stop_after(20, tmp_path / "run", job)
+    assert "devices: 8 x" in (tmp_path / "process-0.log").read_text()
+    before = len(losses(tmp_path / "run"))
+    job = start_processes(small(tmp_path / "run", *LONG), 1)
+    stop_after(20 + before * 3 // 2, tmp_path / "run", job)
+    assert f"resuming after step {before} of" in (tmp_path / "process-0.log").read_text()
+    assert "devices: 1 x" in (tmp_path / "process-0.log").read_text()
+    resumed = losses(tmp_path / "run")
+    alone = start_processes(small(tmp_path / "undisturbed", *LONG), 1)
+    stop_after(len(resumed) * 3 // 2, tmp_path / "undisturbed", alone)
+    undisturbed = losses(tmp_path / "undisturbed")
+    np.testing.assert_allclose(resumed, undisturbed[: len(resumed)], rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["SLURM", "Open MPI"])
+def test_under_a_cluster_the_flag_alone_makes_one_job(
+    small, start_processes, cluster_variables, free_job, tmp_path, kind
+):
+    line = small(tmp_path / "run", "--config.epochs=1")
+    for process in start_processes(line, 2, cluster=cluster_variables(kind, free_job)):
+        assert process.wait(300) == 0, (tmp_path / "process-0.log").read_text()
+    assert "devices: 2 x" in (tmp_path / "process-0.log").read_text()
+    assert steps_written(tmp_path / "run") == [1, 2, 3, 4]
 
 
 def test_sigterm_to_one_process_saves_and_ends_all(small, start_processes, tmp_path):

@@ -63,6 +63,28 @@ def test_latest_survives_when_every_later_validation_is_worse(tmp_path):
     assert checkpoints.steps("latest")[0] == 4 and checkpoints.steps("best") == [1]
 
 
+ON_EIGHT = """
+from pathlib import Path
+import jax, jax.numpy as jnp
+from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.state import make_mesh, replicated
+
+params = {"layer": {0: jnp.arange(6.0).reshape(2, 3) * 7, 1: jnp.ones(4)}}
+state = {"step": jnp.int32(7), "params": params, "optimizer": (jnp.zeros(3) + 7,)}
+mesh = make_mesh()
+assert mesh.size == 8
+Checkpoints(Path(FOLDER)).save_latest(jax.device_put(state, replicated(mesh)), {})
+"""
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_eight_devices_is_restored_on_one(on_virtual_devices, tmp_path):
+    on_virtual_devices(ON_EIGHT.replace("FOLDER", repr(str(tmp_path))), 8)
+    state, _ = Checkpoints(tmp_path).restore_latest(abstract())
+    assert_same(state, state_at(7))
+    assert {leaf.sharding.num_devices for leaf in jax.tree.leaves(state)} == {1}
+
+
 # Orbax reads many files at once and leaves all errors but the first unread.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])

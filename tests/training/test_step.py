@@ -1,6 +1,4 @@
-"""The pure step: it learns, counts each film once, and does not care how many devices there are."""
-
-import json
+"""The pure step: it learns, counts each film once, and draws by seed and step."""
 
 import jax
 import jax.numpy as jnp
@@ -80,23 +78,6 @@ def test_dropout_is_a_function_of_seed_and_step(config):
     assert later != again
 
 
-@pytest.mark.slow
-def test_microbatches_change_nothing_but_the_order_of_sums(config):
-    """In float64, with dropout and padding."""
-    config = config.copy_and_resolve_references()
-    config.model.dtype = "float64"
-    results = []
-    with jax.enable_x64(True):
-        for config.microbatch_size in (4, 16):
-            step, state, _ = stepper(config)
-            state = jax.tree.map(
-                lambda leaf: leaf.astype(float) if leaf.dtype == jnp.float32 else leaf, state
-            )
-            state, metrics = step(state, random_batch(config, films=13))
-            results.append((metrics, state["optimizer"][0].mu))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), *results)
-
-
 def test_auxiliary_head_changes_gradients_and_never_the_evaluation(config):
     config = config.copy_and_resolve_references()
     config.model.heads = ("main", "auxiliary")
@@ -144,73 +125,3 @@ def test_evaluation_ignores_dropout_and_step(config):
     np.testing.assert_array_equal(before, evaluate(state["params"], batch["image"]))
     state, _ = step(state, batch)
     assert not np.array_equal(before, evaluate(state["params"], batch["image"]))
-
-
-SHARDED = """
-import json
-import jax, jax.numpy as jnp, numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from configs import base
-from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.state import initial_state, make_network, replicated
-from pneumojax.training.step import make_train_step
-
-config = base.get_config()
-config.data.image_size, config.batch_size = 32, 16
-config.model.stem, config.model.modules = (4, 4, 8), ((4, 4, 8, 2, 4, 4),)
-
-
-def train(dtype, devices, steps):
-    config.model.dtype = dtype
-    mesh = Mesh(np.array(jax.devices()[:devices]), ("data",))
-    network, optimizer = make_network(config), make_optimizer(config, 1)
-    state = jax.jit(lambda: initial_state(config, optimizer))()
-    wide = lambda leaf: leaf.astype(dtype) if leaf.dtype == jnp.float32 else leaf
-    state = jax.device_put(jax.tree.map(wide, state), replicated(mesh))
-    split = NamedSharding(mesh, PartitionSpec("data"))
-    step = jax.jit(
-        make_train_step(config, network, optimizer, 7, mesh), out_shardings=replicated(mesh)
-    )
-    losses = []
-    for i in range(steps):
-        rng = np.random.default_rng(i)
-        batch = {
-            "image": rng.integers(0, 256, (16, 32, 32, 1), np.uint8),
-            "label": rng.integers(0, 2, 16, np.int32),
-            "mask": (np.arange(16) < (16 if i % 3 else 11)).astype(np.float32),
-            "film": np.arange(16, dtype=np.int32),
-        }
-        state, metrics = step(state, jax.device_put(batch, split))
-        losses.append(float(metrics["loss"]))
-    # After one step Adam's first moment is a tenth of the gradient.
-    moments = [np.asarray(m).ravel().tolist() for m in jax.tree.leaves(state["optimizer"][0].mu)]
-    return {"losses": losses, "moments": moments}
-
-
-assert len(jax.devices()) == 8
-results = {f"float32 {n}": train("float32", n, 1) for n in (1, 8)}
-with jax.enable_x64(True):
-    results |= {f"float64 {n}": train("float64", n, 20) for n in (1, 8)}
-print(json.dumps(results))
-"""
-
-
-@pytest.fixture(scope="module")
-def sharded(on_virtual_devices):
-    """The same steps on one and on eight devices, which need a process of their own."""
-    return json.loads(on_virtual_devices(SHARDED, 8))
-
-
-@pytest.mark.slow
-def test_eight_devices_train_as_one_in_float64(sharded):
-    one, eight = (sharded[f"float64 {devices}"]["losses"] for devices in (1, 8))
-    assert len(set(one)) == 20
-    np.testing.assert_allclose(one, eight, rtol=0, atol=1e-9)
-
-
-@pytest.mark.slow
-def test_eight_devices_step_as_one_in_float32(sharded):
-    one, eight = (sharded[f"float32 {devices}"] for devices in (1, 8))
-    np.testing.assert_allclose(one["losses"], eight["losses"], rtol=1e-5)
-    for ours, theirs in zip(one["moments"], eight["moments"], strict=True):
-        assert np.max(np.abs(np.subtract(ours, theirs))) <= 1e-5 * np.max(np.abs(ours))
