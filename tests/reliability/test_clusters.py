@@ -6,6 +6,12 @@ from pneumojax import runtime
 from pneumojax.errors import UserError
 
 
+@pytest.fixture(autouse=True)
+def unused_backend(monkeypatch):
+    """As in a new process: other tests in this one have computed, which JAX would refuse."""
+    monkeypatch.setattr("jax._src.xla_bridge.backends_are_initialized", lambda: False)
+
+
 @pytest.fixture
 def asked_to_join(monkeypatch):
     """`(**variables, flags) -> (coordinator, processes, process, devices)` that a job starts by."""
