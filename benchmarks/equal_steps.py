@@ -65,17 +65,25 @@ def film_set(count: int) -> Any:
     """
     from pneumojax.data.cache import FilmSet
     from pneumojax.data.decoding import Preprocessing
+    from pneumojax.data.index import RECORD, FilmIndex
 
     rng = np.random.default_rng(count)
     images = rng.integers(0, 256, (count, SIDE, SIDE), np.uint8)
     labels = (rng.random(count) < 0.75).astype(np.int32)
     images[labels == 1, : SIDE // 2] //= 2
-    paths = [f"train/{i}.png" for i in range(count)]
-    sizes = np.full((count, 2), SIDE, np.int32)
+    records = np.zeros(count, RECORD)
+    records["label"], records["size"] = labels, SIDE
+    index = FilmIndex(records, np.zeros(0, np.uint8), np.arange(count))  # nobody asks for a path
     return FilmSet(
-        Path(), "train", Preprocessing(SIDE), images, np.arange(count), paths, labels, sizes,
-        [""] * count, [], [], 0,
-    )  # fmt: skip
+        root=Path(),
+        split="train",
+        preprocessing=Preprocessing(SIDE),
+        images=images,
+        rows=np.arange(count),
+        index=index,
+        rejected=[],
+        ignored=0,
+    )
 
 
 def batches(films: Any, seed: int, steps: int) -> Iterator[dict[str, Any]]:
