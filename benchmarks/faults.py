@@ -1,9 +1,9 @@
-"""Injects every fault that the tests of reliability know, and keeps what came of each.
+"""Injects every fault that the tests know, and keeps what came of each.
 
 Command:   python benchmarks/faults.py
-Signals, full and read-only disks, damaged files, processes that are lost: each test in
-tests/reliability is one or several faults of the real thing, slow ones among them. What each said
-is written to docs/reliability/faults.json; `benchmarks/reliability_page.py` counts it.
+Signals, full and read-only disks, damaged files, lost processes: each test marked `fault` injects
+one or several of them into the real thing, slow ones among them. What came of each is written to
+docs/reliability/faults.json; `benchmarks/reliability_page.py` counts it.
 """
 
 import argparse
@@ -24,20 +24,20 @@ STORED = ROOT / "docs" / "reliability" / "faults.json"
 
 
 def outcomes(report: Path) -> list[dict[str, Any]]:
-    """Room, name, outcome and seconds of each test in a JUnit report."""
+    """Module, name, outcome and seconds of each test in a JUnit report."""
     rows = []
     for case in ElementTree.parse(report).getroot().iter("testcase"):
         failed = case.find("failure") is not None or case.find("error") is not None
         skipped = case.find("skipped") is not None
         rows.append(
             {
-                "room": case.get("classname", "").rsplit(".", 1)[-1].removeprefix("test_"),
+                "module": case.get("classname", "").rsplit(".", 1)[-1].removeprefix("test_"),
                 "test": case.get("name"),
                 "outcome": "failed" if failed else "skipped" if skipped else "passed",
                 "seconds": round(float(case.get("time", 0)), 1),
             }
         )
-    return sorted(rows, key=lambda row: (row["room"], row["test"]))
+    return sorted(rows, key=lambda row: (row["module"], row["test"]))
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        pytest = [sys.executable, "-m", "pytest", "tests/reliability", "-m", "slow or not slow"]
+        pytest = [sys.executable, "-m", "pytest", "-m", "fault"]
         status = subprocess.run([*pytest, f"--junitxml={report}"], cwd=ROOT).returncode
         rows = outcomes(report)
     write_json(STORED, {"hardware": hardware(), "tests": rows})

@@ -7,6 +7,8 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,14 @@ from benchmarks.performance_page import placed  # noqa: E402
 
 STORED = ROOT / "docs" / "reliability"
 PAGE = ROOT / "docs" / "reliability.md"
+FAULTS = {  # what is injected: by which modules of tests
+    "signals, second processes in a folder": ("stopping",),
+    "full, read-only, damaged disks; films that vanish or are replaced": ("storage",),
+    "damaged checkpoints": ("checkpoint",),
+    "damaged and vanished shards of streamed films": ("shards",),
+    "losses that are not finite": ("loop",),
+    "processes of a job that are killed or told to stop": ("processes",),
+}
 HEADINGS = ("what was done", "how often", "what was lost or wrong", "command", "figures")
 
 
@@ -27,19 +37,16 @@ def kills(found: dict[str, Any]) -> tuple[str, str, str]:
     return (
         f"trainings killed at random instants, each of {len(phases)} phases {least} times or more",
         f"{len(found['kills'])} kills in {found['rounds']} rounds",
-        _none(len(found["different"]), "rounds that ended otherwise than undisturbed"),
+        _none(len(found["different"]), "that ended otherwise than undisturbed"),
     )
 
 
-def faults(found: dict[str, Any]) -> tuple[str, str, str]:
-    """Tests of signals, disks, damaged files and lost processes."""
-    ran = [row for row in found["tests"] if row["outcome"] != "skipped"]
+def faults(found: dict[str, Any], modules: Sequence[str], what: str) -> tuple[str, str, str]:
+    """Tests of the faults that some modules of tests inject."""
+    tests = [row for row in found["tests"] if row["module"] in modules]
+    ran = [row for row in tests if row["outcome"] != "skipped"]
     failed = sum(row["outcome"] == "failed" for row in ran)
-    return (
-        "faults injected: signals, full and read-only disks, damaged files, lost processes",
-        f"{len(ran)} tests",
-        _none(failed, "that did not end as told below"),
-    )
+    return what, f"{len(ran)} tests", _none(failed, "that did not end as told below")
 
 
 def fuzzed(found: dict[str, Any]) -> tuple[str, str, str]:
@@ -66,23 +73,20 @@ def _none(count: int, what: str) -> str:
 
 
 def rows(folder: Path) -> list[tuple[str, ...]]:
-    """A row for each stored record that there is."""
-    readers = {
-        "kills": (kills, "python benchmarks/kills.py --kills=200 --out=<folder>"),
-        "faults": (faults, "python benchmarks/faults.py"),
-        "soak": (soaked, "python benchmarks/soak.py --hours=2 --out=<folder>"),
-    }
-    for path in sorted(folder.glob("fuzz_*.json")):
+    """A row for each kind of harm, from the stored records."""
+    lines: list[tuple[str, ...]] = []
+
+    def add(path: Path, command: str, read: Callable[[Any], tuple[str, str, str]]) -> None:
         found = json.loads(path.read_text())
-        command = f"python benchmarks/fuzz.py --road={found['road']}"
-        command += f" --executions={found['executions']} --out=<folder>"
-        readers[path.stem] = (fuzzed, command)
-    lines = []
-    for name, (read, command) in readers.items():
-        path = folder / f"{name}.json"
-        if path.exists():
-            cells = read(json.loads(path.read_text()))
-            lines.append((*cells, f"`{command}`", f"[JSON](reliability/{path.name})"))
+        command = f"`python benchmarks/{command}`".format(**found)
+        lines.append((*read(found), command, f"[JSON](reliability/{path.name})"))
+
+    add(folder / "kills.json", "kills.py --kills=200 --out=<folder>", kills)
+    for what, modules in FAULTS.items():
+        add(folder / "faults.json", "faults.py", partial(faults, modules=modules, what=what))
+    add(folder / "soak.json", "soak.py --hours={hours:.0f} --out=<folder>", soaked)
+    for path in sorted(folder.glob("fuzz_*.json")):
+        add(path, "fuzz.py --road={road} --executions={executions} --out=<folder>", fuzzed)
     return lines
 
 

@@ -198,6 +198,7 @@ def test_a_size_that_is_none_is_refused(all_kinds, tmp_path, wrong):
 
 
 @pytest.mark.parametrize("damage", ["flipped byte", "vanished"])
+@pytest.mark.fault
 def test_a_shard_that_is_damaged_while_it_is_read_is_one_line_that_says_what_mends_it(
     all_kinds, tmp_path, damage
 ):
@@ -234,6 +235,7 @@ def test_another_film_in_a_films_place_is_seen(all_kinds, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["films.bin", "paths.bin", "checksums.json", "a shard, cut short"])
+@pytest.mark.fault
 def test_damage_that_can_be_seen_at_once_has_the_shards_written_anew(all_kinds, tmp_path, name):
     paths, told = list(load(all_kinds, tmp_path).paths), []
     shard = shard_of(tmp_path)

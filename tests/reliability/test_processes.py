@@ -76,6 +76,7 @@ def stop_after(lines, workdir, job):
     assert [process.wait(120) for process in job] == [128 + signal.SIGTERM] * len(job)
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize(("lost", "then"), [(0, 1), (1, 2), (1, 4)])
 def test_a_job_that_loses_a_process_ends_within_a_minute_and_any_count_goes_on(
     small, start_processes, tmp_path, lost, then
@@ -133,6 +134,7 @@ def test_under_a_cluster_the_flag_alone_makes_one_job(
     assert steps_written(tmp_path / "run") == [1, 2, 3, 4]
 
 
+@pytest.mark.fault
 def test_sigterm_to_one_process_saves_and_ends_all(small, start_processes, tmp_path):
     job = start_processes(small(tmp_path / "run", "--config.epochs=400"), 2)
     wait_for_lines(tmp_path / "run", 40, job[0])

@@ -15,6 +15,8 @@ from pneumojax.lock import locked
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.logbook import read_lines
 
+pytestmark = pytest.mark.fault
+
 ROOT = Path(__file__).resolve().parents[2]
 LONG = "--config.epochs=400"
 

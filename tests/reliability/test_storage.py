@@ -12,6 +12,8 @@ from pneumojax.errors import UserError
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.logbook import Logbook
 
+pytestmark = pytest.mark.fault
+
 
 @pytest.fixture
 def small_disk(tmp_path):
@@ -148,6 +150,21 @@ def test_films_that_vanish_while_they_are_decoded_are_told_and_leave_no_entry(
     with pytest.raises(UserError, match="the folder changed or vanished while its films were"):
         load(root, tmp_path / "cache")
     assert list((tmp_path / "cache" / "films").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_film_that_was_replaced_between_two_starts_is_refused(
+    small, run_command, films_root, tmp_path
+):
+    root = shutil.copytree(films_root, tmp_path / "films")
+    line = small(tmp_path / "run", f"--config.data.root={root}")
+    assert run_command(line).returncode == 0
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    first, second = sorted((root / "train" / "NORMAL").iterdir())[:2]
+    shutil.copyfile(second, first)
+    more = [*line, "--config.epochs=3"]
+    assert "have changed since" in only_line(run_command(more))
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
 def test_a_file_where_a_checkpoint_folder_should_be_is_one_line(tmp_path):

@@ -88,6 +88,7 @@ def test_a_checkpoint_of_eight_devices_is_restored_on_one(on_virtual_devices, tm
 # Orbax reads many files at once and leaves all errors but the first unread.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
+@pytest.mark.fault
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(saved, damage):
     checkpoints, folder, lines = saved
     for path in (folder / "latest" / "3").rglob("*"):
@@ -108,6 +109,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(saved, damage)
     assert_same(checkpoints.restore_latest(abstract())[0], state_at(3))
 
 
+@pytest.mark.fault
 def test_arrays_that_are_not_those_saved_are_damage_even_where_orbax_restores_them(
     saved, monkeypatch
 ):
@@ -120,6 +122,7 @@ def test_arrays_that_are_not_those_saved_are_damage_even_where_orbax_restores_th
     assert int(state["step"]) == 2 and "not those that were saved" in lines[0]
 
 
+@pytest.mark.fault
 def test_all_damaged_is_an_error_and_nothing_is_deleted(saved):
     checkpoints, folder, _ = saved
     for step in ("2", "3"):

@@ -170,6 +170,7 @@ def test_films_that_changed_since_the_run_began_are_refused(config, tmp_path, ca
         train(changed(config, epochs=1), tmp_path / "run", cache_dir)
 
 
+@pytest.mark.fault
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_its_films(config, tmp_path, cache_dir):
     config = changed(config, optimizer__learning_rate=1e30, checkpoint__every_steps=1)
     with pytest.raises(UserError, match=r"step \d .*non_finite.json"):
