@@ -6,7 +6,7 @@ writes and prints for all.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +15,30 @@ from pneumojax.errors import UserError
 
 # Seconds without a sign of life after which a process is taken for lost, and the job ends.
 HEARTBEAT = 20
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def with_huge_pages(environment: Mapping[str, str], offered: str) -> dict[str, str] | None:
+    """The environment in which glibc asks for pages of 2 MB, or None where that changes nothing.
+
+    Each step takes gigabytes from the system and gives them back. In pages of 4 kB, cleared one at
+    a time when they are first written to, that is a quarter of the time of Inception-v3's step.
+
+    Args:
+        offered: what Linux says of itself in `HUGE_PAGES`.
+    """
+    tunables = environment.get("GLIBC_TUNABLES", "")
+    if "[madvise]" not in offered or "glibc.malloc.hugetlb" in tunables:
+        return None
+    asked = [*filter(None, [tunables]), "glibc.malloc.hugetlb=1"]
+    return {**environment, "GLIBC_TUNABLES": ":".join(asked)}
+
+
+def use_huge_pages() -> None:
+    """Starts this program again, once, since glibc reads its environment when a process starts."""
+    offered = HUGE_PAGES.read_text() if HUGE_PAGES.exists() else ""
+    if environment := with_huge_pages(os.environ, offered):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def prepare(cache_dir: Path, *, deterministic: bool) -> None:

@@ -8,7 +8,7 @@ function is lowered, so one program text serves all. docs/performance.md has the
 """
 
 import functools
-import math
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -16,17 +16,29 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from pneumojax.nn import films_at_once, winograd
+
 Pair = tuple[int, int]
 # Of this many films what a layer reads and writes stays in a CPU's caches.
 FILMS_IN_CACHE = 4
 
 
+# Jitted, here and below, so that layers of one shape are traced once: half the time of a start.
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+@partial(jax.jit, static_argnums=(2, 3))
 def convolution(x: Array, kernel: Array, strides: Pair = (1, 1), padding: str = "SAME") -> Array:
     """`x` (batch, h, w, in) by `kernel` (rows, columns, in, out) -> (batch, h', w', out)."""
-    return lax.conv_general_dilated(
-        x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
+    direct = partial(
+        lax.conv_general_dilated,
+        window_strides=strides,
+        padding=pads,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+    if strides != (1, 1) or not winograd.pays(x, kernel, pads):
+        return direct(x, kernel)
+    fewer = partial(winograd.convolution, pads=pads)
+    return lax.platform_dependent(x, kernel, cpu=fewer, default=direct)
 
 
 def _convolution_forward(
@@ -35,12 +47,18 @@ def _convolution_forward(
     return convolution(x, kernel, strides, padding), (x, kernel)
 
 
+@partial(jax.jit, static_argnums=(0, 1))
 def _convolution_backward(
     strides: Pair, padding: str, saved: tuple[Array, Array], gradient: Array
 ) -> tuple[Array, Array]:
     x, kernel = saved
     window = kernel.shape[0], kernel.shape[1]
-    plain = partial(convolution.fun, strides=strides, padding=padding)
+    plain = partial(
+        lax.conv_general_dilated,
+        window_strides=strides,
+        padding=padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
     # Two choices and not one, so that the first layer's unused input gradient can be left out.
     x_gradient = lax.platform_dependent(
         x,
@@ -52,7 +70,7 @@ def _convolution_backward(
     kernel_gradient = lax.platform_dependent(
         x,
         gradient,
-        cpu=partial(_kernel_gradient_by_products, window=window, strides=strides, padding=padding),
+        cpu=partial(_kernel_gradient, window=window, strides=strides, padding=padding),
         default=lambda x, g: jax.vjp(lambda k: plain(x, k), kernel)[1](g)[0],
     )
     return x_gradient, kernel_gradient
@@ -73,9 +91,12 @@ def _input_gradient(x: Array, kernel: Array, gradient: Array, strides: Pair, pad
         spread = (gradient.shape[1 + axis] - 1) * strides[axis] + 1
         before = window[axis] - 1 - before
         pads.append((before, sizes[axis] + window[axis] - 1 - spread - before))
+    turned = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+    if strides == (1, 1) and winograd.pays(gradient, turned, pads):
+        return winograd.convolution(gradient, turned, pads)
     return lax.conv_general_dilated(
         gradient,
-        jnp.flip(kernel, (0, 1)).swapaxes(2, 3),
+        turned,
         (1, 1),
         pads,
         lhs_dilation=strides,
@@ -83,15 +104,22 @@ def _input_gradient(x: Array, kernel: Array, gradient: Array, strides: Pair, pad
     )
 
 
+def _kernel_gradient(x: Array, gradient: Array, window: Pair, strides: Pair, padding: str) -> Array:
+    pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
+    kernel = jax.ShapeDtypeStruct((*window, x.shape[-1], gradient.shape[-1]), x.dtype)
+    if strides == (1, 1) and winograd.pays(x, kernel, pads):
+        return winograd.kernel_gradient(x, gradient, window, pads)
+    return _kernel_gradient_by_products(x, gradient, window, strides, pads)
+
+
 def _kernel_gradient_by_products(
-    x: Array, gradient: Array, window: Pair, strides: Pair, padding: str
+    x: Array, gradient: Array, window: Pair, strides: Pair, pads: Sequence[Pair]
 ) -> Array:
     """Filter gradient: for each place in the window, the film seen from there times the gradient.
 
-    A few films at a time, so that what is copied stays in the caches. Sums are at least float32.
+    Sums are at least float32.
     """
     (height, width), features = gradient.shape[1:3], gradient.shape[-1]
-    pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
     wide = jnp.promote_types(x.dtype, jnp.float32)
 
     def product(films: Array, gradients: Array) -> Array:
@@ -113,30 +141,12 @@ def _kernel_gradient_by_products(
         ]
         return jnp.stack(places).reshape(*window, x.shape[-1], features)
 
-    # Films that may lie on different devices are kept apart until one sum over the devices.
-    devices = math.gcd(len(x), _devices_of_a_batch())
-    at_once = math.gcd(len(x) // devices, FILMS_IN_CACHE)
-    chunks = [a.reshape(devices, -1, at_once, *a.shape[1:]).swapaxes(0, 1) for a in (x, gradient)]
-    products = jax.vmap(product)
-    if len(chunks[0]) == 1:
-        totals = products(*(a[0] for a in chunks))
-    else:
-        totals, _ = lax.scan(
-            lambda totals, chunk: (totals + products(*chunk), None),
-            jnp.zeros((devices, *window, x.shape[-1], features), wide),
-            chunks,
-        )
-    return totals.sum(0).astype(x.dtype)
-
-
-def _devices_of_a_batch() -> int:
-    """Over how many devices the films being traced may be split; inside `jax.shard_map` over 1."""
-    mesh = jax.sharding.get_abstract_mesh()
-    alone = not mesh.empty and set(mesh.manual_axes) == set(mesh.axis_names)
-    return 1 if alone else jax.device_count()
+    total = films_at_once.summed(product, (x, gradient), FILMS_IN_CACHE)
+    return total.astype(x.dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+@partial(jax.jit, static_argnums=(1, 2, 3))
 def max_pool(x: Array, window: Pair, strides: Pair, padding: str = "VALID") -> Array:
     """Largest value of each window; padding never wins.
 
@@ -154,6 +164,7 @@ def _max_pool_forward(x: Array, window: Pair, strides: Pair, padding: str) -> tu
     return max_pool(x, window, strides, padding), x
 
 
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _max_pool_backward(
     window: Pair, strides: Pair, padding: str, x: Array, gradient: Array
 ) -> tuple[Array]:
@@ -238,6 +249,7 @@ def _slices(x: Array, axis: int, size: int, stride: int) -> list[Array]:
     return [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)]
 
 
+@partial(jax.jit, static_argnums=(1, 2, 3, 4))
 def average_pool(
     x: Array, window: Pair, strides: Pair, padding: str = "VALID", count_padding: bool = False
 ) -> Array:
