@@ -1,4 +1,4 @@
-"""The counts at the head of docs/reliability.md, rendered from docs/reliability/*.json.
+"""The counts and the soak on docs/reliability.md, rendered from docs/reliability/*.json.
 
 Command:   python benchmarks/reliability_page.py
 """
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.performance_page import placed  # noqa: E402
+from benchmarks.soak import PANELS  # noqa: E402
 
 STORED = ROOT / "docs" / "reliability"
 PAGE = ROOT / "docs" / "reliability.md"
@@ -68,6 +69,14 @@ def soaked(found: dict[str, Any]) -> tuple[str, str, str]:
     )
 
 
+def soak_table(found: dict[str, Any]) -> str:
+    """Medians of the quarters of each curve."""
+    lines = [("median of", "first quarter", "second", "third", "last"), ("---",) * 5]
+    for name, title in PANELS.items():
+        lines.append((title, *(f"{value:,.4g}" for value in found["quarters"][name])))
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
 def _none(count: int, what: str) -> str:
     return f"none {what}" if not count else f"**{count}** {what}"
 
@@ -96,10 +105,16 @@ def markdown(folder: Path) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def rendered(folder: Path) -> dict[str, str]:
+    """{mark on the page: what stands there}."""
+    soak = json.loads((folder / "soak.json").read_text())
+    return {"counts": markdown(folder), "soak": soak_table(soak)}
+
+
 def main() -> None:
     """See the module's docstring."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    PAGE.write_text(placed(PAGE.read_text(), {"counts": markdown(STORED)}))
+    PAGE.write_text(placed(PAGE.read_text(), rendered(STORED)))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ from configs import base, inception_v3
 from pneumojax.config import flatten
 from pneumojax.data import bounds, chest_xray, decoding, phantom, scope
 from pneumojax.data.films import CLASS_NAMES, SPLITS
+from pneumojax.nn import winograd
 from pneumojax.nn.inception import Inception, count_parameters
 from pneumojax.predict import output
 from pneumojax.weights import hdf5
@@ -512,6 +514,18 @@ def test_numbers_in_reliability_are_the_stored_ones():
         stored = json.loads(read("docs/" + re.search(r"\((.*)\)", link)[1]))
         found = (stored["executions"], stored["corpus"], len(stored["broken"]))
         assert (inputs, kinds, broken) == tuple(f"{number:,}" for number in found)
+
+
+def test_products_of_winograds_convolution_are_those_of_its_matrices():
+    rows = table("docs/performance.md", "kernel")
+    assert len(rows) == 4
+    for kernel, *numbers, share in rows:
+        taps = [int(side) for side in kernel.split(",")[0].split("×")]
+        outputs = math.prod(winograd.OUTPUTS[side] for side in taps)
+        products = math.prod(len(winograd.matrices(side).tile) for side in taps)
+        terms = outputs * math.prod(taps)
+        assert [int(number) for number in numbers] == [outputs, terms, products]
+        assert share == f"{products / terms:.0%}".replace("%", " %")
 
 
 def test_numbers_in_predict_are_the_stored_ones():

@@ -3,8 +3,9 @@
 All images are NHWC, `(batch, height, width, channels)`; padding is "SAME" or "VALID". No block
 calls `jax.lax` for these itself. On accelerators they are the vendor's; on a CPU, where XLA's
 filter gradients run at a tenth of a matrix product's speed and its pool gradients scatter, the
-same functions are computed as matrix products and shifted slices. The platform is chosen when a
-function is lowered, so one program text serves all. docs/performance.md has the figures.
+same functions are computed as matrix products and shifted slices, and where it pays by Winograd's
+fewer products. The platform is chosen when a function is lowered, so one program text serves all.
+docs/performance.md has the figures.
 """
 
 import functools

@@ -17,7 +17,8 @@ from pneumojax.training.state import State
 STEPS = 3  # every instruction of every loop iteration is an event: megabytes a step on a CPU
 PACKAGE = str(Path(__file__).parents[1])  # as code objects name their files
 _TRANSFORMS = re.compile(
-    r"\b(?:jvp|transpose|vmap|remat|checkpoint|custom_jvp|custom_vjp)\(([^()]*)\)"
+    r"\b(?:jvp|transpose|vmap|remat|checkpoint|custom_jvp|custom_vjp)"
+    r"\(((?:p?jit\([^()]*\)|[^()])*)\)"
 )
 _NO_NAME = re.compile(  # what JAX's own ways of calling add to a path
     r"|while|body|cond|closed_call|eval_jaxpr|shard_map|checkpoint|branch_\d+_fun|p?jit\(.*\)"

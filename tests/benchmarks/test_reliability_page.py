@@ -14,7 +14,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 def test_the_page_shows_what_is_stored():
     page = reliability_page.PAGE.read_text()
-    assert placed(page, {"counts": reliability_page.markdown(reliability_page.STORED)}) == page
+    assert placed(page, reliability_page.rendered(reliability_page.STORED)) == page
 
 
 def test_every_module_that_injects_faults_is_counted_and_is_in_the_record():

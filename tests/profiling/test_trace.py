@@ -94,6 +94,10 @@ def test_an_instruction_of_a_tpu_is_named_by_its_text():
             ("backward", "modules.0/branch1/dot_general"),
         ),
         ("jit(train_step)/transpose(jvp())/branch_0_fun/pad", ("backward", "pad")),
+        (
+            "jit(train_step)/transpose(jvp(stem3))/transpose(jvp(jit(_gradients)))/add",
+            ("backward", "stem3/add"),
+        ),
         ("jit(train_step)/mul", ("other", "mul")),
         ("", ("other", "")),
     ],
