@@ -21,8 +21,9 @@ from jax import Array, lax
 from pneumojax.nn import films_at_once
 
 Pair = tuple[int, int]
-OUTPUTS = {1: 1, 3: 4, 5: 2, 7: 2}  # of a tile, by taps
-_POINTS = [Fraction(point) for point in ("0", "1", "-1", "2", "-2", "1/2", "-1/2")]
+OUTPUTS = {1: 1, 3: 4, 5: 2, 7: 4}  # of a tile, by taps
+# A point and the negative of its reciprocal: of the sets tried, the one that rounds least.
+_POINTS = [Fraction(point) for point in ("0", "1", "-1", "2", "-1/2", "-2", "1/2", "3", "-1/3")]
 NARROW = 32  # channels
 FEW_TILES = 64  # of all films
 # So many bytes of transformed tiles stay in a CPU's caches.
