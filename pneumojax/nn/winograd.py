@@ -65,9 +65,9 @@ def matrices(taps: int) -> Matrices:
 
 def _polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
     """Coefficients of the product of all (x - root), the constant first."""
-    found = [Fraction(1)]
+    nothing, found = Fraction(0), [Fraction(1)]
     for root in roots:
-        found = [a - root * b for a, b in zip([Fraction(0), *found], [*found, 0], strict=True)]
+        found = [a - root * b for a, b in zip([nothing, *found], [*found, nothing], strict=True)]
     return found
 
 
@@ -77,11 +77,11 @@ def pays(x: Array, kernel: Array | jax.ShapeDtypeStruct, pads: Sequence[Pair]) -
     Not for narrow layers, nor where transforming the kernel takes longer than its use on so few
     tiles, nor in less than float32, whose rounding would show.
     """
-    window, widths = kernel.shape[:2], kernel.shape[2:]
+    *window, into, features = kernel.shape
     return (
-        math.prod(window) > 1
+        window != [1, 1]
         and all(taps in OUTPUTS for taps in window)
-        and min(widths) >= NARROW
+        and min(into, features) >= NARROW
         and len(x) * math.prod(_tile_counts(_sides(x, pads, window), window)) >= FEW_TILES
         and jnp.finfo(x.dtype).bits >= 32
     )
@@ -89,7 +89,7 @@ def pays(x: Array, kernel: Array | jax.ShapeDtypeStruct, pads: Sequence[Pair]) -
 
 def convolution(x: Array, kernel: Array, pads: Sequence[Pair]) -> Array:
     """`x` (films, h, w, in) by `kernel` (rows, columns, in, out) -> (films, h', w', out)."""
-    window, features = kernel.shape[:2], kernel.shape[-1]
+    *window, into, features = kernel.shape
     sides = _sides(x, pads, window)
     counts = _tile_counts(sides, window)
     by_rows, by_columns = (matrices(taps) for taps in window)
@@ -109,7 +109,7 @@ def convolution(x: Array, kernel: Array, pads: Sequence[Pair]) -> Array:
         tall, wide = (n * OUTPUTS[taps] for n, taps in zip(counts, window, strict=True))
         return y.reshape(len(films), tall, wide, features)[:, : sides[0], : sides[1]]
 
-    at_once = _films_at_once(counts, window, max(kernel.shape[2:]), x.dtype)
+    at_once = _films_at_once(counts, window, max(into, features), x.dtype)
     return films_at_once.mapped(of_a_few, x, at_once)
 
 
@@ -135,12 +135,14 @@ def kernel_gradient(x: Array, gradient: Array, window: Pair, pads: Sequence[Pair
     )
 
 
-def _film_tiles(films: Array, pads: Sequence[Pair], counts: Pair, window: Pair) -> Array:
+def _film_tiles(films: Array, pads: Sequence[Pair], counts: Pair, window: Sequence[int]) -> Array:
     before = pads[0][0], pads[1][0]
     return _tiles(films, before, [matrices(taps).tile for taps in window], counts, window)
 
 
-def _tiles(x: Array, before: Pair, by: Sequence[np.ndarray], counts: Pair, window: Pair) -> Array:
+def _tiles(
+    x: Array, before: Pair, by: Sequence[np.ndarray], counts: Pair, window: Sequence[int]
+) -> Array:
     """Tiles of `x` (films, h, w, channels), filled with 0 around it, mixed both ways.
 
     -> (products of columns, products of rows, tiles of all films, channels).
@@ -185,7 +187,7 @@ def _mixed(matrix: np.ndarray, parts: Sequence[Array], axis: int) -> Array:
     return lax.optimization_barrier(functools.reduce(lax.add, terms))
 
 
-def _sides(x: Array, pads: Sequence[Pair], window: Pair) -> Pair:
+def _sides(x: Array | jax.ShapeDtypeStruct, pads: Sequence[Pair], window: Sequence[int]) -> Pair:
     tall, wide = (
         side + sum(pad) - taps + 1
         for side, pad, taps in zip(x.shape[1:3], pads, window, strict=True)
@@ -193,11 +195,11 @@ def _sides(x: Array, pads: Sequence[Pair], window: Pair) -> Pair:
     return tall, wide
 
 
-def _tile_counts(sides: Sequence[int], window: Pair) -> Pair:
+def _tile_counts(sides: Sequence[int], window: Sequence[int]) -> Pair:
     tall, wide = (-(-side // OUTPUTS[taps]) for side, taps in zip(sides, window, strict=True))
     return tall, wide
 
 
-def _films_at_once(counts: Pair, window: Pair, features: int, dtype: np.dtype) -> int:
+def _films_at_once(counts: Pair, window: Sequence[int], features: int, dtype: np.dtype) -> int:
     products = math.prod(OUTPUTS[taps] + taps - 1 for taps in window)
     return max(1, BYTES_AT_ONCE // (math.prod(counts) * products * features * dtype.itemsize))

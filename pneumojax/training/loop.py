@@ -165,6 +165,8 @@ def _train_on(
             checkpoints.save_latest(state, meta | {"epoch": epoch, "best": best})
             if asked_to_stop:
                 logbook.close()
+                if runtime.several():
+                    runtime.leave()  # else the first to end would be lost to those that still write
                 raise Stopped(asked_to_stop, f"saved after step {step:,} of {last_step:,}")
             if ends_epoch and stops_early(epoch, best, config):
                 patience = config.early_stopping.patience
