@@ -47,7 +47,8 @@ def faults(found: dict[str, Any], modules: Sequence[str], what: str) -> tuple[st
     tests = [row for row in found["tests"] if row["module"] in modules]
     ran = [row for row in tests if row["outcome"] != "skipped"]
     failed = sum(row["outcome"] == "failed" for row in ran)
-    return what, f"{len(ran)} tests", _none(failed, "that did not end as told below")
+    count = f"{len(ran)} test{'s' * (len(ran) != 1)}"
+    return what, count, _none(failed, "that ended otherwise than told below")
 
 
 def fuzzed(found: dict[str, Any]) -> tuple[str, str, str]:
