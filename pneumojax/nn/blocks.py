@@ -18,7 +18,6 @@ from jax.typing import DTypeLike
 
 from pneumojax.errors import UserError
 from pneumojax.nn import ops
-from pneumojax.nn.batch_norm import BatchNorm
 
 Widths = tuple[int, int, int, int, int, int]
 _kernel_init = nnx.initializers.glorot_uniform()
@@ -26,15 +25,15 @@ _kernel_init = nnx.initializers.glorot_uniform()
 
 def batch_norm(
     features: int, rngs: nnx.Rngs, *, scale: bool = True, dtype: DTypeLike = jnp.float32
-) -> BatchNorm:
-    """Batch norm over all but the last axis.
+) -> nnx.BatchNorm:
+    """Batch norm (Ioffe & Szegedy 2015, arXiv 1502.03167) over all but the last axis.
 
     It normalises by its running statistics until `set_attributes(use_running_average=False)`; then
     by those of the batch, over all devices that `axis_name` names, and keeps them in place of the
     running ones (a momentum of 0), for the training step to average. It computes in `dtype`, in
     float32 at least.
     """
-    return BatchNorm(
+    return nnx.BatchNorm(
         features,
         use_running_average=True,
         momentum=0.0,
