@@ -22,7 +22,7 @@ def with_huge_pages(environment: Mapping[str, str], offered: str) -> dict[str, s
     """The environment in which glibc asks for pages of 2 MB, or None where that changes nothing.
 
     Each step takes gigabytes from the system and gives them back. In pages of 4 kB, cleared one at
-    a time when they are first written to, that is a quarter of the time of Inception-v3's step.
+    a time when they are first written to, that is a sixth of the time of Inception-v3's step.
 
     Args:
         offered: what Linux says of itself in `HUGE_PAGES`.

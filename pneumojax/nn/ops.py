@@ -24,22 +24,23 @@ Pair = tuple[int, int]
 FILMS_IN_CACHE = 4
 
 
-# Jitted, here and below, so that layers of one shape are traced once: half the time of a start.
+# Jitted, here and below, so that layers of one shape are traced once.
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 @partial(jax.jit, static_argnums=(2, 3))
 def convolution(x: Array, kernel: Array, strides: Pair = (1, 1), padding: str = "SAME") -> Array:
     """`x` (batch, h, w, in) by `kernel` (rows, columns, in, out) -> (batch, h', w', out)."""
     pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
-    direct = partial(
-        lax.conv_general_dilated,
-        window_strides=strides,
-        padding=pads,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+    direct = partial(_direct, strides=strides, padding=pads)
     if strides != (1, 1) or not winograd.pays(x, kernel, pads):
         return direct(x, kernel)
     fewer = partial(winograd.convolution, pads=pads)
     return lax.platform_dependent(x, kernel, cpu=fewer, default=direct)
+
+
+def _direct(x: Array, kernel: Array, strides: Pair, padding: str | Sequence[Pair]) -> Array:
+    return lax.conv_general_dilated(
+        x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def _convolution_forward(
@@ -54,12 +55,7 @@ def _convolution_backward(
 ) -> tuple[Array, Array]:
     x, kernel = saved
     window = kernel.shape[0], kernel.shape[1]
-    plain = partial(
-        lax.conv_general_dilated,
-        window_strides=strides,
-        padding=padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+    plain = partial(_direct, strides=strides, padding=padding)
     # Two choices and not one, so that the first layer's unused input gradient can be left out.
     x_gradient = lax.platform_dependent(
         x,

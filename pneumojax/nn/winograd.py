@@ -4,7 +4,7 @@ Winograd's minimal filtering, F(m, r): m outputs of r taps from m + r - 1 produc
 2015, arXiv 1509.09308, section 4). A film is cut into tiles of m x m outputs; tiles, kernel and
 outputs are transformed along either axis by small constant matrices, and between them stand matrix
 products over channels. A 3x3 kernel takes 36 products for 16 outputs of 9 terms: a quarter of the
-work. In float32 it costs a digit or two: results are within 1e-5 of the largest value.
+work. In float32 it costs a digit or two: results are within 2e-5 of the largest value.
 """
 
 import functools
@@ -22,7 +22,7 @@ from pneumojax.nn import films_at_once
 
 Pair = tuple[int, int]
 OUTPUTS = {1: 1, 3: 4, 5: 2, 7: 4}  # of a tile, by taps
-# A point and the negative of its reciprocal: of the sets tried, the one that rounds least.
+# A point and the negative of its reciprocal, which rounds less than a point and its negative.
 _POINTS = [Fraction(point) for point in ("0", "1", "-1", "2", "-1/2", "-2", "1/2", "3", "-1/3")]
 NARROW = 32  # channels
 FEW_TILES = 64  # of all films
