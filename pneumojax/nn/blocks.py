@@ -18,30 +18,10 @@ from jax.typing import DTypeLike
 
 from pneumojax.errors import UserError
 from pneumojax.nn import ops
+from pneumojax.nn.batch_norm import BatchNorm
 
 Widths = tuple[int, int, int, int, int, int]
 _kernel_init = nnx.initializers.glorot_uniform()
-
-
-def batch_norm(
-    features: int, rngs: nnx.Rngs, *, scale: bool = True, dtype: DTypeLike = jnp.float32
-) -> nnx.BatchNorm:
-    """Batch norm (Ioffe & Szegedy 2015, arXiv 1502.03167) over all but the last axis.
-
-    It normalises by its running statistics until `set_attributes(use_running_average=False)`; then
-    by those of the batch, over all devices that `axis_name` names, and keeps them in place of the
-    running ones (a momentum of 0), for the training step to average. It computes in `dtype`, in
-    float32 at least.
-    """
-    return nnx.BatchNorm(
-        features,
-        use_running_average=True,
-        momentum=0.0,
-        epsilon=1e-3,
-        use_scale=scale,
-        dtype=jnp.promote_types(dtype, jnp.float32),
-        rngs=rngs,
-    )
 
 
 def check_activation(name: str) -> str:
@@ -78,7 +58,7 @@ class Conv(nnx.Module):
     ):
         self.kernel = nnx.Param(_kernel_init(rngs.params(), (*window, in_features, out_features)))
         if norm == "batch":
-            self.norm = batch_norm(out_features, rngs, scale=scale, dtype=dtype)
+            self.norm = BatchNorm(out_features, scale=scale, rngs=rngs)
         else:
             self.bias = nnx.Param(jnp.zeros(out_features))
         self.strides = (stride, stride)

@@ -22,6 +22,8 @@ from pneumojax.nn import films_at_once, winograd
 Pair = tuple[int, int]
 # Of this many films what a layer reads and writes stays in a CPU's caches.
 FILMS_IN_CACHE = 4
+# Channels, from which on a 1x1 convolution is quicker on a CPU as a plain matrix product.
+WIDE = 512
 
 
 # Jitted, here and below, so that layers of one shape are traced once.
@@ -30,11 +32,22 @@ FILMS_IN_CACHE = 4
 def convolution(x: Array, kernel: Array, strides: Pair = (1, 1), padding: str = "SAME") -> Array:
     """`x` (batch, h, w, in) by `kernel` (rows, columns, in, out) -> (batch, h', w', out)."""
     pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
-    direct = partial(_direct, strides=strides, padding=pads)
-    if strides != (1, 1) or not winograd.pays(x, kernel, pads):
-        return direct(x, kernel)
-    fewer = partial(winograd.convolution, pads=pads)
-    return lax.platform_dependent(x, kernel, cpu=fewer, default=direct)
+    return lax.platform_dependent(
+        x,
+        kernel,
+        cpu=partial(_convolution, strides=strides, pads=pads),
+        default=partial(_direct, strides=strides, padding=pads),
+    )
+
+
+def _convolution(x: Array, kernel: Array, strides: Pair, pads: Sequence[Pair]) -> Array:
+    """By the way that is quickest on a CPU."""
+    *window, into, features = kernel.shape
+    if strides == (1, 1) and winograd.pays(x, kernel, pads):
+        return winograd.convolution(x, kernel, pads)
+    if (*strides, *window) == (1, 1, 1, 1) and max(into, features) >= WIDE:
+        return lax.dot_general(x, kernel[0, 0], (((3,), (0,)), ((), ())))
+    return _direct(x, kernel, strides, pads)
 
 
 def _direct(x: Array, kernel: Array, strides: Pair, padding: str | Sequence[Pair]) -> Array:
@@ -89,8 +102,8 @@ def _input_gradient(x: Array, kernel: Array, gradient: Array, strides: Pair, pad
         before = window[axis] - 1 - before
         pads.append((before, sizes[axis] + window[axis] - 1 - spread - before))
     turned = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-    if strides == (1, 1) and winograd.pays(gradient, turned, pads):
-        return winograd.convolution(gradient, turned, pads)
+    if strides == (1, 1):
+        return _convolution(gradient, turned, strides, pads)
     return lax.conv_general_dilated(
         gradient,
         turned,

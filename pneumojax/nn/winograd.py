@@ -28,6 +28,8 @@ NARROW = 32  # channels
 FEW_TILES = 64  # of all films
 # So many bytes of transformed tiles stay in a CPU's caches.
 BYTES_AT_ONCE = 4 << 20
+# Products of fewer tiles would be computed on one core.
+KERNEL_BYTES_AT_ONCE = 16 << 20
 
 
 class Matrices(NamedTuple):
@@ -109,7 +111,7 @@ def convolution(x: Array, kernel: Array, pads: Sequence[Pair]) -> Array:
         tall, wide = (n * OUTPUTS[taps] for n, taps in zip(counts, window, strict=True))
         return y.reshape(len(films), tall, wide, features)[:, : sides[0], : sides[1]]
 
-    at_once = _films_at_once(counts, window, max(into, features), x.dtype)
+    at_once = _films_at_once(BYTES_AT_ONCE, counts, window, max(into, features), x.dtype)
     return films_at_once.mapped(of_a_few, x, at_once)
 
 
@@ -125,7 +127,7 @@ def kernel_gradient(x: Array, gradient: Array, window: Pair, pads: Sequence[Pair
         return lax.dot_general(tiles, spread, (((2,), (2,)), ((0, 1), (0, 1))))
 
     widest = max(x.shape[-1], gradient.shape[-1])
-    at_once = _films_at_once(counts, window, widest, x.dtype)
+    at_once = _films_at_once(KERNEL_BYTES_AT_ONCE, counts, window, widest, x.dtype)
     products = films_at_once.summed(of_a_few, (x, gradient), at_once)
     return jnp.einsum(
         "bacd,ai,bj->ijcd",
@@ -200,6 +202,9 @@ def _tile_counts(sides: Sequence[int], window: Sequence[int]) -> Pair:
     return tall, wide
 
 
-def _films_at_once(counts: Pair, window: Sequence[int], features: int, dtype: np.dtype) -> int:
+def _films_at_once(
+    most: int, counts: Pair, window: Sequence[int], features: int, dtype: np.dtype
+) -> int:
+    """How many films' tiles are `most` bytes."""
     products = math.prod(OUTPUTS[taps] + taps - 1 for taps in window)
-    return max(1, BYTES_AT_ONCE // (math.prod(counts) * products * features * dtype.itemsize))
+    return max(1, most // (math.prod(counts) * products * features * dtype.itemsize))

@@ -1,0 +1,83 @@
+"""Batch norm (Ioffe & Szegedy 2015, arXiv 1502.03167) with a gradient of its own."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array, lax
+
+
+class BatchNorm(nnx.BatchNorm):
+    """Over all but the last axis of (batch, h, w, channels), in float32 at least.
+
+    It normalises by its running statistics until `set_attributes(use_running_average=False)`; then
+    by those of the batch, over all devices that `axis_name` names, and keeps them in place of the
+    running ones, for the training step to average.
+    """
+
+    def __init__(self, features: int, *, scale: bool = True, rngs: nnx.Rngs):
+        super().__init__(
+            features, use_running_average=True, epsilon=1e-3, use_scale=scale, rngs=rngs
+        )
+
+    def __call__(self, x: Array) -> Array:  # type: ignore[override]  # it has no options
+        if self.use_running_average:
+            return super().__call__(x)
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        bias = self.bias[...].astype(x.dtype)  # type: ignore[index]  # it is always there
+        scale = jnp.ones_like(bias) if self.scale is None else self.scale[...].astype(x.dtype)
+        y, mean, var = normalised(x, scale, bias, self.epsilon, self.axis_name)
+        self.mean[...], self.var[...] = lax.stop_gradient((mean, var))
+        return y
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def normalised(
+    x: Array, scale: Array, bias: Array, epsilon: float, axis_name: str | None
+) -> tuple[Array, Array, Array]:
+    """`(x - mean) / sqrt(var + epsilon) * scale + bias`, mean and variance.
+
+    Mean and variance, (channels,), are those of all positions of `x` (batch, h, w, channels), over
+    all devices that `axis_name` names. The gradient passes through them to `x`; as results they
+    have none. `x` alone is kept for it, and read twice: for two sums over all positions, and for
+    the gradient. What JAX derives from the forward pass reads and keeps more, and a step of
+    Inception-v3 takes a sixth longer on a CPU.
+    """
+    return _forward(x, scale, bias, epsilon, axis_name)[0]
+
+
+# Jitted, so that layers of one shape are traced once.
+@partial(jax.jit, static_argnums=(3, 4))
+def _forward(
+    x: Array, scale: Array, bias: Array, epsilon: float, axis_name: str | None
+) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
+    moments = jnp.stack([jnp.mean(x, axis=(0, 1, 2)), jnp.mean(x**2, axis=(0, 1, 2))])
+    if axis_name is not None:
+        moments = lax.pmean(moments, axis_name)
+    mean, var = moments[0], jnp.maximum(moments[1] - moments[0] ** 2, 0)
+    factor = lax.rsqrt(var + epsilon)
+    y = (x - mean) * (factor * scale) + bias
+    return (y, mean, var), (x, mean, factor, scale)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _backward(
+    epsilon: float,
+    axis_name: str | None,
+    saved: tuple[Array, ...],
+    gradients: tuple[Array, Array, Array],
+) -> tuple[Array, Array, Array]:
+    x, mean, factor, scale = saved
+    gradient, centred = gradients[0], x - mean
+    count = x.size // x.shape[-1]
+    sums = jnp.stack([jnp.sum(gradient, (0, 1, 2)), jnp.sum(gradient * centred, (0, 1, 2))])
+    bias_gradient, scale_gradient = sums[0], sums[1] * factor
+    if axis_name is not None:
+        sums, count = lax.psum((sums, count), axis_name)
+    of_mean, of_var = sums / count
+    x_gradient = (gradient - of_mean) * (factor * scale) - centred * (factor**3 * scale * of_var)
+    return x_gradient, scale_gradient, bias_gradient
+
+
+normalised.defvjp(_forward, _backward)
