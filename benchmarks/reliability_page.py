@@ -28,6 +28,7 @@ FAULTS = {  # what is injected: by which modules of tests
     "losses that are not finite": ("loop",),
     "processes of a job that are killed or told to stop": ("processes",),
 }
+GROWTH = 0.1  # of what is watched in a soak, between its second and its last quarter
 HEADINGS = ("what was done", "how often", "what was lost or wrong", "command", "figures")
 
 
@@ -61,15 +62,22 @@ def fuzzed(found: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def soaked(found: dict[str, Any]) -> tuple[str, str, str]:
-    """Hours of training under watch."""
-    grown = found["quarters"]["megabytes"][-1] - found["quarters"]["megabytes"][0]
-    # Between the middles of the first and of the last quarter lie three of four.
-    each = grown / (0.75 * found["epochs"])
+    """Hours of training under watch; what grew by more than `GROWTH` stands out.
+
+    Not since the first quarter, in which things are opened and used for the first time.
+    """
+    grown = [
+        f"{title}, by {last / before - 1:.0%}"
+        for name, title in PANELS.items()
+        for before, last in [found["quarters"][name][1::2]]
+        if last > (1 + GROWTH) * before
+    ]
     return (
         "training without a pause, a validation and a checkpoint each epoch",
         f"{found['hours']:.1f} hours, {found['steps']:,} steps, {found['epochs']:,} epochs",
-        f"open files, threads, time of a step: no growth; **memory: {each:.2f} MB an epoch**, "
-        "TensorStore's ([hours](#hours))",
+        f"**grew: {'; '.join(grown)}**"
+        if grown
+        else "memory, open files, threads, time of a step: none that grows ([hours](#hours))",
     )
 
 

@@ -27,7 +27,7 @@ _POINTS = [Fraction(point) for point in ("0", "1", "-1", "2", "-1/2", "-2", "1/2
 NARROW = 32  # channels
 FEW_TILES = 64  # of all films
 # So many bytes of transformed tiles stay in a CPU's caches.
-BYTES_AT_ONCE = 4 << 20
+BYTES_AT_ONCE = 2 << 20
 # Products of fewer tiles would be computed on one core.
 KERNEL_BYTES_AT_ONCE = 16 << 20
 

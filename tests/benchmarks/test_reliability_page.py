@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import faults, reliability_page
 from benchmarks.performance_page import placed
+from benchmarks.soak import PANELS
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -43,6 +44,14 @@ def test_a_round_that_ended_otherwise_stands_out():
         "none that ended otherwise than undisturbed",
     )
     assert "**1** that" in reliability_page.kills(found | {"different": [2]})[2]
+
+
+def test_what_grows_through_a_soak_stands_out():
+    flat = {name: [1, 2, 2, 2.1] for name in PANELS}
+    found = {"hours": 2, "steps": 9, "epochs": 3, "quarters": flat}
+    assert "none that grows" in reliability_page.soaked(found)[2]
+    found["quarters"] = flat | {"threads": [1, 2, 2, 3]}
+    assert reliability_page.soaked(found)[2] == "**grew: threads, by 50%**"
 
 
 @pytest.mark.parametrize(
