@@ -41,8 +41,8 @@ def normalised(
     Mean and variance, (channels,), are those of all positions of `x` (batch, h, w, channels), over
     all devices that `axis_name` names. The gradient passes through them to `x`; as results they
     have none. `x` alone is kept for it, and read twice: for two sums over all positions, and for
-    the gradient. What JAX derives from the forward pass reads and keeps more, and a step of
-    Inception-v3 takes a sixth longer on a CPU.
+    the gradient. With what JAX derives from the forward pass a step of Inception-v3 takes a
+    twentieth longer on one core, and a start from the compilation cache a third longer.
     """
     return _forward(x, scale, bias, epsilon, axis_name)[0]
 
