@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from configs import base  # noqa: E402
 from pneumojax.data import phantom  # noqa: E402
-from pneumojax.nn import ops  # noqa: E402
+from pneumojax.nn import pools  # noqa: E402
 from pneumojax.nn.inception import Inception  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
@@ -51,11 +51,11 @@ def stages() -> dict[str, tuple[int, ...]]:
         seen = {"input": x}
         for name in ("stem1", "stem2", "stem3"):
             x = seen[name] = getattr(network, name)(x)
-        x = seen["pool"] = ops.max_pool(x, (3, 3), (2, 2))
+        x = seen["pool"] = pools.max_pool(x, (3, 3), (2, 2))
         for i, module in enumerate(network.modules):
             x = seen[f"modules.{i}"] = module(x)
         seen["global_pool"] = jnp.mean(x, axis=(1, 2))
-        x = seen["auxiliary_pool"] = ops.average_pool(x, (5, 5), (3, 3))
+        x = seen["auxiliary_pool"] = pools.average_pool(x, (5, 5), (3, 3))
         x = seen["auxiliary_narrow"] = network.auxiliary_head.narrow(x)
         seen["auxiliary_flat"] = jax.lax.collapse(x, 1)
         return seen

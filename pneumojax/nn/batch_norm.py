@@ -1,5 +1,6 @@
 """Batch norm (Ioffe & Szegedy 2015, arXiv 1502.03167) with a gradient of its own."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -52,10 +53,10 @@ def normalised(
 def _forward(
     x: Array, scale: Array, bias: Array, epsilon: float, axis_name: str | None
 ) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
-    moments = jnp.stack([jnp.mean(x, axis=(0, 1, 2)), jnp.mean(x**2, axis=(0, 1, 2))])
-    if axis_name is not None:
-        moments = lax.pmean(moments, axis_name)
-    mean, var = moments[0], jnp.maximum(moments[1] - moments[0] ** 2, 0)
+    mean, square = _over_devices(
+        axis_name, jnp.mean(x, axis=(0, 1, 2)), jnp.mean(x**2, axis=(0, 1, 2))
+    )
+    var = jnp.maximum(square - mean**2, 0)
     factor = lax.rsqrt(var + epsilon)
     y = (x - mean) * (factor * scale) + bias
     return (y, mean, var), (x, mean, factor, scale)
@@ -69,15 +70,21 @@ def _backward(
     gradients: tuple[Array, Array, Array],
 ) -> tuple[Array, Array, Array]:
     x, mean, factor, scale = saved
-    gradient, centred = gradients[0], x - mean
+    gradient = gradients[0]
     count = x.size // x.shape[-1]
-    sums = jnp.stack([jnp.sum(gradient, (0, 1, 2)), jnp.sum(gradient * centred, (0, 1, 2))])
-    bias_gradient, scale_gradient = sums[0], sums[1] * factor
-    if axis_name is not None:
-        sums, count = lax.psum((sums, count), axis_name)
-    of_mean, of_var = sums / count
-    x_gradient = (gradient - of_mean) * (factor * scale) - centred * (factor**3 * scale * of_var)
+    bias_gradient = jnp.sum(gradient, (0, 1, 2))
+    scale_gradient = (jnp.sum(gradient * x, (0, 1, 2)) - mean * bias_gradient) * factor
+    of_bias, of_scale = _over_devices(axis_name, bias_gradient, scale_gradient)
+    # Not of x - mean: that of the forward pass would be written to memory and kept for here.
+    slope = factor * of_scale / count
+    shift = of_bias / count - mean * slope
+    x_gradient = (gradient - x * slope - shift) * (factor * scale)
     return x_gradient, scale_gradient, bias_gradient
+
+
+def _over_devices(axis_name: str | None, *values: Array) -> Sequence[Array]:
+    """Means over the devices that are named, in one exchange."""
+    return values if axis_name is None else tuple(lax.pmean(jnp.stack(values), axis_name))
 
 
 normalised.defvjp(_forward, _backward)

@@ -17,7 +17,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from pneumojax.errors import UserError
-from pneumojax.nn import ops
+from pneumojax.nn import ops, pools
 from pneumojax.nn.batch_norm import BatchNorm
 
 Widths = tuple[int, int, int, int, int, int]
@@ -128,7 +128,7 @@ class InceptionModule(nnx.Module):
         )
         branch3 = self.branch3_row(self.branch3_column(branch3))
         branch5 = self.branch5_row(self.branch5_column(branch5))
-        pooled = self.branch_pool(ops.max_pool(x, (3, 3), (1, 1), "SAME"))
+        pooled = self.branch_pool(pools.max_pool(x, (3, 3), (1, 1), "SAME"))
         return jnp.concatenate([branch1, branch3, branch5, pooled], axis=-1)
 
 
@@ -196,5 +196,5 @@ class AuxiliaryHead(nnx.Module):
         self.classifier = _Classifier(pooled[0] * pooled[1] * 64, dropout, dtype, rngs)
 
     def __call__(self, x: Array, dropout_keys: Array | None = None) -> Array:
-        x = self.narrow(ops.average_pool(x, (5, 5), (3, 3)))
+        x = self.narrow(pools.average_pool(x, (5, 5), (3, 3)))
         return self.classifier(jax.lax.collapse(x, 1), dropout_keys)

@@ -33,7 +33,7 @@ def summed(function: Callable[..., Any], films: tuple[Array, ...], at_once: int)
     Films that lie on different devices are kept apart until one sum over the devices.
     """
     steps = _in_steps(films, at_once)
-    each_device = jax.vmap(function)
+    each_device = jax.jit(jax.vmap(function))  # traced once for its shape and its steps
     if len(steps[0]) == 1:
         totals = each_device(*(array[0] for array in steps))
     else:

@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from pneumojax.errors import UserError
-from pneumojax.nn import ops
+from pneumojax.nn import pools
 from pneumojax.nn.as_input import as_input, check_normalise
 from pneumojax.nn.blocks import (
     AuxiliaryHead,
@@ -138,11 +138,11 @@ class Inception(nnx.Module):
         """
         x = as_input(images, self.normalise, self.channels, self.dtype)
         x = self.stem3(self.stem2(self.stem1(x)))  # (batch, 72, 72, 64)
-        x = ops.max_pool(x, (3, 3), (2, 2))  # (batch, 35, 35, 64)
+        x = pools.max_pool(x, (3, 3), (2, 2))  # (batch, 35, 35, 64)
         maps = [x]
         for place, module in enumerate(self.modules):
             if place in self.pools:
-                x = ops.max_pool(x, (3, 3), (2, 2))
+                x = pools.max_pool(x, (3, 3), (2, 2))
             x = module(x)
             maps.append(x)
         return maps

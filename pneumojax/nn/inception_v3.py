@@ -15,7 +15,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from pneumojax.errors import UserError
-from pneumojax.nn import ops
+from pneumojax.nn import pools
 from pneumojax.nn.as_input import as_input, check_normalise
 from pneumojax.nn.blocks import Conv, check_activation, dropout
 from pneumojax.nn.inception_v3_modules import (
@@ -71,7 +71,7 @@ class AuxiliaryHead(nnx.Module):
         )
 
     def __call__(self, x: Array) -> Array:
-        x = ops.average_pool(x, (self.pool, self.pool), (3, 3))
+        x = pools.average_pool(x, (self.pool, self.pool), (3, 3))
         return self.classifier(self.conv(self.narrow(x)))
 
 
@@ -138,7 +138,7 @@ class InceptionV3(nnx.Module):
             rngs=rngs,
         )
         pool = partial(
-            ops.average_pool,
+            pools.average_pool,
             window=(3, 3),
             strides=(1, 1),
             padding="SAME",
@@ -176,8 +176,8 @@ class InceptionV3(nnx.Module):
         """Feature maps (batch, h', w', c) behind the stem and behind each module."""
         x = as_input(images, self.normalise, self.channels, self.dtype)
         x = self.stem3(self.stem2(self.stem1(x)))
-        x = ops.max_pool(x, (3, 3), (2, 2))
-        x = ops.max_pool(self.stem5(self.stem4(x)), (3, 3), (2, 2))
+        x = pools.max_pool(x, (3, 3), (2, 2))
+        x = pools.max_pool(self.stem5(self.stem4(x)), (3, 3), (2, 2))
         maps = [x]
         for module in self.modules:
             maps.append(module(maps[-1]))

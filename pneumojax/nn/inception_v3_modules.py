@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from pneumojax.nn import ops
+from pneumojax.nn import pools
 from pneumojax.nn.blocks import Conv, side_by_side
 
 MakeConv = Callable[..., Conv]
@@ -53,7 +53,8 @@ class Reduction35(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         double = self.double_second(self.double_first(self.double_narrow(x)))
-        return jnp.concatenate([self.branch3(x), double, ops.max_pool(x, (3, 3), (2, 2))], axis=-1)
+        pooled = pools.max_pool(x, (3, 3), (2, 2))
+        return jnp.concatenate([self.branch3(x), double, pooled], axis=-1)
 
 
 class Module17(nnx.Module):
@@ -99,7 +100,7 @@ class Reduction17(nnx.Module):
     def __call__(self, x: Array) -> Array:
         branch3, branch7 = side_by_side((self.branch3_narrow, self.branch7_narrow), x)
         branch7 = self.branch7(self.branch7_column(self.branch7_row(branch7)))
-        pooled = ops.max_pool(x, (3, 3), (2, 2))
+        pooled = pools.max_pool(x, (3, 3), (2, 2))
         return jnp.concatenate([self.branch3(branch3), branch7, pooled], axis=-1)
 
 

@@ -15,6 +15,10 @@ from pneumojax.data.pipeline import Batch
 from pneumojax.training.state import State
 
 STEPS = 3  # every instruction of every loop iteration is an event: megabytes a step on a CPU
+# What layers are made of, and no layers themselves.
+PRIMITIVES = tuple(
+    f"nn/{name}.py" for name in ("ops", "pools", "winograd", "films_at_once", "batch_norm")
+)
 PACKAGE = str(Path(__file__).parents[1])  # as code objects name their files
 _TRANSFORMS = re.compile(
     r"\b(?:jvp|transpose|vmap|remat|checkpoint|custom_jvp|custom_vjp)"
@@ -47,7 +51,7 @@ class Instruction:
     def place(self) -> str:
         """The last lines of the network that led to it, or else the last line of all."""
         lines = [line for line in dict.fromkeys(self.source) if line.startswith("nn/")]
-        layers = [line for line in lines if not line.startswith("nn/ops.py")] or lines
+        layers = [line for line in lines if not line.startswith(PRIMITIVES)] or lines
         return " > ".join(line.removeprefix("nn/") for line in layers[-3:] or self.source[-1:])
 
 

@@ -5,7 +5,9 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.sharding import Mesh
 
 from benchmarks import equal_steps, roofline, scaling_model, scaling_page, scaling_parts
 from benchmarks.performance_page import placed
@@ -64,7 +66,8 @@ def test_a_step_sums_each_norms_statistics_twice_and_all_else_once():
         name: jax.ShapeDtypeStruct((16,), dtype)
         for name, dtype in (("label", jnp.int32), ("mask", jnp.float32), ("film", jnp.int32))
     }
-    step = make_train_step(config, network, optimizer, 3, make_mesh())
+    several = Mesh(np.repeat(jax.devices()[:1], 2), make_mesh().axis_names)  # only to be traced for
+    step = make_train_step(config, network, optimizer, 3, several)
     sums = sums_over_devices(jax.make_jaxpr(step)(state, batch).jaxpr)
     once = {name: state[name] for name in ("params", "statistics")}
     figures = 3  # the loss, and two sums of the epoch

@@ -8,7 +8,7 @@ from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from pneumojax.errors import UserError
-from pneumojax.nn import ops
+from pneumojax.nn import pools
 from pneumojax.nn.inception_v3 import InceptionV3, grids
 from pneumojax.weights.keras_files import read_keras, write_keras
 
@@ -64,9 +64,9 @@ def test_the_auxiliary_head_shrinks_with_its_grid(size, pool, window):
 
 def test_padding_is_counted_by_an_average_pool_only_where_it_is_asked_for():
     ones = jnp.ones((1, 4, 5, 1))
-    same = ops.average_pool(ones, (3, 3), (1, 1), "SAME")
+    same = pools.average_pool(ones, (3, 3), (1, 1), "SAME")
     np.testing.assert_allclose(same, 1, rtol=1e-6)
-    counted = ops.average_pool(ones, (3, 3), (1, 1), "SAME", count_padding=True)
+    counted = pools.average_pool(ones, (3, 3), (1, 1), "SAME", count_padding=True)
     np.testing.assert_allclose(counted[0, 0, :, 0], np.array([4, 6, 6, 6, 4]) / 9, rtol=1e-6)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from pneumojax.nn import ops
+from pneumojax.nn import ops, pools
 
 # window, strides, padding, (batch, height, width, channels)
 CONVOLUTIONS = [
@@ -25,6 +25,7 @@ POOLS = [
     ((3, 3), (1, 1), "SAME", (3, 8, 7, 5)),
     ((2, 3), (2, 1), "SAME", (1, 9, 8, 2)),
     ((2, 2), (3, 3), "VALID", (2, 10, 11, 2)),
+    ((5, 5), (3, 3), "VALID", (3, 11, 12, 4)),
 ]
 
 
@@ -38,9 +39,11 @@ def lax_max_pool(x, window, strides, padding):
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), padding)
 
 
-def lax_average_pool(x, window, strides):
-    total = lax.reduce_window(x, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), "VALID")
-    return total / (window[0] * window[1])
+def lax_average_pool(x, window, strides, padding, count_padding):
+    def total(x):
+        return lax.reduce_window(x, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), padding)
+
+    return total(x) / (window[0] * window[1] if count_padding else total(jnp.ones_like(x)))
 
 
 def random(*shape, seed=0, dtype=jnp.float32):
@@ -77,16 +80,20 @@ def test_convolution_is_that_of_lax_in_value_and_gradients(window, strides, padd
 @pytest.mark.parametrize(("window", "strides", "padding", "shape"), POOLS)
 def test_max_pool_is_that_of_lax_where_nothing_ties(window, strides, padding, shape):
     x = random(*shape)
-    ours = value_and_gradients(lambda x: ops.max_pool(x, window, strides, padding), x)
+    ours = value_and_gradients(lambda x: pools.max_pool(x, window, strides, padding), x)
     theirs = value_and_gradients(lambda x: lax_max_pool(x, window, strides, padding), x)
     assert_close(ours, theirs, 1e-6)
 
 
-@pytest.mark.parametrize(("window", "strides"), [((5, 5), (3, 3)), ((2, 3), (1, 2))])
-def test_average_pool_is_that_of_lax(window, strides):
-    x = random(3, 11, 12, 4)
-    ours = value_and_gradients(lambda x: ops.average_pool(x, window, strides), x)
-    assert_close(ours, value_and_gradients(lambda x: lax_average_pool(x, window, strides), x), 1e-6)
+@pytest.mark.parametrize("count_padding", [False, True])
+@pytest.mark.parametrize(("window", "strides", "padding", "shape"), POOLS)
+def test_average_pool_is_that_of_lax_in_value_and_gradient(
+    window, strides, padding, shape, count_padding
+):
+    how = window, strides, padding, count_padding
+    x = random(*shape)
+    ours = value_and_gradients(lambda x: pools.average_pool(x, *how), x)
+    assert_close(ours, value_and_gradients(lambda x: lax_average_pool(x, *how), x), 1e-6)
 
 
 def test_bfloat16_is_summed_wide_and_answers_narrow():
@@ -103,7 +110,7 @@ def test_bfloat16_is_summed_wide_and_answers_narrow():
     assert_close(jax.tree.map(lambda a: a.astype(jnp.float32), ours), wide, 2**-7)
     # 256 values that bfloat16 tells apart, so that none ties.
     x = jnp.asarray(np.random.default_rng(0).permutation(256).reshape(1, 16, 16, 1), jnp.bfloat16)
-    pooled = value_and_gradients(lambda x: ops.max_pool(x, (3, 3), (2, 2)), x)
+    pooled = value_and_gradients(lambda x: pools.max_pool(x, (3, 3), (2, 2)), x)
     theirs = value_and_gradients(lambda x: lax_max_pool(x, (3, 3), (2, 2), "VALID"), x)
     assert_close(pooled, theirs, 2**-7)
 
@@ -112,7 +119,7 @@ def test_the_whole_gradient_of_a_tie_goes_to_the_first_row_of_the_first_column()
     x = jnp.zeros((1, 4, 4, 1)).at[0, 1, 1].set(2).at[0, 0, 2].set(2).at[0, 3, 1].set(2)
 
     def gradient(x):
-        return jax.vjp(lambda x: ops.max_pool(x, (4, 4), (4, 4)), x)[1](jnp.ones((1, 1, 1, 1)))[0]
+        return jax.vjp(lambda x: pools.max_pool(x, (4, 4), (4, 4)), x)[1](jnp.ones((1, 1, 1, 1)))[0]
 
     expected = np.zeros((1, 4, 4, 1))
     expected[0, 1, 1] = 1
@@ -122,8 +129,8 @@ def test_the_whole_gradient_of_a_tie_goes_to_the_first_row_of_the_first_column()
 
 def small(x, kernel):
     """All three primitives, one after the other."""
-    x = ops.max_pool(ops.convolution(x, kernel, (1, 1), "SAME"), (3, 3), (2, 2))
-    return jnp.sum(jnp.tanh(ops.average_pool(x, (2, 2), (1, 1))))
+    x = pools.max_pool(ops.convolution(x, kernel, (1, 1), "SAME"), (3, 3), (2, 2))
+    return jnp.sum(jnp.tanh(pools.average_pool(x, (2, 2), (1, 1))))
 
 
 gradients_of_small = jax.grad(small, argnums=(0, 1))
@@ -167,7 +174,7 @@ def test_a_cpu_gets_products_and_slices():
 
 def _lowered(platform):
     def loss(x, kernel):
-        return jnp.sum(ops.max_pool(ops.convolution(x, kernel), (3, 3), (2, 2)))
+        return jnp.sum(pools.max_pool(ops.convolution(x, kernel), (3, 3), (2, 2)))
 
     shapes = (
         jax.ShapeDtypeStruct((4, 9, 10, 4), "float32"),
@@ -181,7 +188,7 @@ SHARDED = """
 import json, re
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from pneumojax.nn import ops
+from pneumojax.nn import ops, pools
 
 mesh = Mesh(np.array(jax.devices()), ("data",))
 rng = np.random.default_rng(0)
@@ -189,8 +196,8 @@ x, kernel = (rng.normal(size=s).astype(np.float32) for s in ((32, 9, 10, 4), (3,
 
 
 def loss(kernel, x):
-    x = ops.max_pool(ops.convolution(x, kernel, (1, 1), "SAME"), (3, 3), (2, 2))
-    return jnp.sum(jnp.tanh(ops.average_pool(x, (2, 2), (1, 1))))
+    x = pools.max_pool(ops.convolution(x, kernel, (1, 1), "SAME"), (3, 3), (2, 2))
+    return jnp.sum(jnp.tanh(pools.average_pool(x, (2, 2), (1, 1))))
 
 
 gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
