@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,17 @@ LEFT_OUT |= {"shortcuts", "subgroups", "calibration", "audit"}
 
 
 def hardware() -> str:
-    """Cores and processor of this machine."""
+    """Cores and processor of this machine, with its widest vectors where Linux tells."""
     name = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():
-        models = [
-            line.split(":")[1].strip()
-            for line in information.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        name = models[0] if models else name
+        facts = dict(re.findall(r"^(.*?)\s*: (.*)$", information.read_text(), re.M))
+        name = facts.get("model name", name)
+        flags = facts.get("flags", "").split()
+        for flag, vectors in (("avx512f", "AVX-512"), ("avx2", "AVX2")):
+            if flag in flags:
+                name += f" with {vectors}"
+                break
     return f"{os.cpu_count()} cores of {name}, no GPU"
 
 
