@@ -106,8 +106,8 @@ def table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         peak = f"{row['share_of_peak']:.0%}" if "share_of_peak" in row else ""
         if "gflops" in row:
             peak = f"{row['gflops']:.0f} GFLOP/s"
-        rate = films / median if films and "gflops" not in row else None
-        speed = "" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+        rate = films / median if films else 0
+        speed = f"{rate:,.{0 if rate >= 10 else 1}f}" if rate and "gflops" not in row else ""
         memory = f"{row['peak_bytes'] / 1e9:.2f}" if row["peak_bytes"] else ""
         cells.append([*line, speed, ratio, peak, memory])
     used = [i for i in range(len(headings)) if i < 2 or any(line[i] for line in cells)]

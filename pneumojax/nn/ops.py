@@ -156,7 +156,7 @@ def _kernel_gradient_by_products(
     return total.astype(x.dtype)
 
 
-@jax.jit  # as layers of one shape above
+@jax.jit  # for layers of one shape, as above
 def relu(x: Array) -> Array:
     """max(x, 0), with gradient 0 at 0."""
     return jax.nn.relu(x)

@@ -174,7 +174,7 @@ def _strided(x: Array, axis: int, size: int, count: int, stride: int) -> list[Ar
 
 def _mixed(matrix: np.ndarray, parts: Sequence[Array], axis: int) -> Array:
     """`matrix @ parts`, stacked along a new axis; not computed again by what uses it."""
-    if matrix.size == 1:
+    if matrix.size == 1:  # of one tap, whose matrices are all 1
         return lax.expand_dims(parts[0], (axis,))
     shape = list(parts[0].shape)
     shape.insert(axis, len(matrix))
