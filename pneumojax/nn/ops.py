@@ -76,13 +76,13 @@ def _convolution_backward(
         kernel,
         gradient,
         cpu=partial(_input_gradient, strides=strides, padding=padding),
-        default=lambda x, k, g: jax.vjp(lambda x: plain(x, k), x)[1](g)[0],
+        default=lambda x, k, g: jax.linear_transpose(lambda x: plain(x, k), x)(g)[0],
     )
     kernel_gradient = lax.platform_dependent(
         x,
         gradient,
         cpu=partial(_kernel_gradient, window=window, strides=strides, padding=padding),
-        default=lambda x, g: jax.vjp(lambda k: plain(x, k), kernel)[1](g)[0],
+        default=lambda x, g: jax.linear_transpose(lambda k: plain(x, k), kernel)(g)[0],
     )
     return x_gradient, kernel_gradient
 

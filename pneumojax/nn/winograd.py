@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -38,6 +39,11 @@ class Matrices(NamedTuple):
     tile: np.ndarray
     kernel: np.ndarray
     outputs: np.ndarray
+
+    @property
+    def spread(self) -> np.ndarray:
+        """`outputs` as their gradients go back, (p, m)."""
+        return self.outputs.T
 
 
 @functools.cache
@@ -94,20 +100,14 @@ def convolution(x: Array, kernel: Array, pads: Sequence[Pair]) -> Array:
     *window, into, features = kernel.shape
     sides = _sides(x, pads, window)
     counts = _tile_counts(sides, window)
-    by_rows, by_columns = (matrices(taps) for taps in window)
-    weights = jnp.einsum(
-        "ijcd,ai,bj->bacd",
-        kernel,
-        by_rows.kernel.astype(kernel.dtype),
-        by_columns.kernel.astype(kernel.dtype),
-    )
+    both = [matrices(taps) for taps in window]
+    weights = _mixed([one.kernel for one in both], kernel)
 
     def of_a_few(films: Array) -> Array:
-        tiles = _film_tiles(films, pads, counts, window)
+        tiles = _tiles("tile", films, (pads[0][0], pads[1][0]), counts, window)
         products = lax.dot_general(tiles, weights, (((3,), (2,)), ((0, 1), (0, 1))))
-        products = products.reshape(*products.shape[:2], len(films), *counts, features)
-        rows = _mixed(by_columns.outputs, list(products), axis=4)
-        y = _mixed(by_rows.outputs, list(rows), axis=2)
+        y = _mixed([one.outputs for one in both], products)
+        y = y.reshape(*y.shape[:2], len(films), *counts, features).transpose(2, 3, 0, 4, 1, 5)
         tall, wide = (n * OUTPUTS[taps] for n, taps in zip(counts, window, strict=True))
         return y.reshape(len(films), tall, wide, features)[:, : sides[0], : sides[1]]
 
@@ -118,77 +118,78 @@ def convolution(x: Array, kernel: Array, pads: Sequence[Pair]) -> Array:
 def kernel_gradient(x: Array, gradient: Array, window: Pair, pads: Sequence[Pair]) -> Array:
     """Of `convolution`: its output's gradient (films, h', w', out) -> (rows, columns, in, out)."""
     counts = _tile_counts(gradient.shape[1:3], window)
-    by_rows, by_columns = (matrices(taps) for taps in window)
+    both = [matrices(taps) for taps in window]
 
     def of_a_few(films: Array, gradients: Array) -> Array:
-        tiles = _film_tiles(films, pads, counts, window)
-        outputs = (by_rows.outputs.T, by_columns.outputs.T)
-        spread = _tiles(gradients, (0, 0), outputs, counts, window)
+        tiles = _tiles("tile", films, (pads[0][0], pads[1][0]), counts, window)
+        spread = _tiles("spread", gradients, (0, 0), counts, window)
         return lax.dot_general(tiles, spread, (((2,), (2,)), ((0, 1), (0, 1))))
 
     widest = max(x.shape[-1], gradient.shape[-1])
     at_once = _films_at_once(KERNEL_BYTES_AT_ONCE, counts, window, widest, x.dtype)
     products = films_at_once.summed(of_a_few, (x, gradient), at_once)
-    return jnp.einsum(
-        "bacd,ai,bj->ijcd",
-        products,
-        by_rows.kernel.astype(x.dtype),
-        by_columns.kernel.astype(x.dtype),
-    )
+    return _mixed([one.kernel.T for one in both], products)
 
 
-def _film_tiles(films: Array, pads: Sequence[Pair], counts: Pair, window: Sequence[int]) -> Array:
-    before = pads[0][0], pads[1][0]
-    return _tiles(films, before, [matrices(taps).tile for taps in window], counts, window)
+def _mixed(by: Sequence[np.ndarray], parts: Array) -> Array:
+    """`parts` (rows, columns, ...) by a matrix along each: one product, by that of both."""
+    both = np.einsum("ai,bj->abij", *by)
+    return jnp.tensordot(both.astype(parts.dtype), parts, axes=2)
 
 
-def _tiles(
-    x: Array, before: Pair, by: Sequence[np.ndarray], counts: Pair, window: Sequence[int]
-) -> Array:
+def _tiles(which: str, x: Array, before: Pair, counts: Pair, window: Sequence[int]) -> Array:
     """Tiles of `x` (films, h, w, channels), filled with 0 around it, mixed both ways.
 
-    -> (products of columns, products of rows, tiles of all films, channels).
+    Args:
+        which: matrices of `Matrices`, "tile" or "spread".
+        before: how many rows and columns of 0.
+
+    Returns:
+        (products of rows, products of columns, tiles of all films, channels).
     """
-    strides = [OUTPUTS[taps] for taps in window]
-    sizes = [matrix.shape[1] for matrix in by]
     fills = [
-        (first, (count - 1) * stride + size - first - side)
-        for first, count, stride, size, side in zip(
-            before, counts, strides, sizes, x.shape[1:3], strict=True
-        )
+        (first, (count - 1) * OUTPUTS[taps] + _matrix(which, taps).shape[1] - first - side)
+        for first, count, taps, side in zip(before, counts, window, x.shape[1:3], strict=True)
     ]
     # Apart from what follows, where a padding would be a branch at each element.
     zero = np.zeros((), x.dtype)
     config = [(0, 0, 0), *((*fill, 0) for fill in fills), (0, 0, 0)]
     x = lax.optimization_barrier(lax.pad(x, zero, config))
-    rows = _mixed(by[0], _strided(x, 1, sizes[0], counts[0], strides[0]), axis=0)
-    both = _mixed(by[1], _strided(rows, 3, sizes[1], counts[1], strides[1]), axis=0)
-    return both.reshape(*both.shape[:2], -1, x.shape[-1])
+    x = _mixed_along(0, which, window[0], counts[0], x)
+    x = _mixed_along(1, which, window[1], counts[1], x)
+    return x.reshape(*x.shape[:2], -1, x.shape[-1])
 
 
-def _strided(x: Array, axis: int, size: int, count: int, stride: int) -> list[Array]:
-    """What each place of a tile holds, in all tiles along an axis."""
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))  # so that equal ones are traced once
+def _mixed_along(at: int, which: str, taps: int, count: int, x: Array) -> Array:
+    """A matrix by the `count` tiles along rows, then along columns: new axes 0 and 1.
+
+    Tiles overlap. To cut them out, for one product, would be to write most of a film twice.
+    """
+    matrix, stride = _matrix(which, taps), OUTPUTS[taps]
+    axis = 1 + 2 * at  # the columns' is one further on, behind the new axis of rows
     last = (count - 1) * stride + 1
-    return [lax.slice_in_dim(x, i, i + last, stride, axis) for i in range(size)]
-
-
-def _mixed(matrix: np.ndarray, parts: Sequence[Array], axis: int) -> Array:
-    """`matrix @ parts`, stacked along a new axis; not computed again by what uses it."""
-    if matrix.size == 1:  # of one tap, whose matrices are all 1
-        return lax.expand_dims(parts[0], (axis,))
+    # What each place of a tile holds, in all tiles.
+    parts = [lax.slice_in_dim(x, i, i + last, stride, axis) for i in range(matrix.shape[1])]
+    if taps == 1:  # whose matrices are all 1
+        return lax.expand_dims(parts[0], (at,))
     shape = list(parts[0].shape)
-    shape.insert(axis, len(matrix))
-    others = [place for place in range(len(shape)) if place != axis]
+    shape.insert(at, len(matrix))
+    others = [place for place in range(len(shape)) if place != at]
     terms = [
         lax.mul(
             lax.broadcast_in_dim(part, shape, others),
-            lax.broadcast_in_dim(column.astype(part.dtype), shape, (axis,)),
+            lax.broadcast_in_dim(column.astype(x.dtype), shape, (at,)),
         )
         for column, part in zip(matrix.T, parts, strict=True)
     ]
     # Of sums over all terms and not of the few that are not zero, stacked: those are quicker on
-    # one core, but XLA:CPU computes them on one.
+    # one core, but XLA:CPU computes them on one. And not computed again by what uses them.
     return lax.optimization_barrier(functools.reduce(lax.add, terms))
+
+
+def _matrix(which: str, taps: int) -> np.ndarray:
+    return getattr(matrices(taps), which)
 
 
 def _sides(x: Array | jax.ShapeDtypeStruct, pads: Sequence[Pair], window: Sequence[int]) -> Pair:
