@@ -49,7 +49,8 @@ class Counts:
 
     Args:
         side: pixels of a film as it is read; `augment.size` may show it smaller.
-        norms: batch norms, each of which sums over all devices once forward and once backward.
+        norms: batch norms, each of which sums over all devices once forward and once backward;
+            those at the ends of a module's branches are computed as one.
     """
 
     side: int
@@ -83,8 +84,9 @@ def count(config: ConfigDict) -> Counts:
     network, side = make_network(config), config.data.image_size
     params, _ = network.divide(network.abstract_params)
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-    shown = config.augment.size or side
-    return Counts(side, parameters, len(network.statistics) // 2, tuple(layers(network, shown)))
+    found = tuple(layers(network, config.augment.size or side))
+    norms = sum(layer.name == "norm" for layer in found)
+    return Counts(side, parameters, norms, found)
 
 
 def layers(network: Network, side: int) -> Iterator[Layer]:

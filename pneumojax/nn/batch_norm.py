@@ -23,14 +23,27 @@ class BatchNorm(nnx.BatchNorm):
         )
 
     def __call__(self, x: Array) -> Array:  # type: ignore[override]  # it has no options
-        if self.use_running_average:
-            return super().__call__(x)
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        bias = self.bias[...].astype(x.dtype)  # type: ignore[index]  # it is always there
-        scale = jnp.ones_like(bias) if self.scale is None else self.scale[...].astype(x.dtype)
-        y, mean, var = normalised(x, scale, bias, self.epsilon, self.axis_name)
-        self.mean[...], self.var[...] = lax.stop_gradient((mean, var))
-        return y
+        return side_by_side([self], x)
+
+
+def side_by_side(norms: Sequence[BatchNorm], x: Array) -> Array:
+    """What alike norms make each of its own share of the channels, in turn, computed as one."""
+    first = norms[0]
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+    def joined(name: str) -> Array:
+        return jnp.concatenate([getattr(norm, name)[...] for norm in norms]).astype(x.dtype)
+
+    bias = joined("bias")
+    scale = jnp.ones_like(bias) if first.scale is None else joined("scale")
+    if first.use_running_average:
+        return (x - joined("mean")) * (lax.rsqrt(joined("var") + first.epsilon) * scale) + bias
+    y, mean, var = normalised(x, scale, bias, first.epsilon, first.axis_name)
+    statistics = lax.stop_gradient(jnp.stack([mean, var]))
+    widths = [norm.num_features for norm in norms]
+    for norm, (mean, var) in zip(norms, lax.split(statistics, widths, axis=1), strict=True):
+        norm.mean[...], norm.var[...] = mean, var
+    return y
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))

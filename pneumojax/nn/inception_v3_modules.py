@@ -12,7 +12,7 @@ from flax import nnx
 from jax import Array
 
 from pneumojax.nn import pools
-from pneumojax.nn.blocks import Conv, side_by_side
+from pneumojax.nn.blocks import Conv, concatenated, side_by_side
 
 MakeConv = Callable[..., Conv]
 Pool = Callable[[Array], Array]
@@ -36,9 +36,12 @@ class Module35(nnx.Module):
         branch1, branch5, branch3 = side_by_side(
             (self.branch1, self.branch5_narrow, self.branch3_narrow), x
         )
-        branch3 = self.branch3_second(self.branch3_first(branch3))
-        pooled = self.branch_pool(self.pool(x))
-        return jnp.concatenate([branch1, self.branch5(branch5), branch3, pooled], axis=-1)
+        others = concatenated(
+            (self.branch5, branch5),
+            (self.branch3_second, self.branch3_first(branch3)),
+            (self.branch_pool, self.pool(x)),
+        )
+        return jnp.concatenate([branch1, others], axis=-1)
 
 
 class Reduction35(nnx.Module):
@@ -52,9 +55,9 @@ class Reduction35(nnx.Module):
         self.out_features = 384 + 96 + in_features
 
     def __call__(self, x: Array) -> Array:
-        double = self.double_second(self.double_first(self.double_narrow(x)))
-        pooled = pools.max_pool(x, (3, 3), (2, 2))
-        return jnp.concatenate([self.branch3(x), double, pooled], axis=-1)
+        double = self.double_first(self.double_narrow(x))
+        convolved = concatenated((self.branch3, x), (self.double_second, double))
+        return jnp.concatenate([convolved, pools.max_pool(x, (3, 3), (2, 2))], axis=-1)
 
 
 class Module17(nnx.Module):
@@ -78,11 +81,14 @@ class Module17(nnx.Module):
         branch1, branch7, double = side_by_side(
             (self.branch1, self.branch7_narrow, self.double_narrow), x
         )
-        branch7 = self.branch7_column(self.branch7_row(branch7))
-        double = self.double_row1(self.double_column1(double))
-        double = self.double_row2(self.double_column2(double))
-        pooled = self.branch_pool(self.pool(x))
-        return jnp.concatenate([branch1, branch7, double, pooled], axis=-1)
+        branch7 = self.branch7_row(branch7)
+        double = self.double_column2(self.double_row1(self.double_column1(double)))
+        others = concatenated(
+            (self.branch7_column, branch7),
+            (self.double_row2, double),
+            (self.branch_pool, self.pool(x)),
+        )
+        return jnp.concatenate([branch1, others], axis=-1)
 
 
 class Reduction17(nnx.Module):
@@ -99,9 +105,9 @@ class Reduction17(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         branch3, branch7 = side_by_side((self.branch3_narrow, self.branch7_narrow), x)
-        branch7 = self.branch7(self.branch7_column(self.branch7_row(branch7)))
-        pooled = pools.max_pool(x, (3, 3), (2, 2))
-        return jnp.concatenate([self.branch3(branch3), branch7, pooled], axis=-1)
+        branch7 = self.branch7_column(self.branch7_row(branch7))
+        convolved = concatenated((self.branch3, branch3), (self.branch7, branch7))
+        return jnp.concatenate([convolved, pools.max_pool(x, (3, 3), (2, 2))], axis=-1)
 
 
 class Module8(nnx.Module):
@@ -125,12 +131,11 @@ class Module8(nnx.Module):
             (self.branch1, self.branch3_narrow, self.double_narrow), x
         )
         double = self.double(double)
-        branches = [
-            branch1,
-            self.branch3_row(branch3),
-            self.branch3_column(branch3),
-            self.double_row(double),
-            self.double_column(double),
-            self.branch_pool(self.pool(x)),
-        ]
-        return jnp.concatenate(branches, axis=-1)
+        others = concatenated(
+            (self.branch3_row, branch3),
+            (self.branch3_column, branch3),
+            (self.double_row, double),
+            (self.double_column, double),
+            (self.branch_pool, self.pool(x)),
+        )
+        return jnp.concatenate([branch1, others], axis=-1)

@@ -4,7 +4,7 @@ Nothing is computed: the network is traced on a film's shape.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, partialmethod
 from math import prod
 from pathlib import Path
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.traverse_util import flatten_dict
-from jax import Array
+from jax import Array, lax
 from jax.ad_checkpoint import checkpoint_name
 from ml_collections import ConfigDict
 from rich.box import SIMPLE_HEAD
@@ -23,6 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumojax.files import write_json
+from pneumojax.nn import blocks
+from pneumojax.nn.blocks import Conv
 from pneumojax.profiling.receptive import View, views
 from pneumojax.profiling.work import count_work
 from pneumojax.training.groups import stage_name
@@ -125,8 +127,8 @@ def _watched(
 ) -> Iterator[None]:
     """Within, each layer's result is noted in `calls`, and named in the traced program.
 
-    Methods are replaced on the classes, since Python looks `__call__` up there. What several
-    convolutions make side by side comes out of their `activate`.
+    `blocks.convolved` is replaced, through which all convolutions go, one by one or several side
+    by side; of other layers `__call__`, on the classes, where Python looks it up.
     """
     names = {
         id(part): _name(path)
@@ -134,29 +136,31 @@ def _watched(
         if any(isinstance(value, nnx.Param) for value in vars(part).values())
         and not isinstance(part, nnx.BatchNorm)
     }
-    parts = [part for _, part in nnx.iter_modules(module) if id(part) in names]
+
+    def noted(layer: nnx.Module, result: Any) -> Any:
+        if id(layer) not in names:
+            return result
+        name = names[id(layer)]
+        calls[name] = layer, jax.tree.leaves(result)[0].shape
+        return jax.tree.map(lambda array: checkpoint_name(array, name), result)
+
+    def convolved(plain: Callable, convs: Sequence[Conv], x: Array) -> Array:
+        widths = [conv.out_features for conv in convs]
+        parts = lax.split(plain(convs, x), widths, axis=-1)
+        return jnp.concatenate([noted(*each) for each in zip(convs, parts, strict=True)], axis=-1)
+
+    def called(plain: Callable, layer: nnx.Module, *arguments: Any, **named: Any) -> Any:
+        return noted(layer, plain(layer, *arguments, **named))
+
+    kinds = {type(part) for _, part in nnx.iter_modules(module) if id(part) in names}
     with contextlib.ExitStack() as replaced:
-        for kind in {type(part) for part in parts}:
-            method = "activate" if hasattr(kind, "activate") else "__call__"
-            plain = getattr(kind, method)
-            watching = partial(_note, plain, names, calls)
-            replaced.enter_context(mock.patch.object(kind, method, partialmethod(watching)))
+        watching = partial(convolved, blocks.convolved)
+        replaced.enter_context(mock.patch.object(blocks, "convolved", watching))
+        for kind in kinds:
+            if not issubclass(kind, Conv):
+                method = partialmethod(partial(called, kind.__call__))
+                replaced.enter_context(mock.patch.object(kind, "__call__", method))
         yield
-
-
-def _note(
-    plain: Callable[..., Array],
-    names: dict[int, str],
-    calls: dict[str, tuple[nnx.Module, tuple[int, ...]]],
-    layer: nnx.Module,
-    *arguments: Any,
-    **named: Any,
-) -> Array:
-    result = plain(layer, *arguments, **named)
-    if id(layer) not in names:
-        return result
-    calls[names[id(layer)]] = layer, jax.tree.leaves(result)[0].shape
-    return jax.tree.map(lambda array: checkpoint_name(array, names[id(layer)]), result)
 
 
 def _name(path: tuple) -> str:

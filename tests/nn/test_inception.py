@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from pneumojax.errors import UserError
-from pneumojax.nn.blocks import Conv, dropout, side_by_side
+from pneumojax.nn.blocks import Conv, concatenated, dropout, side_by_side
 from pneumojax.nn.inception import Inception, count_parameters
 
 SMALL = {"image_size": 32, "stem": (4, 4, 8), "modules": ((4, 4, 8, 2, 4, 4),)}
@@ -160,12 +160,45 @@ def test_dropout_of_a_film_does_not_depend_on_the_films_beside_it():
     assert dropout(x, 0.25, None) is x
 
 
-def test_convolutions_side_by_side_give_what_each_gives_alone():
-    rngs = nnx.Rngs(0)
-    convs = [Conv(6, width, (1, 1), rngs=rngs) for width in (5, 3, 8)]
-    rng = np.random.default_rng(0)
+def alike(widths, norm, training):
+    """Layers of these widths with values of their own."""
+    rngs, rng = nnx.Rngs(0), np.random.default_rng(0)
+    convs = [Conv(6, width, (1, 1), norm=norm, rngs=rngs) for width in widths]
     for conv in convs:
-        conv.bias[...] = rng.normal(size=conv.bias.shape).astype(np.float32)
-    x = rng.normal(size=(2, 7, 9, 6)).astype(np.float32)
-    for together, conv in zip(jax.jit(side_by_side)(convs, x), convs, strict=True):
-        np.testing.assert_allclose(together, conv(x), rtol=1e-6, atol=1e-6)  # order of sums
+        for _, leaf in nnx.iter_graph(conv):
+            if isinstance(leaf, nnx.Variable) and leaf.ndim == 1:
+                leaf[...] = rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
+        conv.set_attributes(
+            nnx.BatchNorm, use_running_average=not training, raise_if_not_found=False
+        )
+    return convs
+
+
+def results_and_gradients(convs, compute, x):
+    """Of `compute(convs, x)`, concatenated; gradients of all arrays; and running statistics."""
+    definition, arrays = nnx.split(convs)
+
+    def result(arrays, x):
+        convs = nnx.merge(definition, arrays)
+        y = jnp.concatenate(compute(convs, x), axis=-1)
+        return y, nnx.to_pure_dict(nnx.state(convs, nnx.BatchStat))
+
+    y, pull, kept = jax.vjp(result, nnx.to_pure_dict(arrays), x, has_aux=True)
+    return y, pull(np.random.default_rng(1).normal(size=y.shape).astype(np.float32)), kept
+
+
+@pytest.mark.parametrize("norm, training", [("none", True), ("batch", True), ("batch", False)])
+@pytest.mark.parametrize(
+    "together",
+    [side_by_side, lambda convs, x: [concatenated(*((conv, x) for conv in convs))]],
+    ids=["side_by_side", "concatenated"],
+)
+def test_layers_computed_as_one_give_what_each_gives_alone(together, norm, training):
+    x = np.random.default_rng(0).normal(size=(2, 7, 9, 6)).astype(np.float32)
+    convs = alike((5, 3, 8), norm, training)
+    as_one, alone = (
+        results_and_gradients(convs, compute, x)
+        for compute in (together, lambda convs, x: [conv(x) for conv in convs])
+    )
+    # Orders of sums: of 126 places, and of the gradient of x over layers.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 2e-5, 2e-5), as_one, alone)
