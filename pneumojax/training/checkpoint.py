@@ -2,10 +2,11 @@
 
 Two of each are kept, so that a damaged one has one before it. A checkpoint has three items:
 `params`, `training` (step, optimizer, sums of the epoch) and `meta`, JSON with everything needed
-to use the parameters: config, preprocessing, class names, films' fingerprint, versions, and a
-digest of the arrays, since Orbax would restore a flipped bit without a word.
+to use the parameters: config, preprocessing, class names, films' fingerprint, versions, a digest
+of the arrays, since Orbax would restore a flipped bit without a word, and one of their layout.
 """
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -64,8 +65,9 @@ class Checkpoints:
         Damaged ones are moved to `checkpoints/damaged/`.
 
         Raises:
-            UserError: there are checkpoints and all are damaged.
+            UserError: there are checkpoints and all are damaged, or of another layout.
         """
+        self._check_layout(abstract)
         training = {key: value for key, value in abstract.items() if key != "params"}
         found = self._restore(
             "latest", {"params": abstract["params"], "training": training}, set_aside=True
@@ -97,7 +99,12 @@ class Checkpoints:
     def _save(self, kind: str, step: int, items: dict[str, Any], meta: dict[str, Any]) -> None:
         if step in self.steps(kind):
             return  # a repeat after a kill between two saves has the same contents
-        meta = {**meta, "step": step, "digests": {k: digest(v) for k, v in items.items()}}
+        meta = {
+            **meta,
+            "step": step,
+            "digests": {name: digest(tree) for name, tree in items.items()},
+            "layout": _layout(items),
+        }
         # Not asynchronous: on a CPU the saved arrays may be the very buffers that the next step
         # is given to overwrite.
         options = ocp.CheckpointManagerOptions(
@@ -131,6 +138,25 @@ class Checkpoints:
                 f"device ({needed / 1e6:,.1f} MB needed, {free / 1e6:,.1f} free). Those before it "
                 "are whole; with more room the same command goes on from them"
             )
+
+    def _check_layout(self, abstract: State) -> None:
+        """Raises UserError where all that can be read are of a version with other arrays."""
+        latest, layouts = self._folder / "latest", set()
+        for step in self.steps("latest"):
+            with contextlib.suppress(Exception):  # damage, which is met when it is restored
+                layouts.add(self._meta("latest", step).get("layout", "of before there was any"))
+        training = {name: tree for name, tree in abstract.items() if name != "params"}
+        if layouts and _layout({"params": abstract["params"], "training": training}) not in layouts:
+            raise UserError(
+                f"the checkpoints in {str(latest)!r} were written by another version of PneumoJAX, "
+                "whose training has other arrays: go on with that version, or begin a new run "
+                f"from their weights with --config.start.weights={str(self._folder.parent)!r}"
+            )
+
+    def _meta(self, kind: str, step: int) -> dict[str, Any]:
+        options = ocp.CheckpointManagerOptions(read_only=True)
+        with ocp.CheckpointManager(self._folder / kind, options=options) as manager:
+            return manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
 
     def _restore(
         self, kind: str, abstract: dict[str, Any], set_aside: bool
@@ -194,6 +220,14 @@ def _reason(error: Exception) -> str:
 def cast(tree: Any, dtype: str) -> Any:
     """A tree's arrays in another type, on the host."""
     return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
+
+
+def _layout(items: dict[str, Any]) -> str:
+    """SHA-256 over the places, types and shapes of arrays."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(items):
+        total.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}\n".encode())
+    return total.hexdigest()
 
 
 def digest(tree: Any) -> str:

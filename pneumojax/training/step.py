@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 from jax.typing import DTypeLike
 from ml_collections import ConfigDict
@@ -15,9 +16,8 @@ from pneumojax.augment.augment import film_keys, make_augment, mixed
 from pneumojax.nn import ops
 from pneumojax.training.losses import binary_cross_entropy, network_loss, prediction
 from pneumojax.training.state import Network, State
+from pneumojax.training.statistics import moved, squared
 
-# Of batch norm's running means and variances, from step to step.
-STATISTICS_DECAY = 0.95
 TrainStep = Callable[[State, dict], tuple[State, dict]]
 EvaluationStep = Callable[[dict, Array], Array]
 
@@ -62,7 +62,7 @@ def make_train_step(
     on all devices, or on each by itself where `config.statistics_over` is "device": over the whole
     batch, unless `config.microbatch_size` asks for fewer (ghost batches: Hoffer et al. 2017, arXiv
     1705.08741). The running ones, that evaluation uses, move towards the whole batch's by
-    `1 - STATISTICS_DECAY` of the way each step.
+    `1 - statistics.DECAY` of the way each step.
 
     Args:
         class_weights: what the loss of a film is multiplied by, NORMAL first.
@@ -112,7 +112,7 @@ def make_train_step(
             "loss": jnp.sum(binary_cross_entropy(called, labels) * mask),
             "correct": jnp.sum(((called >= 0) == (labels == 1)) * mask),
         }
-        return jnp.sum(losses * mask) / films, (sums, _squared(moments))
+        return jnp.sum(losses * mask) / films, (sums, squared(moments))
 
     def summed(
         params: dict, statistics: dict, batch: dict, films: Array, epoch: Array
@@ -137,7 +137,7 @@ def make_train_step(
                 jax.tree.map(jnp.zeros_like, first),
                 parts,
             )
-        (loss, (sums, moments)), grads = lax.psum(total, axis)
+        (loss, (sums, moments)), grads = lax.psum(total, axis) if mesh.size > 1 else total
         moments = jax.tree.map(lambda total: total / (here // at_once * mesh.size), moments)
         return (loss, (sums, moments)), grads
 
@@ -186,9 +186,7 @@ def make_train_step(
             },
         }
         if statistics and not network.freeze_statistics:
-            statistics = optax.incremental_update(
-                _centred(moments), statistics, 1 - STATISTICS_DECAY
-            )
+            statistics = moved(statistics, moments)
         if statistics:
             new_state["statistics"] = statistics
         if "average" in state:
@@ -200,7 +198,7 @@ def make_train_step(
         metrics = {
             "loss": loss,
             "accuracy": sums["correct"] / films,
-            "grad_norm": jnp.sqrt(optax.tree.sum(jax.tree.map(_square_sum, grads))),
+            "grad_norm": jnp.linalg.norm(ravel_pytree(grads)[0]),
         }
         return new_state, metrics
 
@@ -228,26 +226,3 @@ def make_evaluation_step(network: Network, mesh: Mesh) -> EvaluationStep:
         out_specs=PartitionSpec(axis),
         check_vma=False,
     )
-
-
-@jax.jit  # so that weights of one shape are traced once
-def _square_sum(array: Array) -> Array:
-    return jnp.sum(array**2)
-
-
-def _squared(moments: dict) -> dict:
-    """Means and variances -> means and mean squares, of which averages over parts are exact."""
-    return _each_layer(moments, lambda mean, var: {"mean": mean, "var": var + mean**2})
-
-
-def _centred(moments: dict) -> dict:
-    """The way back from `_squared`."""
-    return _each_layer(
-        moments, lambda mean, square: {"mean": mean, "var": jnp.maximum(square - mean**2, 0)}
-    )
-
-
-def _each_layer(moments: dict, change: Callable[[Array, Array], dict]) -> dict:
-    if "mean" in moments:
-        return change(moments["mean"], moments["var"])
-    return {name: _each_layer(inner, change) for name, inner in moments.items()}

@@ -132,6 +132,16 @@ def test_all_damaged_is_an_error_and_nothing_is_deleted(saved):
     assert sorted(p.name for p in (folder / "damaged").iterdir()) == ["latest-2", "latest-3"]
 
 
+def test_arrays_of_another_version_are_no_damage_and_stay_where_they_are(saved):
+    checkpoints, folder, lines = saved
+    other = abstract() | {"optimizer": {"moments": jax.ShapeDtypeStruct((6,), jnp.float32)}}
+    with pytest.raises(UserError, match="written by another version of PneumoJAX"):
+        checkpoints.restore_latest(placed(other, make_mesh()))
+    assert checkpoints.steps("latest") == [3, 2] and not (folder / "damaged").exists()
+    assert not lines
+    assert checkpoints.restore_latest(abstract())
+
+
 def test_without_a_best_the_latest_is_evaluated(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(UserError, match="no checkpoint in"):

@@ -1,5 +1,6 @@
 """The optimizer of a config: its rate from step to step, its decay and its bound."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -66,6 +67,31 @@ def test_without_remedies_it_is_adam():
     np.testing.assert_array_equal(
         first_update(configured(), gradient)["kernel"], expected["kernel"]
     )
+
+
+def test_with_decay_it_is_adamw_whose_decay_is_of_kernels_alone():
+    gradient = {"kernel": jnp.full((2, 2), 30.0), "bias": jnp.ones(2)}
+    masked = {"kernel": True, "bias": False}
+    adamw = optax.adamw(1e-3, eps=1e-7, weight_decay=0.1, mask=masked)
+    optimizer = make_optimizer(configured(weight_decay=0.1), 10)
+    params, state, expected = PARAMS, optimizer.init(PARAMS), adamw.init(PARAMS)
+    for _ in range(3):
+        updates, state = optimizer.update(gradient, state, params)
+        theirs, expected = adamw.update(gradient, expected, params)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-6), updates, theirs)
+        params = optax.apply_updates(params, updates)
+
+
+def test_a_network_without_heads_may_be_fine_tuned():
+    """No parameter is in the group of heads, all are in the backbone's."""
+    config = configured()
+    config.finetune.backbone_rate = 0.1
+    params = {"stem1": PARAMS}
+    optimizer = make_optimizer(config, 10)
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    adam = optax.adam(1e-4, eps=1e-7)
+    expected, _ = adam.update(params, adam.init(params), params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-6), updates, expected)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from pneumojax.training.logbook import read_history
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state, make_mesh, make_network, placed
-from pneumojax.training.step import STATISTICS_DECAY, make_train_step
+from pneumojax.training.statistics import DECAY
+from pneumojax.training.step import make_train_step
 from pneumojax.training.views import VIEWS, averaged, check_views
 
 
@@ -73,7 +74,7 @@ def test_running_statistics_are_the_whole_batchs(normed):
     few = stepper(changed(config, microbatch_size=4))[0]
     for new in (step(state, batch)[0], few(state, batch)[0]):
         statistics = new["statistics"]["stem1"]["norm"]
-        share = 1 - STATISTICS_DECAY
+        share = 1 - DECAY
         # Sums of float32 in another order.
         np.testing.assert_allclose(statistics["mean"], share * seen.mean((0, 1, 2)), atol=1e-6)
         np.testing.assert_allclose(
