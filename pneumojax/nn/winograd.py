@@ -27,10 +27,9 @@ OUTPUTS = {1: 1, 3: 4, 5: 2, 7: 4}  # of a tile, by taps
 _POINTS = [Fraction(point) for point in ("0", "1", "-1", "2", "-1/2", "-2", "1/2", "3", "-1/3")]
 NARROW = 32  # channels
 FEW_TILES = 64  # of all films
-# So many bytes of transformed tiles stay in a CPU's caches.
-BYTES_AT_ONCE = 2 << 20
-# Products of fewer tiles would be computed on one core.
-KERNEL_BYTES_AT_ONCE = 16 << 20
+# Of transformed tiles. Products of fewer would be computed on one core, where they are kernels'
+# gradients, and a loop over them costs a start from the compilation cache a tenth.
+BYTES_AT_ONCE = 16 << 20
 
 
 class Matrices(NamedTuple):
@@ -111,7 +110,7 @@ def convolution(x: Array, kernel: Array, pads: Sequence[Pair]) -> Array:
         tall, wide = (n * OUTPUTS[taps] for n, taps in zip(counts, window, strict=True))
         return y.reshape(len(films), tall, wide, features)[:, : sides[0], : sides[1]]
 
-    at_once = _films_at_once(BYTES_AT_ONCE, counts, window, max(into, features), x.dtype)
+    at_once = _films_at_once(counts, window, max(into, features), x.dtype)
     return films_at_once.mapped(of_a_few, x, at_once)
 
 
@@ -126,7 +125,7 @@ def kernel_gradient(x: Array, gradient: Array, window: Pair, pads: Sequence[Pair
         return lax.dot_general(tiles, spread, (((2,), (2,)), ((0, 1), (0, 1))))
 
     widest = max(x.shape[-1], gradient.shape[-1])
-    at_once = _films_at_once(KERNEL_BYTES_AT_ONCE, counts, window, widest, x.dtype)
+    at_once = _films_at_once(counts, window, widest, x.dtype)
     products = films_at_once.summed(of_a_few, (x, gradient), at_once)
     return _mixed([one.kernel.T for one in both], products)
 
@@ -205,9 +204,7 @@ def _tile_counts(sides: Sequence[int], window: Sequence[int]) -> Pair:
     return tall, wide
 
 
-def _films_at_once(
-    most: int, counts: Pair, window: Sequence[int], features: int, dtype: np.dtype
-) -> int:
-    """How many films' tiles are `most` bytes."""
+def _films_at_once(counts: Pair, window: Sequence[int], features: int, dtype: np.dtype) -> int:
+    """How many films' tiles are `BYTES_AT_ONCE`."""
     products = math.prod(OUTPUTS[taps] + taps - 1 for taps in window)
-    return max(1, most // (math.prod(counts) * products * features * dtype.itemsize))
+    return max(1, BYTES_AT_ONCE // (math.prod(counts) * products * features * dtype.itemsize))
