@@ -49,14 +49,19 @@ class Counts:
 
     Args:
         side: pixels of a film as it is read; `augment.size` may show it smaller.
-        norms: batch norms, each of which sums over all devices once forward and once backward;
-            those at the ends of a module's branches are computed as one.
     """
 
     side: int
     parameters: int
-    norms: int
     layers: tuple[Layer, ...]
+
+    @property
+    def norms(self) -> int:
+        """Batch norms, each of which sums over all devices once forward and once backward.
+
+        Those that a module's branches begin or end in are computed as one.
+        """
+        return sum(layer.name == "norm" for layer in self.layers)
 
     @property
     def film_bytes(self) -> int:
@@ -84,9 +89,7 @@ def count(config: ConfigDict) -> Counts:
     network, side = make_network(config), config.data.image_size
     params, _ = network.divide(network.abstract_params)
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-    found = tuple(layers(network, config.augment.size or side))
-    norms = sum(layer.name == "norm" for layer in found)
-    return Counts(side, parameters, norms, found)
+    return Counts(side, parameters, tuple(layers(network, config.augment.size or side)))
 
 
 def layers(network: Network, side: int) -> Iterator[Layer]:

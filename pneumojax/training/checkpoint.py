@@ -67,11 +67,10 @@ class Checkpoints:
         Raises:
             UserError: there are checkpoints and all are damaged, or of another layout.
         """
-        self._check_layout(abstract)
         training = {key: value for key, value in abstract.items() if key != "params"}
-        found = self._restore(
-            "latest", {"params": abstract["params"], "training": training}, set_aside=True
-        )
+        wanted = {"params": abstract["params"], "training": training}
+        self._check_layout(wanted)
+        found = self._restore("latest", wanted, set_aside=True)
         if found is None:
             return None
         items, meta = found
@@ -139,14 +138,13 @@ class Checkpoints:
                 "are whole; with more room the same command goes on from them"
             )
 
-    def _check_layout(self, abstract: State) -> None:
+    def _check_layout(self, wanted: dict[str, Any]) -> None:
         """Raises UserError where all that can be read are of a version with other arrays."""
         latest, layouts = self._folder / "latest", set()
         for step in self.steps("latest"):
             with contextlib.suppress(Exception):  # damage, which is met when it is restored
                 layouts.add(self._meta("latest", step).get("layout", "of before there was any"))
-        training = {name: tree for name, tree in abstract.items() if name != "params"}
-        if layouts and _layout({"params": abstract["params"], "training": training}) not in layouts:
+        if layouts and _layout(wanted) not in layouts:
             raise UserError(
                 f"the checkpoints in {str(latest)!r} were written by another version of PneumoJAX, "
                 "whose training has other arrays: go on with that version, or begin a new run "

@@ -26,14 +26,14 @@ def moved(statistics: dict, moments: dict[str, Array]) -> dict:
     """Running statistics after a step, towards the `squared` ones of its batch."""
     mean = moments["mean"]
     now = {"mean": mean, "var": jnp.maximum(moments["square"] - mean**2, 0)}
-    moved: dict[tuple, Array] = {}
+    after: dict[tuple, Array] = {}
     for kind, vector in now.items():
         before = _of(kind, statistics)
         running, divided = ravel_pytree(list(before.values()))
         # Apart, or XLA would make it one operation for each layer again.
         running = lax.optimization_barrier(DECAY * running + (1 - DECAY) * vector)
-        moved |= dict(zip(before, divided(running), strict=True))
-    return unflatten_dict(moved)
+        after |= dict(zip(before, divided(running), strict=True))
+    return unflatten_dict(after)
 
 
 def _of(kind: str, statistics: dict) -> dict[tuple, Array]:

@@ -37,6 +37,8 @@ def test_layers_of_each_network_do_its_work(counted):
         config = module.get_config()
         work = count_work(make_network(config), config.augment.size or config.data.image_size)
         assert products(counted[name]) == (work.forward, work.backward)
+    # Of 0, 51 and 96 layers, those that modules compute as one count once.
+    assert [counts.norms for counts in counted.values()] == [0, 27, 53]
 
 
 def test_bytes_of_the_seed_network_are_those_of_the_roofline_but_for_what_is_read_together(counted):

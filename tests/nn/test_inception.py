@@ -160,6 +160,17 @@ def test_dropout_of_a_film_does_not_depend_on_the_films_beside_it():
     assert dropout(x, 0.25, None) is x
 
 
+def test_convolutions_side_by_side_give_what_each_gives_alone():
+    rngs = nnx.Rngs(0)
+    convs = [Conv(6, width, (1, 1), rngs=rngs) for width in (5, 3, 8)]
+    rng = np.random.default_rng(0)
+    for conv in convs:
+        conv.bias[...] = rng.normal(size=conv.bias.shape).astype(np.float32)
+    x = rng.normal(size=(2, 7, 9, 6)).astype(np.float32)
+    for together, conv in zip(jax.jit(side_by_side)(convs, x), convs, strict=True):
+        np.testing.assert_allclose(together, conv(x), rtol=1e-6, atol=1e-6)  # order of sums
+
+
 def alike(widths, norm, training):
     """Layers of these widths with values of their own."""
     rngs, rng = nnx.Rngs(0), np.random.default_rng(0)
