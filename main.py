@@ -5,19 +5,17 @@ Research and education only, not a medical device.
 
 import io
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
 from logging import CRITICAL, getLogger
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from pneumojax import command_line, runtime
+from pneumojax import command_line, runtime, signals
 from pneumojax import config as configs
 from pneumojax.command_line import (
     ANY_NETWORK,
@@ -54,7 +52,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.FATAL)
     for name in ("asyncio", "concurrent.futures"):
         getLogger(name).setLevel(CRITICAL)
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.raise_stopped()
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -63,12 +61,12 @@ def main(argv: list[str]) -> None:
         _fail(str(error))
     except Stopped as stopped:
         _fail(f"{stopped}{_goes_on()}", stopped.status)
-    except KeyboardInterrupt:
-        _fail(f"interrupted{_goes_on()}", 128 + signal.SIGINT)
     except Exception as error:
         if DISTRIBUTED.value and runtime.is_of_another_process(error):
             _fail(f"another process of this job has ended, or cannot be reached{_goes_on()}")
         raise
+    finally:
+        signals.end_quietly()
 
 
 def _run(arguments: list[str]) -> None:
@@ -252,10 +250,6 @@ def _looked_into() -> tuple[ConfigDict, Path]:
     if not _config_given() and (workdir / "config.json").exists():
         config = _config_of(workdir)
     return config, workdir
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise Stopped(number, f"ended by {signal.Signals(number).name}")
 
 
 def _goes_on() -> str:

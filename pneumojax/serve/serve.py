@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import os
-import signal
 import socket
 import tempfile
 import time
@@ -56,8 +55,6 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
         print(f"ready: compiled in {compiling:.1f} s, a film takes {1000 * reading:.0f} ms")
         print(f"open http://{ADDRESS}:{listening.getsockname()[1]} on this machine")
         print("Ctrl-C ends it and deletes what was uploaded", flush=True)
-        # As Ctrl-C, so that what was uploaded is deleted then too.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             server.run(blocks, listening, Path(uploads))
     print("\nended; what was uploaded is deleted")

@@ -8,9 +8,7 @@ from typing import Any
 
 from jax.experimental import multihost_utils
 
-from pneumojax import runtime
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from pneumojax import runtime, signals
 
 
 class StopRequest:
@@ -19,6 +17,7 @@ class StopRequest:
     A context manager, without effect in threads other than the main one, which get no signals. In
     a job of several processes JAX takes note of SIGTERM, whichever process it comes to, and has
     all of them stop after the same step; SIGINT ends its process, and thereby the job.
+    One that came too late for any step to be the last is sent again at the end.
     """
 
     def __init__(self) -> None:
@@ -27,7 +26,7 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread() and not runtime.several():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._note) for number in signals.SIGNALS}
         return self
 
     def __exit__(
@@ -35,6 +34,8 @@ class StopRequest:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._by and error is None:
+            signal.raise_signal(self._by)
 
     def reached(self, step: int) -> int:
         """Number of the signal after which this step is to be the last, 0 if none has come."""

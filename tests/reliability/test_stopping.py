@@ -59,9 +59,98 @@ def test_a_signal_before_the_first_step_ends_at_once(small, tmp_path):
     assert error == "error: ended by SIGTERM; the same command goes on from there\n"
 
 
-def test_a_second_signal_ends_at_once(tmp_path):
+@pytest.mark.slow
+def test_a_signal_at_any_instant_of_the_start_ends_a_run(small, tmp_path):
+    """Not one is swallowed by what it comes in: imports, tracing, caches, clean-up."""
+    for tenths in range(0, 32, 4):
+        workdir = tmp_path / f"run-{tenths}"
+        process = subprocess.Popen(
+            small(workdir, LONG),
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        while process.poll() is None and not (workdir / "config.json").exists():
+            time.sleep(0.005)
+        time.sleep(tenths / 10)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=30)
+        assert process.returncode == 128 + signal.SIGTERM, (tenths, error)
+        assert error.endswith("; the same command goes on from there\n") and error.count("\n") == 1
+
+
+def ended_by(program):
+    """What a program printed that was ended by SIGTERM, and its errors."""
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert result.returncode == 128 + signal.SIGTERM, result
+    return result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "within"),
+    [
+        ("jax.jit(terminate)(1)", "tracing, by JAX"),
+        ("importlib.import_module('terminates')", "an import"),
+        ("weakref.finalize(Thing(), terminate, 1)", "the end of an object"),
+        ("json.loads('[1]', parse_int=terminate)", "no such thing"),
+    ],
+)
+def test_a_signal_within_what_would_swallow_an_exception_is_raised_behind_it(
+    tmp_path, interrupted, within
+):
+    (tmp_path / "terminates.py").write_text("__import__('__main__').terminate(1)")
+    out, error = ended_by(f"""
+import importlib, json, os, signal, sys, time, weakref
+import jax
+from pneumojax import signals
+from pneumojax.errors import Stopped
+sys.path.append({str(tmp_path)!r})
+class Thing: pass
+def terminate(argument):
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("within went on", flush=True)
+    return argument
+def interrupted():
+    {interrupted}
+    time.sleep(60)
+signals.raise_stopped()
+try:
+    interrupted()
+except Stopped as stopped:
+    signals.end_quietly()
+    print(stopped)
+    sys.exit(stopped.status)
+""")
+    went_on = "" if within == "no such thing" else "within went on\n"
+    assert out.endswith(f"{went_on}ended by SIGTERM\n") and error == ""
+    assert ("within went on" in out) == bool(went_on)
+
+
+def test_a_signal_behind_the_last_step_is_not_forgotten():
+    out, _ = ended_by("""
+import os, signal, sys, time
+from pneumojax import signals
+from pneumojax.errors import Stopped
+from pneumojax.training.stopping import StopRequest
+signals.raise_stopped()
+try:
+    with StopRequest() as stop:
+        assert not stop.reached(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("saved", flush=True)
+    time.sleep(60)
+except Stopped as stopped:
+    sys.exit(stopped.status)
+""")
+    assert out.endswith("saved\n")
+
+
+def test_a_second_signal_ends_at_once():
     """Within a step that takes for ever, in a process of its own: it ends without a word."""
-    program = """
+    out, error = ended_by("""
 import os, signal, sys, time
 from pneumojax.training.stopping import StopRequest
 with StopRequest() as stop:
@@ -69,12 +158,8 @@ with StopRequest() as stop:
     print(stop.reached(1), flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=50
-    )
-    assert result.returncode == 128 + signal.SIGTERM
-    assert result.stdout.splitlines()[-1] == "2" and result.stderr == ""
+""")
+    assert out.splitlines()[-1] == "2" and error == ""
 
 
 @pytest.mark.slow
