@@ -6,7 +6,7 @@ are those of Keras (kernels `(rows, columns, in, out)`, Glorot uniform, zero bia
 between the two without a transpose.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -90,18 +90,44 @@ def activated(convs: Sequence[Conv], x: Array) -> Array:
 
 def side_by_side(convs: Sequence[Conv], x: Array) -> list[Array]:
     """What each of several alike layers makes of `x`."""
-    together = activated(convs, convolved(convs, x))
+    return split(convs, activated(convs, convolved(convs, x)))
+
+
+def split(convs: Sequence[Conv], together: Array) -> list[Array]:
+    """Each layer's own share of channels that lie side by side."""
     return list(lax.split(together, [conv.out_features for conv in convs], axis=-1))
 
 
-def concatenated(*branches: tuple[Conv, Array]) -> Array:
+def beside_a_pool(
+    convs: Sequence[Conv], pooled: Conv, pool: Callable[[Array], Array], x: Array
+) -> tuple[list[Array], Array]:
+    """What 1x1 layers make of `x`, and the convolution of `pool(x)` by another one, `pooled`.
+
+    An average is over places and a 1x1 convolution over channels, so either may come first: here
+    the one that leaves fewer channels to the other, and one convolution serves all branches.
+    """
+    together = convolved([*convs, pooled], x)
+    others, narrow = lax.split(
+        together, [together.shape[-1] - pooled.out_features, pooled.out_features], axis=-1
+    )
+    return split(convs, activated(convs, others)), pool(narrow)
+
+
+def concatenated(*branches: tuple[Conv, Array], behind: tuple[Conv, Array] | None = None) -> Array:
     """`conv(x)` of each branch's last layer, concatenated over channels.
 
     What follows the convolutions is computed for all branches at once: half of the operations of
     Inception-v3's batch norms, which a start from the compilation cache is the quicker for.
+
+    Args:
+        behind: a last branch, already convolved by its layer.
     """
-    together = jnp.concatenate([convolved([conv], x) for conv, x in branches], axis=-1)
-    return activated([conv for conv, _ in branches], together)
+    convs = [conv for conv, _ in branches]
+    parts = [convolved([conv], x) for conv, x in branches]
+    if behind:
+        convs.append(behind[0])
+        parts.append(behind[1])
+    return activated(convs, jnp.concatenate(parts, axis=-1))
 
 
 class InceptionModule(nnx.Module):

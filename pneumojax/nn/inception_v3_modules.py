@@ -12,7 +12,7 @@ from flax import nnx
 from jax import Array
 
 from pneumojax.nn import pools
-from pneumojax.nn.blocks import Conv, concatenated, side_by_side
+from pneumojax.nn.blocks import Conv, beside_a_pool, concatenated, side_by_side
 
 MakeConv = Callable[..., Conv]
 Pool = Callable[[Array], Array]
@@ -33,13 +33,13 @@ class Module35(nnx.Module):
         self.out_features = 64 + 64 + 96 + pool_features
 
     def __call__(self, x: Array) -> Array:
-        branch1, branch5, branch3 = side_by_side(
-            (self.branch1, self.branch5_narrow, self.branch3_narrow), x
+        (branch1, branch5, branch3), pooled = beside_a_pool(
+            (self.branch1, self.branch5_narrow, self.branch3_narrow), self.branch_pool, self.pool, x
         )
         others = concatenated(
             (self.branch5, branch5),
             (self.branch3_second, self.branch3_first(branch3)),
-            (self.branch_pool, self.pool(x)),
+            behind=(self.branch_pool, pooled),
         )
         return jnp.concatenate([branch1, others], axis=-1)
 
@@ -78,15 +78,15 @@ class Module17(nnx.Module):
         self.out_features = 768
 
     def __call__(self, x: Array) -> Array:
-        branch1, branch7, double = side_by_side(
-            (self.branch1, self.branch7_narrow, self.double_narrow), x
+        (branch1, branch7, double), pooled = beside_a_pool(
+            (self.branch1, self.branch7_narrow, self.double_narrow), self.branch_pool, self.pool, x
         )
         branch7 = self.branch7_row(branch7)
         double = self.double_column2(self.double_row1(self.double_column1(double)))
         others = concatenated(
             (self.branch7_column, branch7),
             (self.double_row2, double),
-            (self.branch_pool, self.pool(x)),
+            behind=(self.branch_pool, pooled),
         )
         return jnp.concatenate([branch1, others], axis=-1)
 
@@ -127,8 +127,8 @@ class Module8(nnx.Module):
         self.out_features = 2048
 
     def __call__(self, x: Array) -> Array:
-        branch1, branch3, double = side_by_side(
-            (self.branch1, self.branch3_narrow, self.double_narrow), x
+        (branch1, branch3, double), pooled = beside_a_pool(
+            (self.branch1, self.branch3_narrow, self.double_narrow), self.branch_pool, self.pool, x
         )
         double = self.double(double)
         others = concatenated(
@@ -136,6 +136,6 @@ class Module8(nnx.Module):
             (self.branch3_column, branch3),
             (self.double_row, double),
             (self.double_column, double),
-            (self.branch_pool, self.pool(x)),
+            behind=(self.branch_pool, pooled),
         )
         return jnp.concatenate([branch1, others], axis=-1)
