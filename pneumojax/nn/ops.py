@@ -128,7 +128,8 @@ def _kernel_gradient_by_products(
 ) -> Array:
     """Filter gradient: for each place in the window, the film seen from there times the gradient.
 
-    Sums are at least float32.
+    Sums are at least float32. A window of one place sees the films as they are, all at once;
+    others see copies, of a few at a time.
     """
     (height, width), features = gradient.shape[1:3], gradient.shape[-1]
     wide = jnp.promote_types(x.dtype, jnp.float32)
@@ -152,7 +153,8 @@ def _kernel_gradient_by_products(
         ]
         return jnp.stack(places).reshape(*window, x.shape[-1], features)
 
-    total = films_at_once.summed(product, (x, gradient), FILMS_IN_CACHE)
+    at_once = len(x) if window == (1, 1) else FILMS_IN_CACHE
+    total = films_at_once.summed(product, (x, gradient), at_once)
     return total.astype(x.dtype)
 
 

@@ -22,9 +22,11 @@ from jax import Array, lax
 from pneumojax.nn import films_at_once
 
 Pair = tuple[int, int]
-OUTPUTS = {1: 1, 3: 4, 5: 2, 7: 4}  # of a tile, by taps
-# A point and the negative of its reciprocal, which rounds less than a point and its negative.
-_POINTS = [Fraction(point) for point in ("0", "1", "-1", "2", "-1/2", "-2", "1/2", "3", "-1/3")]
+# Of a tile, by taps. More would be fewer products, but larger transforms, and round more.
+OUTPUTS = {1: 1, 3: 4, 5: 4, 7: 6}
+# A point and the negative of its reciprocal, which rounds less than a point and its negative. Of
+# all such pairs the last two round least with six outputs of seven taps.
+_POINTS = ["0", "1", "-1", "2", "-1/2", "-2", "1/2", "-4/3", "3/4", "5/4", "-4/5"]
 NARROW = 32  # channels
 FEW_TILES = 64  # of all films
 # Of transformed tiles. Products of fewer would be computed on one core, where they are kernels'
@@ -54,7 +56,7 @@ def matrices(taps: int) -> Matrices:
     polynomials at a point, the last one's at infinity.
     """
     count = OUTPUTS[taps]
-    points = _POINTS[: count + taps - 2]
+    points = [Fraction(point) for point in _POINTS[: count + taps - 2]]
     size = len(points) + 1
     tile, kernel, outputs = (
         np.zeros(shape) for shape in ((size, size), (size, taps), (count, size))
@@ -82,12 +84,14 @@ def pays(x: Array, kernel: Array | jax.ShapeDtypeStruct, pads: Sequence[Pair]) -
     """Whether `convolution` of stride 1 and its gradient are quicker so than directly.
 
     Not for narrow layers, nor where transforming the kernel takes longer than its use on so few
-    tiles, nor in less than float32, whose rounding would show.
+    tiles, nor in less than float32, whose rounding would show, as that of seven taps along one
+    side and more than one along the other would: it multiplies.
     """
     *window, into, features = kernel.shape
     return (
         window != [1, 1]
         and all(taps in OUTPUTS for taps in window)
+        and (1 in window or max(window) < 7)
         and min(into, features) >= NARROW
         and len(x) * math.prod(_tile_counts(_sides(x, pads, window), window)) >= FEW_TILES
         and jnp.finfo(x.dtype).bits >= 32

@@ -53,7 +53,8 @@ def test_results_and_gradients_are_those_of_the_direct_convolution(window, paddi
 
 
 @pytest.mark.parametrize(
-    "window, widths", [((3, 3), (96, 96)), ((1, 7), (160, 192)), ((5, 5), (48, 64))]
+    "window, widths",
+    [((3, 3), (96, 96)), ((1, 7), (160, 192)), ((5, 5), (48, 64)), ((3, 5), (64, 64))],
 )
 def test_in_float32_results_are_within_two_hundred_thousandths_of_the_largest(window, widths):
     x = films((2, 24, 24, widths[0]), dtype=np.float32)
@@ -63,7 +64,7 @@ def test_in_float32_results_are_within_two_hundred_thousandths_of_the_largest(wi
         expected = np.asarray(direct(x.astype(float), kernel.astype(float), "SAME"))
     found = winograd.convolution(jnp.asarray(x), jnp.asarray(kernel), pads)
     assert found.dtype == np.float32
-    # Twice what was seen; the direct convolution is within 1e-6.
+    # 1.3e-5 was seen; the direct convolution is within 1e-6.
     assert share_of_largest(found, expected) < 2e-5
 
 
@@ -86,9 +87,10 @@ def test_a_layer_it_pays_for_has_no_other_convolution_in_value_and_gradients():
         {"shape": (4, 16, 16, 32), "kernel": (3, 3, 32, 32), "strides": (2, 2)},
         {"shape": (4, 16, 16, 32), "kernel": (1, 1, 32, 32)},
         {"shape": (4, 16, 16, 32), "kernel": (2, 2, 32, 32)},
+        {"shape": (4, 24, 24, 32), "kernel": (3, 7, 32, 32)},
         {"shape": (4, 16, 16, 32), "kernel": (3, 3, 32, 32), "dtype": jnp.bfloat16},
     ],
-    ids=["narrow in", "narrow out", "few tiles", "strides", "1x1", "even window", "bfloat16"],
+    ids=["narrow in", "narrow out", "few tiles", "strides", "1x1", "even", "3x7", "bfloat16"],
 )
 def test_other_layers_are_convolved_directly(options, monkeypatch):
     def refuse(*_, **__):
