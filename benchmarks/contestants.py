@@ -90,8 +90,8 @@ class Contestant:
 
 
 def _of_inception_v3(peer_python: str) -> list[Contestant]:
-    # Steps in a row, as in training: the first after a pause take gigabytes from the system anew,
-    # which of three would be most.
+    # Steps in a row, as in training. The first ones after a pause take longer, since they get
+    # gigabytes from the system anew; the median of few would be of those.
     options = {"network": "inception_v3", "size": 299, "batch": 16, "repeats": 8}
     ghost, compiled = options | {"microbatch": 4}, options | {"compile": True}
     found = [

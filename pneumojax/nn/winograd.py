@@ -22,11 +22,11 @@ from jax import Array, lax
 from pneumojax.nn import films_at_once
 
 Pair = tuple[int, int]
-# Of a tile, by taps. More would be fewer products, but larger transforms, and round more.
-OUTPUTS = {1: 1, 3: 4, 5: 4, 7: 6}
-# A point and the negative of its reciprocal, which rounds less than a point and its negative. Of
-# all such pairs the last two round least with six outputs of seven taps.
-_POINTS = ["0", "1", "-1", "2", "-1/2", "-2", "1/2", "-4/3", "3/4", "5/4", "-4/5"]
+# Of a tile, by taps. More would be fewer products, but larger transforms, and round more: six of
+# seven taps to 2.1e-5 of the largest value.
+OUTPUTS = {1: 1, 3: 4, 5: 4, 7: 4}
+# A point and the negative of its reciprocal, which rounds less than a point and its negative.
+_POINTS = ["0", "1", "-1", "2", "-1/2", "-2", "1/2", "-4/3", "3/4"]
 NARROW = 32  # channels
 FEW_TILES = 64  # of all films
 # Of transformed tiles. Products of fewer would be computed on one core, where they are kernels'
