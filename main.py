@@ -273,6 +273,6 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    runtime.use_huge_pages()
+    runtime.tune_malloc()
     quiet()
     app.run(main, flags_parser=_parse)

@@ -5,6 +5,7 @@ writes and prints for all.
 """
 
 import os
+import platform
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,26 +19,33 @@ HEARTBEAT = 20
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-def with_huge_pages(environment: Mapping[str, str], offered: str) -> dict[str, str] | None:
-    """The environment in which glibc asks for pages of 2 MB, or None where that changes nothing.
+def with_tunables(environment: Mapping[str, str], pages: str) -> dict[str, str] | None:
+    """The environment in which glibc's malloc suits training steps, or None where it is that.
 
-    Each step takes gigabytes from the system and gives them back. In pages of 4 kB, cleared one at
-    a time when they are first written to, that is a sixth of the time of Inception-v3's step.
+    A step needs gigabytes for a while. In pages of 4 kB, cleared one at a time when they are first
+    written to, that is a sixth of the time of Inception-v3's step, so pages of 2 MB are asked for.
+    And small freed blocks join their neighbours at once, where glibc would keep those of up to
+    1 kB apart for reuse: one of them at the end of a step's memory would leave the next step
+    without (`training/heap.py`).
 
     Args:
-        offered: what Linux says of itself in `HUGE_PAGES`.
+        pages: what Linux says of itself in `HUGE_PAGES`.
     """
-    tunables = environment.get("GLIBC_TUNABLES", "")
-    if "[madvise]" not in offered or "glibc.malloc.hugetlb" in tunables:
+    given = environment.get("GLIBC_TUNABLES", "")
+    wanted = ["glibc.malloc.tcache_max=24", "glibc.malloc.mxfast=24"]
+    if "[madvise]" in pages:
+        wanted.append("glibc.malloc.hugetlb=1")
+    chosen = {tunable.partition("=")[0] for tunable in given.split(":")}
+    added = [tunable for tunable in wanted if tunable.partition("=")[0] not in chosen]
+    if not added:
         return None
-    asked = [*filter(None, [tunables]), "glibc.malloc.hugetlb=1"]
-    return {**environment, "GLIBC_TUNABLES": ":".join(asked)}
+    return {**environment, "GLIBC_TUNABLES": ":".join([*filter(None, [given]), *added])}
 
 
-def use_huge_pages() -> None:
+def tune_malloc() -> None:
     """Starts this program again, once, since glibc reads its environment when a process starts."""
-    offered = HUGE_PAGES.read_text() if HUGE_PAGES.exists() else ""
-    if environment := with_huge_pages(os.environ, offered):
+    pages = HUGE_PAGES.read_text() if HUGE_PAGES.exists() else ""
+    if platform.libc_ver()[0] == "glibc" and (environment := with_tunables(os.environ, pages)):
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 

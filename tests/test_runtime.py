@@ -1,4 +1,4 @@
-"""Huge pages: asked for once, where Linux gives them to who asks, and nothing else is changed."""
+"""What malloc is to do: asked for once, and nothing else of the environment is changed."""
 
 import subprocess
 import sys
@@ -12,24 +12,30 @@ ROOT = Path(__file__).resolve().parents[1]
 ASKED = "always [madvise] never"
 
 
+MALLOC = ["glibc.malloc.tcache_max=24", "glibc.malloc.mxfast=24"]
+HUGE = "glibc.malloc.hugetlb=1"
+
+
 @pytest.mark.parametrize("given", ["", "glibc.malloc.tcache_count=9"])
-def test_what_the_user_tunes_stays_and_huge_pages_are_added(given):
+def test_what_the_user_tunes_stays_and_the_rest_is_added(given):
     environment = {"HOME": "/", **({"GLIBC_TUNABLES": given} if given else {})}
-    found = runtime.with_huge_pages(environment, ASKED)
+    found = runtime.with_tunables(environment, ASKED)
     assert found["HOME"] == "/"
-    tunables = found["GLIBC_TUNABLES"].split(":")
-    assert tunables == [*filter(None, [given]), "glibc.malloc.hugetlb=1"]
-    assert runtime.with_huge_pages(found, ASKED) is None  # it is not started a third time
+    assert found["GLIBC_TUNABLES"].split(":") == [*filter(None, [given]), *MALLOC, HUGE]
+    assert runtime.with_tunables(found, ASKED) is None  # it is not started a third time
 
 
 @pytest.mark.parametrize("offered", ["[always] madvise never", "always madvise [never]", ""])
-def test_nothing_is_done_where_asking_changes_nothing(offered):
-    assert runtime.with_huge_pages({}, offered) is None
+def test_pages_are_not_asked_for_where_that_changes_nothing(offered):
+    assert runtime.with_tunables({}, offered)["GLIBC_TUNABLES"].split(":") == MALLOC
 
 
-def test_a_users_choice_about_huge_pages_stands():
-    chosen = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}
-    assert runtime.with_huge_pages(chosen, ASKED) is None
+@pytest.mark.parametrize("name", ["hugetlb", "tcache_max", "mxfast"])
+def test_a_users_choice_stands(name):
+    chosen = {"GLIBC_TUNABLES": f"glibc.malloc.{name}=0"}
+    tunables = runtime.with_tunables(chosen, ASKED)["GLIBC_TUNABLES"].split(":")
+    others = [one for one in [*MALLOC, HUGE] if name not in one]
+    assert tunables == [f"glibc.malloc.{name}=0", *others]
 
 
 def test_the_program_starts_again_with_its_arguments_and_process_number(tmp_path):
@@ -40,8 +46,9 @@ def test_the_program_starts_again_with_its_arguments_and_process_number(tmp_path
         "import os, pathlib, sys\n"
         "from pneumojax import runtime\n"
         f"runtime.HUGE_PAGES = pathlib.Path({str(offer)!r})\n"
+        "runtime.platform.libc_ver = lambda: ('glibc', '')\n"
         "print('started', os.getpid(), flush=True)\n"
-        "runtime.use_huge_pages()\n"
+        "runtime.tune_malloc()\n"
         "print(os.environ['GLIBC_TUNABLES'], sys.argv[1:])\n"
     )
     started = subprocess.run(
@@ -53,4 +60,4 @@ def test_the_program_starts_again_with_its_arguments_and_process_number(tmp_path
     )
     first, second, last = started.stdout.splitlines()
     assert first == second
-    assert last == "glibc.malloc.hugetlb=1 ['--a', 'b c']"
+    assert last == f"{':'.join([*MALLOC, HUGE])} ['--a', 'b c']"

@@ -15,7 +15,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 from pneumojax import runtime  # noqa: E402
 
 if __name__ == "__main__":
-    runtime.use_huge_pages()  # as main.py does
+    runtime.tune_malloc()  # as main.py does
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402

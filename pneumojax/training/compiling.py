@@ -8,6 +8,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
+from pneumojax.training import heap
 from pneumojax.training.state import Network, State, replicated
 from pneumojax.training.step import make_train_step
 
@@ -44,4 +45,6 @@ def compile_step(
     began = time.perf_counter()
     compiled = train_step.lower(state, batch).compile()
     print(f"compiled in {time.perf_counter() - began:.1f} s")
+    if jax.default_backend() == "cpu" and jax.local_device_count() == 1:
+        heap.set_aside(compiled.memory_analysis().temp_size_in_bytes)
     return compiled

@@ -168,6 +168,9 @@ def make_network(config: ConfigDict) -> Network:
 
 def make_mesh() -> Mesh:
     """All devices on one axis, `data`: every array of a batch is split over it."""
+    # On one CPU a step is computed by the thread that calls it, whose heap can keep its memory
+    # (`heap.set_aside`); that of XLA's threads cannot. Read when JAX first looks for devices.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     return Mesh(np.array(jax.devices()), ("data",))
 
 

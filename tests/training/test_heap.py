@@ -1,0 +1,83 @@
+"""A step's memory stays with the process from one step to the next, with glibc on one CPU."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from pneumojax.training import heap
+from pneumojax.training.compiling import compile_step
+from pneumojax.training.optimizer import make_optimizer
+from pneumojax.training.state import initial_state, make_mesh, make_network, replicated
+
+ROOT = Path(__file__).resolve().parents[2]
+MB = 1 << 20
+GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+
+# The 6,000 by 6,000 products between its two are 144 MB.
+STEPS = """
+import jax
+import jax.numpy as jnp
+from pneumojax.training import heap, state
+
+state.make_mesh()
+x = jnp.ones((6_000, 8))
+step = jax.jit(lambda x: x @ x.T @ x).lower(x).compile()
+size = step.memory_analysis().temp_size_in_bytes
+for _ in range({times}):
+    heap.set_aside(size)
+for _ in range(3):
+    step(x).block_until_ready()
+with open("/proc/self/statm") as pages:
+    addresses, resident = (4096 * int(count) for count in pages.read().split()[:2])
+print(size, addresses, resident)
+"""
+
+
+def after_steps(times: int) -> tuple[int, int, int]:
+    """Bytes: what a step needs, and the process's addresses and memory after three steps."""
+    run = subprocess.run(
+        [sys.executable, "-c", STEPS.replace("{times}", str(times))],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+    )
+    size, addresses, resident = map(int, run.stdout.split())
+    return size, addresses, resident
+
+
+@GLIBC
+def test_what_steps_wrote_to_stays_with_the_process_and_is_no_more_than_one_needs():
+    size, _, given_back = after_steps(0)
+    assert size > 100 * MB
+    _, _, kept = after_steps(1)
+    assert kept - given_back == pytest.approx(size, abs=20 * MB)  # what else comes and goes
+
+
+@GLIBC
+def test_a_second_step_of_that_size_needs_no_block_of_its_own():
+    (size, once, _), (_, twice, _) = after_steps(1), after_steps(2)
+    assert twice - once < size / 8
+
+
+@pytest.mark.parametrize("size, library", [(heap.LARGE - 1, "glibc"), (heap.LARGE, "")])
+def test_small_steps_and_other_allocators_are_left_alone(size, library, monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: (library, ""))
+    monkeypatch.delattr(heap, "ctypes")
+    heap.set_aside.cache_clear()
+    heap.set_aside(size)
+    heap.set_aside.cache_clear()
+
+
+def test_training_on_one_cpu_sets_aside_what_its_step_needs(config, monkeypatch):
+    asked = []
+    monkeypatch.setattr(heap, "set_aside", asked.append)
+    mesh, network, optimizer = make_mesh(), make_network(config), make_optimizer(config, 1)
+    begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(mesh))
+    step = compile_step(config, network, optimizer, begin(), 1_000, mesh)
+    assert asked == [step.memory_analysis().temp_size_in_bytes]
+    assert asked[0] > 0
