@@ -12,6 +12,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from pneumojax.nn import films_at_once, winograd
@@ -91,28 +92,55 @@ convolution.defvjp(_convolution_forward, _convolution_backward)
 
 
 def _input_gradient(x: Array, kernel: Array, gradient: Array, strides: Pair, padding: str) -> Array:
-    """Convolution of the output's gradient with the turned kernel.
+    """Convolution of the output's gradient with the turned kernel; with strides, by products.
 
     The turn is written out: where XLA:CPU is left to read the kernel backwards, it may fall back
     to a loop that is ten times slower.
     """
     window, sizes = kernel.shape[:2], x.shape[1:3]
-    pads = []
-    for axis, (before, _) in enumerate(lax.padtype_to_pads(sizes, window, strides, padding)):
-        spread = (gradient.shape[1 + axis] - 1) * strides[axis] + 1
-        before = window[axis] - 1 - before
-        pads.append((before, sizes[axis] + window[axis] - 1 - spread - before))
-    turned = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-    if strides == (1, 1):
-        return _convolution(gradient, turned, strides, pads)
-    return lax.conv_general_dilated(
-        gradient,
-        turned,
-        (1, 1),
-        pads,
-        lhs_dilation=strides,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+    pads = lax.padtype_to_pads(sizes, window, strides, padding)
+    if strides != (1, 1):
+        return _input_gradient_by_products(kernel, gradient, sizes, strides, pads)
+    pads = [
+        (taps - 1 - before, size + before - seen)
+        for taps, size, (before, _), seen in zip(
+            window, sizes, pads, gradient.shape[1:3], strict=True
+        )
+    ]
+    return _convolution(gradient, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), strides, pads)
+
+
+def _input_gradient_by_products(
+    kernel: Array, gradient: Array, sizes: Pair, strides: Pair, pads: Sequence[Pair]
+) -> Array:
+    """The same for each place in the window: gradient times weights, put where it was seen from.
+
+    In XLA:CPU's convolution of a gradient spread over the film each step would take its work space
+    from the system anew. Sums are at least float32.
+    """
+    *window, into, features = kernel.shape
+    wide = jnp.promote_types(gradient.dtype, jnp.float32)
+
+    def of_a_few(gradients: Array) -> Array:
+        products = lax.dot_general(
+            gradients,
+            kernel.reshape(-1, features),
+            (((3,), (1,)), ((), ())),
+            preferred_element_type=wide,
+        ).reshape(*gradients.shape[:3], *window, into)
+        total = jnp.zeros((), wide)
+        for place in np.ndindex(*window):
+            edges = [
+                (at - before, size + before - at - (seen - 1) * stride - 1, stride - 1)
+                for at, (before, _), size, seen, stride in zip(
+                    place, pads, sizes, gradients.shape[1:3], strides, strict=True
+                )
+            ]
+            config = [(0, 0, 0), *edges, (0, 0, 0)]
+            total += lax.pad(products[:, :, :, *place], np.zeros((), wide), config)
+        return total.astype(gradient.dtype)
+
+    return films_at_once.mapped(of_a_few, gradient, FILMS_IN_CACHE)
 
 
 def _kernel_gradient(x: Array, gradient: Array, window: Pair, strides: Pair, padding: str) -> Array:

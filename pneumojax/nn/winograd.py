@@ -22,8 +22,8 @@ from jax import Array, lax
 from pneumojax.nn import films_at_once
 
 Pair = tuple[int, int]
-# Of a tile, by taps. More would be fewer products, but larger transforms, and round more. Seven taps
-# round to 2.1e-5 of the largest value; four outputs would to 1.1e-5, in half as many products again.
+# Of a tile, by taps. More would be fewer products, but larger transforms, and round more: seven
+# taps do to 2.1e-5 of the largest value, and with four outputs they would to 1.1e-5.
 OUTPUTS = {1: 1, 3: 4, 5: 4, 7: 6}
 # A point and the negative of its reciprocal, which rounds less than a point and its negative. Of
 # all such pairs the last two round least with six outputs of seven taps.
