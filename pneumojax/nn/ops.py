@@ -97,7 +97,7 @@ def _input_gradient(x: Array, kernel: Array, gradient: Array, strides: Pair, pad
     The turn is written out: where XLA:CPU is left to read the kernel backwards, it may fall back
     to a loop that is ten times slower.
     """
-    window, sizes = kernel.shape[:2], x.shape[1:3]
+    window, sizes = kernel.shape[:2], (x.shape[1], x.shape[2])
     pads = lax.padtype_to_pads(sizes, window, strides, padding)
     if strides != (1, 1):
         return _input_gradient_by_products(kernel, gradient, sizes, strides, pads)

@@ -45,6 +45,7 @@ def compile_step(
     began = time.perf_counter()
     compiled = train_step.lower(state, batch).compile()
     print(f"compiled in {time.perf_counter() - began:.1f} s")
-    if jax.default_backend() == "cpu" and jax.local_device_count() == 1:
-        heap.set_aside(compiled.memory_analysis().temp_size_in_bytes)
+    needs = compiled.memory_analysis()  # None where the compiler does not tell
+    if needs and jax.default_backend() == "cpu" and jax.local_device_count() == 1:
+        heap.set_aside(needs.temp_size_in_bytes)
     return compiled
