@@ -1,7 +1,9 @@
 """Looks through a stranger's HDF5 file before anything reads arrays from it."""
 
 import io
+import lzma
 import zipfile
+import zlib
 from pathlib import Path
 
 import h5py
@@ -10,6 +12,8 @@ from pneumojax.errors import UserError
 
 LARGEST = 1 << 30  # bytes of all arrays; Inception-v3's are 96 MB, with an optimizer's 290
 _IN_ARCHIVE = "model.weights.h5"
+# What zipfile raises of a damaged archive, by the way that it is packed.
+_DAMAGED = (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 def weights_in(path: Path) -> bytes:
@@ -24,7 +28,7 @@ def weights_in(path: Path) -> bytes:
             if size > LARGEST:
                 raise UserError(f"{str(path)!r} unpacks to {size:,} bytes: too large")
             return archive.read(_IN_ARCHIVE)
-    except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (KeyError, RuntimeError, *_DAMAGED) as error:  # not in there, or encrypted
         raise UserError(f"{str(path)!r} is no file of Keras's: {error}") from error
 
 

@@ -146,6 +146,18 @@ def test_an_archive_that_unpacks_to_much_is_refused_before_it_is(tmp_path, monke
         read_source(path)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_does_not_unpack_is_refused_in_one_line(method, tmp_path):
+    path, name = tmp_path / "w.keras", "model.weights.h5"
+    for damage in (b"\xff" * 20, b""):  # in place of 20 bytes of the packed stream
+        with zipfile.ZipFile(path, "w", method) as file:
+            file.writestr(name, np.random.default_rng(0).integers(0, 4, 10_000, "u1").tobytes())
+        data, begin = path.read_bytes(), 30 + len(name)
+        path.write_bytes(data[: begin + 12] + damage + data[begin + 32 :])
+        with pytest.raises(UserError, match=r"w\.keras' is no file of Keras's"):
+            read_source(path)
+
+
 def test_nothing_here_unpickles_or_evaluates():
     forbidden = {"pickle", "dill", "joblib", "marshal", "shelve", "cloudpickle", "yaml", "torch"}
     for path in (ROOT / "main.py", *(ROOT / "pneumojax").rglob("*.py")):
