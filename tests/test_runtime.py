@@ -10,8 +10,6 @@ from pneumojax import runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = "always [madvise] never"
-
-
 MALLOC = ["glibc.malloc.tcache_max=24", "glibc.malloc.mxfast=24"]
 HUGE = "glibc.malloc.hugetlb=1"
 
