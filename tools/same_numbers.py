@@ -44,7 +44,7 @@ RUNS = {
 SPEED_ROUNDS = 3
 MOST_SHOWN = 5
 # Fields of a line of metrics or of an evaluation that tell of the run and not of its numbers.
-_OF_THE_MACHINE = {"seconds", "seconds_per_step", "data_wait", "films_per_second", "time", "run"}
+_OF_THE_MACHINE = {"seconds", "seconds_per_step", "data_wait", "time", "run", "root", "provenance"}
 
 
 @dataclass(frozen=True)
