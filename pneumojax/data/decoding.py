@@ -17,7 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin
 
-from pneumojax.data.bounds import has_repeated_values, has_too_many_scans, in_turn
+from pneumojax.data.bounds import has_repeated_values, in_turn
+from pneumojax.data.chunks import png_fault
+from pneumojax.data.film_error import FilmError, UnreadFile
+from pneumojax.data.jpeg import read_header
 from pneumojax.errors import UserError
 
 RESIZES = ("bilinear_antialias", "bilinear", "nearest")
@@ -44,7 +47,17 @@ class CheckedTags(ImageFile.ImageFile):
 
 
 class _Jpeg(CheckedTags, JpegImagePlugin.JpegImageFile):
-    pass
+    scalable = False  # until the frame header says so
+
+    def draft(
+        self, mode: str | None, size: tuple[int, int] | None
+    ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """As Pillow's where libjpeg-turbo can decode at reduced size, else without effect.
+
+        For a lossless frame Pillow would shrink the buffer of a row, and libjpeg-turbo would write
+        the whole row into it.
+        """
+        return super().draft(mode, size) if self.scalable else None
 
 
 class _Png(CheckedTags, PngImagePlugin.PngImageFile):
@@ -69,14 +82,6 @@ _TRANSPOSES = {  # EXIF orientation -> what makes the film upright
 _SIDEWAYS = (5, 6, 7, 8)
 _warnings_lock = threading.Lock()
 Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels
-
-
-class FilmError(Exception):
-    """A file that is not a readable film; the message is the short reason for the list."""
-
-
-class UnreadFile(FilmError):
-    """A file of which nothing is known, since the file system does not give it."""
 
 
 @dataclass(frozen=True)
@@ -200,16 +205,29 @@ def open_film(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
     if not kinds:
         raise FilmError("not a JPEG or PNG image")
     ((plugin, marks),) = kinds
-    if plugin is _Jpeg and has_too_many_scans(data):
-        raise FilmError("JPEG of too many scans")
+    scalable = False
+    if plugin is _Jpeg:
+        scalable = _jpeg_scales(data)
+    elif fault := png_fault(data):
+        raise FilmError(f"PNG {fault}")
     # The warnings say nothing about the pixels. Their filter is global to the process, so it is
     # touched only where there is metadata.
     has_metadata = any(mark in data for mark in marks)
     with no_warnings() if has_metadata else contextlib.nullcontext():
         image = _read_header(plugin, data)
     image.decodermaxblock = len(data)  # it is in memory already: decode in one call, not in blocks
+    if isinstance(image, _Jpeg):
+        image.scalable = scalable
     check_size(*image.size)
     return image, has_metadata
+
+
+def _jpeg_scales(data: bytes) -> bool:
+    """Whether a JPEG may be decoded at reduced size; raises FilmError where it is not read."""
+    header = read_header(data)
+    if not header.scalable and header.precision != 8:
+        raise FilmError(f"lossless JPEG of {header.precision} bits: only 8 bits outside DICOM")
+    return header.scalable
 
 
 def check_size(width: int, height: int) -> None:
@@ -243,7 +261,7 @@ def _reduce(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | N
     return drafted[1] if drafted else None
 
 
-def load(image: ImageFile.ImageFile) -> None:
+def load(image: Image.Image) -> None:
     """Decodes the pixels; raises FilmError where they are damaged or cut short."""
     try:
         image.load()

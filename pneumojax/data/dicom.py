@@ -17,8 +17,10 @@ from pydicom.encaps import generate_frames
 from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from pneumojax.data.bounds import codestream_fault, has_too_many_scans, in_turn
+from pneumojax.data.bounds import in_turn
 from pneumojax.data.decoding import MAX_PIXELS, FilmError, check_size, no_warnings
+from pneumojax.data.jpeg import read_header
+from pneumojax.data.jpeg2000 import codestream_fault
 
 _TAGS = [
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration"),
@@ -132,8 +134,8 @@ def _stored(dataset: Dataset) -> np.ndarray:
     # Codecs would fill in what is cut off; CharLS would take ten seconds to find no end.
     if _END_OF_CODESTREAM not in frame[-4:]:
         raise FilmError("truncated DICOM")
-    if syntax in uid.JPEGTransferSyntaxes and has_too_many_scans(frame):
-        raise FilmError("DICOM of too many scans")
+    if syntax in uid.JPEGTransferSyntaxes:
+        read_header(frame, "DICOM")
     size = dataset.Columns, dataset.Rows, dataset.SamplesPerPixel
     if syntax in uid.JPEG2000TransferSyntaxes and (fault := codestream_fault(frame, *size)):
         raise FilmError(f"DICOM whose JPEG 2000 is {fault}")

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 
 from pneumojax.data.bounds import has_repeated_values, in_turn
+from pneumojax.data.chunks import webp_fault
 from pneumojax.data.decoding import (
     CheckedTags,
     FilmError,
@@ -133,6 +134,8 @@ def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
     plugin = _WebP if kind == "WebP" else TiffImagePlugin.TiffImageFile
     if kind == "TIFF" and has_repeated_values(data):
         raise FilmError("damaged TIFF header")
+    if kind == "WebP" and (fault := webp_fault(data)):
+        raise FilmError(f"WebP {fault}")
     with no_warnings():  # about metadata
         try:
             image: ImageFile.ImageFile = plugin(io.BytesIO(data))
@@ -167,6 +170,7 @@ def _colour(image: Image.Image) -> float:
         return 0.0
     if image.format == "JPEG":
         image.draft("RGB", (_SMALL, _SMALL))
+    load(image)
     image.info.pop("transparency", None)  # or convert() warns about it
     small = image.convert("RGB")
     small.thumbnail((_SMALL, _SMALL), Image.Resampling.BOX)

@@ -12,6 +12,7 @@ from benchmarks import bombs
 from pneumojax.data import bounds
 from pneumojax.data.decoding import FilmError, Preprocessing, decode_film
 from pneumojax.data.formats import decode_any
+from pneumojax.data.jpeg2000 import codestream_fault
 
 SLOW = ("256 million", "deflated, ", "20,000 pictures", "5,000 scans", "1 GB of text")
 
@@ -69,21 +70,21 @@ def test_a_jpeg_may_have_many_scans_but_not_any_number(scans, refused):
 def test_jpeg_2000_as_encoders_write_it_has_no_fault(resolutions):
     film = np.arange(200 * 150, dtype=np.uint16).reshape(200, 150)
     frame = imagecodecs.jpeg2k_encode(film, codecformat="j2k", resolutions=resolutions)
-    assert bounds.codestream_fault(frame, 150, 200, 1) == ""
-    assert bounds.codestream_fault(frame, 150, 201, 1) == "of another size"
-    assert bounds.codestream_fault(frame, 150, 200, 3) == "of another size"
-    assert bounds.codestream_fault(frame[:60], 150, 200, 1) == "damaged"
-    assert bounds.codestream_fault(b"", 150, 200, 1) == "damaged"
+    assert codestream_fault(frame, 150, 200, 1) == ""
+    assert codestream_fault(frame, 150, 201, 1) == "of another size"
+    assert codestream_fault(frame, 150, 200, 3) == "of another size"
+    assert codestream_fault(frame[:60], 150, 200, 1) == "damaged"
+    assert codestream_fault(b"", 150, 200, 1) == "damaged"
 
 
 def test_coding_styles_of_a_component_and_of_a_tile_count_too():
     small = bombs.codestream(4000)
-    assert bounds.codestream_fault(small, 4000, 4000, 1) == ""
+    assert codestream_fault(small, 4000, 4000, 1) == ""
     own = b"\xff\x53\x00\x0f\x00\x01\x05\x04\x04\x00\x01" + b"\x11" * 6
     for mark in (b"\xff\x90", b"\xff\x93"):  # in the main header, in that of the tile
         at = small.index(mark)
         frame = small[:at] + own + small[at:]
-        assert bounds.codestream_fault(frame, 4000, 4000, 1) == "of too many parts", mark
+        assert codestream_fault(frame, 4000, 4000, 1) == "of too many parts", mark
 
 
 def test_large_films_are_decoded_one_at_a_time_and_small_ones_are_not_held_up():

@@ -1,0 +1,161 @@
+"""Reads the header of a JPEG file before a decoder does (ITU-T T.81, annex B).
+
+Pillow and libjpeg-turbo scan the markers independently of each other and trust that they agree:
+Pillow allocates a row by its own reading, and libjpeg-turbo writes the row that it has read. So a
+file is passed on only where no marker before the pixels can be read in two ways.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pneumojax.data.bounds import MAX_SCANS
+from pneumojax.data.cursor import Cursor, CursorError
+from pneumojax.data.film_error import FilmError
+
+MAX_SEGMENTS = 1000  # before the pixels; Pillow keeps each in memory
+MAX_JUNK = 1 << 16  # bytes between segments, which Pillow skips one by one in Python
+# Bytes in all segments of a kind. Pillow parses quantisation tables and Photoshop blocks in Python,
+# and joins EXIF in a time that grows with the square of its length.
+MAX_TABLES, MAX_EXIF, MAX_PHOTOSHOP = 1 << 16, 1 << 20, 1 << 22
+
+_SOS, _DQT, _APP1, _APP2, _APP13 = 0xDA, 0xDB, 0xE1, 0xE2, 0xED
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 but for DHT, JPG and DAC
+_OTHERS = {0xC4, 0xCC, _DQT, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}  # segments with a length
+_SCALABLE = {0, 1, 2, 9, 10}  # frames of DCT coefficients, by Huffman or arithmetic coding
+_LOSSLESS = 3
+# Possessive, so that a run of bytes is passed once and not tried again from its middle.
+_MARKER = re.compile(rb"(?:[^\xff]*+\xff++\x00)*+[^\xff]*+\xff++([^\xff\x00])")
+_LENGTH = struct.Struct(">H")
+_FRAME = struct.Struct(">BHHB")
+_START_OF_SCAN = b"\xff\xda\x00"  # a scan header is at most 14 bytes long
+_NEXT_PICTURE = b"\xff\xd9\xff\xd8\xff"  # the end of a picture and the beginning of another
+_GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/", b"hdrgainmap")  # Android's and Apple's
+
+
+class JpegHeader(NamedTuple):
+    """The frame header of a JPEG.
+
+    frame: the number of its SOF marker, such as 0 for baseline and 3 for lossless.
+    precision: bits of a sample.
+    width, height: pixels; the height is 0 where a DNL marker behind the pixels tells it.
+    components: samples of a pixel.
+    """
+
+    frame: int
+    precision: int
+    width: int
+    height: int
+    components: int
+
+    @property
+    def scalable(self) -> bool:
+        """Whether libjpeg-turbo can decode at reduced size.
+
+        It ignores the request for lossless frames and writes whole rows into a smaller buffer.
+        """
+        return self.frame in _SCALABLE
+
+
+def read_header(data: bytes, kind: str = "JPEG") -> JpegHeader:
+    """Reads the frame header of a JPEG, and checks all that precedes its pixels.
+
+    Args:
+        data: the file, or a frame of another format.
+        kind: the format that messages name.
+
+    Raises:
+        FilmError: damaged, of a frame that is not read (hierarchical, or lossless with arithmetic
+            coding), of more segments or scans than any film has, or of several pictures.
+    """
+    scans = data.count(_START_OF_SCAN)
+    if scans > MAX_SCANS:
+        raise FilmError(f"{kind} of too many scans")
+    cursor = Cursor(data)
+    try:
+        header, pictures = _before_pixels(cursor, kind)
+    except CursorError as error:
+        raise FilmError(f"damaged {kind} header") from error
+    # Every picture has a scan, so that a file of one scan need not be searched for a second one.
+    joined = scans > 1 and data.find(_NEXT_PICTURE, cursor.at) >= 0
+    if (pictures > 1 or joined) and not any(mark in data for mark in _GAIN_MAPS):
+        raise FilmError(f"{kind} of several pictures: only single films")
+    if not header.scalable and header.frame != _LOSSLESS:
+        raise FilmError(f"{kind} of a JPEG process that is not read (SOF{header.frame})")
+    return header
+
+
+def _before_pixels(cursor: Cursor, kind: str) -> tuple[JpegHeader, int]:
+    """The frame header, and how many pictures an index announces; moves to the first scan."""
+    header, pictures = None, 1
+    left = {"tables": MAX_TABLES, "EXIF": MAX_EXIF, "Photoshop": MAX_PHOTOSHOP}
+    for marker, body in _segments(cursor, kind):
+        if marker == _SOS and header is not None:
+            return header, pictures
+        if marker in _FRAMES and header is None:
+            header = JpegHeader(marker - 0xC0, *Cursor(body).take(_FRAME))
+            if len(body) != _FRAME.size + 3 * header.components:
+                break
+        elif marker not in _OTHERS:
+            break
+        elif marker == _DQT:
+            left["tables"] -= len(body)
+        elif marker == _APP1 and body.startswith(b"Exif\0\0"):
+            left["EXIF"] -= len(body)
+        elif marker == _APP13:
+            left["Photoshop"] -= len(body)
+        elif marker == _APP2 and body.startswith(b"MPF\0"):
+            pictures = max(pictures, _indexed_pictures(body[4:]))
+        if min(left.values()) < 0:
+            raise FilmError(f"{kind} of too much metadata")
+    raise FilmError(f"damaged {kind} header")
+
+
+def _segments(cursor: Cursor, kind: str) -> Iterator[tuple[int, bytes]]:
+    """The segments by their markers, the first scan's header being the last of them."""
+    cursor.skip(2)  # the start of the picture
+    junk = 0
+    for _ in range(MAX_SEGMENTS):
+        found = _MARKER.match(cursor.data, cursor.at, cursor.at + MAX_JUNK)
+        junk += found.end() - cursor.at - 2 if found else MAX_JUNK
+        if found is None or junk > MAX_JUNK:
+            raise FilmError(f"damaged {kind} header")
+        cursor.move_to(found.end())
+        (length,) = cursor.peek(_LENGTH)
+        if length < _LENGTH.size:
+            raise FilmError(f"damaged {kind} header")
+        start = cursor.at + _LENGTH.size
+        cursor.skip(length)
+        yield found[1][0], cursor.data[start : cursor.at]
+    raise FilmError(f"{kind} of too many segments")
+
+
+def _indexed_pictures(index: bytes) -> int:
+    """The pictures that a multi-picture index names, without thumbnails (CIPA DC-007, 5.2.3).
+
+    An index that cannot be read names one, as it does for other software.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(index[:4])
+    if order is None:
+        return 1
+    entry, number = struct.Struct(order + "HHII"), struct.Struct(order + "I")
+    try:
+        cursor = Cursor(index, 4)
+        cursor.move_to(*cursor.peek(number))
+        (count,) = cursor.take(struct.Struct(order + "H"))
+        values = {}
+        for _ in range(min(count, 64)):
+            tag, _, length, value = cursor.take(entry)
+            values[tag] = (length, value)
+        named = values.get(0xB001, (1, 1))[1]
+        length, place = values.get(0xB002, (0, 0))
+        entries = Cursor(index, place)
+        kinds = []
+        for _ in range(min(named, length // 16)):
+            kinds.append(entries.peek(number)[0] >> 16 & 0xFF)
+            entries.skip(16)
+    except CursorError:
+        return 1
+    thumbnails = kinds.count(1)
+    return named - thumbnails
