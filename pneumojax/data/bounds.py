@@ -11,8 +11,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pneumojax.data.cursor import Cursor, CursorError
+
 MAX_SCANS = 256  # of a JPEG; its standard progressions have ten or so, and each is a pass
 MOST_NUMBERS = 1_000_000  # in one value of a TIFF: a strip for each row needs 10,000
+MAX_ENTRIES = 4096  # of a directory; Pillow takes some microseconds for each
+MAX_DIRECTORIES = 16  # that are followed; there are four kinds, and one of each is usual
 MAX_TILES = 4096  # of a JPEG 2000 film
 MAX_CELLS = 1 << 18  # precincts and code blocks of one; blocks of 32 x 32 in the largest film
 MAX_PACKETS = 1 << 22  # precincts and code blocks times layers of quality
@@ -22,38 +26,55 @@ _SLACK = 1 << 16  # bytes; some writers have two values share their bytes
 _BYTES_OF = np.zeros(1 << 16, np.int64)  # by a TIFF value's type; others are skipped when read
 _BYTES_OF[1:14] = [1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4]
 _BYTES_OF[16] = 8
+_DIRECTORIES = (34665, 34853, 40965)  # tags that point to those of EXIF, GPS and interoperability
 _large = threading.Lock()
 
 
 def has_repeated_values(tiff: bytes) -> bool:
-    """Whether the values of a TIFF's first directory, or EXIF's, are longer than the whole of it.
+    """Whether reading a directory of a TIFF or of EXIF would fill the memory or take minutes.
 
-    They are where many of them are one and the same place: each is read into memory by itself.
-    Also where one of them is a list of more than `MOST_NUMBERS`.
+    So it is where many values of one directory lie in one place, since each is read into memory
+    by itself, and where a directory has more than `MAX_ENTRIES`, or a value more than
+    `MOST_NUMBERS`. Pillow reads the first directory and those of EXIF that it points to.
     """
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
         return False
     big = tiff[2:4] in (b"+\0", b"\0+")
-    start, head, kind, count = (8, "Q", "Q", "u8") if big else (4, "I", "H", "u4")
-    entry = np.dtype(
-        [("tag", f"{order}u2"), ("type", f"{order}u2"), ("count", order + count)]
-        + [("value", "V8" if big else "V4")]
-    )
+    number = struct.Struct(order + ("Q" if big else "I"))
     try:
-        (at,) = struct.unpack_from(order + head, tiff, start)
-        (entries,) = struct.unpack_from(order + kind, tiff, at)
-        at += struct.calcsize(order + kind)
-        entries = min(entries, (len(tiff) - at) // entry.itemsize)
-        found = np.frombuffer(tiff, entry, entries, at)
-    except (struct.error, ValueError, OverflowError):  # whoever reads it will say so
+        waiting = [*Cursor(tiff, 8 if big else 4).peek(number)]
+        for _ in range(MAX_DIRECTORIES):
+            if not waiting:
+                return False
+            entries = _entries(tiff, waiting.pop(), order, big)
+            if _are_too_long(entries, len(tiff)):
+                return True
+            waiting += entries["value"][np.isin(entries["tag"], _DIRECTORIES)].tolist()
+    except CursorError:  # whoever reads it will say so
         return False
-    size = _BYTES_OF[found["type"]]
-    lengths = size * found["count"].astype(float)  # of which a product may be any number
-    # A value that is not in the file is not read.
-    lengths = lengths[lengths <= len(tiff)]
-    longest = found["count"][size > 1].max(initial=0)
-    return bool(lengths.sum() > len(tiff) + _SLACK or longest > MOST_NUMBERS)
+    return True
+
+
+def _entries(tiff: bytes, at: int, order: str, big: bool) -> np.ndarray:
+    """The entries of a directory; raises CursorError where it does not begin in the file."""
+    cursor = Cursor(tiff, at)
+    (count,) = cursor.take(struct.Struct(order + ("Q" if big else "H")))
+    width = f"{order}u{8 if big else 4}"
+    entry = np.dtype(
+        [("tag", f"{order}u2"), ("type", f"{order}u2"), ("count", width), ("value", width)]
+    )
+    return np.frombuffer(tiff, entry, min(count, cursor.left // entry.itemsize), cursor.at)
+
+
+def _are_too_long(entries: np.ndarray, length: int) -> bool:
+    if len(entries) > MAX_ENTRIES:
+        return True
+    size = _BYTES_OF[entries["type"]]
+    lengths = size * entries["count"].astype(float)  # of which a product may be any number
+    lengths = lengths[lengths <= length]  # a value that is not in the file is not read
+    longest = entries["count"][size > 1].max(initial=0)
+    return bool(lengths.sum() > length + _SLACK or longest > MOST_NUMBERS)
 
 
 @contextlib.contextmanager

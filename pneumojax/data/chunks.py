@@ -8,6 +8,7 @@ import struct
 from pneumojax.data.cursor import Cursor, CursorError
 
 MAX_CHUNKS = 512  # but for those of pixels
+MAX_PROFILES = 8  # colour profiles, each of which Pillow inflates; a file may have one
 MAX_PIXEL_CHUNKS = 1 << 17  # of a PNG: the largest film in pieces of 4 kB has 100,000
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -21,7 +22,7 @@ def png_fault(data: bytes) -> str:
 
     What is damaged is left to the decoder, which says so.
     """
-    cursor, pixels, others, frames = Cursor(data, len(_PNG)), 0, 0, 0
+    cursor, pixels, others, frames, profiles = Cursor(data, len(_PNG)), 0, 0, 0, 0
     controlled = separate = False
     try:
         while True:
@@ -35,7 +36,8 @@ def png_fault(data: bytes) -> str:
             if kind == b"acTL":
                 (frames,) = cursor.peek(_FRAMES, _PNG_CHUNK.size)
             controlled = controlled or kind == b"fcTL"
-            if others > MAX_CHUNKS or pixels > MAX_PIXEL_CHUNKS:
+            profiles += kind == b"iCCP"
+            if others > MAX_CHUNKS or pixels > MAX_PIXEL_CHUNKS or profiles > MAX_PROFILES:
                 return "of too many chunks"
             cursor.skip(length + 12)
             if kind == b"IEND":

@@ -1,42 +1,18 @@
 """Decodes the film in a DICOM file, as a viewer would show it, without reading whose it is.
 
-Only the elements of `_TAGS` are read, and no message repeats what stands in a file. The standard
-is DICOM PS3.3 (C.7.6.3 pixels, C.11.1 modality LUT, C.11.2 VOI LUT) and PS3.5.
+Only the elements that make the picture are read, and no message repeats what stands in a file. The
+standard is DICOM PS3.3 (C.7.6.3 pixels, C.11.1 modality LUT, C.11.2 VOI LUT) and PS3.5.
 """
 
-import io
-import zlib
-
-import imagecodecs
 import numpy as np
-import pydicom
 from PIL import Image
-from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
-from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from pneumojax.data.bounds import in_turn
-from pneumojax.data.decoding import MAX_PIXELS, FilmError, check_size, no_warnings
-from pneumojax.data.jpeg import read_header
-from pneumojax.data.jpeg2000 import codestream_fault
-
-_TAGS = [
-    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration"),
-    *("PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"),
-    *("PixelRepresentation", "PixelPaddingValue", "PixelData"),
-    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
-    *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
-]
-_READ_BY_PYDICOM = (*uid.UncompressedTransferSyntaxes, uid.RLELossless)
-# imagecodecs, because GDCM, which pydicom would use, ends the process on some damaged files.
-_CODECS = {
-    **dict.fromkeys(uid.JPEGTransferSyntaxes, imagecodecs.jpeg8_decode),
-    **dict.fromkeys(uid.JPEGLSTransferSyntaxes, imagecodecs.jpegls_decode),
-    **dict.fromkeys(uid.JPEG2000TransferSyntaxes, imagecodecs.jpeg2k_decode),
-}
-_END_OF_CODESTREAM = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000 alike
+from pneumojax.data.decoding import FilmError, check_size, no_warnings
+from pneumojax.data.dicom_file import read_elements
+from pneumojax.data.dicom_pixels import is_converted_to_rgb, stored_pixels
 
 
 def decode_dicom(data: bytes) -> Image.Image:
@@ -55,10 +31,10 @@ def decode_dicom(data: bytes) -> Image.Image:
             The message holds sizes and numbers of the file, and nothing else.
     """
     try:
-        dataset = _read(data)
+        dataset = read_elements(data)
         _check(dataset)
         with in_turn(dataset.Columns, dataset.Rows):
-            stored = _stored(dataset)
+            stored = stored_pixels(dataset)
             if stored.ndim == 3:
                 return _colour(stored, dataset)
             return Image.fromarray(_grey(stored, dataset))
@@ -67,36 +43,6 @@ def decode_dicom(data: bytes) -> Image.Image:
     except Exception:  # damaged files make pydicom and the codecs raise nearly anything
         # Its message, and the chain that Python would print, might quote the file.
         raise FilmError("damaged DICOM") from None
-
-
-def _read(data: bytes) -> Dataset:
-    _check_inflated(data)
-    with no_warnings():  # about values out of line, which they might quote
-        dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=_TAGS)
-        for tag in _TAGS:  # converts what was read, which may warn too
-            dataset.get(tag)
-    if "TransferSyntaxUID" not in dataset.file_meta:  # pydicom found out, but does not say so
-        _, little = dataset.original_encoding
-        syntax = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
-        dataset.file_meta.TransferSyntaxUID = syntax  # implicit or not, pixels lie alike
-    return dataset
-
-
-def _check_inflated(data: bytes) -> None:
-    """A deflated file is inflated whole before anything in it can be read: not without end."""
-    # Where it begins is for pydicom to say: a group length may be wrong, or a preamble missing.
-    stream = io.BytesIO(data)
-    with no_warnings():
-        read_preamble(stream, True)
-        meta = _read_file_meta_info(stream)
-        if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
-            return
-    inflate, left, most = zlib.decompressobj(-zlib.MAX_WBITS), stream.read(), 2 * MAX_PIXELS
-    while left and not inflate.eof and most > 0:
-        most -= len(inflate.decompress(left, 1 << 20))
-        left = inflate.unconsumed_tail
-    if most <= 0:
-        raise FilmError("deflated DICOM: too large")
 
 
 def _check(dataset: Dataset) -> None:
@@ -116,37 +62,6 @@ def _check(dataset: Dataset) -> None:
     colour = kind == "RGB" or kind.startswith("YBR_") and kind != "YBR_PARTIAL_420"
     if not grey and not (colour and samples == 3 and dataset.BitsAllocated == 8):
         raise FilmError("DICOM neither of grey levels nor of 8-bit RGB or YBR")
-
-
-def _stored(dataset: Dataset) -> np.ndarray:
-    """The pixels as they are stored, (rows, columns), or (rows, columns, 3) for colour."""
-    syntax = dataset.file_meta.TransferSyntaxUID
-    shape: tuple[int, ...] = (dataset.Rows, dataset.Columns)
-    if dataset.SamplesPerPixel == 3:
-        shape = (*shape, 3)
-    if syntax in _READ_BY_PYDICOM:
-        with no_warnings():  # about padding at the end
-            dataset.pixel_array_options(raw=True)
-            return dataset.pixel_array.reshape(shape)
-    if syntax not in _CODECS:
-        raise FilmError("DICOM of a compression that is not read")
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    # Codecs would fill in what is cut off; CharLS would take ten seconds to find no end.
-    if _END_OF_CODESTREAM not in frame[-4:]:
-        raise FilmError("truncated DICOM")
-    if syntax in uid.JPEGTransferSyntaxes:
-        read_header(frame, "DICOM")
-    size = dataset.Columns, dataset.Rows, dataset.SamplesPerPixel
-    if syntax in uid.JPEG2000TransferSyntaxes and (fault := codestream_fault(frame, *size)):
-        raise FilmError(f"DICOM whose JPEG 2000 is {fault}")
-    # The codec sees from its own header whether size and type are these, before it decodes.
-    error: Exception | None = None
-    for dtype in (np.uint8, np.int8) if dataset.BitsStored <= 8 else (np.uint16, np.int16):
-        try:
-            return _CODECS[syntax](frame, out=np.empty(shape, dtype))
-        except ValueError as wrong:
-            error = wrong
-    raise FilmError("DICOM whose pixels are not those that its header tells of") from error
 
 
 def _grey(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
@@ -189,7 +104,7 @@ def _shown(
 
 def _colour(stored: np.ndarray, dataset: Dataset) -> Image.Image:
     syntax, kind = dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation
-    if kind == "RGB" or syntax in _CODECS:  # which give RGB of what they were given
+    if kind == "RGB" or is_converted_to_rgb(syntax):
         return Image.fromarray(stored)
     size = (dataset.Columns, dataset.Rows)
     return Image.frombytes("YCbCr", size, stored.tobytes()).convert("RGB")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from pneumojax.data import decoding, dicom
+from pneumojax.data import decoding, dicom, dicom_file
 from pneumojax.data.decoding import FilmError, Preprocessing
 from pneumojax.data.dicom import decode_dicom
 from pneumojax.data.formats import decode_any
@@ -176,15 +176,14 @@ def test_a_deflated_file_is_not_inflated_without_end(make_dicom, monkeypatch):
     data = make_dicom(np.zeros((3_000, 2_000), np.uint16), "deflated")
     assert len(data) < 50_000
     decode_dicom(data)
-    monkeypatch.setattr(dicom, "MAX_PIXELS", 1_000_000)
-    monkeypatch.setattr(dicom.pydicom, "dcmread", None)  # would be the first to inflate it
+    monkeypatch.setattr(dicom_file, "MAX_PIXELS", 1_000_000)
     with pytest.raises(FilmError, match="deflated DICOM: too large"):
         decode_dicom(data)
 
 
 def test_size_is_checked_before_pixels_are_decoded(make_dicom, monkeypatch):
     monkeypatch.setattr(decoding, "MAX_PIXELS", 2_000)
-    monkeypatch.setattr(dicom, "_stored", None)
+    monkeypatch.setattr(dicom, "stored_pixels", None)
     with pytest.raises(FilmError, match="56 x 40 pixels: too large"):
         decode_dicom(make_dicom(GREY, "2000"))
 
@@ -208,7 +207,7 @@ def test_damage_gives_a_reason_that_never_names_the_patient(make_dicom, codec):
 
 
 def test_no_tag_about_the_patient_is_read(make_dicom):
-    read = dicom._read(make_dicom(GREY))
+    read = dicom_file.read_elements(make_dicom(GREY))
     assert "PixelData" in read
     assert not [
         element for element in read if element.tag.group != 0x0028 and element.tag.group != 0x7FE0
