@@ -126,14 +126,17 @@ def build_entry(
 
 
 def is_whole(entry: Path) -> bool:
-    """Whether an entry's bytes are those that were written; 117 MB take a twentieth of a second.
+    """Whether an entry holds the files that were written and no other, with the same bytes.
 
-    Of shards the sizes are compared; their bytes are checked film by film as they are read.
+    Every file has to be listed, so that an empty list of checksums does not pass for a whole entry.
+    117 MB take a twentieth of a second. For shards only the sizes are compared here; their bytes
+    are checked film by film as they are read.
     """
     try:
         checksums = json.loads((entry / _CHECKSUMS).read_text())
-        return checksums == {name: _checksum(entry / name) for name in checksums}
-    except (OSError, ValueError):
+        found = [path for path in entry.iterdir() if path.name != _CHECKSUMS]
+        return bool(found) and checksums == {path.name: _checksum(path) for path in found}
+    except (OSError, ValueError, RecursionError):
         return False
 
 

@@ -165,7 +165,7 @@ def training_chart(history: Sequence[Mapping[str, Any]], chosen: int | None) -> 
             values = [np.nan if row.get(key) is None else float(row[key]) for row in history]
             if not np.isnan(values).all():
                 marker = "o" if len(epochs) <= 20 else ""
-                axes.plot(epochs, values, marker, ls="-", color=colour, label=name, linewidth=2)
+                axes.plot(epochs, values, marker=marker, color=colour, label=name, linewidth=2)
         if axes.lines[1:]:
             axes.legend(frameon=False, fontsize=11)
     above.set_ylim(bottom=0)

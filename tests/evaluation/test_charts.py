@@ -80,3 +80,10 @@ def test_training_shows_what_the_history_has_and_the_epoch_chosen():
     one.canvas.draw()
     low, high = one.axes[0].get_xlim()
     assert [t for t in one.axes[0].get_xticks() if low <= t <= high] == [1]
+
+
+@pytest.mark.parametrize("epochs", [20, 21])
+def test_a_long_training_is_drawn_as_lines_without_markers_or_warnings(epochs):
+    history = [{"epoch": epoch, "train_loss": 1 / epoch} for epoch in range(1, epochs + 1)]
+    (line,) = charts.training_chart(history, chosen=None).axes[0].lines
+    assert line.get_linestyle() == "-" and (line.get_marker() == "o") == (epochs == 20)

@@ -114,6 +114,23 @@ def test_a_flipped_byte_in_the_cache_is_seen_and_the_films_are_decoded_again(
     assert sum("damaged" in line for line in told) == 1
 
 
+@pytest.mark.parametrize("checksums", ["{}", "[]", "null", '{"images.npy": 0}', "[" * 100_000])
+def test_a_list_of_checksums_that_leaves_files_out_does_not_vouch_for_them(
+    films_root, tmp_path, checksums
+):
+    films = load(films_root, tmp_path)
+    pixels = films.pixels(np.arange(len(films)))
+    (entry,) = (tmp_path / "films").iterdir()
+    with open(entry / "images.npy", "r+b") as stream:
+        stream.seek(-1, 2)
+        stream.write(b"\x7f")
+    (entry / "checksums.json").write_text(checksums)
+    told = []
+    again = load(films_root, tmp_path, told.append)
+    assert "is damaged; decoding its films again" in told[0]
+    assert np.array_equal(again.pixels(np.arange(len(again))), pixels)
+
+
 @pytest.mark.slow
 def test_a_damaged_shard_ends_a_run_with_one_line_and_verified_it_goes_on(
     small, run_command, tmp_path, undisturbed
