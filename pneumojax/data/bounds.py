@@ -30,40 +30,46 @@ _DIRECTORIES = (34665, 34853, 40965)  # tags that point to those of EXIF, GPS an
 _large = threading.Lock()
 
 
-def has_repeated_values(tiff: bytes) -> bool:
+def has_repeated_values(tiff: bytes, nested: bool = True) -> bool:
     """Whether reading a directory of a TIFF or of EXIF would fill the memory or take minutes.
 
     So it is where many values of one directory lie in one place, since each is read into memory
     by itself, and where a directory has more than `MAX_ENTRIES`, or a value more than
-    `MOST_NUMBERS`. Pillow reads the first directory and those of EXIF that it points to.
+    `MOST_NUMBERS`. Pillow reads the first directory and, of a TIFF, those of EXIF that it points to
+    (`nested`); a pointer of an unusual type counts as such a directory.
     """
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
         return False
     big = tiff[2:4] in (b"+\0", b"\0+")
-    number = struct.Struct(order + ("Q" if big else "I"))
-    try:
-        waiting = [*Cursor(tiff, 8 if big else 4).peek(number)]
-        for _ in range(MAX_DIRECTORIES):
-            if not waiting:
-                return False
-            entries = _entries(tiff, waiting.pop(), order, big)
-            if _are_too_long(entries, len(tiff)):
-                return True
-            waiting += entries["value"][np.isin(entries["tag"], _DIRECTORIES)].tolist()
-    except CursorError:  # whoever reads it will say so
-        return False
+    first = struct.Struct(order + ("Q" if big else "I"))
+    start = 8 if big else 4
+    if len(tiff) < start + first.size:
+        return False  # whoever reads it will say so
+    waiting = list(first.unpack_from(tiff, start))
+    for _ in range(MAX_DIRECTORIES):
+        if not waiting:
+            return False
+        entries = _entries(tiff, waiting.pop(), order, big)
+        pointers = entries[np.isin(entries["tag"], _DIRECTORIES)] if nested else entries[:0]
+        usual = np.isin(pointers["type"], (16,) if big else (4, 13)) & (pointers["count"] == 1)
+        if _are_too_long(entries, len(tiff)) or not usual.all():
+            return True
+        waiting += pointers["value"].tolist()
     return True
 
 
 def _entries(tiff: bytes, at: int, order: str, big: bool) -> np.ndarray:
-    """The entries of a directory; raises CursorError where it does not begin in the file."""
-    cursor = Cursor(tiff, at)
-    (count,) = cursor.take(struct.Struct(order + ("Q" if big else "H")))
+    """The entries of a directory, as many as lie in the file."""
     width = f"{order}u{8 if big else 4}"
     entry = np.dtype(
         [("tag", f"{order}u2"), ("type", f"{order}u2"), ("count", width), ("value", width)]
     )
+    try:
+        cursor = Cursor(tiff, at)
+        (count,) = cursor.take(struct.Struct(order + ("Q" if big else "H")))
+    except CursorError:
+        return np.empty(0, entry)
     return np.frombuffer(tiff, entry, min(count, cursor.left // entry.itemsize), cursor.at)
 
 

@@ -41,7 +41,7 @@ class CheckedTags(ImageFile.ImageFile):
         if "exif" not in self.info and _PROFILE in self.info:
             text = "".join(self.info[_PROFILE].split("\n")[3:])
             self.info["exif"] = bytes.fromhex(text)
-        if has_repeated_values(self.info.get("exif", b"").removeprefix(b"Exif\0\0")):
+        if has_repeated_values(self.info.get("exif", b"").removeprefix(b"Exif\0\0"), nested=False):
             return Image.Exif()
         return super().getexif()
 
