@@ -31,6 +31,7 @@ _LENGTH = struct.Struct(">H")
 _FRAME = struct.Struct(">BHHB")
 _START_OF_SCAN = b"\xff\xda\x00"  # a scan header is at most 14 bytes long
 _NEXT_PICTURE = b"\xff\xd9\xff\xd8\xff"  # the end of a picture and the beginning of another
+_PICTURES, _PICTURE_ENTRIES, _THUMBNAIL = 0xB001, 0xB002, 1  # of a multi-picture index
 _GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/", b"hdrgainmap")  # Android's and Apple's
 
 
@@ -77,18 +78,19 @@ def read_header(data: bytes, kind: str = "JPEG") -> JpegHeader:
         header, pictures = _before_pixels(cursor, kind)
     except CursorError as error:
         raise FilmError(f"damaged {kind} header") from error
-    # Every picture has a scan, so that a file of one scan need not be searched for a second one.
-    joined = scans > 1 and data.find(_NEXT_PICTURE, cursor.at) >= 0
-    if (pictures > 1 or joined) and not any(mark in data for mark in _GAIN_MAPS):
+    if pictures is None:  # without an index
+        # Every picture has a scan, so that a file of one need not be searched for a second one.
+        pictures = 2 if scans > 1 and data.find(_NEXT_PICTURE, cursor.at) >= 0 else 1
+    if pictures > 1 and not any(mark in data for mark in _GAIN_MAPS):
         raise FilmError(f"{kind} of several pictures: only single films")
     if not header.scalable and header.frame != _LOSSLESS:
         raise FilmError(f"{kind} of a JPEG process that is not read (SOF{header.frame})")
     return header
 
 
-def _before_pixels(cursor: Cursor, kind: str) -> tuple[JpegHeader, int]:
+def _before_pixels(cursor: Cursor, kind: str) -> tuple[JpegHeader, int | None]:
     """The frame header, and how many pictures an index announces; moves to the first scan."""
-    header, pictures = None, 1
+    header, pictures = None, None
     left = {"tables": MAX_TABLES, "EXIF": MAX_EXIF, "Photoshop": MAX_PHOTOSHOP}
     for marker, body in _segments(cursor, kind):
         if marker == _SOS and header is not None:
@@ -106,7 +108,7 @@ def _before_pixels(cursor: Cursor, kind: str) -> tuple[JpegHeader, int]:
         elif marker == _APP13:
             left["Photoshop"] -= len(body)
         elif marker == _APP2 and body.startswith(b"MPF\0"):
-            pictures = max(pictures, _indexed_pictures(body[4:]))
+            pictures = _indexed_pictures(body[4:])
         if min(left.values()) < 0:
             raise FilmError(f"{kind} of too much metadata")
     raise FilmError(f"damaged {kind} header")
@@ -131,31 +133,30 @@ def _segments(cursor: Cursor, kind: str) -> Iterator[tuple[int, bytes]]:
     raise FilmError(f"{kind} of too many segments")
 
 
-def _indexed_pictures(index: bytes) -> int:
+def _indexed_pictures(index: bytes) -> int | None:
     """The pictures that a multi-picture index names, without thumbnails (CIPA DC-007, 5.2.3).
 
-    An index that cannot be read names one, as it does for other software.
+    None where it cannot be read.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(index[:4])
     if order is None:
-        return 1
+        return None
     entry, number = struct.Struct(order + "HHII"), struct.Struct(order + "I")
     try:
         cursor = Cursor(index, 4)
         cursor.move_to(*cursor.peek(number))
         (count,) = cursor.take(struct.Struct(order + "H"))
         values = {}
-        for _ in range(min(count, 64)):
+        for _ in range(count):  # as many as a segment holds
             tag, _, length, value = cursor.take(entry)
             values[tag] = (length, value)
-        named = values.get(0xB001, (1, 1))[1]
-        length, place = values.get(0xB002, (0, 0))
+        _, pictures = values.get(_PICTURES, (1, 1))
+        length, place = values.get(_PICTURE_ENTRIES, (0, 0))
         entries = Cursor(index, place)
-        kinds = []
-        for _ in range(min(named, length // 16)):
-            kinds.append(entries.peek(number)[0] >> 16 & 0xFF)
+        thumbnails = 0
+        for _ in range(min(pictures, length // 16)):
+            thumbnails += entries.peek(number)[0] >> 16 & 0xFF == _THUMBNAIL
             entries.skip(16)
     except CursorError:
-        return 1
-    thumbnails = kinds.count(1)
-    return named - thumbnails
+        return None
+    return pictures - thumbnails
