@@ -1,0 +1,10 @@
+"""Runs decoders of strangers' files in child processes, so that a crash costs one file.
+
+Decoders are C code and have had faults that write past the end of their memory. A child process
+has limits on memory, time and files; where it ends, the caller gets one line and the next file gets
+a new child.
+"""
+
+from pneumojax.isolation.pool import Limits, Refused, WorkerLost, Workers
+
+__all__ = ["Limits", "Refused", "WorkerLost", "Workers"]

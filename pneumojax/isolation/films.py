@@ -1,0 +1,166 @@
+"""Films decoded in child processes."""
+
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pneumojax.data.decoding import Preprocessing, decode_film
+from pneumojax.data.film_error import FilmError
+from pneumojax.data.formats import AnyFilm, decode_any, decode_any_grey
+from pneumojax.isolation.pool import DEFAULT, Limits, Refused, WorkerLost, Workers
+from pneumojax.isolation.tasks import Answer
+
+_SENSELESS = "its decoder gave an answer that makes no sense"
+
+
+class Decoded(NamedTuple):
+    """A film as the network sees it, and as people do.
+
+    preview: uint8 (h, w), upright, no side above what was asked for; None where none was.
+    """
+
+    film: AnyFilm
+    preview: np.ndarray | None
+
+
+class FilmDecoder:
+    """Decodes films in a pool of child processes. Safe for threads; a context manager.
+
+    Args:
+        preprocessing: the size that the network sees, and the way to it.
+        count: the number of child processes; by default one for each core.
+        limits: what each of them may take.
+    """
+
+    def __init__(
+        self, preprocessing: Preprocessing, count: int | None = None, limits: Limits = DEFAULT
+    ):
+        tasks = ["film", "training films"]
+        self._workers = Workers(count or os.cpu_count() or 1, limits, tasks=tasks)
+        self._preprocessing = preprocessing
+
+    def __enter__(self) -> "FilmDecoder":
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the child processes."""
+        self._workers.close()
+
+    @property
+    def processes(self) -> list[int]:
+        """The process numbers of the children."""
+        return self._workers.processes
+
+    def decode(self, data: bytes, *, preview_side: int = 0) -> Decoded:
+        """Decodes the bytes of one film of any kind that prediction takes.
+
+        Args:
+            preview_side: the longest side of the preview in pixels; 0 for none.
+
+        Raises:
+            FilmError: as `decode_any`, or the film's decoder crashed or went beyond its limits.
+        """
+        values, arrays = self._call("film", {"preview_side": preview_side}, data)
+        wants = 1 + (preview_side > 0)
+        match values:
+            case {"width": int() as width, "height": int() as height, "colour": float() as colour}:
+                if len(arrays) == wants and self._is_square(arrays[0]) and _is_grey(arrays[-1]):
+                    film = AnyFilm(arrays[0], width, height, colour)
+                    return Decoded(film, arrays[1] if preview_side else None)
+        raise FilmError(_SENSELESS)
+
+    def decode_for_training(
+        self, files: Sequence[bytes]
+    ) -> list[tuple[np.ndarray, int, int] | FilmError]:
+        """Decodes several JPEG or PNG films in one call, which small films are the faster for.
+
+        Returns:
+            For each file what `decode_film` returns, or the error that it raises. If a decoder
+            crashes, the files are tried again one by one, so that only the guilty one is refused.
+        """
+        try:
+            return self._decode_together(files)
+        except FilmError as error:
+            if len(files) == 1:
+                return [error]
+            return [film for file in files for film in self.decode_for_training([file])]
+
+    def _decode_together(
+        self, files: Sequence[bytes]
+    ) -> list[tuple[np.ndarray, int, int] | FilmError]:
+        lengths = {"lengths": [len(file) for file in files]}
+        values, arrays = self._call("training films", lengths, b"".join(files))
+        answers = values.get("films")
+        if not isinstance(answers, list) or len(answers) != len(files):
+            raise FilmError(_SENSELESS)
+        found: list[tuple[np.ndarray, int, int] | FilmError] = []
+        pixels = iter(arrays)
+        for answer in answers:
+            match answer:
+                case str() as reason:
+                    found.append(FilmError(reason))
+                case [int() as width, int() as height] if self._is_square(
+                    film := next(pixels, None)
+                ):
+                    found.append((film, width, height))
+                case _:
+                    raise FilmError(_SENSELESS)
+        return found
+
+    def _call(
+        self, task: str, arguments: dict[str, Any], data: bytes
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        try:
+            arguments |= {"preprocessing": self._preprocessing.as_dict()}
+            return self._workers.call(task, arguments, data)
+        except Refused as refusal:
+            raise FilmError(str(refusal)) from None
+        except WorkerLost as lost:
+            raise FilmError(f"{lost}: the file is damaged, or was made to do harm") from lost
+
+    def _is_square(self, array: Any) -> bool:
+        side = self._preprocessing.image_size
+        return _is_grey(array) and array.shape == (side, side)
+
+
+def _is_grey(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 2
+
+
+def decode_task(arguments: dict[str, Any], data: bytes) -> Answer:
+    """The task "film", which runs in the child process."""
+    film = decode_any(data, Preprocessing(**arguments["preprocessing"]))
+    arrays = [film.pixels]
+    if arguments["preview_side"]:
+        picture = decode_any_grey(data)
+        picture.thumbnail((arguments["preview_side"],) * 2)
+        arrays.append(np.array(picture))
+    values = {"width": film.width, "height": film.height, "colour": float(film.colour)}
+    return values, arrays
+
+
+def decode_training_task(arguments: dict[str, Any], data: bytes) -> Answer:
+    """The task "training films", which runs in the child process."""
+    preprocessing = Preprocessing(**arguments["preprocessing"])
+    answers: list[Any] = []
+    arrays = []
+    begin = 0
+    for length in arguments["lengths"]:
+        file = data[begin : begin + length]
+        begin += length
+        try:
+            pixels, width, height = decode_film(file, preprocessing)
+        except FilmError as error:
+            answers.append(str(error))
+        else:
+            answers.append([width, height])
+            arrays.append(pixels)
+    return {"films": answers}, arrays

@@ -1,0 +1,30 @@
+"""The tasks that a child process runs, by name.
+
+A task is a function of JSON values and the bytes of one file. It returns JSON values and arrays,
+and raises FilmError or UserError to refuse the file with one line.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Answer = tuple[dict[str, Any], list[np.ndarray]]
+Task = Callable[[dict[str, Any], bytes], Answer]
+
+TASKS = {  # name -> module:function, imported when the task is first run
+    "film": "pneumojax.isolation.films:decode_task",
+    "training films": "pneumojax.isolation.films:decode_training_task",
+    "hdf5": "pneumojax.weights.hdf5:read_task",
+}
+
+
+def find_task(name: str) -> Task:
+    """Imports the function of a task.
+
+    Raises:
+        KeyError: there is no task of this name.
+    """
+    module, _, function = TASKS[name].partition(":")
+    return getattr(importlib.import_module(module), function)

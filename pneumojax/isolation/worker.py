@@ -1,0 +1,109 @@
+"""The child process: runs one task after another, under limits that it sets for itself.
+
+Command: python -m pneumojax.isolation.worker <limits as JSON> <task to import ahead> ...
+
+It reads requests from standard input and answers on standard output. Both are moved to other
+descriptors first, so that a decoder that prints cannot break an answer. It ends when its input
+ends, which is also what a parent that was killed leaves behind.
+"""
+
+import contextlib
+import json
+import math
+import os
+import resource
+import signal
+import sys
+import time
+from typing import Any, BinaryIO
+
+from pneumojax.isolation import protocol
+from pneumojax.isolation.pool import Limits
+
+
+def main(arguments: list[str]) -> None:
+    """Serves requests until the input ends."""
+    limits = Limits(*json.loads(arguments[0]))
+    requests, answers = _take_pipes()
+    # The terminal sends Ctrl-C to the whole group; the parent decides when a child ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from pneumojax.isolation.tasks import find_task
+
+    for name in arguments[1:]:
+        find_task(name)
+    _limit(limits)
+    _send(answers, {"ready": True}, [])
+    while (header := _receive_header(requests)) is not None:
+        data = requests.read(header["bytes"])
+        _allow_seconds(limits)
+        _send(answers, *_answer(header, data))
+
+
+def _answer(header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[Any]]:
+    from pneumojax.data.film_error import FilmError
+    from pneumojax.errors import UserError
+    from pneumojax.isolation.tasks import find_task
+
+    try:
+        values, arrays = find_task(header["task"])(header["arguments"], data)
+    except (FilmError, UserError) as error:
+        return {"refused": str(error)}, []
+    except MemoryError:
+        return {"lost": "it needs more memory than a file may take"}, []
+    except Exception as error:  # the task's own fault, which must not look like a crash
+        return {"lost": f"its decoder failed ({type(error).__name__})"}, []
+    return {"values": values, "arrays": protocol.describe_arrays(arrays)}, arrays
+
+
+def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Standard input and output under other numbers; /dev/null takes their places."""
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+    return requests, answers
+
+
+def _limit(limits: Limits) -> None:
+    """Sets the limits that hold for good; a system that lacks one of them goes without."""
+    for name, most in (
+        ("RLIMIT_AS", limits.memory),
+        ("RLIMIT_NOFILE", limits.files),
+        ("RLIMIT_FSIZE", 0),  # no task writes a file
+        ("RLIMIT_CORE", 0),
+    ):
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            resource.setrlimit(getattr(resource, name), (most, most))
+
+
+def _allow_seconds(limits: Limits) -> None:
+    """Renews the limit on processor time, and an alarm for where no parent looks on any more."""
+    used = time.process_time()
+    with contextlib.suppress(ValueError, OSError):
+        most = math.ceil(used + limits.cpu)
+        resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+    signal.setitimer(signal.ITIMER_REAL, 2 * limits.wall)
+
+
+def _receive_header(requests: BinaryIO) -> dict[str, Any] | None:
+    """The next header, or None at the end of the input."""
+    signal.setitimer(signal.ITIMER_REAL, 0)  # waiting for work takes as long as it takes
+    length = requests.read(protocol.LENGTH.size)
+    if len(length) < protocol.LENGTH.size:
+        return None
+    return protocol.decode_header(requests.read(*protocol.LENGTH.unpack(length)))
+
+
+def _send(answers: BinaryIO, header: dict[str, Any], arrays: list[Any]) -> None:
+    parts = [memoryview(protocol.encode_header(header))]
+    parts += [memoryview(array.reshape(-1)).cast("B") for array in arrays if array.size]
+    for left in parts:
+        while left:
+            left = left[answers.write(left) :]
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):  # the parent has ended
+        main(sys.argv[1:])
