@@ -5,6 +5,7 @@ a store of the films themselves, decoded or as files.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -23,16 +24,19 @@ from pneumojax.data.decoding import (
     FilmError,
     Preprocessing,
     UnreadFile,
-    read_film,
+    read_bytes,
 )
 from pneumojax.data.films import FilmFile
 from pneumojax.data.index import IndexWriter
 from pneumojax.errors import UserError
+from pneumojax.isolation.films import FilmDecoder
 
 IMAGES = "images.npy"
 REJECTED = "rejected.json"
 _CHECKSUMS = "checksums.json"
-_AHEAD = 8  # films for each core that are read before they are stored
+_IN_A_CALL = 16  # films that a child process decodes in one call
+_BYTES_IN_A_CALL = 1 << 20  # beyond which a call takes no further film
+_AHEAD = 2  # calls for each core that are made before their films are stored
 
 
 class Store(Protocol):
@@ -165,32 +169,66 @@ def _decoded(
     root: Path, files: Sequence[FilmFile], preprocessing: Preprocessing
 ) -> Iterator[tuple[FilmFile, DecodedFilm | str]]:
     """Each file with its decoded film or the reason why not, in order, decoded in parallel."""
-
-    def read(file: FilmFile) -> tuple[FilmFile, DecodedFilm | str]:
-        try:
-            return file, read_film(root / file.path, preprocessing)
-        except UnreadFile as error:
-            # It was listed a moment ago. An entry without it would be trusted for ever.
-            raise UserError(
-                f"data.root: {str(root / file.path)!r} {error}; the folder changed or vanished "
-                "while its films were decoded. Restore it and start again"
-            ) from error
-        except FilmError as error:
-            return file, str(error)
-
-    # Pillow lets go of the interpreter while it decodes, so threads are enough, one for each core.
     cores = os.cpu_count() or 1
-    pool = ThreadPoolExecutor(cores)
-    waiting: deque[Future[tuple[FilmFile, DecodedFilm | str]]] = deque()
+    with FilmDecoder() as decoder:
+
+        def read(group: list[FilmFile]) -> list[tuple[FilmFile, DecodedFilm | str]]:
+            return _read_group(root, group, preprocessing, decoder)
+
+        pool = ThreadPoolExecutor(cores)  # each thread waits for a child process that decodes
+        waiting: deque[Future[list[tuple[FilmFile, DecodedFilm | str]]]] = deque()
+        try:
+            for group in _groups(files):  # never all at once: millions of films would wait
+                waiting.append(pool.submit(read, group))
+                if len(waiting) > _AHEAD * cores:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # a build that is stopped must not decode the rest
+
+
+def _groups(files: Sequence[FilmFile]) -> Iterator[list[FilmFile]]:
+    """Consecutive files for one call of a child process; small films need it for speed."""
+    group: list[FilmFile] = []
+    for file in files:
+        group.append(file)
+        if len(group) == _IN_A_CALL or sum(file.size for file in group) > _BYTES_IN_A_CALL:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _read_group(
+    root: Path, group: Sequence[FilmFile], preprocessing: Preprocessing, decoder: FilmDecoder
+) -> list[tuple[FilmFile, DecodedFilm | str]]:
+    contents = [_contents(root / file.path) for file in group]
+    readable = [data for data in contents if isinstance(data, bytes)]
+    films = iter(decoder.decode_for_training(readable, preprocessing))
+    found: list[tuple[FilmFile, DecodedFilm | str]] = []
+    for file, data in zip(group, contents, strict=True):
+        film = next(films) if isinstance(data, bytes) else data
+        if isinstance(film, FilmError):
+            found.append((file, str(film)))
+        elif isinstance(data, bytes):
+            digest = hashlib.sha256(data).hexdigest()
+            found.append((file, DecodedFilm(*film, data, digest)))
+    return found
+
+
+def _contents(path: Path) -> bytes | FilmError:
+    """The bytes of a file that was listed a moment ago, or why they are not those of a film."""
     try:
-        for file in files:  # never all at once: millions of films would wait in memory
-            waiting.append(pool.submit(read, file))
-            if len(waiting) > _AHEAD * cores:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)  # or a build that is stopped would decode all the rest
+        return read_bytes(path)
+    except UnreadFile as error:
+        # An entry without it would be trusted for ever.
+        raise UserError(
+            f"data.root: {str(path)!r} {error}; the folder changed or vanished "
+            "while its films were decoded. Restore it and start again"
+        ) from error
+    except FilmError as error:
+        return error
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -30,17 +30,13 @@ class FilmDecoder:
     """Decodes films in a pool of child processes. Safe for threads; a context manager.
 
     Args:
-        preprocessing: the size that the network sees, and the way to it.
-        count: the number of child processes; by default one for each core.
+        most: the number of child processes, if that is less than one for each core.
         limits: what each of them may take.
     """
 
-    def __init__(
-        self, preprocessing: Preprocessing, count: int | None = None, limits: Limits = DEFAULT
-    ):
-        tasks = ["film", "training films"]
-        self._workers = Workers(count or os.cpu_count() or 1, limits, tasks=tasks)
-        self._preprocessing = preprocessing
+    def __init__(self, most: int | None = None, limits: Limits = DEFAULT):
+        cores = os.cpu_count() or 1
+        self._workers = Workers(min(most or cores, cores), limits, tasks=["film"])
 
     def __enter__(self) -> "FilmDecoder":
         return self
@@ -59,26 +55,31 @@ class FilmDecoder:
         """The process numbers of the children."""
         return self._workers.processes
 
-    def decode(self, data: bytes, *, preview_side: int = 0) -> Decoded:
+    def decode(
+        self, data: bytes, preprocessing: Preprocessing, *, preview_side: int = 0
+    ) -> Decoded:
         """Decodes the bytes of one film of any kind that prediction takes.
 
         Args:
+            data: the contents of the file.
+            preprocessing: the size that the network sees, and the way to it.
             preview_side: the longest side of the preview in pixels; 0 for none.
 
         Raises:
             FilmError: as `decode_any`, or the film's decoder crashed or went beyond its limits.
         """
-        values, arrays = self._call("film", {"preview_side": preview_side}, data)
-        wants = 1 + (preview_side > 0)
+        arguments = {"preview_side": preview_side}
+        values, arrays = self._call("film", preprocessing, arguments, data)
+        wants, side = 1 + (preview_side > 0), preprocessing.image_size
         match values:
             case {"width": int() as width, "height": int() as height, "colour": float() as colour}:
-                if len(arrays) == wants and self._is_square(arrays[0]) and _is_grey(arrays[-1]):
+                if len(arrays) == wants and _is_square(arrays[0], side) and _is_grey(arrays[-1]):
                     film = AnyFilm(arrays[0], width, height, colour)
                     return Decoded(film, arrays[1] if preview_side else None)
         raise FilmError(_SENSELESS)
 
     def decode_for_training(
-        self, files: Sequence[bytes]
+        self, files: Sequence[bytes], preprocessing: Preprocessing
     ) -> list[tuple[np.ndarray, int, int] | FilmError]:
         """Decodes several JPEG or PNG films in one call, which small films are the faster for.
 
@@ -87,17 +88,17 @@ class FilmDecoder:
             crashes, the files are tried again one by one, so that only the guilty one is refused.
         """
         try:
-            return self._decode_together(files)
+            return self._decode_together(files, preprocessing)
         except FilmError as error:
             if len(files) == 1:
                 return [error]
-            return [film for file in files for film in self.decode_for_training([file])]
+            return [self.decode_for_training([file], preprocessing)[0] for file in files]
 
     def _decode_together(
-        self, files: Sequence[bytes]
+        self, files: Sequence[bytes], preprocessing: Preprocessing
     ) -> list[tuple[np.ndarray, int, int] | FilmError]:
         lengths = {"lengths": [len(file) for file in files]}
-        values, arrays = self._call("training films", lengths, b"".join(files))
+        values, arrays = self._call("training films", preprocessing, lengths, b"".join(files))
         answers = values.get("films")
         if not isinstance(answers, list) or len(answers) != len(files):
             raise FilmError(_SENSELESS)
@@ -107,8 +108,8 @@ class FilmDecoder:
             match answer:
                 case str() as reason:
                     found.append(FilmError(reason))
-                case [int() as width, int() as height] if self._is_square(
-                    film := next(pixels, None)
+                case [int() as width, int() as height] if _is_square(
+                    film := next(pixels, None), preprocessing.image_size
                 ):
                     found.append((film, width, height))
                 case _:
@@ -116,22 +117,22 @@ class FilmDecoder:
         return found
 
     def _call(
-        self, task: str, arguments: dict[str, Any], data: bytes
+        self, task: str, preprocessing: Preprocessing, arguments: dict[str, Any], data: bytes
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        arguments |= {"preprocessing": preprocessing.as_dict()}
         try:
-            arguments |= {"preprocessing": self._preprocessing.as_dict()}
             return self._workers.call(task, arguments, data)
         except Refused as refusal:
             raise FilmError(str(refusal)) from None
         except WorkerLost as lost:
             raise FilmError(f"{lost}: the file is damaged, or was made to do harm") from lost
 
-    def _is_square(self, array: Any) -> bool:
-        side = self._preprocessing.image_size
-        return _is_grey(array) and array.shape == (side, side)
+
+def _is_square(array: Any, side: int) -> TypeGuard[np.ndarray]:
+    return _is_grey(array) and array.shape == (side, side)
 
 
-def _is_grey(array: Any) -> bool:
+def _is_grey(array: Any) -> TypeGuard[np.ndarray]:
     return isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 2
 
 

@@ -20,6 +20,7 @@ from pneumojax.data.scope import Scope, warnings_about
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.errors import UserError
 from pneumojax.explain.gradcam import make_explainer
+from pneumojax.isolation.films import FilmDecoder
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.predict.output import PredictionFile
 from pneumojax.predict.overlays import Overlays
@@ -66,7 +67,20 @@ def predict_files(
         sources.refuse_inside(pictures, "--overlays")
     if (total := sources.count()) == 0:
         raise UserError("--mode=predict: no film there; name films, folders or patterns of films")
-    ensemble = open_ensemble(workdirs, any_network=any_network)
+    with FilmDecoder(total) as decoder:  # its processes start while the network is opened
+        ensemble = open_ensemble(workdirs, any_network=any_network)
+        return _predict(ensemble, sources, total, path, pictures, decoder)
+
+
+def _predict(
+    ensemble: Ensemble,
+    sources: Sources,
+    total: int,
+    path: Path,
+    pictures: Path | None,
+    decoder: FilmDecoder,
+) -> int:
+    """Writes the predictions to `path` and the overlays to `pictures`; see `predict_files`."""
     trained, decision = ensemble.first, ensemble.decision
     scope = Scope(**trained.meta["scope"]) if trained.meta.get("scope") else None
     if scope is None:
@@ -85,7 +99,8 @@ def predict_files(
         drawn = Overlays(pictures, synthetic) if pictures is not None else None
         progress = Progress(total)
         films = _new(sources, predictions.done, progress)
-        reading = make_reader(Preprocessing(**trained.meta["preprocessing"]), drawn is not None)
+        preprocessing = Preprocessing(**trained.meta["preprocessing"])
+        reading = make_reader(decoder, preprocessing, drawn is not None)
         network = Batches(ensemble, total, explain=drawn is not None)
         for batch, each, maps in network.run(read_ahead(films, reading, 2 * network.size)):
             logits, spread = ensemble.combine(each)

@@ -1,4 +1,4 @@
-"""Decodes films in threads, a little ahead of whoever takes them."""
+"""Reads films in threads and decodes them in child processes, a little ahead of the network."""
 
 import os
 from collections import deque
@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pneumojax.data.decoding import FilmError, Preprocessing, read_bytes
-from pneumojax.data.formats import AnyFilm, decode_any, decode_any_grey
+from pneumojax.data.formats import AnyFilm
+from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.sources import Found
 
 LARGEST_PREVIEW = 640  # pixels
@@ -25,21 +26,18 @@ class Read(NamedTuple):
     preview: np.ndarray | None
 
 
-def make_reader(preprocessing: Preprocessing, with_preview: bool) -> Callable[[Found], Read]:
-    """`found -> Read`, for threads; what cannot be read is a note, never an exception."""
+def make_reader(
+    decoder: FilmDecoder, preprocessing: Preprocessing, with_preview: bool
+) -> Callable[[Found], Read]:
+    """`found -> Read`, for threads; a file that cannot be read is a note, never an exception."""
+    side = LARGEST_PREVIEW if with_preview else 0
 
     def read(found: Found) -> Read:
         path, reason = found
         if reason:
             return Read(path, None, reason, None)
         try:
-            data = read_bytes(path)
-            film = decode_any(data, preprocessing)
-            preview = None
-            if with_preview:
-                picture = decode_any_grey(data)
-                picture.thumbnail((LARGEST_PREVIEW, LARGEST_PREVIEW))
-                preview = np.asarray(picture)
+            film, preview = decoder.decode(read_bytes(path), preprocessing, preview_side=side)
         except FilmError as error:
             return Read(path, None, str(error), None)
         return Read(path, film, "", preview)
@@ -49,7 +47,7 @@ def make_reader(preprocessing: Preprocessing, with_preview: bool) -> Callable[[F
 
 def read_ahead(films: Iterable[Found], read: Callable[[Found], Read], most: int) -> Iterator[Read]:
     """Reads in order, by all cores, at most `most` films before they are asked for."""
-    # Pillow and the codecs let go of the interpreter while they decode, so threads are enough.
+    # Each thread waits for a child process that decodes.
     pool = ThreadPoolExecutor(os.cpu_count())
     waiting: deque[Future[Read]] = deque()
     try:

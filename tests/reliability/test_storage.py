@@ -156,14 +156,14 @@ def test_films_that_vanish_while_they_are_decoded_are_told_and_leave_no_entry(
     from pneumojax.data import cache_build
 
     root = shutil.copytree(films_root, tmp_path / "films")
-    read = cache_build.read_film
+    read = cache_build.read_bytes
 
-    def vanishing(path, preprocessing):
+    def vanishing(path):
         if path.name.startswith("person"):
             shutil.rmtree(root / "train" / "PNEUMONIA", ignore_errors=True)
-        return read(path, preprocessing)
+        return read(path)
 
-    monkeypatch.setattr(cache_build, "read_film", vanishing)
+    monkeypatch.setattr(cache_build, "read_bytes", vanishing)
     with pytest.raises(UserError, match="the folder changed or vanished while its films were"):
         load(root, tmp_path / "cache")
     assert list((tmp_path / "cache" / "films").iterdir()) == []
