@@ -161,20 +161,49 @@ def explanations(result: Result) -> Section:
     """Whether the maps depend on the weights."""
     found = result["explanations"]
     rows = [
-        (row["shuffled"], f"{row['median']:.2f}", "{:.2f} to {:.2f}".format(*row["quartiles"]))
+        (
+            row["shuffled"],
+            f"{row['compared']}",
+            f"{row['vanished']}",
+            _decimals(row["median"]),
+            "{:.2f} to {:.2f}".format(*row["quartiles"]) if row["quartiles"] else "undefined",
+        )
         for row in found["stages"]
     ]
-    verdict = "They do" if found["passed"] else "They do NOT, so do not trust them"
     text = [
         "Do the maps depend on what the network has learned? Weights are shuffled from the heads "
-        f"down to the stem, and the maps of {found['films']} films compared with those as trained. "
-        f"{verdict}: the median rank correlation with all weights shuffled is "
-        f"{found['stages'][-1]['median']:.2f}, where more than {found['limit']:g} would fail."
+        f"down to the stem, and the maps of {found['films']} films are compared with those as "
+        f"trained. {_verdict(found)}"
     ]
-    table = Table(("shuffled", "median rank correlation", "quartiles"), rows)
+    if found["constant"] or any(row["vanished"] for row in found["stages"]):
+        text.append(
+            f"{found['constant']} of the {found['films']} films have no map as trained, because "
+            "nothing on them speaks for pneumonia. A map that vanishes when weights are shuffled "
+            "has changed, but it does not tell whether the maps that remain follow the film. "
+            "Neither kind of film is counted in the correlations."
+        )
+    headings = ("shuffled", "films compared", "maps vanished", "median rank correlation")
+    table = Table((*headings, "quartiles"), rows)
     stages = ["As trained", *(f"Shuffled: {row['shuffled']}" for row in found["stages"])]
     captions = {f"explanations-{i}": f"{stage}." for i, stage in enumerate(stages)}
     return Section("Explanations", text, [table], captions, layout="wide")
+
+
+def _verdict(found: Result) -> str:
+    """The answer of the randomisation check in one sentence."""
+    last = found["stages"][-1]
+    if found["passed"] is None:
+        return (
+            f"Nothing can be said: with all weights shuffled only {last['compared']} of the "
+            f"{found['films']} films have a map on both sides, and a verdict needs at least "
+            f"{found['fewest']}."
+        )
+    answer = "They do" if found["passed"] else "They do NOT, so do not trust them"
+    return (
+        f"{answer}: the median rank correlation with all weights shuffled is "
+        f"{last['median']:.2f} over {last['compared']} films, where more than "
+        f"{found['limit']:g} would fail."
+    )
 
 
 def _decimals(value: float | None) -> str:

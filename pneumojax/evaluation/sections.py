@@ -184,7 +184,8 @@ def calibration(result: Result) -> Section:
     ]
     decision = result["decision"]
     if decision["temperature"] == 1:
-        text = [f"No temperature was fitted{': ' * bool(decision['note'])}{decision['note']}."]
+        reason = decision["note"].removeprefix("no temperature: ")
+        text = [f"No temperature was fitted{': ' * bool(reason)}{reason}."]
     else:
         text = [
             f"Logits are divided by {decision['temperature']:.3g}, fitted on validation. That "

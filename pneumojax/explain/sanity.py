@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from pneumojax.evaluation.metrics import rank_correlation
 
 FILMS = 16
+# Fewer films with a map on both sides than this are no basis for a verdict.
+FEWEST = 8
 # Median rank correlation with the maps as trained, above which the check counts as failed.
 MOST_ALIKE = 0.5
 _STEP = 4  # every fourth pixel: feature maps are four times coarser than films
@@ -26,6 +28,10 @@ def randomisation_check(
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
     """Compares maps as trained with maps after more and more weights are shuffled.
 
+    A constant map has no ranks, so its film is left out of the correlation and counted instead.
+    Neither kind is evidence for a verdict: a film without a map as trained shows nothing, and a
+    map that vanishes has changed without telling whether the maps that remain follow the film.
+
     Args:
       explain: a compiled `make_explainer`; used once for each stage.
       params: of the network, by module, as in checkpoints.
@@ -33,26 +39,38 @@ def randomisation_check(
       seed: of the shuffling.
 
     Returns:
-      "stages", from the heads down to the whole network, each with the rank correlations
-      (Spearman) over films: their median and quartiles; a film without a map on one side counts
-      as 0. "passed" is whether the last median is at most `MOST_ALIKE`. And the maps (n, h, w) of
-      each stage, "as trained" first.
+      "films" and, among them, "constant": those whose map as trained is constant. "stages", from
+      the heads down to the whole network, each with the films "compared", those whose map
+      "vanished" (constant now, though not as trained), and the "median" and "quartiles" over the
+      films compared of the rank correlation (Spearman), None where none was. "passed": whether
+      the last median is at most `MOST_ALIKE`, None where fewer than `FEWEST` films were compared
+      there. And the maps (n, h, w) of each stage, "as trained" first.
     """
-    maps = {"as trained": np.asarray(explain(params, images)[1])}
+    trained = np.asarray(explain(params, images)[1])
+    maps = {"as trained": trained}
+    constant = sum(_is_constant(each) for each in trained)
     stages = []
     for name, shuffled in cascade(params, seed):
         maps[name] = np.asarray(explain(shuffled, images)[1])
-        pairs = zip(maps["as trained"], maps[name], strict=True)
-        low, median, high = np.quantile(
-            [alike(*pair) for pair in pairs], [0.25, 0.5, 0.75]
-        ).tolist()
-        stages.append({"shuffled": name, "median": median, "quartiles": [low, high]})
+        pairs = zip(trained, maps[name], strict=True)
+        correlations = [c for pair in pairs if (c := alike(*pair)) is not None]
+        stages.append(
+            {
+                "shuffled": name,
+                "compared": len(correlations),
+                "vanished": len(images) - constant - len(correlations),
+                **_spread(correlations),
+            }
+        )
+    last = stages[-1]
     result = {
         "films": len(images),
+        "constant": constant,
+        "fewest": FEWEST,
         "seed": seed,
         "limit": MOST_ALIKE,
         "stages": stages,
-        "passed": stages[-1]["median"] <= MOST_ALIKE,
+        "passed": last["median"] <= MOST_ALIKE if last["compared"] >= FEWEST else None,
     }
     return result, maps
 
@@ -78,10 +96,26 @@ def cascade(params: dict, seed: int) -> Iterator[tuple[str, dict]]:
     yield "and stem", params
 
 
-def alike(first: NDArray, second: NDArray) -> float:
-    """Spearman's correlation of two maps (h, w); 0 where one of them is constant."""
-    correlation = rank_correlation(*(each[::_STEP, ::_STEP].ravel() for each in (first, second)))
-    return 0.0 if np.isnan(correlation) else correlation
+def alike(first: NDArray, second: NDArray) -> float | None:
+    """Spearman's correlation of two maps (h, w); None where one of them is constant."""
+    if _is_constant(first) or _is_constant(second):
+        return None
+    return rank_correlation(_sampled(first), _sampled(second))
+
+
+def _is_constant(evidence: NDArray) -> bool:
+    return not np.ptp(_sampled(evidence))
+
+
+def _sampled(evidence: NDArray) -> NDArray:
+    return evidence[::_STEP, ::_STEP].ravel()
+
+
+def _spread(correlations: list[float]) -> dict[str, Any]:
+    if not correlations:
+        return {"median": None, "quartiles": None}
+    low, median, high = np.quantile(correlations, [0.25, 0.5, 0.75]).tolist()
+    return {"median": median, "quartiles": [low, high]}
 
 
 def _shuffled(tree: dict, rng: np.random.Generator) -> dict:

@@ -86,8 +86,18 @@ def findings(predictions: Predictions) -> dict[str, Any]:
         "failures": failures(predictions.labels, logits, decision, predictions.files, k=1),
         "explanations": {
             "films": 16,
+            "constant": 0,
+            "fewest": 8,
             "limit": 0.5,
-            "stages": [{"shuffled": "heads", "median": 0.1, "quartiles": [0.0, 0.2]}],
+            "stages": [
+                {
+                    "shuffled": "heads",
+                    "compared": 16,
+                    "vanished": 0,
+                    "median": 0.1,
+                    "quartiles": [0.0, 0.2],
+                }
+            ],
             "passed": True,
         },
     }

@@ -113,18 +113,61 @@ def test_shuffling_goes_from_the_heads_to_the_stem_and_keeps_every_value(explain
 
 def test_the_check_tells_maps_that_change_from_maps_that_do_not(explained):
     _, params, explain, *_ = explained
-    result, maps = randomisation_check(explain, params, FILMS)
+    films = np.tile(FILMS, (2, 1, 1, 1))
+
+    def of_eight(params, films):
+        both = [explain(params, films[i : i + 4]) for i in (0, 4)]
+        return tuple(np.concatenate(parts) for parts in zip(*both, strict=True))
+
+    result, maps = randomisation_check(of_eight, params, films)
     assert list(maps) == ["as trained", *(stage["shuffled"] for stage in result["stages"])]
     assert result["passed"] and abs(result["stages"][-1]["median"]) < 0.5
-    deaf = randomisation_check(lambda params, films: (None, films[..., 0] / 255), params, FILMS)[0]
-    assert not deaf["passed"] and deaf["stages"][-1]["median"] == pytest.approx(1)
+    deaf = randomisation_check(lambda params, films: (None, films[..., 0] / 255), params, films)[0]
+    assert deaf["passed"] is False and deaf["stages"][-1]["median"] == pytest.approx(1)
 
 
-def test_ranks_of_a_constant_map_are_like_no_others():
+def explains_as(trained, shuffled):
+    """An explainer that answers with some maps at its first call and with others after it."""
+    answers = iter([trained])
+    return lambda params, films: (None, next(answers, shuffled))
+
+
+def test_constant_maps_are_no_evidence_that_maps_depend_on_the_weights(explained):
+    params = explained[1]
+    films = np.repeat(FILMS[:1], 12, axis=0)
+    ramps = np.tile(np.arange(SIDE * SIDE, dtype=np.float32).reshape(1, SIDE, SIDE), (12, 1, 1))
+    empty = np.zeros_like(ramps)
+    for trained, shuffled, constant, vanished in (
+        (empty, empty, 12, 0),
+        (empty, ramps, 12, 0),
+        (ramps, empty, 0, 12),
+    ):
+        result, _ = randomisation_check(explains_as(trained, shuffled), params, films)
+        last = result["stages"][-1]
+        assert result["passed"] is None and last["median"] is last["quartiles"] is None
+        assert (result["constant"], last["vanished"], last["compared"]) == (constant, vanished, 0)
+
+
+def test_the_correlation_is_that_of_the_films_with_a_map_on_both_sides(explained):
+    params = explained[1]
+    films = np.repeat(FILMS[:1], 12, axis=0)
+    ramps = np.tile(np.arange(SIDE * SIDE, dtype=np.float32).reshape(1, SIDE, SIDE), (12, 1, 1))
+    trained, shuffled = ramps.copy(), ramps.copy()
+    trained[:1], shuffled[9:] = 0, 0
+    result, _ = randomisation_check(explains_as(trained, shuffled), params, films)
+    last = result["stages"][-1]
+    assert (result["constant"], last["vanished"], last["compared"]) == (1, 3, 8)
+    assert result["passed"] is False and last["median"] == pytest.approx(1)
+    shuffled[8:] = 0
+    result, _ = randomisation_check(explains_as(trained, shuffled), params, films)
+    assert result["passed"] is None and result["stages"][-1]["compared"] == 7
+
+
+def test_a_constant_map_has_no_rank_correlation():
     ramp = np.arange(64.0).reshape(8, 8)
     assert alike(ramp, ramp**3) == pytest.approx(1)
     assert alike(ramp, -ramp) == pytest.approx(-1)
-    assert alike(ramp, np.zeros((8, 8))) == 0
+    assert alike(ramp, np.zeros((8, 8))) is alike(np.zeros((8, 8)), ramp) is None
 
 
 def test_an_overlay_has_the_films_size_and_leaves_it_alone_where_the_map_is_empty():
