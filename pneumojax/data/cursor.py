@@ -52,7 +52,10 @@ class Cursor:
 
     def skip(self, count: int) -> None:
         """Moves forwards by one byte or more; raises CursorError as `move_to`."""
-        self.move_to(self._at + count)
+        at = self._at + count
+        if count <= 0 or at > len(self.data):
+            raise CursorError(f"no step of {count} from {self._at} in {len(self.data)} bytes")
+        self._at = at
 
     def peek(self, layout: struct.Struct, ahead: int = 0) -> tuple[Any, ...]:
         """Reads the fields of a layout, `ahead` bytes from the position, without a move.
@@ -60,10 +63,12 @@ class Cursor:
         Raises:
             CursorError: the fields are not all within the bytes.
         """
-        start = self._at + ahead
-        if ahead < 0 or start + layout.size > len(self.data):
-            raise CursorError(f"{layout.size} bytes at {start} are not in {len(self.data)} bytes")
-        return layout.unpack_from(self.data, start)
+        try:
+            if ahead >= 0:  # or it would count from the end
+                return layout.unpack_from(self.data, self._at + ahead)
+        except struct.error:
+            pass
+        raise CursorError(f"no {layout.size} bytes at {self._at + ahead} of {len(self.data)}")
 
     def take(self, layout: struct.Struct) -> tuple[Any, ...]:
         """Reads the fields of a layout and moves behind them; raises CursorError as `peek`."""

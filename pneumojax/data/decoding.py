@@ -205,14 +205,14 @@ def open_film(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
     if not kinds:
         raise FilmError("not a JPEG or PNG image")
     ((plugin, marks),) = kinds
-    scalable = False
+    scalable, behind_metadata = False, len(data)
     if plugin is _Jpeg:
-        scalable = _jpeg_scales(data)
+        scalable, behind_metadata = _check_jpeg(data)
     elif fault := png_fault(data):
         raise FilmError(f"PNG {fault}")
     # The warnings say nothing about the pixels. Their filter is global to the process, so it is
     # touched only where there is metadata.
-    has_metadata = any(mark in data for mark in marks)
+    has_metadata = any(data.find(mark, 0, behind_metadata) >= 0 for mark in marks)
     with no_warnings() if has_metadata else contextlib.nullcontext():
         image = _read_header(plugin, data)
     image.decodermaxblock = len(data)  # it is in memory already: decode in one call, not in blocks
@@ -222,12 +222,16 @@ def open_film(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
     return image, has_metadata
 
 
-def _jpeg_scales(data: bytes) -> bool:
-    """Whether a JPEG may be decoded at reduced size; raises FilmError where it is not read."""
+def _check_jpeg(data: bytes) -> tuple[bool, int]:
+    """Whether a JPEG may be decoded at reduced size, and where its pixels begin.
+
+    Raises:
+        FilmError: it is not read.
+    """
     header = read_header(data)
     if not header.scalable and header.precision != 8:
         raise FilmError(f"lossless JPEG of {header.precision} bits: only 8 bits outside DICOM")
-    return header.scalable
+    return header.scalable, header.scan
 
 
 def check_size(width: int, height: int) -> None:

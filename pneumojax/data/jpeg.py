@@ -16,18 +16,18 @@ from pneumojax.data.film_error import FilmError
 
 MAX_SEGMENTS = 1000  # before the pixels; Pillow keeps each in memory
 MAX_JUNK = 1 << 16  # bytes between segments, which Pillow skips one by one in Python
-# Bytes in all segments of a kind. Pillow parses quantisation tables and Photoshop blocks in Python,
-# and joins EXIF in a time that grows with the square of its length.
-MAX_TABLES, MAX_EXIF, MAX_PHOTOSHOP = 1 << 16, 1 << 20, 1 << 22
 
 _SOS, _DQT, _APP1, _APP2, _APP13 = 0xDA, 0xDB, 0xE1, 0xE2, 0xED
+# Bytes in all segments of a kind. Pillow parses quantisation tables and Photoshop blocks in Python,
+# and joins EXIF in a time that grows with the square of its length.
+_MOST = {_DQT: 1 << 16, _APP1: 1 << 20, _APP13: 1 << 22}
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 but for DHT, JPG and DAC
 _OTHERS = {0xC4, 0xCC, _DQT, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}  # segments with a length
 _SCALABLE = {0, 1, 2, 9, 10}  # frames of DCT coefficients, by Huffman or arithmetic coding
 _LOSSLESS = 3
 # Possessive, so that a run of bytes is passed once and not tried again from its middle.
 _MARKER = re.compile(rb"(?:[^\xff]*+\xff++\x00)*+[^\xff]*+\xff++([^\xff\x00])")
-_LENGTH = struct.Struct(">H")
+_SEGMENT = struct.Struct(">BBH")
 _FRAME = struct.Struct(">BHHB")
 _START_OF_SCAN = b"\xff\xda\x00"  # a scan header is at most 14 bytes long
 _NEXT_PICTURE = b"\xff\xd9\xff\xd8\xff"  # the end of a picture and the beginning of another
@@ -42,6 +42,7 @@ class JpegHeader(NamedTuple):
     precision: bits of a sample.
     width, height: pixels; the height is 0 where a DNL marker behind the pixels tells it.
     components: samples of a pixel.
+    scan: where the first scan's data begin; all metadata lie before it.
     """
 
     frame: int
@@ -49,6 +50,7 @@ class JpegHeader(NamedTuple):
     width: int
     height: int
     components: int
+    scan: int = 0
 
     @property
     def scalable(self) -> bool:
@@ -73,14 +75,13 @@ def read_header(data: bytes, kind: str = "JPEG") -> JpegHeader:
     scans = data.count(_START_OF_SCAN)
     if scans > MAX_SCANS:
         raise FilmError(f"{kind} of too many scans")
-    cursor = Cursor(data)
     try:
-        header, pictures = _before_pixels(cursor, kind)
+        header, pictures = _before_pixels(Cursor(data), kind)
     except CursorError as error:
         raise FilmError(f"damaged {kind} header") from error
     if pictures is None:  # without an index
         # Every picture has a scan, so that a file of one need not be searched for a second one.
-        pictures = 2 if scans > 1 and data.find(_NEXT_PICTURE, cursor.at) >= 0 else 1
+        pictures = 2 if scans > 1 and data.find(_NEXT_PICTURE, header.scan) >= 0 else 1
     if pictures > 1 and not any(mark in data for mark in _GAIN_MAPS):
         raise FilmError(f"{kind} of several pictures: only single films")
     if not header.scalable and header.frame != _LOSSLESS:
@@ -89,48 +90,49 @@ def read_header(data: bytes, kind: str = "JPEG") -> JpegHeader:
 
 
 def _before_pixels(cursor: Cursor, kind: str) -> tuple[JpegHeader, int | None]:
-    """The frame header, and how many pictures an index announces; moves to the first scan."""
+    """The frame header, and how many pictures an index announces, if there is one."""
     header, pictures = None, None
-    left = {"tables": MAX_TABLES, "EXIF": MAX_EXIF, "Photoshop": MAX_PHOTOSHOP}
+    totals = dict.fromkeys(_MOST, 0)
     for marker, body in _segments(cursor, kind):
-        if marker == _SOS and header is not None:
-            return header, pictures
         if marker in _FRAMES and header is None:
             header = JpegHeader(marker - 0xC0, *Cursor(body).take(_FRAME))
             if len(body) != _FRAME.size + 3 * header.components:
                 break
+        elif marker == _SOS and header is not None:
+            return header._replace(scan=cursor.at), pictures
         elif marker not in _OTHERS:
             break
-        elif marker == _DQT:
-            left["tables"] -= len(body)
-        elif marker == _APP1 and body.startswith(b"Exif\0\0"):
-            left["EXIF"] -= len(body)
-        elif marker == _APP13:
-            left["Photoshop"] -= len(body)
         elif marker == _APP2 and body.startswith(b"MPF\0"):
             pictures = _indexed_pictures(body[4:])
-        if min(left.values()) < 0:
-            raise FilmError(f"{kind} of too much metadata")
+        elif marker in _MOST and (marker != _APP1 or body.startswith(b"Exif\0\0")):
+            totals[marker] += len(body)
+            if totals[marker] > _MOST[marker]:
+                raise FilmError(f"{kind} of too much metadata")
     raise FilmError(f"damaged {kind} header")
 
 
 def _segments(cursor: Cursor, kind: str) -> Iterator[tuple[int, bytes]]:
-    """The segments by their markers, the first scan's header being the last of them."""
+    """The segments by their markers, without an end: whoever asks stops at the first scan."""
     cursor.skip(2)  # the start of the picture
     junk = 0
     for _ in range(MAX_SEGMENTS):
-        found = _MARKER.match(cursor.data, cursor.at, cursor.at + MAX_JUNK)
-        junk += found.end() - cursor.at - 2 if found else MAX_JUNK
-        if found is None or junk > MAX_JUNK:
-            raise FilmError(f"damaged {kind} header")
-        cursor.move_to(found.end())
-        (length,) = cursor.peek(_LENGTH)
-        if length < _LENGTH.size:
-            raise FilmError(f"damaged {kind} header")
-        start = cursor.at + _LENGTH.size
-        cursor.skip(length)
-        yield found[1][0], cursor.data[start : cursor.at]
-    raise FilmError(f"{kind} of too many segments")
+        start = cursor.at
+        fill, marker, length = cursor.peek(_SEGMENT)
+        if fill != 0xFF or marker in (0, 0xFF):  # not at once, as it is in most files
+            found = _MARKER.match(cursor.data, start, start + MAX_JUNK)
+            junk += found.end() - start - 2 if found else MAX_JUNK
+            if found is None or junk > MAX_JUNK:
+                break
+            cursor.move_to(found.end() - 2)
+            _, marker, length = cursor.peek(_SEGMENT)
+        if length < 2:
+            break
+        start = cursor.at + _SEGMENT.size
+        cursor.skip(2 + length)
+        yield marker, cursor.data[start : cursor.at]
+    else:
+        raise FilmError(f"{kind} of too many segments")
+    raise FilmError(f"damaged {kind} header")
 
 
 def _indexed_pictures(index: bytes) -> int | None:
