@@ -282,14 +282,16 @@ def test_a_full_disk_under_the_shards_is_one_line_and_leaves_nothing(
 
 def test_no_more_films_are_read_ahead_than_the_cores_can_use(all_kinds, monkeypatch):
     """Of millions, of which none may wait in memory for its turn to be stored."""
-    read, started = cache_build.read_film, []
+    read, started = cache_build.read_bytes, []
     monkeypatch.setattr(cache_build.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(
-        cache_build, "read_film", lambda *given: [started.append(given), read(*given)][1]
+        cache_build, "read_bytes", lambda *given: [started.append(given), read(*given)][1]
     )
     files = find_films(all_kinds).files * 10
+    # The calls that wait, and the one whose films are being taken.
+    most_ahead = (2 * cache_build._AHEAD + 1) * cache_build._IN_A_CALL
     for taken, _ in enumerate(cache_build._decoded(all_kinds, files, REDUCED), start=1):
-        assert len(started) <= taken + 2 * cache_build._AHEAD
+        assert len(started) <= taken + most_ahead
     assert taken == len(started) == 380
 
 
