@@ -54,6 +54,17 @@ def swapped(paths: Sequence[str], labels: np.ndarray) -> int:
     )
 
 
+def swapped_warning(count: int, films: int) -> str:
+    """The warning where `count` of `films` have a name of the other class, from `swapped`."""
+    if not count:
+        return ""
+    return (
+        f"warning: data.root: {count:,} of {films:,} films have names of the other "
+        "class (IM-... in PNEUMONIA, person..._bacteria in NORMAL). If the two folders are "
+        "swapped, every call will be the wrong way round"
+    )
+
+
 def carve(
     patients: Sequence[str],
     labels: np.ndarray,

@@ -9,6 +9,7 @@ from pneumojax import run
 from pneumojax.config import flatten
 from pneumojax.data.cache import FilmSet
 from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.patients import swapped
 from pneumojax.training.logbook import read_history
 from pneumojax.training.trained import Trained
 
@@ -54,6 +55,7 @@ def report_context(
         "flow": {
             "films": film_flow(sides),
             "rejected": [list(pair) for pair in films.rejected],
+            "swapped": swapped(films.paths, films.labels),
             "duplicates": len(films) - len(set(films.digests)),
             "audit": audit_line,
             "training_prevalence": sum(training) / len(training),

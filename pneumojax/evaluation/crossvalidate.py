@@ -112,6 +112,7 @@ def _out_of_fold(
         decision,
         score,
         audit_line,
+        [""] * len(films),  # no film is scored by a network that was trained on it or its patient
         {"audit": {}, "out_of_fold": out_of_fold, "run": folder.parent.name},
     )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pneumojax import run
 from pneumojax.data.audit import audit
 from pneumojax.data.cache import FilmSet, load_split, resolve_root
+from pneumojax.data.seen import SeenFilms
 from pneumojax.data.sides import load_sides, only_split, preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.evaluation.audits import audit_network
@@ -70,6 +71,8 @@ def evaluate_run(
     what = f"step {meta['step']} of {ensemble.workdirs[0]}" if count == 1 else ensemble.name
     print(f"evaluating {what} on {len(films):,} films of {split}")
     print(audit_line)
+    seen = SeenFilms.of_runs(ensemble.workdirs)
+    trained_on = [seen.note(*film) for film in zip(films.paths, films.digests, strict=True)]
     score = make_ensemble_scorer(
         ensemble, _batch_size(config.batch_size, len(films), trained.mesh.size)
     )
@@ -88,6 +91,7 @@ def evaluate_run(
         ensemble.decision,
         lambda some: ensemble.combine(score(some))[0],
         audit_line,
+        trained_on,
         more,
         spread,
     )
@@ -103,6 +107,7 @@ def write_scores(
     decision: Decision,
     score: Callable[[FilmSet], NDArray],
     audit_line: str,
+    trained_on: Sequence[str],
     more: dict[str, Any],
     spread: Spread | None = None,
 ) -> dict[str, Any]:
@@ -115,6 +120,7 @@ def write_scores(
         logits: (n,) of the films, of which `decision` makes calls.
         score: films like these -> logits (n,).
         audit_line: whether the films were kept from training.
+        trained_on: (n,) of each film whether the network was trained on it, see `SeenFilms.note`.
         more: for metrics.json, over what the run says of itself.
         spread: of an ensemble.
     """
@@ -124,6 +130,7 @@ def write_scores(
         pathogens=[identity.pathogen for identity in films.identities],
         labels=films.labels,
         logits=logits,
+        trained_on=trained_on,
     )
     context = report_context(trained, workdir, films, name, audit_line) | more
     if spread is not None:

@@ -12,6 +12,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from pneumojax.disclaimer import SYNTHETIC_STAMP
+from pneumojax.evaluation.cautions import cautions
 from pneumojax.evaluation.sections import Section
 from pneumojax.evaluation.table import limits_of, value_of
 from pneumojax.files import printable
@@ -62,6 +63,7 @@ def png(picture: Picture) -> bytes:
 def _context(result: Mapping[str, Any], sections: Sequence[Section]) -> dict[str, Any]:
     return {
         "result": result,
+        "cautions": cautions(result),
         "sections": sections,
         "headline": [(t, value_of(result[k]), limits_of(result[k])) for k, t in HEADLINE],
         "stamp": SYNTHETIC_STAMP if result["synthetic"] else "",

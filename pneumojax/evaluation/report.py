@@ -17,7 +17,7 @@ from pneumojax.evaluation.results import Predictions, evaluate
 from pneumojax.evaluation.sections import Section
 from pneumojax.files import replacing, write_csv, write_json
 
-COLUMNS = ("file", "label", "probability", "call", "patient", "disclaimer")
+COLUMNS = ("file", "label", "probability", "call", "patient", "disclaimer", "trained_on")
 SPREAD_COLUMNS = ("deviation", "lowest", "highest")  # of the members of an ensemble
 
 
@@ -136,6 +136,7 @@ def _write_predictions(
         probabilities,
         decision.calls(probabilities),
         predictions.patients,
+        predictions.trained_on,
         zip(*spread, strict=True) if spread is not None else [()] * len(probabilities),
         strict=True,
     )
@@ -150,9 +151,10 @@ def _write_predictions(
                 CLASS_NAMES[c],
                 patient if known else "",
                 stamp,
+                note,
                 *(f"{value:.9g}" for value in apart),
             )
-            for file, label, p, c, patient, apart in rows
+            for file, label, p, c, patient, note, apart in rows
         ),
     )
 

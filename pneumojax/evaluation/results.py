@@ -13,6 +13,7 @@ from pneumojax.evaluation import metrics
 from pneumojax.evaluation.bootstrap import resample, weighted_auroc, weighted_confusion
 from pneumojax.evaluation.calibration import calibration_figures, reliability
 from pneumojax.evaluation.calls import call_figures
+from pneumojax.evaluation.cautions import trained_on_counts
 from pneumojax.evaluation.curves import weighted_average_precision
 from pneumojax.evaluation.decision import Decision
 from pneumojax.evaluation.delong import delong_interval
@@ -40,6 +41,8 @@ class Predictions:
     pathogens: "bacteria", "virus", "none" (a normal film) or "unknown" of each film.
     labels: (n,) 0 for NORMAL, 1 for PNEUMONIA.
     logits: (n,) float32, finite, as the network gave them.
+    trained_on: of each film "", or that the network was trained on it or on films of its patient,
+      see `SeenFilms.note`.
     """
 
     files: Sequence[str]
@@ -47,6 +50,7 @@ class Predictions:
     pathogens: Sequence[str]
     labels: NDArray
     logits: NDArray
+    trained_on: Sequence[str]
 
 
 def evaluate(
@@ -118,6 +122,7 @@ def evaluate(
             "n": n,
             "patients": len(set(patients)) if patients_known else None,
             "patients_known": patients_known,
+            "trained_on": trained_on_counts(predictions.trained_on),
             "prevalence": labels.mean(),
             "level": LEVEL,
             "decision": decision._asdict(),

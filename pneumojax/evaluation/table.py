@@ -9,6 +9,7 @@ from rich.table import Table
 
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import SYNTHETIC_STAMP
+from pneumojax.evaluation.cautions import cautions
 
 HEADLINE = {
     "sensitivity": "Sensitivity",
@@ -35,6 +36,8 @@ def print_table(result: Mapping[str, Any]) -> None:
     console = Console(highlight=False)
     level, unit = f"{100 * result['level']:g} %", result["bootstrap"]["unit"]
 
+    for line in cautions(result):
+        console.print(line, style="bold yellow")
     people = f" of {result['patients']:,} patients" if result["patients_known"] else ""
     console.print(f"{result['n']:,} films{people}, {result['prevalence']:.1%} PNEUMONIA")
     console.print(decision_line(result["decision"]))

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from pneumojax import run, runtime
 from pneumojax.data.films import CLASS_NAMES
-from pneumojax.data.patients import swapped
+from pneumojax.data.patients import swapped, swapped_warning
 from pneumojax.data.pipeline import (
     films_per_epoch,
     steps_per_epoch,
@@ -221,10 +221,7 @@ def _describe(sides: Sides, workdir: Path, config: ConfigDict, mesh: Mesh) -> No
         f"films: {len(sides.train):,} to train on, {pneumonia:.1%} pneumonia; "
         f"{len(sides.rejected)} unreadable left out, {sides.train.ignored} other files ignored"
     )
-    if other := swapped(sides.train.paths, sides.train.labels):
-        print(
-            f"warning: data.root: {other:,} of {len(sides.train):,} films have names of the other "
-            "class (IM-... in PNEUMONIA, person..._bacteria in NORMAL). If the two folders are "
-            "swapped, every call will be the wrong way round"
-        )
+    other = swapped(sides.train.paths, sides.train.labels)
+    if warning := swapped_warning(other, len(sides.train)):
+        print(warning)
     print(sides.audit.line(), flush=True)

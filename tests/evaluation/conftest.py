@@ -39,6 +39,7 @@ def predictions() -> Predictions:
         ],
         labels=labels,
         logits=(rng.normal(size=n) + 1.5 * labels - 0.5).astype(np.float32),
+        trained_on=[""] * n,
     )
 
 
@@ -49,7 +50,7 @@ def one_class() -> Callable[[int], Predictions]:
     def make(label: int) -> Predictions:
         logits = np.array([-1, 1, 2], np.float32)
         labels = np.full(3, label)
-        return Predictions(["a", "b", "c"], ["p", "q", "r"], ["none"] * 3, labels, logits)
+        return Predictions(["a", "b", "c"], ["p", "q", "r"], ["none"] * 3, labels, logits, [""] * 3)
 
     return make
 
@@ -139,6 +140,7 @@ def plain_context(findings: dict[str, Any]) -> dict[str, Any]:
         "flow": {
             "films": [{"side": "train"} | side, {"side": "test"} | side | {"patients": None}],
             "rejected": [["NORMAL/a|b.jpeg", "empty file"]],
+            "swapped": 0,
             "duplicates": 0,
             "audit": "audit: apart",
             "training_prevalence": 0.75,

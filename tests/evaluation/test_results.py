@@ -124,7 +124,9 @@ def test_the_seed_moves_the_resampled_intervals_only(predictions):
 
 def test_far_off_logits_are_ranked_though_their_probabilities_are_equal():
     logits = np.array([40, 50, 60, 70], np.float32)
-    predictions = Predictions(list("abcd"), list("abcd"), [""] * 4, np.array([0, 0, 1, 1]), logits)
+    predictions = Predictions(
+        list("abcd"), list("abcd"), [""] * 4, np.array([0, 0, 1, 1]), logits, [""] * 4
+    )
     assert set(HALF.probabilities(logits)) == {1.0}
     assert evaluate(predictions, HALF)["auroc"]["value"] == 1
 
@@ -150,9 +152,9 @@ def test_perfect_calls_have_wilsons_interval_and_no_other(predictions):
 @pytest.mark.parametrize(
     "predictions",
     [
-        Predictions([], [], [], np.array([], int), np.array([], np.float32)),
-        Predictions(["a"], ["a"], ["none"], np.array([0, 1]), np.zeros(2, np.float32)),
-        Predictions(["a"], ["a"], ["none"], np.array([0]), np.array([np.nan], np.float32)),
+        Predictions([], [], [], np.array([], int), np.array([], np.float32), []),
+        Predictions(["a"], ["a"], ["none"], np.array([0, 1]), np.zeros(2, np.float32), [""]),
+        Predictions(["a"], ["a"], ["none"], np.array([0]), np.array([np.nan], np.float32), [""]),
     ],
 )
 def test_predictions_that_cannot_be_scored_are_refused(predictions):

@@ -1,0 +1,73 @@
+"""Reasons not to take figures at their word stand before the figures, in every output."""
+
+import csv
+from dataclasses import replace
+
+import pytest
+
+from pneumojax.data.seen import THIS_FILM, THIS_PATIENT
+from pneumojax.evaluation.cautions import trained_on_line
+from pneumojax.evaluation.decision import Decision
+from pneumojax.evaluation.report import write_evaluation
+from pneumojax.evaluation.table import print_table
+
+DECISION = Decision("youden", 2.0, 0.6, 50, "")
+
+
+@pytest.mark.parametrize(
+    ("films", "patients", "said"),
+    [
+        (0, 0, ""),
+        (90, 0, "warning: the network was trained on 90 of these 90 films. "),
+        (0, 5, "trained on other films of the patients of 5 of these 90 films. "),
+        (3, 5, "on 3 of these 90 films and on other films of the patients of 5 more films. "),
+    ],
+)
+def test_the_line_tells_films_trained_on_from_other_films_of_their_patients(films, patients, said):
+    line = trained_on_line(films=films, of_their_patients=patients, n=90)
+    assert said in line and bool(line) == bool(said)
+    assert not line or line.endswith("These figures say nothing about new patients")
+
+
+@pytest.fixture(scope="module")
+def seen(predictions, plain_context, film_pictures, tmp_path_factory):
+    """An evaluation of 90 films: trained on 3, on the patients of 5 more; 2 have the other name."""
+    folder = tmp_path_factory.mktemp("seen")
+    notes = [THIS_FILM] * 3 + [THIS_PATIENT] * 5 + [""] * 82
+    context = plain_context | {"flow": plain_context["flow"] | {"swapped": 2}}
+    films = replace(predictions, trained_on=notes)
+    return folder, notes, write_evaluation(folder, films, DECISION, context, film_pictures)
+
+
+def test_films_trained_on_are_a_field_of_the_figures_and_a_column_of_the_predictions(seen):
+    folder, notes, result = seen
+    assert result["trained_on"] == {"films": 3, "of_their_patients": 5}
+    with open(folder / "predictions.csv", newline="") as stream:
+        assert [row["trained_on"] for row in csv.DictReader(stream)] == notes
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_the_report_says_it_above_every_figure(seen, name):
+    text = (seen[0] / name).read_text()
+    body = text[text.find("<body>") :] if name.endswith("html") else text
+    before = body.index("90 films of 30 patients")
+    assert body.index("was trained on 3 of these 90 films") < before
+    assert body.index("2 of 90 films have names of the other class") < before
+
+
+def test_the_terminal_says_it_before_the_table(seen, capsys):
+    print_table(seen[2])
+    text = " ".join(capsys.readouterr().out.split())
+    before = text.index("90 films of 30 patients")
+    assert text.index("was trained on 3 of these 90 films") < before
+    assert text.index("2 of 90 films have names of the other class") < before
+
+
+def test_nothing_is_said_of_films_that_are_new_to_the_network(
+    predictions, context, film_pictures, tmp_path
+):
+    result = write_evaluation(tmp_path, predictions, DECISION, context, film_pictures)
+    assert result["trained_on"] == {"films": 0, "of_their_patients": 0}
+    assert "warning" not in (tmp_path / "report.html").read_text()
+    with open(tmp_path / "predictions.csv", newline="") as stream:
+        assert {row["trained_on"] for row in csv.DictReader(stream)} == {""}
