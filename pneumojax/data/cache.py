@@ -20,7 +20,7 @@ from pneumojax.config import NAMED_SETS
 from pneumojax.data import patients
 from pneumojax.data.cache_build import IMAGES, PixelStore, build_entry, is_whole, read_rejected
 from pneumojax.data.decoding import Preprocessing
-from pneumojax.data.films import FilmFile, find_films
+from pneumojax.data.films import FilmFile, find_films, seen_in
 from pneumojax.data.index import Column, FilmIndex, open_index
 from pneumojax.data.room import require_room, too_large
 from pneumojax.errors import UserError
@@ -148,10 +148,15 @@ def load_split(
     folder = find_films(root)
     files = [file for file in folder.files if file.split == split]
     if not files:
-        found = sorted({file.split for file in folder.files})
         raise UserError(
-            f"data.root: split {split!r} of {str(root)!r} holds no film "
-            f"(splits with films: {', '.join(found) or 'none'})"
+            f"data.root: split {split!r} of {str(root)!r} holds no film {seen_in(folder)}"
+        )
+    if folder.ignored_folders:
+        names = ", ".join(map(repr, folder.ignored_folders[:5]))
+        more = len(folder.ignored_folders) - 5
+        log(
+            f"ignored: the files in {names}{f' and {more:,} more folders' * (more > 0)} of "
+            f"{str(root)!r}; only NORMAL and PNEUMONIA are classes"
         )
     decoded = cache_dir / "films" / _key(folder.root, files, PIL.__version__, preprocessing)
     entry, why = decoded, too_large(decoded, len(files), preprocessing, max_cache_gb)

@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pneumojax.errors import UserError
@@ -15,7 +16,14 @@ CLASS_NAMES = ("NORMAL", "PNEUMONIA")  # the index is the label
 SPLITS = ("train", "val", "test")
 SUFFIXES = (".jpeg", ".jpg", ".png")
 
+_NO_FILMS = (".", "__MACOSX")  # folders of the system begin with these
+
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
+
+_SHOWN = 5  # names in a message
+_LOOKED_AT = 1000  # files of a folder among which DICOM is looked for
 
 LAYOUT = "expected <root>/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg"
 
@@ -33,11 +41,17 @@ class FilmFile:
 
 @dataclass(frozen=True)
 class Folder:
-    """The films under a root, sorted by path, and how many other files lie there."""
+    """The films under a root, sorted by path, and what else lies there.
+
+    ignored: how many other files.
+    ignored_folders: folders beside the class folders, relative to the root, in which are files;
+        a third class would be one.
+    """
 
     root: Path
     files: tuple[FilmFile, ...]
     ignored: int
+    ignored_folders: tuple[str, ...] = ()
 
 
 def find_films(root: Path) -> Folder:
@@ -58,13 +72,21 @@ def find_films(root: Path) -> Folder:
         raise UserError(f"data.root: {str(root)!r} {wrong}; {LAYOUT}")
     try:
         root, splits = _locate_splits(root)
-        films, ignored = _scan(root, splits)
+        films, ignored, folders = _scan(root, splits)
     except OSError as error:
         raise UserError(
             f"data.root: cannot read {str(error.filename)!r} ({error.strerror}); "
             "check its permissions"
         ) from error
-    return Folder(root, tuple(sorted(films, key=lambda film: film.path)), ignored)
+    ordered = tuple(sorted(films, key=lambda film: film.path))
+    return Folder(root, ordered, ignored, tuple(sorted(folders)))
+
+
+def seen_in(folder: Folder) -> str:
+    """What a folder has instead of the films asked for, in brackets."""
+    splits = ", ".join(sorted({film.split for film in folder.files}))
+    others = f", {folder.ignored:,} other files" if folder.ignored else ""
+    return f"(splits with films: {splits or 'none'}{others}){_hint(folder.root)}"
 
 
 def _locate_splits(root: Path) -> tuple[Path, dict[Path, str]]:
@@ -79,21 +101,46 @@ def _locate_splits(root: Path) -> tuple[Path, dict[Path, str]]:
     if below:
         names = ", ".join(repr(child.name) for child, _ in below)
         raise UserError(f"data.root: {str(root)!r} holds several data sets ({names}); name one")
-    names = ", ".join(repr(name) for name in sorted(os.listdir(root))[:5])
     raise UserError(
         f"data.root: no NORMAL or PNEUMONIA folder in {str(root)!r} "
-        f"(found {names or 'nothing'}); {LAYOUT}"
+        f"(found {_contents(root)}){_hint(root)}; {LAYOUT}"
     )
 
 
-def _scan(root: Path, splits: dict[Path, str]) -> tuple[list[FilmFile], int]:
-    """The films in the class folders, and how many other files lie under the root."""
+def _contents(folder: Path) -> str:
+    """A few names in a folder and, of each folder among them, a few names below it."""
+    found = []
+    for child in sorted(folder.iterdir())[:_SHOWN]:
+        below = ""
+        if child.is_dir():
+            names = sorted(os.listdir(child))
+            below = ", ".join(map(repr, names[:_SHOWN])) + ", ..." * (len(names) > _SHOWN)
+            below = f" with {below or 'nothing'} in it"
+        found.append(f"{child.name!r}{below}")
+    return "; ".join(found) + "; ..." * (len(os.listdir(folder)) > _SHOWN) or "nothing"
+
+
+def _hint(root: Path) -> str:
+    """A sentence on DICOM files, which have no place in the layout; "" where there is none."""
+    near = _subfolders(root)
+    for folder in (root, *near, *(below for child in near for below in _subfolders(child))):
+        for child in islice(folder.iterdir(), _LOOKED_AT):
+            if child.suffix.lower() in DICOM_SUFFIXES and child.is_file():
+                return (
+                    f". {child.name!r} looks like DICOM: --mode=predict reads DICOM files, but "
+                    "training and evaluation read JPEG and PNG only"
+                )
+    return ""
+
+
+def _scan(root: Path, splits: dict[Path, str]) -> tuple[list[FilmFile], int, list[str]]:
+    """The films in the class folders, the number of other files and the folders of such."""
     classes = {
         folder: (split, label)
         for parent, split in splits.items()
         for folder, label in _class_folders(parent).items()
     }
-    films, ignored = [], 0
+    films, ignored, folders = [], 0, []
     known = {root, *splits, *classes}
     for folder in known:
         prefix = folder.relative_to(root).as_posix()
@@ -105,8 +152,11 @@ def _scan(root: Path, splits: dict[Path, str]) -> tuple[list[FilmFile], int]:
                     name = f"{prefix}/{entry.name}"
                     films.append(FilmFile(name, split, label, status.st_size, status.st_mtime_ns))
                 elif Path(entry.path) not in known:
-                    ignored += _count_files(entry)
-    return films, ignored
+                    others = _count_files(entry)
+                    ignored += others
+                    if others and entry.is_dir() and not entry.name.startswith(_NO_FILMS):
+                        folders.append(Path(entry.path).relative_to(root).as_posix())
+    return films, ignored, folders
 
 
 def _split_folders(folder: Path) -> dict[Path, str]:
@@ -129,9 +179,10 @@ def _named(folder: Path, names: Sequence[str]) -> dict[Path, str]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    hidden = (".", "__MACOSX")
     return sorted(
-        child for child in folder.iterdir() if not child.name.startswith(hidden) and child.is_dir()
+        child
+        for child in folder.iterdir()
+        if not child.name.startswith(_NO_FILMS) and child.is_dir()
     )
 
 

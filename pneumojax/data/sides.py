@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from pneumojax.data.audit import Audit, audit
 from pneumojax.data.cache import FilmSet, load_split, resolve_root
 from pneumojax.data.decoding import Preprocessing
-from pneumojax.data.films import CLASS_NAMES, find_films
+from pneumojax.data.films import CLASS_NAMES, find_films, seen_in
 from pneumojax.data.patients import carve, divide_into_folds
 from pneumojax.errors import UserError
 
@@ -126,7 +126,19 @@ def _with_audit(train: FilmSet, validation: FilmSet | None) -> Sides:
     return Sides(train, validation, audit_sides(sides))
 
 
-def only_split(root: Path) -> str | None:
-    """The one split that a folder has films of, or None where there are several."""
-    splits = {file.split for file in find_films(root).files}
-    return splits.pop() if len(splits) == 1 else None
+def only_split(root: Path) -> str:
+    """The one split that a folder has films of.
+
+    Raises:
+        UserError: it has films of several splits, or none.
+    """
+    folder = find_films(root)
+    splits = sorted({film.split for film in folder.files})
+    if not splits:
+        raise UserError(f"--films: {str(root)!r} holds no JPEG or PNG film {seen_in(folder)}")
+    if len(splits) > 1:
+        raise UserError(
+            f"--films: {str(root)!r} has several splits ({', '.join(splits)}); "
+            "name one with --split"
+        )
+    return splits[0]

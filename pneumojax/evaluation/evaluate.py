@@ -180,8 +180,6 @@ def _films(
         return films, split or "val"
     folder = resolve_root(config.data.root, cache_dir) if root is None else Path(root).expanduser()
     split = split or only_split(folder)
-    if split is None:
-        raise UserError(f"--films: {root!r} has several splits; name one with --split")
     films = load_split(
         folder,
         split,

@@ -16,6 +16,7 @@ from PIL import Image
 from pneumojax.data import decoding, films
 from pneumojax.data.decoding import FilmError, Preprocessing, decode_film, read_film
 from pneumojax.data.films import find_films
+from pneumojax.data.preprocessing import RESIZES
 from pneumojax.errors import UserError
 
 
@@ -123,7 +124,7 @@ class TestFindFilms:
         cases = {
             tmp_path / "nowhere": "does not exist",
             tmp_path / "file.txt": "is not a folder",
-            tmp_path: "no NORMAL or PNEUMONIA folder.*found 'NORMALS', 'file.txt'",
+            tmp_path: "no NORMAL or PNEUMONIA folder.*found 'NORMALS' with 'a.jpeg' in it; 'file.txt'",
             tmp_path / "NORMALS": "found 'a.jpeg'",
         }
         for root, message in cases.items():
@@ -366,7 +367,7 @@ class TestResize:
         pixels, *_ = decode_film(_encode(Image.fromarray(film)), Preprocessing(30, "nearest"))
         assert set(np.unique(pixels)) == {0, 255}
 
-    @pytest.mark.parametrize("resize", decoding.RESIZES)
+    @pytest.mark.parametrize("resize", RESIZES)
     def test_a_film_of_the_right_size_is_left_alone(self, resize):
         film = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
         pixels, *_ = decode_film(_encode(Image.fromarray(film)), Preprocessing(48, resize))

@@ -1,0 +1,78 @@
+"""What is said of folders that are not laid out as films of two classes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumojax.data.cache import load_split
+from pneumojax.data.decoding import Preprocessing
+from pneumojax.data.films import find_films
+from pneumojax.data.sides import only_split
+from pneumojax.errors import UserError
+
+
+def film(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grey = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
+    Image.fromarray(grey).save(path)
+
+
+def test_a_folder_without_class_folders_is_answered_with_what_it_has_and_what_lies_below(tmp_path):
+    for name in ("TB", "COVID"):
+        film(tmp_path / "train" / name / "a.png")
+    with pytest.raises(UserError, match=r"found 'train' with 'COVID', 'TB' in it"):
+        find_films(tmp_path)
+
+
+def test_a_list_of_what_was_found_is_short(tmp_path):
+    for number in range(9):
+        (tmp_path / f"folder-{number}").mkdir()
+    with pytest.raises(UserError) as caught:
+        find_films(tmp_path)
+    assert "'folder-4' with nothing in it; ..." in str(caught.value)
+    assert "folder-5" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["a.dcm", "study/a.DCM", "PNEUMONIA/a.dcm", "test/NORMAL/a.dcm"])
+def test_dicom_files_are_named_where_films_are_looked_for(tmp_path, place):
+    file = tmp_path / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(UserError, match=r"looks like DICOM: --mode=predict reads DICOM") as caught:
+        only_split(tmp_path)
+    assert "several splits" not in str(caught.value)
+
+
+def test_several_splits_are_named(tmp_path):
+    for split in ("train", "test"):
+        film(tmp_path / split / "NORMAL" / "a.png")
+    with pytest.raises(UserError, match=r"has several splits \(test, train\)"):
+        only_split(tmp_path)
+
+
+def test_class_folders_without_a_film_hold_no_split(tmp_path):
+    (tmp_path / "NORMAL").mkdir()
+    (tmp_path / "NORMAL" / "notes.txt").write_text("nothing to see")
+    with pytest.raises(UserError, match=r"holds no JPEG or PNG film .*1 other files"):
+        only_split(tmp_path)
+
+
+def test_a_third_class_is_named_before_the_films_are_read(tmp_path):
+    for name in ("NORMAL", "PNEUMONIA", "COVID"):
+        film(tmp_path / "films" / "train" / name / "a.png")
+    film(tmp_path / "films" / "extra" / "b.png")
+    (tmp_path / "films" / ".thumbnails").mkdir()
+    (tmp_path / "films" / ".thumbnails" / "c.png").write_bytes(b"")
+    told: list[str] = []
+    load_split(
+        tmp_path / "films",
+        "train",
+        Preprocessing(32),
+        tmp_path / "cache",
+        max_rejected_fraction=0,
+        log=told.append,
+    )
+    assert told[0].startswith("ignored: the files in 'extra', 'train/COVID' of ")
+    assert "only NORMAL and PNEUMONIA are classes" in told[0]
