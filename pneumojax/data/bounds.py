@@ -14,7 +14,7 @@ import numpy as np
 from pneumojax.data.cursor import Cursor, CursorError
 
 MAX_SCANS = 256  # of a JPEG; its standard progressions have ten or so, and each is a pass
-MOST_NUMBERS = 1_000_000  # in one value of a TIFF: a strip for each row needs 10,000
+MOST_NUMBERS = 200_000  # in one value of a TIFF; Pillow takes 5 us for each strip or tile
 MAX_ENTRIES = 4096  # of a directory; Pillow takes some microseconds for each
 MAX_DIRECTORIES = 16  # that are followed; there are four kinds, and one of each is usual
 MAX_TILES = 4096  # of a JPEG 2000 film

@@ -11,7 +11,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,8 @@ from pneumojax.data.bounds import has_repeated_values, in_turn
 from pneumojax.data.chunks import png_fault
 from pneumojax.data.film_error import FilmError, UnreadFile
 from pneumojax.data.jpeg import read_header
-from pneumojax.errors import UserError
+from pneumojax.data.preprocessing import Box, Preprocessing, resize_film
 
-RESIZES = ("bilinear_antialias", "bilinear", "nearest")
 MIN_SIDE = 16  # pixels; nothing smaller is a radiograph
 MAX_BYTES = 1 << 30  # of a file; a film of the most pixels that are read takes less
 MAX_PIXELS = 100_000_000  # checked before decoding: a small file can unpack to fill the memory
@@ -81,40 +80,6 @@ _TRANSPOSES = {  # EXIF orientation -> what makes the film upright
 }
 _SIDEWAYS = (5, 6, 7, 8)
 _warnings_lock = threading.Lock()
-Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """Everything that determines the pixels that leave the host; it travels with checkpoints.
-
-    Args:
-        image_size: side of the square that the network sees, pixels.
-        resize: "bilinear_antialias", "bilinear" (two taps) or "nearest".
-        reduced_decode: lets the JPEG decoder itself halve a film, up to three times, while no
-            side falls below `image_size`; the filter does the rest. Without effect on
-            "bilinear" and "nearest", which are defined by pixels of the whole film. The default
-            is what films were decoded by where a checkpoint does not say.
-
-    Raises:
-        UserError: a field out of range, named as in the config.
-    """
-
-    image_size: int = 150
-    resize: str = "bilinear_antialias"
-    reduced_decode: bool = False
-
-    def __post_init__(self) -> None:
-        if type(self.image_size) is not int or self.image_size < 1:
-            raise UserError(
-                f"data.image_size: {self.image_size!r} is not a positive whole number of pixels"
-            )
-        if self.resize not in RESIZES:
-            raise UserError(f"data.resize: {self.resize!r} is unknown; use one of {RESIZES}")
-
-    def as_dict(self) -> dict[str, int | str]:
-        """The fields by name, for JSON; `Preprocessing(**d)` reads them back."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -305,16 +270,3 @@ def no_warnings() -> Iterator[None]:
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def resize_film(
-    grey: Image.Image, preprocessing: Preprocessing, box: Box | None = None
-) -> Image.Image:
-    """A film of one channel, or its rectangle `box`, as the square that the network sees."""
-    size = (preprocessing.image_size, preprocessing.image_size)
-    if preprocessing.resize == "nearest":
-        return grey.resize(size, Image.Resampling.NEAREST)
-    if preprocessing.resize == "bilinear_antialias":  # Pillow widens the filter when it shrinks
-        return grey.resize(size, Image.Resampling.BILINEAR, box)
-    scale = (grey.width / size[0], 0, 0, 0, grey.height / size[1], 0)
-    return grey.transform(size, Image.Transform.AFFINE, scale, Image.Resampling.BILINEAR)

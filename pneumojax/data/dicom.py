@@ -76,6 +76,8 @@ def _grey(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
     with no_warnings(), np.errstate(all="ignore"):
         values = apply_modality_lut(values, dataset)
         shown, (low, high) = _shown(values, places, dataset)
+    if not np.isfinite([low, high, shown.min(), shown.max()]).all():  # NaN stays NaN
+        raise FilmError("DICOM whose window or rescaling is not a number")
     scale = 255 / (high - low) if high != low else 0
     table = np.rint(np.clip((shown - low) * scale, 0, 255)).astype(np.uint8)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
@@ -89,9 +91,13 @@ def _shown(
     """The values after VOI LUT or window, and which of them are black and white."""
     if dataset.get("VOILUTSequence"):
         bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
+        if not 1 <= bits <= 16:
+            raise FilmError("DICOM whose table of grey levels is damaged")
         return apply_voi_lut(values, dataset).astype(float), (0.0, 2.0**bits - 1)
     if dataset.get("WindowWidth") is not None and dataset.get("WindowCenter") is not None:
         black, white = apply_voi_lut(np.array([-1e30, 1e30]), dataset)
+        if black == white:
+            raise FilmError("DICOM whose window shows a single grey level")
         return apply_voi_lut(values, dataset), (black, white)
     used = values
     if dataset.BitsStored > 8:

@@ -165,3 +165,19 @@ def test_a_tiff_with_exif_of_a_camera_is_read():
     exif.get_ifd(34853)[1] = "N"
     film = decode_any(encoded(FILM, "TIFF", exif=exif), SAME)
     np.testing.assert_array_equal(film.pixels, GREY)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_a_tiff_of_more_parts_than_any_film_has_is_refused(tiled):
+    """Each has a place of its own, which costs Pillow 5 us."""
+    count = bounds.MOST_NUMBERS + 1
+    numbers = {256: 64, 257: 64, 258: 8, 259: 1, 262: 1, 277: 1}
+    numbers |= {322: 16, 323: 16} if tiled else {278: 1}
+    places, lengths = (324, 325) if tiled else (273, 279)
+    body = 8 + 2 + 12 * (len(numbers) + 2) + 4
+    entries = [(tag, 4, 1, value) for tag, value in numbers.items()]
+    entries += [(places, 4, count, body), (lengths, 4, count, body + 4 * count)]
+    first = directory(sorted(entries))
+    data = of_directory(first) + struct.pack("<I", 8) * count + struct.pack("<I", 64) * count
+    with pytest.raises(FilmError, match="^damaged TIFF header$"):
+        decode_any(data, SAME)

@@ -154,12 +154,31 @@ def test_colour_is_kept_for_the_warning_and_becomes_grey(make_dicom, kind):
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "neither of grey levels nor of 8-bit RGB"),
         ({"Rows": None}, "damaged DICOM"),
         ({"WindowCenter": 9, "WindowWidth": 0}, "damaged DICOM"),
-        ({"PixelData": b"\0" * 10}, "damaged DICOM"),
     ],
 )
 def test_refusals_say_why(make_dicom, elements, message):
     with pytest.raises(FilmError, match=message):
         decode_dicom(make_dicom(GREY, **elements))
+
+
+@pytest.mark.parametrize(
+    ("elements", "message"),
+    [
+        ({"WindowCenter": "nan", "WindowWidth": 9}, "window or rescaling is not a number"),
+        ({"WindowCenter": 9, "WindowWidth": "nan"}, "window or rescaling is not a number"),
+        ({"WindowCenter": "inf", "WindowWidth": 9}, "window shows a single grey level"),
+        ({"WindowCenter": 9, "WindowWidth": "1e300"}, "window shows a single grey level"),
+        ({"RescaleSlope": "nan", "RescaleIntercept": 0}, "window or rescaling is not a number"),
+        ({"RescaleSlope": "1e308", "RescaleIntercept": "1e308"}, "is not a number"),
+        ({"VOILUTSequence": [lut(0, range(256), 1000)]}, "table of grey levels is damaged"),
+        ({"PixelData": b"\0" * 10}, "damaged DICOM"),
+    ],
+)
+def test_grey_levels_that_are_no_numbers_do_not_make_a_black_film(make_dicom, elements, message):
+    with decoding.no_warnings():  # pydicom writes them, but warns
+        data = make_dicom(GREY, **elements)
+    with pytest.raises(FilmError, match=message):
+        decode_dicom(data)
 
 
 @pytest.mark.parametrize("codec", ["baseline", "lossless", "ls", "2000"])

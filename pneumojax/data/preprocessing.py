@@ -1,0 +1,56 @@
+"""The settings that determine a film's pixels, and the resize that they ask for."""
+
+from dataclasses import asdict, dataclass
+
+from PIL import Image
+
+from pneumojax.errors import UserError
+
+RESIZES = ("bilinear_antialias", "bilinear", "nearest")
+Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Everything that determines the pixels that leave the host; it travels with checkpoints.
+
+    Args:
+        image_size: side of the square that the network sees, pixels.
+        resize: "bilinear_antialias", "bilinear" (two taps) or "nearest".
+        reduced_decode: lets the JPEG decoder itself halve a film, up to three times, while no
+            side falls below `image_size`; the filter does the rest. Without effect on
+            "bilinear" and "nearest", which are defined by pixels of the whole film. The default
+            is what films were decoded by where a checkpoint does not say.
+
+    Raises:
+        UserError: a field out of range, named as in the config.
+    """
+
+    image_size: int = 150
+    resize: str = "bilinear_antialias"
+    reduced_decode: bool = False
+
+    def __post_init__(self) -> None:
+        if type(self.image_size) is not int or self.image_size < 1:
+            raise UserError(
+                f"data.image_size: {self.image_size!r} is not a positive whole number of pixels"
+            )
+        if self.resize not in RESIZES:
+            raise UserError(f"data.resize: {self.resize!r} is unknown; use one of {RESIZES}")
+
+    def as_dict(self) -> dict[str, int | str]:
+        """The fields by name, for JSON; `Preprocessing(**d)` reads them back."""
+        return asdict(self)
+
+
+def resize_film(
+    grey: Image.Image, preprocessing: Preprocessing, box: Box | None = None
+) -> Image.Image:
+    """A film of one channel, or its rectangle `box`, as the square that the network sees."""
+    size = (preprocessing.image_size, preprocessing.image_size)
+    if preprocessing.resize == "nearest":
+        return grey.resize(size, Image.Resampling.NEAREST)
+    if preprocessing.resize == "bilinear_antialias":  # Pillow widens the filter when it shrinks
+        return grey.resize(size, Image.Resampling.BILINEAR, box)
+    scale = (grey.width / size[0], 0, 0, 0, grey.height / size[1], 0)
+    return grey.transform(size, Image.Transform.AFFINE, scale, Image.Resampling.BILINEAR)
