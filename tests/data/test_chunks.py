@@ -128,13 +128,12 @@ def test_a_directory_of_exif_in_a_tiff_counts_too(pointer):
         struct.unpack_from("<HHII", film, place + 2 + 12 * number) for number in range(count)
     ]
     moved = len(film)
-    for at in range(3):  # the pointer by itself, and among ones to nowhere
-        others = [(pointer, 4, 1, 1 << 30)] * at
-        size = 2 + 12 * (count + 1 + at) + 4
-        pointers = [*others, (pointer, 4, 1, moved + size), *others[:0]]
+    for missing in range(3):  # the pointer by itself, and behind ones to nowhere
+        others = [(pointer, 4, 1, 1 << 30)] * missing
+        size = 2 + 12 * (count + 1 + missing) + 4
+        pointers = [*others, (pointer, 4, 1, moved + size)]
         first = directory(sorted([*entries, *pointers], key=lambda entry: entry[0]))
-        bomb = shared_exif(5000, 1_000_000)[8:]
-        bomb = _shifted(bomb, moved + size - 8)
+        bomb = _shifted(shared_exif(4000, 1_000_000)[8:], moved + size - 8)
         data = film[:4] + struct.pack("<I", moved) + film[8:] + first + bomb
         began = time.process_time()
         with pytest.raises(FilmError, match="^damaged TIFF header$"):
