@@ -21,7 +21,7 @@ from pneumojax.files import write_json
 from pneumojax.profiling import devices, measure, trace
 from pneumojax.profiling.page import draw_page, print_page
 from pneumojax.profiling.work import count_work
-from pneumojax.training.checks import check
+from pneumojax.training.checks import check, check_batch
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state, make_mesh, make_network, replicated
@@ -53,7 +53,10 @@ def profile(
     network = make_network(config)
     films = load_sides(config, cache_dir, verify=verify_films).train
     balanced = config.data.balanced
-    per_epoch = steps_per_epoch(films_per_epoch(films.labels, balanced), config.batch_size)
+    visited = films_per_epoch(films.labels, balanced)
+    if note := check_batch(config, mesh, visited):
+        print(note)
+    per_epoch = steps_per_epoch(visited, config.batch_size)
     optimizer = make_optimizer(config, per_epoch)
     work = count_work(network, config.augment.size or config.data.image_size)
 

@@ -25,7 +25,7 @@ from pneumojax.errors import Stopped
 from pneumojax.evaluation.decision import fit_decision, undecided
 from pneumojax.lock import locked
 from pneumojax.training.checkpoint import Checkpoints
-from pneumojax.training.checks import check
+from pneumojax.training.checks import check, check_batch
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.groups import groups_of, is_fine_tuning, print_groups
 from pneumojax.training.logbook import Logbook, NoLogbook, Progress, epoch_line
@@ -81,6 +81,9 @@ def train(
         source = weights_to_start_from(config, network, cache_dir, download=download)
     with runtime.leader_first("films"):
         sides = load_sides(config, cache_dir, verify=verify_films)
+    visited = films_per_epoch(sides.train.labels, config.data.balanced)
+    if note := check_batch(config, mesh, visited):
+        print(note)
     with runtime.leader_first("run folder"):
         run.begin(workdir, config)
     with locked(workdir) if runtime.leads() else contextlib.nullcontext():

@@ -1,0 +1,38 @@
+"""Batches that hold more than the films there are."""
+
+import pytest
+
+from pneumojax.errors import UserError
+from pneumojax.training.checks import check_batch
+from pneumojax.training.loop import train
+from pneumojax.training.state import make_mesh
+
+
+def batches_of(config, size):
+    config = config.copy_and_resolve_references()
+    config.batch_size = size
+    return config.lock()
+
+
+@pytest.mark.parametrize("size", [1, 16, 60])
+def test_a_batch_of_at_most_the_films_is_not_mentioned(config, size):
+    assert check_batch(batches_of(config, size), make_mesh(), 60) == ""
+
+
+@pytest.mark.parametrize("size", [61, 64, 119])
+def test_a_batch_a_little_larger_than_the_films_is_trained_and_said(config, size):
+    note = check_batch(batches_of(config, size), make_mesh(), 60)
+    assert note.startswith(f"note: config.batch_size is {size} and there are 60 training films")
+    assert f"filled up with {size - 60} copies" in note
+
+
+@pytest.mark.parametrize("size", [120, 100_000])
+def test_a_batch_that_would_be_padding_for_the_most_part_is_refused(config, size):
+    with pytest.raises(UserError, match=r"^config\.batch_size is .* 60 .*: use at most 60\.$"):
+        check_batch(batches_of(config, size), make_mesh(), 60)
+
+
+def test_a_run_with_such_a_batch_leaves_nothing(config, cache_dir, tmp_path):
+    with pytest.raises(UserError, match="use at most 55"):
+        train(batches_of(config, 100_000), tmp_path / "run", cache_dir)
+    assert not (tmp_path / "run").exists()
