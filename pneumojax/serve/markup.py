@@ -1,4 +1,4 @@
-"""What the page says, as HTML: of the network, of a film that was read, of a file that was not."""
+"""The HTML of the page and of readings, and a reading as values for JSON."""
 
 import base64
 import io
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
+from markupsafe import Markup
 from PIL import Image
 
 from pneumojax.data.formats import KINDS
@@ -20,14 +21,14 @@ _JPEG_QUALITY = 90
 
 
 class About(NamedTuple):
-    """What the page says of the network.
+    """The facts about the network that the page shows.
 
     run: name of its folder.
     trained_on: name of the folder of films, or the stamp of drawings.
     synthetic: whether the films were drawings.
     threshold: calibrated probability from which a film is called PNEUMONIA.
     rule: how the threshold was found, see `Decision`.
-    films: validation films that it was fitted on.
+    fitted_on: the films that the threshold was fitted on, in words.
     knows_scope: whether the network can tell that a picture is unlike its training films.
     """
 
@@ -36,12 +37,12 @@ class About(NamedTuple):
     synthetic: bool
     threshold: float
     rule: str
-    films: int
+    fitted_on: str
     knows_scope: bool
 
 
 def about(trained: Trained, workdir: Path) -> About:
-    """What there is to say of a run's network."""
+    """The description of a run's network."""
     synthetic = trained.meta["synthetic"]
     return About(
         run=workdir.name,
@@ -49,35 +50,52 @@ def about(trained: Trained, workdir: Path) -> About:
         synthetic=synthetic,
         threshold=trained.decision.threshold,
         rule=trained.decision.rule,
-        films=trained.decision.films,
+        fitted_on=_fitted_on(trained),
         knows_scope=bool(trained.meta.get("scope")),
     )
 
 
+def _fitted_on(trained: Trained) -> str:
+    """A released run may carry a decision of a cross-validation in place of its own."""
+    films, own = trained.decision.films, trained.meta.get("decision_of_validation")
+    if own is None or own == trained.meta.get("decision"):
+        return f"{films:,} validation films"
+    return f"out-of-fold predictions of {films:,} training films"
+
+
+def page(network: About, drawings: Sequence[Example], most: int) -> str:
+    """The whole page before there is a reading; `most` bytes are taken of a film."""
+    parts = {
+        "introduction": introduction(network),
+        "drawings": drawings_of(drawings),
+        "nothing_yet": _render("nothing_yet"),
+    }
+    return _render("page", most=most, **{name: Markup(text) for name, text in parts.items()})
+
+
 def introduction(network: About) -> str:
-    """The head of the page: title, disclaimer, what the network was trained on."""
+    """The head of the page: title, disclaimer, the network's training films."""
     kinds = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
     return _render("introduction", network=network, kinds=kinds, disclaimer=DISCLAIMER)
 
 
-def nothing_yet() -> str:
-    """What stands in the place of a reading before there is one."""
-    return _render("nothing_yet")
-
-
 def drawings_of(drawings: Sequence[Example]) -> str:
-    """Buttons, each with the place of its drawing as its value."""
-    shown = [(_data_uri("png", drawing.data), drawing.caption) for drawing in drawings]
-    return _render("drawings", drawings=shown)
+    """Buttons, each with the index of its drawing as its value."""
+    return _render("drawings", captions=[drawing.caption for drawing in drawings])
 
 
-def reading_of(reading: Reading, network: About) -> str:
-    """Probability on its scale, call, warnings and pictures."""
+def reading_of(reading: Reading, network: About, seen: str) -> str:
+    """Probability on its scale, call, warnings and pictures.
+
+    Args:
+        seen: a note where the network was trained on the film or its patient, else "".
+    """
     evidence = reading.evidence
     return _render(
         "reading",
         reading=reading,
         network=network,
+        seen=seen,
         value=three_places(reading.probability),
         threshold=three_places(network.threshold),
         film=_jpeg(reading.film),
@@ -86,14 +104,27 @@ def reading_of(reading: Reading, network: About) -> str:
     )
 
 
-def refusal_of(reason: str) -> str:
-    """One line on why a file was not read."""
-    return _render("refusal", reason=reason)
+def values_of(reading: Reading, network: About, seen: str) -> dict[str, Any]:
+    """A reading without its pictures, for JSON; the probability is not rounded."""
+    return {
+        "call": "PNEUMONIA" if reading.pneumonia else "NORMAL",
+        "probability": reading.probability,
+        "threshold": network.threshold,
+        "warnings": [*([seen] if seen else []), *reading.warnings],
+        "network": network.run,
+        "trained_on": network.trained_on,
+        "disclaimer": DISCLAIMER,
+    }
 
 
 def style() -> str:
     """The page's CSS."""
     return (_TEMPLATES / "page.css").read_text()
+
+
+def script() -> str:
+    """The page's JavaScript."""
+    return (_TEMPLATES / "page.js").read_text()
 
 
 def three_places(probability: float) -> str:

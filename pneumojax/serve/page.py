@@ -1,66 +1,147 @@
-"""The Gradio page: a place to drop a film, drawings to click, and what the network makes of them.
+"""The page as an ASGI application: the fixed parts of it, and one route that reads a film.
 
-Needs `requirements-serve.txt`. Gradio puts each upload into a folder; here it is read, deleted, and
-answered with HTML that holds its pictures, so that nothing of a film stays on a disk.
+Needs `requirements-serve.txt`. A film is the body of one POST, so there is no form to parse, no
+path to resolve and nothing to put on a disk.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from urllib.parse import unquote
 
-import gradio as gr
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
-from pneumojax.data.decoding import FilmError, read_bytes
+from pneumojax.data.film_error import FilmError
 from pneumojax.serve import markup
+from pneumojax.serve.bodies import Body, Budget, ClientGone, Refusal
 from pneumojax.serve.examples import Example
-from pneumojax.serve.reading import Read
-from pneumojax.serve.uploads import forget
+from pneumojax.serve.reading import Reading
 
 MAX_UPLOAD = 64 << 20  # bytes; twice a radiograph of 4,000 x 4,000 pixels in 16 bits
-_CLICKED = """element.addEventListener("click", (event) => {
-    const button = event.target.closest("button");
-    if (button) trigger("click", {index: Number(button.value)});
-});"""
+MAX_BODY = 1 << 10  # bytes of a request that brings no film
+READ = "/read"
+NAME_HEADER = "x-film-name"  # percent-encoded UTF-8; optional
+HOSTS = ("127.0.0.1", "localhost")
+
+# The browser itself refuses to ask any other host for anything, and to run any script or style
+# but the page's own two files, whatever the page holds.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Connection": "close",
+}
+
+ReadFilm = Callable[[bytes], Awaitable[Reading]]
+Seen = Callable[[str, str], str]
 
 
-def build(
-    read: Read, network: markup.About, drawings: Sequence[Example], uploads: Path
-) -> gr.Blocks:
-    """The page. Gradio must have been told that `uploads` is its folder before it was imported."""
+class Page:
+    """Answers the requests of a browser, or of curl, on this machine.
 
-    def answer(data: bytes) -> str:
+    Args:
+        read: reads the bytes of a film; raises FilmError or Refusal.
+        seen: `(name, sha256)` -> a note where the network was trained on the film, else "".
+        network: the description of the network.
+        drawings: films to click.
+    """
+
+    def __init__(
+        self, read: ReadFilm, seen: Seen, network: markup.About, drawings: Sequence[Example]
+    ):
+        self._read, self._seen, self._network = read, seen, network
+        self._budget = Budget()
+        whole = markup.page(network, drawings, MAX_UPLOAD)
+        self._fixed = {
+            "/": (whole.encode(), "text/html"),
+            "/page.css": (markup.style().encode(), "text/css"),
+            "/page.js": (markup.script().encode(), "text/javascript"),
+        }
+        for place, drawing in enumerate(drawings):
+            self._fixed[f"/drawings/{place}"] = (drawing.data, "image/png")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; every answer ends its connection."""
+        with Body(receive, self._budget) as body:
+            try:
+                response = await self._answer(scope, body)
+            except Refusal as refusal:
+                response = PlainTextResponse(f"{refusal}\n", refusal.status)
+            except ClientGone:
+                return
+            response.headers.update(HEADERS)
+            if scope["method"] not in ("GET", "POST"):
+                response.headers["Allow"] = "POST" if scope["path"] == READ else "GET"
+            await _send(response, body, send)
+
+    async def _answer(self, scope: Scope, body: Body) -> Response:
+        headers, path = Headers(scope=scope), scope["path"]
+        _check_sender(headers)
+        if path != READ and path not in self._fixed:
+            raise Refusal(404, "there is nothing here: the page is at /")
+        method = "POST" if path == READ else "GET"
+        if scope["method"] != method:
+            raise Refusal(405, f"only {method} is answered here")
+        most = MAX_UPLOAD if path == READ else MAX_BODY
+        size = f"{most >> 20} MB" if path == READ else f"{most:,} bytes"
+        too_large = f"too large: at most {size} are taken"
+        if int(headers.get("content-length", "0")) > most:  # digits alone, h11 has seen to it
+            raise Refusal(413, too_large)
+        data = await body.read(most, too_large)
+        if path != READ:
+            content, kind = self._fixed[path]
+            return Response(content, media_type=kind)
+        return await self._reading(data, headers, body)
+
+    async def _reading(self, data: bytes, headers: Headers, body: Body) -> Response:
         try:
-            return markup.reading_of(read(data), network)
+            reading = await _while_there(self._read(data), body)
         except FilmError as error:
-            return markup.refusal_of(str(error))
+            raise Refusal(422, f"Not read: {error}") from error
+        name = unquote(headers.get(NAME_HEADER, ""), errors="replace")
+        seen = self._seen(name, hashlib.sha256(data).hexdigest())
+        if "text/html" in headers.get("accept", ""):
+            return HTMLResponse(markup.reading_of(reading, self._network, seen))
+        return JSONResponse(markup.values_of(reading, self._network, seen))
 
-    def uploaded(name: str | None) -> tuple[None, str]:
-        """Empties the field as well, for the next film."""
-        if name is None:
-            return None, markup.nothing_yet()
-        try:
-            return None, answer(read_bytes(Path(name)))
-        except FilmError as error:
-            return None, markup.refusal_of(str(error))
-        finally:
-            forget(Path(name), uploads)
 
-    def clicked(event: gr.EventData) -> str:
-        at = event.index
-        if not isinstance(at, int) or not 0 <= at < len(drawings):
-            return markup.refusal_of("there is no such drawing")
-        return answer(drawings[at].data)
+def _check_sender(headers: Headers) -> None:
+    """Refuses a foreign name that resolves to this machine, and what other sites' pages send."""
+    host = headers.get("host", "")
+    if host.partition(":")[0] not in HOSTS:
+        raise Refusal(400, f"this page answers as {' or '.join(HOSTS)} only")
+    if any(origin != f"http://{host}" for origin in headers.getlist("origin")):
+        raise Refusal(403, "only this page itself may send here")
 
-    with gr.Blocks(title="PneumoJAX", analytics_enabled=False, delete_cache=(60, 60)) as page:
-        gr.HTML(markup.introduction(network))
-        with gr.Row():
-            with gr.Column(scale=2, min_width=300):
-                size = f"A film of at most {MAX_UPLOAD >> 20} MB"
-                film = gr.File(label=size, elem_id="film", height=170)
-                examples = gr.HTML(
-                    markup.drawings_of(drawings), elem_id="drawings", js_on_load=_CLICKED
-                )
-            with gr.Column(scale=3, min_width=300):
-                result = gr.HTML(markup.nothing_yet(), elem_id="result")
-        film.upload(uploaded, film, [film, result], api_visibility="private", queue=False)
-        examples.click(clicked, None, result, api_visibility="private", queue=False)
-    return page
+
+async def _while_there(reading: Awaitable[Reading], body: Body) -> Reading:
+    """A reading, given up where its client goes away: the next one in the queue need not wait."""
+    task: asyncio.Future[Reading] = asyncio.ensure_future(reading)
+    gone = asyncio.ensure_future(body.until_gone())
+    waited: set[asyncio.Future[Any]] = {task, gone}
+    try:
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _send(response: Response, body: Body, send: Send) -> None:
+    start = {"type": "http.response.start", "status": response.status_code}
+    await send(start | {"headers": response.raw_headers})
+    whole = {"type": "http.response.body", "body": response.body}
+    if not body.complete:
+        await send(whole | {"more_body": True})
+        await body.discard()
+        whole["body"] = b""
+    await send(whole)

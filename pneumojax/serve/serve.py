@@ -1,25 +1,26 @@
 """`--mode=serve`: a local web page on which one drops a film and sees what a run makes of it."""
 
 import contextlib
-import importlib
-import os
 import socket
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pneumojax.data.decoding import Preprocessing
+from pneumojax.data.seen import SeenFilms
 from pneumojax.errors import UserError
+from pneumojax.isolation.films import Decoded, FilmDecoder
 from pneumojax.serve.examples import examples
 from pneumojax.serve.markup import about, reading_of
-from pneumojax.serve.reading import make_reader
+from pneumojax.serve.reading import LARGEST_SIDE, make_reader
 from pneumojax.training.trained import open_run
 
 ADDRESS = "127.0.0.1"  # of this machine alone; films are not for a network
+_PACKAGES = ("h11", "starlette", "uvicorn")
 
 
 def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
-    """Serves the page until Ctrl-C. What was uploaded is deleted when it returns.
+    """Serves the page until Ctrl-C. Films are held in memory alone, and only while they are read.
 
     Args:
         workdir: the run folder, absolute.
@@ -27,37 +28,40 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
         any_network: as in `open_run`.
 
     Raises:
-        UserError: Gradio is not installed, no such run, or the port cannot be had.
+        UserError: a package is not installed, no such run, or the port cannot be had.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="pneumojax-serve-") as uploads,
-        _listening_on(port) as listening,
-    ):
-        _prepare_gradio(uploads)
+    with _listening_on(port) as listening:
         try:
-            from pneumojax.serve import page, server
+            from pneumojax.serve import server
+            from pneumojax.serve.page import Page
+            from pneumojax.serve.queue import FilmQueue
         except ModuleNotFoundError as error:
-            if error.name != "gradio":
+            if error.name not in _PACKAGES:
                 raise
             raise UserError(
-                "--mode=serve needs Gradio: pip install -r requirements-serve.txt"
+                "--mode=serve needs Starlette and uvicorn: pip install -r requirements-serve.txt"
             ) from error
         trained = open_run(workdir, any_network=any_network)
-        read, network = make_reader(trained), about(trained, workdir)
-        drawings = examples()
+        preprocessing = Preprocessing(**trained.meta["preprocessing"])
+        assess, network = make_reader(trained), about(trained, workdir)
+        seen, drawings = SeenFilms.of_runs([workdir]), examples()
         print(f"network of {network.run}, trained on {network.trained_on}; compiling", flush=True)
-        compiling, reading = (
-            _seconds(lambda: reading_of(read(drawings[0].data), network)) for _ in range(2)
-        )
-        importlib.import_module("pneumojax.data.dicom")  # takes a while: not at the first film
-        blocks = page.build(read, network, drawings, Path(uploads))
-        listening.listen()
-        print(f"ready: compiled in {compiling:.1f} s, a film takes {1000 * reading:.0f} ms")
-        print(f"open http://{ADDRESS}:{listening.getsockname()[1]} on this machine")
-        print("Ctrl-C ends it and deletes what was uploaded", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run(blocks, listening, Path(uploads))
-    print("\nended; what was uploaded is deleted")
+        with FilmDecoder() as decoder:
+
+            def decode(data: bytes) -> Decoded:
+                return decoder.decode(data, preprocessing, preview_side=LARGEST_SIDE)
+
+            compiling, reading = (
+                _seconds(lambda: reading_of(assess(decode(drawings[0].data)), network, ""))
+                for _ in range(2)
+            )
+            print(f"ready: compiled in {compiling:.1f} s, a film takes {1000 * reading:.0f} ms")
+            print(f"open http://{ADDRESS}:{listening.getsockname()[1]} on this machine")
+            print("Ctrl-C ends it; nothing of a film is kept", flush=True)
+            with contextlib.suppress(KeyboardInterrupt), FilmQueue(decode, assess) as queue:
+                listening.listen()
+                server.run(Page(queue.read, seen.note, network, drawings), listening)
+    print("\nended; nothing of a film was kept")
 
 
 def _listening_on(port: int) -> socket.socket:
@@ -70,14 +74,6 @@ def _listening_on(port: int) -> socket.socket:
         taken.close()
         raise UserError(f"--port: cannot listen on {port}: {error.strerror}") from error
     return taken
-
-
-def _prepare_gradio(uploads: str) -> None:
-    """Gradio reads these when it is imported: no telemetry, no look for versions, its folder."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = uploads
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def _seconds(call: Callable[[], object]) -> float:

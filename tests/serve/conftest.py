@@ -1,4 +1,12 @@
-"""An untrained network of a small run, as a page serves it."""
+"""An untrained network of a small run, and a real server that serves it."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,6 +19,7 @@ from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
 
+ROOT = Path(__file__).parents[2]
 DECISION = Decision("youden", 2.0, 0.4, 10, "")
 
 
@@ -39,3 +48,68 @@ def workdir(run_folder, config):
     params = jax.tree.map(lambda new, old: new.astype(old.dtype), params, state["params"])
     Checkpoints(folder / "checkpoints").save_best(1, params, meta)
     return folder
+
+
+class Server(NamedTuple):
+    """A server in a process of its own."""
+
+    process: subprocess.Popen
+    host: str
+    port: int
+    temporary: Path
+
+    @property
+    def address(self):
+        return f"http://{self.host}:{self.port}"
+
+
+@contextlib.contextmanager
+def serving(workdir, temporary):
+    """A server that would put its temporary files into a folder of the test."""
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "main.py", "--mode=serve", f"--workdir={workdir}", "--port=0"],
+        cwd=ROOT,
+        env=dict(os.environ, TMPDIR=str(temporary), PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        said = ""
+        while "Ctrl-C" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        host, port = re.search(r"http://(\S+):(\d+)", said).groups()
+        yield Server(process, host, int(port), temporary)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def children_of(process):
+    """The process numbers of the children of all threads."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for path in tasks for child in path.read_text().split()]
+
+
+@pytest.fixture(scope="session")
+def _servers():
+    with contextlib.ExitStack() as stack:
+        yield {}, stack
+
+
+@pytest.fixture
+def server(workdir, tmp_path_factory, _servers):
+    """One server for all tests that leave it as it was; it lives, and has said nothing since."""
+    started, stack = _servers
+    if "server" not in started:
+        temporary = tmp_path_factory.mktemp("server") / "temporary"
+        started["server"] = stack.enter_context(serving(workdir, temporary))
+    server = started["server"]
+    os.set_blocking(server.process.stdout.fileno(), False)
+    yield server
+    assert server.process.poll() is None
+    assert not server.process.stdout.read()
+    assert not list(server.temporary.iterdir())

@@ -1,5 +1,6 @@
 """The HTML of readings, refusals and drawings."""
 
+import dataclasses
 import re
 
 import pytest
@@ -11,21 +12,25 @@ from pneumojax.serve.examples import Example, examples
 from pneumojax.serve.reading import Reading
 from pneumojax.training.trained import open_run
 
-NETWORK = markup.About("a-run", "some films", False, 0.25, "youden", 65, True)
+NETWORK = markup.About("a-run", "some films", False, 0.25, "youden", "65 films", True)
 FILM = Image.new("L", (30, 20), 90)
 
 
 def reading(probability=0.9, warnings=(), evidence=True):
-    shown = FILM.convert("RGB") if evidence else None
-    return Reading(probability, probability >= 0.25, list(warnings), FILM, shown)
+    heat = FILM.convert("RGB") if evidence else None
+    return Reading(probability, probability >= 0.25, list(warnings), FILM, heat)
+
+
+def shown(read, network=NETWORK, seen=""):
+    return markup.reading_of(read, network, seen)
 
 
 @pytest.mark.parametrize(("probability", "call"), [(0.75, "PNEUMONIA"), (0.125, "normal")])
 def test_probability_and_operating_point_stand_at_their_places_on_the_scale(probability, call):
-    text = markup.reading_of(reading(probability), NETWORK)
+    text = shown(reading(probability))
     assert f"Called {call}" in text and f"{probability:.3f}" in text
-    assert f'class="mark" style="left: {100 * probability}%"' in text
-    assert 'class="point" style="left: 25.0%"' in text and "operating point 0.250" in text
+    assert f'class="mark" data-at="{100 * probability}"' in text
+    assert 'class="point" data-at="25.0"' in text and "operating point 0.250" in text
 
 
 @pytest.mark.parametrize(
@@ -37,38 +42,47 @@ def test_no_probability_is_shown_as_certain(probability, said):
 
 
 def test_every_reading_carries_disclaimer_warnings_and_both_pictures():
-    text = markup.reading_of(reading(warnings=["blank", "<tiny>"]), NETWORK)
+    text = shown(reading(warnings=["blank", "<tiny>"]), NETWORK)
     assert DISCLAIMER in text and "<li>blank</li>" in text and "<li>&lt;tiny&gt;</li>" in text
     assert len(re.findall('src="data:image/jpeg;base64,', text)) == 2
-    assert "65 validation films" in text and "cannot tell" not in text
+    assert "fitted on 65 films" in text and "cannot tell" not in text
 
 
 def test_a_film_without_evidence_and_a_run_without_fits_say_so():
     bare = NETWORK._replace(rule="default", knows_scope=False)
-    text = markup.reading_of(reading(evidence=False), bare)
+    text = shown(reading(evidence=False), bare)
     assert "Nothing on this film" in text and text.count("<img") == 1
     assert "No operating point could be fitted" in text and "cannot tell" in text
 
 
 def test_a_network_trained_on_drawings_is_stamped_everywhere():
     drawn = NETWORK._replace(synthetic=True, trained_on=SYNTHETIC_STAMP)
-    for text in (markup.introduction(drawn), markup.reading_of(reading(), drawn)):
+    for text in (markup.introduction(drawn), shown(reading(), drawn)):
         assert "rained on drawings" in text
-    for text in (markup.introduction(NETWORK), markup.reading_of(reading(), NETWORK)):
+    for text in (markup.introduction(NETWORK), shown(reading(), NETWORK)):
         assert "drawings" not in text
     assert SYNTHETIC_STAMP in markup.introduction(drawn)
 
 
 def test_what_the_page_says_of_a_network_is_that_of_its_run(workdir, films_root):
     network = markup.about(open_run(workdir), workdir)
-    assert network == ("small-run", films_root.name, False, 0.4, "youden", 10, False)
+    assert network == (
+        "small-run",
+        films_root.name,
+        False,
+        0.4,
+        "youden",
+        "10 validation films",
+        False,
+    )
 
 
 def test_names_and_reasons_cannot_bring_markup_into_the_page():
     evil = NETWORK._replace(run="<script>1</script>", trained_on="<b>")
-    texts = [markup.introduction(evil), markup.refusal_of("<script>")]
-    texts.append(markup.drawings_of([Example(b"", "<script>")]))
+    texts = [markup.introduction(evil), markup.drawings_of([Example(b"", "<script>")])]
+    texts.append(shown(reading(), evil, seen="<script>"))
     assert all("<script" not in text for text in texts)
+    assert markup.page(evil, [], 1).count("<script") == 1  # its own
 
 
 def test_drawings_are_buttons_in_their_order():
@@ -78,6 +92,29 @@ def test_drawings_are_buttons_in_their_order():
 
 
 def test_no_part_of_the_page_names_another_host():
-    texts = [markup.introduction(NETWORK), markup.nothing_yet(), markup.style()]
-    texts += [markup.reading_of(reading(), NETWORK), markup.refusal_of("why")]
+    texts = [markup.page(NETWORK, examples(), 1), markup.style(), markup.script()]
+    texts.append(shown(reading()))
     assert not [text for text in texts if re.search("https?:|//[a-z]|url\\(", text)]
+
+
+def test_a_film_of_the_training_set_is_called_that_before_anything_else():
+    text = shown(reading(), seen="the network was trained on this film")
+    assert 0 < text.index("trained on this film") < text.index("Called PNEUMONIA")
+    assert "Not a new film" not in shown(reading())
+
+
+@pytest.mark.parametrize("out_of_fold", [True, False])
+def test_films_that_a_decision_was_fitted_on_are_named_truly(workdir, out_of_fold):
+    trained = open_run(workdir)
+    own = trained.meta["decision"] | ({"films": 3} if out_of_fold else {})
+    meta = trained.meta | {"decision_of_validation": own}
+    said = markup.about(dataclasses.replace(trained, meta=meta), workdir).fitted_on
+    assert said == (
+        "out-of-fold predictions of 10 training films" if out_of_fold else "10 validation films"
+    )
+
+
+def test_a_reading_as_values_carries_what_its_page_says():
+    values = markup.values_of(reading(warnings=["blank"]), NETWORK, "seen")
+    assert (values["call"], values["probability"], values["threshold"]) == ("PNEUMONIA", 0.9, 0.25)
+    assert values["warnings"] == ["seen", "blank"] and values["disclaimer"] == DISCLAIMER

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from pneumojax.data.decoding import FilmError, Preprocessing, decode_film
+from pneumojax.isolation.films import FilmDecoder
 from pneumojax.serve.examples import examples
 from pneumojax.serve.reading import LARGEST_SIDE, make_reader
 from pneumojax.training.step import make_evaluation_step
@@ -20,14 +21,31 @@ def trained(workdir):
     return open_run(workdir)
 
 
+@pytest.fixture(scope="module")
+def decoder():
+    with FilmDecoder(1) as decoder:
+        yield decoder
+
+
+@pytest.fixture
+def reader(decoder):
+    """`trained -> (bytes -> Reading)`, as the server puts it together."""
+
+    def make(trained):
+        preprocessing, assess = Preprocessing(**trained.meta["preprocessing"]), make_reader(trained)
+        return lambda data: assess(decoder.decode(data, preprocessing, preview_side=LARGEST_SIDE))
+
+    return make
+
+
 def png(pixels):
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
 
 
-def test_a_film_gets_the_calibrated_probability_and_call_of_its_run(trained):
-    read, drawings = make_reader(trained), examples()
+def test_a_film_gets_the_calibrated_probability_and_call_of_its_run(trained, reader):
+    read, drawings = reader(trained), examples()
     step = jax.jit(make_evaluation_step(trained.network, trained.mesh))
     side = trained.meta["preprocessing"]["image_size"]
     for drawing in drawings:
@@ -41,17 +59,17 @@ def test_a_film_gets_the_calibrated_probability_and_call_of_its_run(trained):
     low, middle, high = sorted(drawings, key=lambda drawing: read(drawing.data).probability)
     threshold = read(middle.data).probability
     decision = trained.decision._replace(threshold=threshold)._asdict()
-    read = make_reader(dataclasses.replace(trained, meta=trained.meta | {"decision": decision}))
+    read = reader(dataclasses.replace(trained, meta=trained.meta | {"decision": decision}))
     assert [read(each.data).pneumonia for each in (low, middle, high)] == [False, True, True]
 
 
-def test_pictures_of_large_films_are_made_smaller_and_keep_their_shape(trained):
-    reading = make_reader(trained)(png(np.tile(np.arange(200, dtype=np.uint8), (600, 10))))
+def test_pictures_of_large_films_are_made_smaller_and_keep_their_shape(trained, reader):
+    reading = reader(trained)(png(np.tile(np.arange(200, dtype=np.uint8), (600, 10))))
     assert reading.film.size == (LARGEST_SIDE, LARGEST_SIDE * 600 // 2000)
 
 
-def test_a_dicom_film_is_read_and_a_strange_one_warned_of(trained, make_dicom):
-    read = make_reader(trained)
+def test_a_dicom_film_is_read_and_a_strange_one_warned_of(trained, make_dicom, reader):
+    read = reader(trained)
     rng = np.random.default_rng([1])
     grey = rng.integers(0, 4096, (40, 50), dtype=np.uint16)
     reading = read(make_dicom(grey, BitsStored=12))
@@ -60,8 +78,8 @@ def test_a_dicom_film_is_read_and_a_strange_one_warned_of(trained, make_dicom):
     assert "colour" in colour.warnings[0] and "tiny" in colour.warnings[1]
 
 
-def test_files_that_are_no_films_are_refused_with_the_reason(trained, make_dicom):
-    read, whole = make_reader(trained), examples()[0].data
+def test_files_that_are_no_films_are_refused_with_the_reason(trained, make_dicom, reader):
+    read, whole = reader(trained), examples()[0].data
     pixels = np.zeros((20, 20), np.uint8)
     bad = {
         b"": "empty",
