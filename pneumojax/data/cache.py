@@ -7,6 +7,7 @@ complete or not at all, and its bytes are checked when it is opened or read.
 
 import hashlib
 import importlib.util
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ import PIL
 from pneumojax.config import NAMED_SETS
 from pneumojax.data import patients
 from pneumojax.data.cache_build import IMAGES, PixelStore, build_entry, is_whole, read_rejected
+from pneumojax.data.cache_check import fits
 from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.films import FilmFile, find_films, seen_in
 from pneumojax.data.index import Column, FilmIndex, open_index
@@ -163,9 +165,10 @@ def load_split(
     if why:
         entry = cache_dir / "shards" / _key(folder.root, files)
         log(f"{split}: {why}; films are streamed from shards in {str(entry)!r}")
-    if entry.is_dir() and not is_whole(entry):
+    stored = None if why else preprocessing
+    if os.path.lexists(entry) and not (is_whole(entry) and fits(entry, len(files), stored)):
         log(f"cache: {str(entry)!r} is damaged; decoding its films again")
-        shutil.rmtree(entry)
+        _remove(entry)
     if verify and entry.is_dir() and _changed(folder.root, entry):
         log(f"cache: films of {split} changed under the same size and time; decoding again")
         shutil.rmtree(entry)
@@ -189,6 +192,20 @@ def load_split(
     )
     _check_rejected(films, len(files), max_rejected_fraction)
     return films
+
+
+def _remove(entry: Path) -> None:
+    """Removes a damaged entry; it may be a file or a link in the place of a folder."""
+    try:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    except OSError as error:
+        raise UserError(
+            f"--cache_dir: {str(entry)!r} is damaged and cannot be removed ({error.strerror}); "
+            "remove it or name another folder"
+        ) from error
 
 
 def _streamed(
