@@ -50,11 +50,12 @@ def test_predictions_go_on_with_such_names_and_are_compared_by_them(tmp_path, na
     of_run = {"threshold": 0.5, "trained_on": "=films", "checkpoint": "-1", "disclaimer": "@"}
     rest = {"call": "normal", "note": "", "warnings": ["=w"]}
     rest |= dict.fromkeys(("deviation", "lowest", "highest"))
-    rows = [{"file": file, "probability": 0.5, **rest} for file in NAMES]
+    rest |= {"sha256": ""}
+    rows = [{"file": file, "path": file, "probability": 0.5, **rest} for file in NAMES]
     with PredictionFile(tmp_path / name, of_run) as predictions:
         predictions.append(rows)
     with PredictionFile(tmp_path / name, of_run) as predictions:
-        assert predictions.done == set(NAMES)
+        assert predictions.done.keys() == predictions.names == set(NAMES)
     if name == "p.csv":
         assert list(read_scored(tmp_path / name).films) == NAMES
 

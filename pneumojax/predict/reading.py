@@ -1,5 +1,6 @@
 """Reads films in threads and decodes them in child processes, a little ahead of the network."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,15 +13,37 @@ import numpy as np
 from pneumojax.data.decoding import FilmError, Preprocessing, read_bytes
 from pneumojax.data.formats import AnyFilm
 from pneumojax.isolation.films import FilmDecoder
-from pneumojax.predict.sources import Found
 
 LARGEST_PREVIEW = 640  # pixels
 
 
-class Read(NamedTuple):
-    """One film decoded, or the reason why it is not; `preview` for an overlay alone."""
+class Wanted(NamedTuple):
+    """A film to read.
+
+    file: as it was found.
+    path: the same, absolute and with links followed.
+    reason: why it cannot be read, where that is known already.
+    before: the digest of its row in the output, None where it has none.
+    """
 
     file: Path
+    path: str
+    reason: str
+    before: str | None
+
+
+class Read(NamedTuple):
+    """One film decoded, or the reason in `note` why it is not.
+
+    file, path: as in `Wanted`.
+    sha256: of its bytes, in hexadecimal digits; "" where they could not be read.
+    film: None also where its row is there already.
+    preview: for an overlay alone.
+    """
+
+    file: str
+    path: str
+    sha256: str
     film: AnyFilm | None
     note: str
     preview: np.ndarray | None
@@ -28,24 +51,33 @@ class Read(NamedTuple):
 
 def make_reader(
     decoder: FilmDecoder, preprocessing: Preprocessing, with_preview: bool
-) -> Callable[[Found], Read]:
-    """`found -> Read`, for threads; a file that cannot be read is a note, never an exception."""
+) -> Callable[[Wanted], Read]:
+    """`wanted -> Read`, for threads; a file that cannot be read is a note, never an exception."""
     side = LARGEST_PREVIEW if with_preview else 0
 
-    def read(found: Found) -> Read:
-        path, reason = found
-        if reason:
-            return Read(path, None, reason, None)
+    def read(wanted: Wanted) -> Read:
+        none = Read(str(wanted.file), wanted.path, "", None, wanted.reason, None)
+        if wanted.reason:
+            return none
         try:
-            film, preview = decoder.decode(read_bytes(path), preprocessing, preview_side=side)
+            data = read_bytes(wanted.file)
         except FilmError as error:
-            return Read(path, None, str(error), None)
-        return Read(path, film, "", preview)
+            return none._replace(note=str(error))
+        none = none._replace(sha256=hashlib.sha256(data).hexdigest())
+        if wanted.before is not None:
+            return none
+        try:
+            film, preview = decoder.decode(data, preprocessing, preview_side=side)
+        except FilmError as error:
+            return none._replace(note=str(error))
+        return none._replace(film=film, preview=preview)
 
     return read
 
 
-def read_ahead(films: Iterable[Found], read: Callable[[Found], Read], most: int) -> Iterator[Read]:
+def read_ahead(
+    films: Iterable[Wanted], read: Callable[[Wanted], Read], most: int
+) -> Iterator[Read]:
     """Reads in order, by all cores, at most `most` films before they are asked for."""
     # Each thread waits for a child process that decodes.
     pool = ThreadPoolExecutor(os.cpu_count())

@@ -1,7 +1,10 @@
 """Finds the films that a user names: files, folders and patterns, one at a time, in fixed order."""
 
+import itertools
 import os
+import stat
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pneumojax.data.formats import HEAD, kind_of
@@ -36,7 +39,7 @@ class Sources:
     def __init__(self, inputs: list[str]):
         if not inputs:
             raise UserError("--mode=predict: name at least one film, folder or pattern")
-        self._inputs = [Path(name).expanduser() for name in inputs]
+        self._inputs = [_expanded(name) for name in inputs]
         for path in self._inputs:
             if not _is_there(path):
                 wrong = "matches nothing" if _is_pattern(path) else "does not exist"
@@ -62,30 +65,75 @@ class Sources:
         return sum(1 for _ in self.films())
 
     def refuse_inside(self, folder: Path, flag: str) -> None:
-        """Raises UserError if a folder to write to lies in one to read from."""
+        """Checks that a folder to write to, resolved, is none that is searched for films.
+
+        Raises:
+            UserError: it is one of the inputs, lies in one, or a pattern matches it.
+        """
         for path in self._inputs:
-            if os.path.isdir(path) and folder.is_relative_to(path.resolve()):
+            inside = os.path.isdir(path) and folder.is_relative_to(path.resolve())
+            if inside or _matches_inside(path, folder):
                 raise UserError(f"{flag}: {str(folder)!r} is a folder of films; name another")
 
-    def _below(self, path: Path, visited: set[tuple[int, int]]) -> Iterator[Found]:
-        if not os.path.isdir(path):
-            if _is_film(path):
-                yield path, ""
-            else:
-                self.ignored += 1
-            return
-        try:
-            status = path.stat()
-            if (status.st_dev, status.st_ino) in visited:
-                return
-            visited.add((status.st_dev, status.st_ino))
-            names = sorted(os.listdir(path))
-        except OSError as error:
-            yield path, f"folder cannot be read: {error.strerror}"
-            return
-        for name in names:
-            if not name.startswith("."):
-                yield from self._below(path / name, visited)
+    def _below(self, top: Path, visited: set[tuple[int, int]]) -> Iterator[Found]:
+        # A stack and no recursion: folders may lie deeper than Python's frames go.
+        stack = [top]
+        while stack:
+            path = stack.pop()
+            if not os.path.isdir(path):
+                if _is_film(path):
+                    yield path, ""
+                else:
+                    self.ignored += 1
+                continue
+            try:
+                status = path.stat()
+                if (status.st_dev, status.st_ino) in visited:
+                    continue
+                visited.add((status.st_dev, status.st_ino))
+                names = sorted(os.listdir(path), reverse=True)
+            except OSError as error:
+                yield path, f"folder cannot be read: {error.strerror}"
+                continue
+            stack.extend(path / name for name in names if not name.startswith("."))
+
+
+def _expanded(name: str) -> Path:
+    if not name:  # as a path it would be the whole working directory
+        raise UserError("--mode=predict: an empty name; name films, folders or patterns of films")
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"--mode=predict: {name!r} is no path: {error}") from error
+
+
+def _matches_inside(path: Path, folder: Path) -> bool:
+    """Whether a pattern that is no folder's name finds `folder`, or what is written into it."""
+    if _is_there(path) or not _is_pattern(path):
+        return False
+    base = Path(*itertools.takewhile(lambda part: not _MAGIC & set(part), path.parts)).resolve()
+    if not folder.is_relative_to(base):
+        return False
+    pattern = path.parts[len(path.parts) - len(_magic_parts(path)) :]
+    written = (*folder.relative_to(base).parts, "picture.png")
+    # A folder that is matched is searched wholly, so that any leading part counts.
+    return any(_matches_parts(written[:n], pattern) for n in range(1, len(written) + 1))
+
+
+def _magic_parts(path: Path) -> tuple[str, ...]:
+    """The parts of a pattern from the first with a wildcard on."""
+    return tuple(itertools.dropwhile(lambda part: not _MAGIC & set(part), path.parts))
+
+
+def _matches_parts(names: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    if not pattern:
+        return not names
+    if pattern[0] == "**":
+        rest = pattern[1:]
+        return any(_matches_parts(names[n:], rest) for n in range(len(names) + 1)) or not rest
+    return (
+        bool(names) and fnmatchcase(names[0], pattern[0]) and _matches_parts(names[1:], pattern[1:])
+    )
 
 
 def _is_film(path: Path) -> bool:
@@ -94,7 +142,11 @@ def _is_film(path: Path) -> bool:
     if path.name in _NOT_FILMS or not os.path.isfile(path):
         return False
     try:
-        with open(path, "rb") as stream:
+        # The file may have become a pipe since: O_NONBLOCK does not wait for its other end.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return False
             return kind_of(stream.read(HEAD)) is not None
     except OSError:
         return False

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pneumojax.data.seen import banner, is_seen
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.files import printable
 from pneumojax.training.logbook import duration
@@ -26,19 +27,24 @@ class Summary:
         self._bad: list[Row] = []
         self._counts: Counter[str] = Counter()
         self._warned = 0
+        self._seen = 0
 
     def add(self, row: Row) -> None:
         """Takes in one row."""
         self._counts[row["call"] or "unreadable"] += 1
         self._warned += bool(row["warnings"])
+        self._seen += is_seen(row["warnings"])
         if len(self._first) < MOST_SHOWN:
             self._first.append(row)
         elif not row["call"] and len(self._bad) < MOST_SHOWN:
             self._bad.append(row)
 
     def show(self, trained_on: str, threshold: float) -> None:
-        """Prints the table, the bad files and the counts."""
+        """Prints what the network has seen before, the table, the bad files and the counts."""
         console = Console(highlight=False)
+        answered = sum(count for call, count in self._counts.items() if call != "unreadable")
+        if line := banner(self._seen, answered):
+            console.print(line, style="bold yellow", markup=False, soft_wrap=True)
         if self._first:
             console.print(self._table(console, trained_on, threshold))
         rows = sum(self._counts.values())
@@ -46,7 +52,9 @@ class Summary:
             console.print(f"... and {rows - len(self._first):,} more in the file")
         for row in self._bad:
             console.print(
-                f"unreadable: {printable(row['file'])}: {row['note']}", markup=False, soft_wrap=True
+                f"unreadable: {printable(row['file'])}: {printable(row['note'])}",
+                markup=False,
+                soft_wrap=True,
             )
         counted = ", ".join(f"{self._counts[name]:,} {name}" for name in sorted(self._counts))
         warned = f"; {self._warned:,} with a warning" if self._warned else ""
@@ -58,7 +66,8 @@ class Summary:
             [os.path.dirname(os.path.abspath(r["file"])) for r in self._first]
         )
         console.print(f"films below {printable(folder)}", markup=False, soft_wrap=True)
-        table = Table(title=f"Probability of pneumonia (network trained on {escape(trained_on)})")
+        films = escape(printable(trained_on))
+        table = Table(title=f"Probability of pneumonia (network trained on {films})")
         table.add_column("file", overflow="fold")
         table.add_column("probability", justify="right")
         table.add_column(f"call at {threshold:.3g}")
@@ -69,7 +78,7 @@ class Summary:
                 value = f"{row['probability']:.4f}"
                 table.add_row(name, value, row["call"], escape("; ".join(row["warnings"])))
             else:
-                table.add_row(name, "", "unreadable", escape(row["note"]))
+                table.add_row(name, "", "unreadable", escape(printable(row["note"])))
         return table
 
 

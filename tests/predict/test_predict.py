@@ -12,8 +12,9 @@ from PIL import Image
 from pneumojax.data.formats import decode_any
 from pneumojax.data.scope import fit, statistics
 from pneumojax.errors import UserError
+from pneumojax.isolation.films import FilmDecoder
+from pneumojax.predict import batches, reading
 from pneumojax.predict import predict as room
-from pneumojax.predict import reading
 from pneumojax.predict.predict import predict_files
 from pneumojax.training.trained import open_run
 from tests.predict.conftest import DECISION, save
@@ -125,7 +126,7 @@ def test_probabilities_are_calibrated_and_called_at_the_threshold(workdir, film,
 def test_a_killed_run_goes_on_and_ends_with_the_same_file(
     workdir, films_root, tmp_path, suffix, monkeypatch, capsys
 ):
-    monkeypatch.setattr(room, "LARGEST_BATCH", 4)
+    monkeypatch.setattr(batches, "LARGEST_BATCH", 4)
     inputs = [str(films_root / "test"), str(films_root / "test" / "*" / "*")]  # each film twice
     whole, part = tmp_path / f"whole{suffix}", tmp_path / f"part{suffix}"
     predict_files([workdir], inputs, str(whole))
@@ -133,8 +134,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_file(
     part.write_bytes(data[: len(data) * 2 // 3])
     kept = part.read_bytes().count(b"\n") - (suffix == ".csv")
     decoded = []
+    decode = FilmDecoder.decode
     monkeypatch.setattr(
-        reading, "read_bytes", lambda path: decoded.append(path) or path.read_bytes()
+        FilmDecoder,
+        "decode",
+        lambda *args, **options: decoded.append(1) or decode(*args, **options),
     )
     predict_files([workdir], inputs, str(part))
     assert part.read_bytes() == data
@@ -156,11 +160,11 @@ def test_the_output_of_another_checkpoint_is_refused_and_left_alone(
 
 
 def test_films_are_found_and_decoded_only_a_little_ahead(workdir, film, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "LARGEST_BATCH", 4)
+    monkeypatch.setattr(batches, "LARGEST_BATCH", 4)
     for i in range(40):
         film.save(tmp_path / f"{i:02d}.png")
     found, written, most = 0, 0, 0
-    original, append = room._new, room.PredictionFile.append
+    original, append = room.Resumed.wanted, room.PredictionFile.append
 
     def counting(*arguments):
         nonlocal found, most
@@ -174,7 +178,7 @@ def test_films_are_found_and_decoded_only_a_little_ahead(workdir, film, tmp_path
         append(self, rows)
         written += len(rows)
 
-    monkeypatch.setattr(room, "_new", counting)
+    monkeypatch.setattr(room.Resumed, "wanted", counting)
     monkeypatch.setattr(room.PredictionFile, "append", counted)
     rows, _ = predicted(workdir, tmp_path / "*.png")
     assert list(rows) == [f"{i:02d}.png" for i in range(40)] and written == 40
@@ -223,8 +227,8 @@ def test_overlays_and_a_sheet_are_drawn_apart_from_the_films(workdir, film, tmp_
         float(plain["f.png"]["probability"]), abs=1e-6
     )
     names = sorted(os.listdir(tmp_path / "seen"))
-    assert names[0] == "contact_sheet.png" and len(names) == 3
-    for name in names[1:]:
+    assert names[:2] == [".pneumojax-overlays", "contact_sheet.png"] and len(names) == 4
+    for name in names[2:]:
         with Image.open(tmp_path / "seen" / name) as picture:
             assert name.startswith("f-") and picture.size == film.size
     assert "2 overlays in " in capsys.readouterr().out

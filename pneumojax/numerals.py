@@ -1,0 +1,29 @@
+"""Numbers read from text that people or other programs wrote."""
+
+import re
+
+# float() also takes "0_1", "nan", "infinity", blanks around and digits of other scripts.
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def decimal(text: str) -> float:
+    """The value of a plain decimal numeral such as "0.25" or "1e-7".
+
+    Raises:
+        ValueError: the text is anything else.
+    """
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(f"{text!r} is not a plain decimal number")
+    return float(text)
+
+
+def probability(text: str) -> float:
+    """As `decimal`, between 0 and 1.
+
+    Raises:
+        ValueError: the text is anything else.
+    """
+    value = decimal(text)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{text!r} is not between 0 and 1")
+    return value
