@@ -11,8 +11,9 @@ from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
 from pneumojax.evaluation.comparison import compare_networks
 from pneumojax.evaluation.comparison_table import markdown, print_comparison
+from pneumojax.evaluation.configs_compared import field_differences, read_config_of
 from pneumojax.evaluation.scored import THRESHOLD, Scored, find_csv, read_scored
-from pneumojax.files import replacing, write_json
+from pneumojax.files import printable, replacing, write_json
 
 MOST_NAMED = 3
 
@@ -41,7 +42,7 @@ def compare(
             f"predictions, not {len(sources)}"
         )
     folder = _output_folder(output)
-    paths = [find_csv(Path(source).expanduser(), split) for source in sources]
+    paths = [find_csv(_user_path(source), split) for source in sources]
     if len({path.resolve() for path in paths}) < len(paths):
         raise UserError("--mode=compare: one file of predictions is named twice")
     networks = dict(zip(string.ascii_uppercase, map(read_scored, paths), strict=False))
@@ -50,9 +51,8 @@ def compare(
     labels, label_notes = _labels(networks, files)
     patients, patient_notes = _patients(networks, files)
     notes += label_notes + patient_notes
-    for name, network in networks.items():
-        if not network.has_calls:
-            notes.append(f"{name} has no column 'call'; its films are called at {THRESHOLD}")
+    notes += _threshold_notes(networks)
+    warnings = _seen_warnings(networks, files)
     figures = compare_networks(
         labels,
         {name: [n.films[file].probability for file in files] for name, n in networks.items()},
@@ -70,22 +70,75 @@ def compare(
     result = {
         "disclaimer": DISCLAIMER,
         "synthetic": any(network.synthetic for network in networks.values()),
+        "warnings": warnings,
         "notes": notes,
+        "configs": _configs(networks),
         **figures,
     }
     with replacing(folder / "comparison.md") as temporary:
         temporary.write_text(markdown(result), encoding="utf-8")
     write_json(folder / "comparison.json", result)
     print_comparison(result)
-    print(f"written to {folder}")
+    print(f"written to {printable(str(folder))}")
     return result
+
+
+def _threshold_notes(networks: Mapping[str, Scored]) -> list[str]:
+    """At which thresholds films are called, where that is not one for all and known."""
+    notes = []
+    for name, network in networks.items():
+        if not network.has_calls:
+            notes.append(f"{name} has no column 'call'; its films are called at {THRESHOLD}")
+        elif network.several_thresholds:
+            notes.append(
+                f"{name} is called at several thresholds: a film that it calls NORMAL has a higher "
+                "probability than one that it calls PNEUMONIA"
+            )
+    known = {k: n.threshold for k, n in networks.items() if n.has_calls and n.threshold is not None}
+    if len(set(known.values())) > 1:
+        each = ", ".join(f"{name} at {threshold:.4g}" for name, threshold in known.items())
+        notes.append(
+            f"called at different thresholds ({each}): sensitivity, specificity and all that "
+            "depends on calls differ by that as well"
+        )
+    return notes
+
+
+def _seen_warnings(networks: Mapping[str, Scored], files: Sequence[str]) -> list[str]:
+    """Which networks were trained on the films that they are compared on."""
+    counted = {name: sum(n.films[file].seen for file in files) for name, n in networks.items()}
+    return [
+        f"{name} was trained on {count:,} of these {len(files):,} films or on films of their "
+        "patients: its figures say nothing about new patients"
+        for name, count in counted.items()
+        if count
+    ]
+
+
+def _configs(networks: Mapping[str, Scored]) -> dict[str, Any]:
+    """For comparison.json: whose config is unknown, and in what the others differ."""
+    found = {name: read_config_of(network.path) for name, network in networks.items()}
+    known = {name: config for name, config in found.items() if config is not None}
+    differing = field_differences(known) if len(known) > 1 else []
+    return {
+        "known": list(known),
+        "unknown": [name for name in found if name not in known],
+        "different": [difference._asdict() for difference in differing],
+    }
+
+
+def _user_path(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"--mode=compare: {name!r} is no path: {error}") from error
 
 
 def _output_folder(output: str | None) -> Path:
     if output is None:
         names = ("comparison", *(f"comparison-{i}" for i in range(2, 10_000)))
         return next(p for name in names if not (p := Path("runs", name).resolve()).exists())
-    folder = Path(output).expanduser().resolve()
+    folder = _user_path(output).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--output: {str(folder)!r} exists; name a new or empty folder")
     return folder
@@ -101,6 +154,12 @@ def _shared_films(networks: Mapping[str, Scored]) -> tuple[list[str], list[str]]
             "--mode=compare: no film is in all of them; films are paired by the column 'file', "
             f"whose first entries are {examples}"
         )
+    for file in files:
+        digests = {n.films[file].sha256 for n in networks.values()} - {""}
+        if len(digests) > 1:
+            raise UserError(
+                f"--mode=compare: {file!r} is another film in one file than in another (sha256)"
+            )
     notes, shared = [], set(files)
     for name, network in networks.items():
         others = [file for file in network.films if file not in shared]

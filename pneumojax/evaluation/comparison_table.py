@@ -12,6 +12,7 @@ from rich.text import Text
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.evaluation.comparison import COMPARED
 from pneumojax.evaluation.figures import LIKELIHOOD_RATIOS
+from pneumojax.files import printable
 
 HEADLINE = ("sensitivity", "specificity", "auroc", "accuracy")
 TITLES = {
@@ -23,6 +24,7 @@ TITLES = {
     "mcc": "MCC",
     "brier": "Brier score",
 }
+_LONGEST_VALUE = 80  # characters; comparison.json has all
 HEADER = ("pair", "figure", "difference", "interval", "p")
 
 
@@ -33,6 +35,8 @@ def print_comparison(result: Mapping[str, Any]) -> None:
     def say(line: str, style: str | None = None) -> None:
         console.print(line, style=style, markup=False, soft_wrap=True)
 
+    for line in result["warnings"]:
+        say(f"warning: {line}", "bold yellow")
     for line in _heading(result):
         say(line)
     if result["synthetic"]:
@@ -48,6 +52,8 @@ def print_comparison(result: Mapping[str, Any]) -> None:
         )
     )
     console.print(_rich(HEADER, _differences(result)))
+    for line in config_lines(result["configs"]):
+        say(line)
     for note in _notes(result):
         console.print(note, markup=False)
     console.print(result["disclaimer"], style="bold")
@@ -79,6 +85,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     ]
     parts = [
         "# Comparison",
+        *(f"**warning: {_escaped(line)}**" for line in result["warnings"]),
         "\n".join(f"- {_escaped(line)}" for line in _heading(result)),
         *(["**" + SYNTHETIC_STAMP + "**"] if result["synthetic"] else []),
         "## Figures",
@@ -92,11 +99,36 @@ def markdown(result: Mapping[str, Any]) -> str:
         _pipes(("tests", "right", "right", "p"), counts),
         "## Predictive values at other prevalences",
         _pipes(("prevalence", "figure", *names), shifted),
+        "## Configs",
+        "\n".join(f"- {_escaped(line)}" for line in config_lines(result["configs"])),
         "## Notes",
         "\n".join(f"- {_escaped(note)}" for note in _notes(result)),
         f"**{result['disclaimer']}**",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def config_lines(configs: Mapping[str, Any]) -> list[str]:
+    """In what the networks' configs differ, a line for each field."""
+    lines = []
+    if len(configs["known"]) > 1:
+        names, different = " and ".join(configs["known"]), configs["different"]
+        count = f"{len(different)} {'field' if len(different) == 1 else 'fields'}"
+        lines = [f"the configs of {names} " + (f"differ in {count}:" if different else "are equal")]
+        if len(different) > 1:
+            lines[0] += " a difference of figures cannot be put down to one of them alone"
+        for row in different:
+            values = "; ".join(f"{name}: {_short(v)}" for name, v in row["values"].items())
+            lines.append(f"  {printable(row['field'])}: {values}")
+    if configs["unknown"]:
+        names = ", ".join(configs["unknown"])
+        lines.append(f"no config lies beside the predictions of {names}: what differs is unknown")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = repr(value)  # escapes whatever is not printable
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def _heading(result: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from pneumojax.data.formats import decode_any
 from pneumojax.data.scope import fit, statistics
 from pneumojax.errors import UserError
 from pneumojax.isolation.films import FilmDecoder
-from pneumojax.predict import batches, reading
+from pneumojax.predict import batches
 from pneumojax.predict import predict as room
 from pneumojax.predict.predict import predict_files
 from pneumojax.training.trained import open_run
