@@ -31,14 +31,17 @@ def png_fault(data: bytes) -> str:
                 # Pixels that no frame control precedes are not part of the animation.
                 separate = separate or not (controlled or pixels)
                 pixels += 1
-            else:
-                others += 1
+                if pixels > MAX_PIXEL_CHUNKS:
+                    return "of too many chunks"
+                cursor.skip(length + 12)
+                continue
+            others += 1
+            profiles += kind == b"iCCP"
+            if others > MAX_CHUNKS or profiles > MAX_PROFILES:
+                return "of too many chunks"
             if kind == b"acTL":
                 (frames,) = cursor.peek(_FRAMES, _PNG_CHUNK.size)
             controlled = controlled or kind == b"fcTL"
-            profiles += kind == b"iCCP"
-            if others > MAX_CHUNKS or pixels > MAX_PIXEL_CHUNKS or profiles > MAX_PROFILES:
-                return "of too many chunks"
             cursor.skip(length + 12)
             if kind == b"IEND":
                 break
