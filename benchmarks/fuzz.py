@@ -1,169 +1,285 @@
-"""Feeds damaged and made-up files to everything that reads a stranger's, and counts what breaks.
+"""Feeds made-up and damaged files to everything that reads a stranger's files, and counts failures.
 
 Command:   python benchmarks/fuzz.py --road=image --executions=1000000 --out=<folder>
-Roads: "image" (JPEG, PNG, WebP, TIFF as prediction reads them), "dicom", "predictions" (CSV and
-JSON lines), "config" (overrides on a command line), "folder" (trees of odd names, links and pipes,
-as training and prediction find films in them), "run" (a run folder's config and lists). An input
-is a function of (road, seed, its number, the corpus): a file of the corpus with bytes flipped,
-copied, cut, or put together with another's. One that is answered in a new way joins the corpus, so
-that a later one starts from there. What counts as broken: any exception but the road's own, an
-answer of the wrong shape, more than `SECONDS`, or the end of the process. The input is then kept in
-`<out>/<road>/broken/`. Run the command again to go on; counts are in `<out>/<road>/fuzz.json`.
+
+Roads: "image" (JPEG, PNG, WebP and TIFF as prediction reads them), "dicom", "archive" (files of
+weights: .keras, .h5 and .safetensors), "checkpoint" (a checkpoint's metadata beside its
+config.json), "predictions" (CSV and JSON lines), "config" (overrides on a command line), "folder"
+(trees of odd names, links and pipes, as training and prediction find films in them) and "run" (a
+run folder's config and lists).
+
+An input is a function of the road, the seed, its number and the corpus. It is generated from the
+grammar of a format (frame types, marker floods, codestream headers, archive members that lie about
+their size), or it is a file of the corpus that has been damaged. An input that is answered in a
+new way joins the corpus.
+
+Inputs are read by worker processes, with glibc's heap checks where they are installed. An input is
+broken if the reader raises anything but its own refusal, gives an answer of the wrong shape, takes
+more than 2 s of CPU time or 30 s in all, makes the process grow by more than 200 MB, damages the
+heap, or ends the process. Broken inputs are kept in `<out>/<road>/broken/<number>-<reason>`; after
+a crash the inputs before it are run again one by one, in case one of them did the damage. The
+film-size limit is 1 megapixel instead of 100, so that what is allowed at the limit (bombs.py
+measures it) does not hide what is not. Run the same command again to continue; the counts are in
+`<out>/<road>/fuzz.json`.
+
+--code=<checkout> fuzzes the product code of another checkout. --processes is how many workers run.
+--broken=<count> stops as soon as so many inputs are broken. --seconds=<count> stops after so long.
 """
 
 import argparse
 import json
-import multiprocessing
-import random
-import re
-import struct
+import os
+import signal
+import subprocess
 import sys
 import time
-import warnings
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.fuzz_roads import OF_TEXT, ROADS  # noqa: E402
+from benchmarks.fuzz_worker import DONE, WARMING, Job, Limits, Shared  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
 
-SECONDS = 5.0  # for one small file
-LARGEST = 1 << 16  # bytes of an input
-AT_ONCE = 20_000  # executions of one process, and from one record to the next
-_EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+MODULES = {  # road -> where it is; so that workers import only what they need
+    **dict.fromkeys(("image", "dicom"), "benchmarks.fuzz_films"),
+    "archive": "benchmarks.fuzz_weights",
+    "checkpoint": "benchmarks.fuzz_checkpoints",
+    **dict.fromkeys(("predictions", "config", "folder", "run"), "benchmarks.fuzz_roads"),
+}
+AT_ONCE = 20_000  # inputs from one record to the next
+WARM_UP = 300.0  # seconds; imports on a busy machine
+KILLED_ABOVE = 1 << 30  # bytes of resident memory by which the watching process ends a worker
+TRACED = 8  # inputs before a crash that are run again
+_POLL = 0.02  # seconds
+_HEAP_CHECK = "libc_malloc_debug.so.0"
 
 
-def changed(rng: random.Random, corpus: Sequence[bytes]) -> bytes:
-    """An input made of one or two of the corpus."""
-    data = bytearray(rng.choice(corpus))
-    for _ in range(rng.choice((1, 1, 2, 3, 8))):
-        if not data:
-            break
-        at, kind = rng.randrange(len(data)), rng.randrange(7)
-        if kind == 0:
-            data[at] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            data[at] = rng.randrange(256)
-        elif kind == 2:
-            edge, size = rng.choice(_EDGES), rng.choice((1, 2, 4))
-            order = rng.choice(("little", "big"))
-            data[at : at + size] = (edge & (256**size - 1)).to_bytes(size, order)
-        elif kind == 3:
-            del data[at : at + rng.randrange(1, 64)]
-        elif kind == 4:
-            begin = rng.randrange(len(data))
-            data[at:at] = data[begin : begin + rng.randrange(1, 64)]
-        elif kind == 5:
-            other = rng.choice(corpus)
-            data[at:] = other[rng.randrange(len(other) + 1) :]
-        else:
-            del data[at:]
-    data = data[:LARGEST]
-    return mended(bytes(data)) if rng.random() < 0.7 else bytes(data)
+class Plan(NamedTuple):
+    """What is fuzzed and how."""
+
+    road: str
+    out: Path
+    seed: int = 0
+    code: Path = ROOT
+    roads: str = ""  # module of the road; as in `MODULES` by default
+    processes: int = 2
+    limits: Limits = Limits()
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of the road lies."""
+        return self.out / self.road
 
 
-def mended(data: bytes) -> bytes:
-    """A PNG with the checksums of its chunks right again: else all that is damaged ends there."""
-    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return data
-    whole, at = bytearray(data), 8
-    while at + 12 <= len(whole):
-        (length,) = struct.unpack_from(">I", whole, at)
-        end = at + 8 + length
-        if end + 4 > len(whole):
-            break
-        struct.pack_into(">I", whole, end, zlib.crc32(whole[at + 4 : end]))
-        at = end + 4
-    return bytes(whole)
+class Worker:
+    """One worker process and the range of numbers that it has still to run."""
+
+    def __init__(self, plan: Plan, name: str, numbers: tuple[int, int]) -> None:
+        self.numbers = numbers
+        self.out = plan.folder / "parts" / name
+        for folder in ("broken", "kinds", "scratch"):
+            (self.out / folder).mkdir(parents=True, exist_ok=True)
+        self.shared = Shared.make(self.out / "shared")
+        corpus = str(plan.folder / "corpus")
+        job = Job(
+            *(
+                str(plan.code),
+                plan.roads or MODULES[plan.road],
+                plan.road,
+                plan.seed,
+                numbers,
+                corpus,
+                str(self.out),
+            ),
+            *(str(self.out / "shared"), plan.limits),
+        )
+        self._limits, self.killed = plan.limits, ""
+        with open(self.out / "errors", "wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.fuzz_worker", json.dumps(job._asdict())],
+                cwd=ROOT,
+                env=_environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+
+    def watch(self) -> bool:
+        """Ends the process where it passes a limit; whether it has ended."""
+        if self.process.poll() is not None:
+            return True
+        number, began, _ = self.shared.get()
+        wall = WARM_UP if number == WARMING else self._limits.wall
+        if time.monotonic() - began > wall:
+            self.killed = "hang"
+        elif _resident(self.process.pid) > KILLED_ABOVE:
+            self.killed = "memory"
+        if self.killed:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        return bool(self.killed)
+
+    def end(self) -> None:
+        """Ends the process whatever it is at."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def lost(self) -> tuple[int, bytes, str] | None:
+        """Number, input and reason where the process ended before its time."""
+        number, _, data = self.shared.get()
+        if number == WARMING:
+            said = (self.out / "errors").read_text(errors="replace").strip().splitlines()
+            raise SystemExit(f"a worker could not start: {said[-1] if said else 'no reason given'}")
+        if number == DONE and not self.process.returncode and not self.killed:
+            return None
+        return number, data, self.killed or f"exit{self.process.returncode}"
 
 
-def kind_of_answer(answer: str) -> str:
-    """An answer without the numbers and quotations in it."""
-    return re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "#", answer)
+def _environment() -> dict[str, str]:
+    """With glibc's checks of the heap, which end a process at the first damaged block."""
+    checks = {"LD_PRELOAD": _HEAP_CHECK, "GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    try:
+        said = subprocess.run(["true"], env=checks, capture_output=True).stderr
+    except OSError:
+        said = b"no such command"
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    quiet = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {**os.environ, **({} if said else checks), **one_thread, **quiet}
 
 
-def executed(
-    road: str, seed: int, first: int, count: int, corpus: list[bytes], out: Path, progress: Any
-) -> None:
-    """Runs `count` inputs from `first` on, in a process of its own; what is found is in files."""
-    read, _ = ROADS[road]
-    known = {path.name for path in (out / "corpus").iterdir()}
-    warnings.simplefilter("error")
-    for number in range(first, first + count):
-        progress.value = number
-        data = changed(random.Random(f"{road} {seed} {number}"), corpus)
-        began = time.perf_counter()
-        try:
-            answer = read(data, out)
-        except BaseException as error:
-            (out / "broken" / f"{number}-{type(error).__name__}").write_bytes(data)
-            continue
-        if time.perf_counter() - began > SECONDS:
-            (out / "broken" / f"{number}-slow").write_bytes(data)
-        kind = answer if road in OF_TEXT else kind_of_answer(answer)
-        name = f"{zlib.crc32(kind.encode()):08x}"
-        if name not in known:
-            known.add(name)
-            (out / "corpus" / name).write_bytes(data)
+def _resident(process: int) -> int:
+    try:
+        text = Path(f"/proc/{process}/statm").read_text()
+        return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):  # it has just ended
+        return 0
+
+
+def run_slice(plan: Plan, first: int, count: int, enough: Callable[[], bool]) -> None:
+    """Runs the numbers from `first` on by all workers; their findings are in their folders."""
+    cuts = [first + count * i // plan.processes for i in range(plan.processes + 1)]
+    waiting = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    workers = [Worker(plan, str(a), (a, b)) for a, b in waiting]
+    try:
+        while workers and not enough():
+            time.sleep(_POLL)
+            for worker in [w for w in workers if w.watch()]:
+                workers.remove(worker)
+                lost = worker.lost()
+                if lost is None:
+                    continue
+                number, data, reason = lost
+                (worker.out / "broken" / f"{number}-{reason}").write_bytes(data)
+                if reason.startswith("exit"):
+                    trace_back(plan, number, worker)
+                if DONE < number + 1 < worker.numbers[1] and number >= 0:
+                    rest = (number + 1, worker.numbers[1])
+                    workers.append(Worker(plan, str(rest[0]), rest))
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+def trace_back(plan: Plan, number: int, crashed: Worker) -> None:
+    """Finds the input that did the damage: the crash may come later than its cause."""
+    for before in range(number, max(number - TRACED, crashed.numbers[0]) - 1, -1):
+        alone = Worker(plan, f"alone-{before}", (before, before + 1))
+        while not alone.watch():
+            time.sleep(_POLL)
+        lost = alone.lost()
+        if lost is not None:
+            if before != number:
+                crashed.out.joinpath("broken", f"{before}-{lost[2]}").write_bytes(lost[1])
+            return
+
+
+def gathered(folder: Path) -> None:
+    """Moves what the workers found to the road's folder; of one kind, the lowest number's input."""
+    known = {path.name for path in (folder / "corpus").iterdir()}
+    found = (folder / "parts").glob("*/kinds/*")
+    for path in sorted(found, key=lambda path: int(path.name.partition("-")[2])):
+        kind = path.name.partition("-")[0]
+        if kind not in known:
+            known.add(kind)
+            path.rename(folder / "corpus" / kind)
+    for path in (folder / "parts").glob("*/broken/*"):
+        path.rename(folder / "broken" / path.name)
+    subprocess.run(["rm", "-rf", str(folder / "parts")], check=True)
 
 
 def fuzz(
-    road: str, executions: int, out: Path, seed: int = 0, log: Callable[[str], None] = print
+    plan: Plan,
+    executions: int,
+    *,
+    broken: int = 0,
+    seconds: float = float("inf"),
+    log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Goes on until so many inputs have been run in all."""
-    folder = out / road
+    """Continues until so many inputs have been run in all; returns the record.
+
+    Args:
+        broken: stops at so many broken inputs already; 0 is never.
+        seconds: stops after the slice in which so many have passed.
+    """
+    folder = plan.folder
     for name in ("corpus", "broken"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     path = folder / "fuzz.json"
-    record = {"road": road, "seed": seed, "executions": 0, "seconds": 0.0}
+    record: dict[str, Any] = {"road": plan.road, "seed": plan.seed, "executions": 0, "seconds": 0.0}
     if path.exists():
         record = json.loads(path.read_text())
     began, so_far = time.monotonic(), record["seconds"]
-    while record["executions"] < executions:
+
+    def enough() -> bool:
+        parts = sum(1 for _ in folder.glob("parts/*/broken/*")) if broken else 0
+        return bool(broken) and parts + len(record.get("broken", ())) >= broken
+
+    while record["executions"] < executions and not enough():
+        if time.monotonic() - began > seconds:
+            break
+        subprocess.run(["rm", "-rf", str(folder / "parts")], check=True)  # of a run that was ended
         first = record["executions"]
-        corpus = ROADS[road][1]()
-        corpus += [file.read_bytes() for file in sorted((folder / "corpus").iterdir())]
         count = min(AT_ONCE, executions - first)
-        context = multiprocessing.get_context("spawn")
-        progress = context.Value("q", first)
-        process = context.Process(
-            target=executed, args=(road, seed, first, count, corpus, folder, progress)
-        )
-        process.start()
-        process.join()
-        done = first + count
-        if process.exitcode:  # ended by a signal: what it was at is what did it
-            number = progress.value
-            data = changed(random.Random(f"{road} {seed} {number}"), corpus)
-            (folder / "broken" / f"{number}-exit{process.exitcode}").write_bytes(data)
-            done = number + 1
+        run_slice(plan, first, count, enough)
+        gathered(folder)
         record |= {
-            "executions": done,
+            "executions": first + count,
             "corpus": len(list((folder / "corpus").iterdir())),
-            "broken": sorted(file.name for file in (folder / "broken").iterdir()),
+            "broken": sorted((p.name for p in (folder / "broken").iterdir()), key=_number),
             "seconds": round(so_far + time.monotonic() - began, 1),
+            "limits": plan.limits._asdict(),
         }
         write_json(path, record)
         log(
-            f"{road}: {done:,} of {executions:,}, {record['corpus']} kinds of answer, "
-            f"{len(record['broken'])} broken"
+            f"{plan.road}: {first + count:,} of {executions:,}, {record['corpus']} kinds of "
+            f"answer, {len(record['broken'])} broken, {record['seconds']:.0f} s"
         )
     return record
+
+
+def _number(name: str) -> int:
+    return int(name.partition("-")[0])
 
 
 def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--road", choices=ROADS, required=True)
+    parser.add_argument("--road", choices=MODULES, required=True)
     parser.add_argument("--executions", type=int, default=100_000)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--code", type=Path, default=ROOT)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--broken", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
     given = parser.parse_args()
-    record = fuzz(given.road, given.executions, given.out.expanduser().resolve(), given.seed)
+    out, code = given.out.expanduser().resolve(), given.code.expanduser().resolve()
+    plan = Plan(given.road, out, given.seed, code, processes=given.processes)
+    record = fuzz(plan, given.executions, broken=given.broken, seconds=given.seconds)
     if record.get("broken"):
         raise SystemExit(f"broken: {', '.join(record['broken'][:20])}")
 

@@ -1,41 +1,34 @@
-"""The roads by which a stranger's files come in, and small files that go each of them well.
-
-A road is a function `(input, a folder to write in) -> how it is answered`; what it raises, the
-fuzzer counts as broken.
-"""
+"""Roads of the fuzzer that read text: predictions, overrides, folders of films and run folders."""
 
 import contextlib
+import csv
 import io
 import json
 import os
+import random
 import shutil
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from absl import flags
-from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from configs import base  # noqa: E402
-from pneumojax import command_line  # noqa: E402
-from pneumojax.config import flatten, resolve, run_name  # noqa: E402
-from pneumojax.data.decoding import FilmError, Preprocessing, read_bytes  # noqa: E402
-from pneumojax.data.films import find_films  # noqa: E402
-from pneumojax.data.formats import decode_any  # noqa: E402
-from pneumojax.data.patients import carve, identify  # noqa: E402
-from pneumojax.errors import UserError  # noqa: E402
-from pneumojax.evaluation.scored import read_scored  # noqa: E402
-from pneumojax.files import printable, read_csv, write_csv  # noqa: E402
-from pneumojax.predict.output import COLUMNS, PredictionFile  # noqa: E402
-from pneumojax.predict.sources import Sources  # noqa: E402
-from pneumojax.run import FILM_COLUMNS, read_config, read_films  # noqa: E402
-from pneumojax.training.logbook import read_history  # noqa: E402
+from benchmarks.fuzz_worker import Road
+from configs import base
+from pneumojax import command_line
+from pneumojax.config import flatten, resolve, run_name
+from pneumojax.data.decoding import FilmError, read_bytes
+from pneumojax.data.films import find_films
+from pneumojax.data.patients import carve, identify
+from pneumojax.errors import UserError
+from pneumojax.evaluation.scored import read_scored
+from pneumojax.files import printable, read_csv, write_csv
+from pneumojax.predict.output import COLUMNS, PredictionFile
+from pneumojax.predict.sources import Sources
+from pneumojax.run import FILM_COLUMNS, read_config, read_films
+from pneumojax.training.logbook import read_history
 
 _OF_RUN = {"threshold": 0.5, "trained_on": "", "checkpoint": "", "disclaimer": ""}
 
@@ -55,17 +48,6 @@ def raised_at(error: BaseException) -> str:
 def _place(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{Path(frame.filename).name} {frame.name} {frame.lineno}"
-
-
-def read_image(data: bytes, folder: Path) -> str:
-    """How a picture is answered: by its reason, or by its size."""
-    try:
-        film = decode_any(data, Preprocessing(16, reduced_decode=True))
-    except FilmError as error:
-        return f"refused: {error}"
-    assert film.pixels.shape == (16, 16) and film.pixels.dtype == np.uint8
-    assert 0 <= film.colour <= 255
-    return f"film of {film.width > film.height}"
 
 
 def read_predictions(data: bytes, folder: Path) -> str:
@@ -173,69 +155,6 @@ def read_run(data: bytes, folder: Path) -> str:
     return "; ".join(answers)
 
 
-def pictures() -> list[bytes]:
-    """A small one of each kind and mode."""
-    wave = np.add.outer(np.arange(24), np.arange(32)) * 4
-    grey = Image.fromarray(wave.astype(np.uint8))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    made = []
-    for kind, mode, options in (
-        *(("JPEG", mode, {}) for mode in ("L", "RGB", "CMYK")),
-        ("JPEG", "L", {"progressive": True, "exif": exif}),
-        *(("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")),
-        ("PNG", "L", {"exif": exif}),
-        ("WEBP", "RGB", {"lossless": True}),
-        ("WEBP", "RGBA", {"exif": exif}),
-        *(("TIFF", mode, {}) for mode in ("1", "L", "RGB", "CMYK")),
-        *(("TIFF", "L", {"compression": name}) for name in ("tiff_lzw", "tiff_deflate", "jpeg")),
-    ):
-        stream = io.BytesIO()
-        grey.convert(mode).save(stream, kind, **options)
-        made.append(stream.getvalue())
-    for kind in ("PNG", "TIFF"):
-        stream = io.BytesIO()
-        Image.fromarray(wave.astype(np.uint16) * 256).save(stream, kind)
-        made.append(stream.getvalue())
-    return made
-
-
-def dicoms() -> list[bytes]:
-    """Small ones of the common kinds."""
-    import imagecodecs
-    import pydicom
-    from pydicom import uid
-    from pydicom.encaps import encapsulate
-
-    pixels = (np.add.outer(np.arange(24), np.arange(32)) * 60).astype(np.uint16)
-    small = (pixels >> 4).astype(np.uint8)
-    made = []
-    for syntax, array, encode in (
-        (uid.ExplicitVRLittleEndian, pixels, None),
-        (uid.ImplicitVRLittleEndian, small, None),
-        (uid.JPEGBaseline8Bit, small, lambda a: imagecodecs.jpeg8_encode(a, 90)),
-        (uid.JPEGLosslessSV1, pixels, lambda a: imagecodecs.jpeg8_encode(a, lossless=True)),
-        (uid.JPEGLSLossless, pixels, imagecodecs.jpegls_encode),
-        (uid.JPEG2000Lossless, pixels, lambda a: imagecodecs.jpeg2k_encode(a, codecformat="j2k")),
-    ):
-        data = pydicom.Dataset()
-        data.file_meta = pydicom.dataset.FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = syntax
-        data.SOPClassUID, data.SOPInstanceUID = uid.DigitalXRayImageStorageForPresentation, "1.2"
-        data.Rows, data.Columns = array.shape
-        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-        data.BitsAllocated = data.BitsStored = 8 * array.itemsize
-        data.HighBit, data.PixelRepresentation = data.BitsStored - 1, 0
-        data.WindowCenter, data.WindowWidth = 500, 900
-        data.PixelData = encapsulate([encode(array)]) if encode else array.tobytes()
-        data["PixelData"].VR = "OB" if encode or array.itemsize == 1 else "OW"
-        data["PixelData"].is_undefined_length = encode is not None
-        stream = io.BytesIO()
-        data.save_as(stream, enforce_file_format=True)
-        made.append(stream.getvalue())
-    return made
-
-
 def predictions() -> list[bytes]:
     """Files of both kinds."""
     row = ("a.jpeg", "0.5", "PNEUMONIA", "0.5", "", "", "", "", "", "", "", "")
@@ -243,6 +162,69 @@ def predictions() -> list[bytes]:
     other = b'file,probability,label,patient\n"a,\n""b",0.25,NORMAL,p1\nc,1e-3,PNEUMONIA,\n'
     line = b'{"file": "a.jpeg", "probability": 0.5, "call": "NORMAL"}\n'
     return [csv, other, b"\xef\xbb\xbf" + other, line]
+
+
+_PROBABILITIES = (
+    *(
+        "0.5",
+        "0",
+        "1",
+        "0_1",
+        "1_0.5",
+        "nan",
+        "inf",
+        "-0",
+        "1e999",
+        "1e-999",
+        "0x1",
+        " 0.5 ",
+        "",
+        ".",
+    ),
+    *("\u0661", "\uff10.5", "0,5", "1.0000001", "True", "\ufeff0.5", "0" * 5000, "1e" + "9" * 500),
+)
+_NAMES = (
+    "a.png",
+    "",
+    "b,c",
+    'd"e',
+    "f\ng",
+    "\r",
+    "=1+1",
+    "\udcff",
+    "../x",
+    "x" * 9000,
+    "'@y",
+    "\0",
+)
+_LABELS = ("NORMAL", "PNEUMONIA", "normal", "", "VIRUS", "pneumon\u0131a", "1")
+
+
+def scored(rng: random.Random) -> bytes:
+    """A table of predictions with odd names, numbers, columns and quotes."""
+    columns = list(COLUMNS) if rng.random() < 0.5 else ["file", "probability", "label", "patient"]
+    if rng.random() < 0.2:
+        columns[rng.randrange(len(columns))] = rng.choice(("file", "", "other", "probability"))
+    if rng.random() < 0.1:
+        columns = columns[: rng.randrange(len(columns))]
+    values = {"file": _NAMES, "label": _LABELS, "call": _LABELS, "patient": _NAMES}
+    rows = [
+        {name: rng.choice(values.get(name, _PROBABILITIES)) for name in columns}
+        for _ in range(rng.choice((0, 1, 2, 5, 40)))
+    ]
+    if rng.random() < 0.3:
+        lines = [
+            json.dumps(row | {"probability": rng.choice((0.5, None, 2, "1", []))}) for row in rows
+        ]
+        text = "\n".join(lines) + rng.choice(("\n", "", "{"))
+        return text.replace("0.5", rng.choice(("0.5", "NaN", "1e999", "0_5"))).encode()
+    stream = io.StringIO(newline="")
+    quoting = rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    writer = csv.writer(stream, quoting=quoting, delimiter=rng.choice(",,,,;\t"))
+    writer.writerow(columns)
+    writer.writerows(list(row.values()) for row in rows)
+    mark = rng.choice((b"", b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\0"))
+    return mark + stream.getvalue().encode("utf-8", "surrogateescape")
 
 
 def overrides() -> list[bytes]:
@@ -278,12 +260,9 @@ def run_folders() -> list[bytes]:
     return [b"\n----\n".join((config, films, lines))]
 
 
-ROADS: dict[str, tuple[Callable[[bytes, Path], str], Callable[[], list[bytes]]]] = {
-    "image": (read_image, pictures),
-    "dicom": (read_image, dicoms),
-    "predictions": (read_predictions, predictions),
-    "config": (read_config_flags, overrides),
-    "folder": (read_folder, trees),
-    "run": (read_run, run_folders),
+ROADS = {
+    "predictions": Road(read_predictions, predictions, (scored,), True, 0.5),
+    "config": Road(read_config_flags, overrides, (), True),
+    "folder": Road(read_folder, trees, (), True),
+    "run": Road(read_run, run_folders, (), True),
 }
-OF_TEXT = ("predictions", "config", "folder", "run")  # whose answers are kinds already
