@@ -41,7 +41,7 @@ class Budget:
         self._held += count
 
     def give_back(self, count: int) -> None:
-        """Call it once for everything that was taken."""
+        """Makes room for others."""
         self._held -= count
 
 
@@ -58,7 +58,7 @@ class Body:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._budget.give_back(self._taken)
+        self._give_back()
 
     async def read(self, most: int, too_large: str) -> bytes:
         """All of it.
@@ -88,6 +88,7 @@ class Body:
         A connection that is closed while its client still sends is reset, and the client may lose
         the answer.
         """
+        self._give_back()  # now: what is refused must not take room from others meanwhile
         with contextlib.suppress(TimeoutError, ClientGone):
             async with asyncio.timeout(LINGER_SECONDS):
                 while not self.complete:
@@ -97,6 +98,10 @@ class Body:
         """Returns when the client has gone; call it when the body is complete."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+    def _give_back(self) -> None:
+        self._budget.give_back(self._taken)
+        self._taken = 0
 
     async def _next(self) -> bytes:
         message = await self._receive()

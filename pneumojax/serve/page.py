@@ -22,6 +22,7 @@ from pneumojax.serve.reading import Reading
 
 MAX_UPLOAD = 64 << 20  # bytes; twice a radiograph of 4,000 x 4,000 pixels in 16 bits
 MAX_BODY = 1 << 10  # bytes of a request that brings no film
+MAX_HEAD = 16 << 10  # bytes of a request's headers
 READ = "/read"
 NAME_HEADER = "x-film-name"  # percent-encoded UTF-8; optional
 HOSTS = ("127.0.0.1", "localhost")
@@ -77,7 +78,7 @@ class Page:
             except ClientGone:
                 return
             response.headers.update(HEADERS)
-            if scope["method"] not in ("GET", "POST"):
+            if response.status_code == 405:
                 response.headers["Allow"] = "POST" if scope["path"] == READ else "GET"
             await _send(response, body, send)
 
@@ -113,7 +114,9 @@ class Page:
 
 
 def _check_sender(headers: Headers) -> None:
-    """Refuses a foreign name that resolves to this machine, and what other sites' pages send."""
+    """Refuses endless headers, a foreign name that leads here, and what other sites' pages send."""
+    if sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEAD:
+        raise Refusal(431, "too large headers")
     host = headers.get("host", "")
     if host.partition(":")[0] not in HOSTS:
         raise Refusal(400, f"this page answers as {' or '.join(HOSTS)} only")

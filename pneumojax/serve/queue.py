@@ -58,8 +58,8 @@ class FilmQueue:
                 decoded = await loop.run_in_executor(self._threads, self._decode, data)
             async with _turn(self._computing):
                 return await loop.run_in_executor(self._threads, self._assess, decoded)
-        except UserError as error:  # the pool could not start a child process
-            raise Refusal(503, str(error)) from error
+        except UserError as error:  # its text names files of this machine
+            raise Refusal(503, "no process could be started to decode it: try again") from error
         finally:
             self._waiting -= 1
 

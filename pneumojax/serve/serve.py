@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pneumojax.data.decoding import Preprocessing
-from pneumojax.data.seen import SeenFilms
+from pneumojax.data.seen import CANNOT_TELL, SeenFilms
 from pneumojax.errors import UserError
 from pneumojax.isolation.films import Decoded, FilmDecoder
 from pneumojax.serve.examples import examples
@@ -46,6 +46,8 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
         assess, network = make_reader(trained), about(trained, workdir)
         seen, drawings = SeenFilms.of_runs([workdir]), examples()
         print(f"network of {network.run}, trained on {network.trained_on}; compiling", flush=True)
+        if not seen.known:
+            print(CANNOT_TELL)
         with FilmDecoder() as decoder:
 
             def decode(data: bytes) -> Decoded:

@@ -5,10 +5,9 @@ import socket
 import uvicorn
 
 from pneumojax.serve.connections import TimedConnection
-from pneumojax.serve.page import Page
+from pneumojax.serve.page import MAX_HEAD, Page
 
 SECONDS_TO_END = 1  # for answers that are on their way
-MOST_HEAD = 16 << 10  # bytes of a request's line and headers
 
 
 def run(page: Page, listening: socket.socket) -> None:
@@ -24,7 +23,7 @@ def run(page: Page, listening: socket.socket) -> None:
         access_log=False,  # paths and headers may name patients
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=MOST_HEAD,
+        h11_max_incomplete_event_size=MAX_HEAD,
         timeout_graceful_shutdown=SECONDS_TO_END,
     )
     uvicorn.Server(config).run(sockets=[listening])

@@ -85,6 +85,7 @@ def serving(workdir, temporary):
         yield Server(process, host, int(port), temporary)
     finally:
         process.kill()
+        os.set_blocking(process.stdout.fileno(), True)
         process.communicate()
 
 
@@ -111,5 +112,5 @@ def server(workdir, tmp_path_factory, _servers):
     os.set_blocking(server.process.stdout.fileno(), False)
     yield server
     assert server.process.poll() is None
-    assert not server.process.stdout.read()
+    assert not server.process.stdout.buffer.raw.read()  # None: nothing yet
     assert not list(server.temporary.iterdir())

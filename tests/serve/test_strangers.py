@@ -30,7 +30,11 @@ def ask(server, method, path, body=None, headers=(), chunked=False):
     try:
         connection.request(method, path, body, dict(headers), encode_chunked=chunked)
         response = connection.getresponse()
-        return response.status, response.read().decode(), dict(response.getheaders())
+        return (
+            response.status,
+            response.read().decode(errors="replace"),
+            dict(response.getheaders()),
+        )
     finally:
         connection.close()
 
@@ -106,7 +110,7 @@ def test_only_the_routes_of_the_page_are_there(server):
     for path, allowed in (("/", "GET"), ("/page.js", "GET"), ("/drawings/0", "GET")):
         for method in ("HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "POST", "TRACE", "X"):
             status, _, headers = ask(server, method, path)
-            assert (status, headers["Allow" if "Allow" in headers else "allow"]) == (405, allowed)
+            assert (status, headers["allow"]) == (405, allowed)
         assert ask(server, "GET", path)[0] == 200
     for method in ("GET", "HEAD", "OPTIONS", "PUT"):
         assert ask(server, method, "/read")[0] == 405
@@ -286,7 +290,9 @@ def test_killed_decoders_cost_no_more_than_the_films_they_held(server, make_dico
     killer.join()
     lost = [text for film, (status, text) in answers if (status, text) != alone[film]]
     assert killed and len(lost) <= killed
-    assert all("Not read: its decoder crashed (signal 9)" in text for text in lost), lost
+    # One that is killed before it has had a film cannot be started, as far as its pool can tell.
+    known = "Not read: its decoder crashed (signal 9)", "no process could be started"
+    assert all(text.startswith(known) for text in lost), lost
     assert read(server, several[0]) == alone[several[0]]
 
 
@@ -345,7 +351,7 @@ def test_answers_that_nobody_takes_are_thrown_away(server, make_dicom):
     while time.monotonic() < deadline:
         lines = Path(f"/proc/{server.process.pid}/net/tcp").read_text().splitlines()
         if not [
-            line for line in lines if line.split()[2].endswith(port) and "0A" != line.split()[3]
+            line for line in lines if line.split()[2].endswith(port) and line.split()[3] != "0A"
         ]:
             break
         time.sleep(1)
