@@ -124,7 +124,8 @@ class TestFindFilms:
         cases = {
             tmp_path / "nowhere": "does not exist",
             tmp_path / "file.txt": "is not a folder",
-            tmp_path: "no NORMAL or PNEUMONIA folder.*found 'NORMALS' with 'a.jpeg' in it; 'file.txt'",
+            tmp_path: "no NORMAL or PNEUMONIA folder.*"
+            "found 'NORMALS' with 'a.jpeg' in it; 'file.txt'",
             tmp_path / "NORMALS": "found 'a.jpeg'",
         }
         for root, message in cases.items():
