@@ -9,7 +9,6 @@ it differs from that to the same film alone. After each scenario one film more m
 import argparse
 import http.client
 import io
-import json
 import os
 import re
 import signal
