@@ -156,3 +156,69 @@ def test_what_cannot_be_compared_is_one_line(runs):
     with pytest.raises(UserError, match="no evaluation of 'test'; it has 'val'"):
         compare([one, two], output=str(runs / "out"), split="test")
     assert not (runs / "out").exists()
+
+
+def test_films_that_a_network_was_trained_on_are_told_first(runs, capsys):
+    seen = [{**row, "trained_on": ""} for row in _rows(1)]
+    seen[3]["trained_on"] = "the network was trained on this film"
+    warned = [{**row, "warnings": ""} for row in _rows(2)]
+    for row in warned[:2]:
+        row["warnings"] = "the network was trained on films of this patient (x); blank"
+    paths = [
+        _file(runs, "seen", seen, (*COLUMNS, "trained_on")),
+        _file(runs, "warned", warned, (*COLUMNS, "warnings")),
+    ]
+    result = compare(list(map(str, paths)), output=str(runs / "out"))
+    assert [line.split(" of these")[0] for line in result["warnings"]] == [
+        "A was trained on 1",
+        "B was trained on 2",
+    ]
+    assert capsys.readouterr().out.startswith("warning: A was trained on 1 of these 60 films")
+    assert "warning: A was trained on" in (runs / "out" / "comparison.md").read_text()
+
+
+def test_fields_in_which_the_configs_differ_are_told_with_their_values(runs, capsys):
+    for name, epochs in (("one", 5), ("two", 10)):
+        config = {"epochs": epochs, "seed": 0, "data.root": "\x1b[31m"}
+        folder = runs / name / "evaluation" / "val"
+        (folder / "metrics.json").write_text(json.dumps({"config": config}))
+    result = compare([str(runs / "one"), str(runs / "two")], output=str(runs / "out"))
+    assert result["configs"]["different"] == [{"field": "epochs", "values": {"A": 5, "B": 10}}]
+    shown = capsys.readouterr().out
+    for text in (shown, (runs / "out" / "comparison.md").read_text()):
+        assert "differ in 1 field" in text and "epochs: A: 5; B: 10" in text
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 100_000, '{"config": 1}', "\xff"])
+def test_a_config_that_cannot_be_read_is_unknown(runs, text):
+    path = runs / "one" / "evaluation" / "val" / "metrics.json"
+    path.write_bytes(text.encode("latin-1"))
+    result = compare([str(runs / "one"), str(runs / "two")], output=str(runs / "out"))
+    assert result["configs"]["unknown"] == ["A", "B"]
+
+
+def test_other_thresholds_and_mixed_calls_are_told(runs):
+    columns = (*COLUMNS, "threshold")
+    paths = [
+        _file(runs, f"at{t}", [{**row, "threshold": t} for row in _rows(1)], columns)
+        for t in (0.4, 0.5)
+    ]
+    result = compare(list(map(str, paths)), output=str(runs / "out"))
+    assert "called at different thresholds (A at 0.4, B at 0.5)" in result["notes"][0]
+    mixed = _rows(1)
+    most = max(range(60), key=lambda i: float(mixed[i]["probability"]))
+    mixed[most]["call"] = "NORMAL"
+    sources = [str(_file(runs, "mixed", mixed)), str(runs / "one")]
+    result = compare(sources, output=str(runs / "again"))
+    assert result["notes"][0].startswith("A is called at several thresholds")
+
+
+def test_one_name_of_two_films_is_refused(runs):
+    columns = (*COLUMNS, "sha256")
+    paths = [
+        _file(runs, f"of{digest}", [{**row, "sha256": digest} for row in _rows(1)], columns)
+        for digest in "ab"
+    ]
+    with pytest.raises(UserError, match="'train/0.jpeg' is another film in one file"):
+        compare(list(map(str, paths)), output=str(runs / "out"))

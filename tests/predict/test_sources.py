@@ -132,6 +132,8 @@ def test_what_may_not_be_read_is_named_and_the_rest_goes_on(monkeypatch):
     ("inputs", "message"),
     [
         ([], "name at least one film, folder or pattern"),
+        ([""], "an empty name"),
+        (["~no-such-user/x.png"], "is no path"),
         (["nowhere.png"], "'nowhere.png' does not exist"),
         (["no*.png"], "'no\\*.png' matches nothing"),
     ],
@@ -147,3 +149,20 @@ def test_a_folder_of_films_is_never_written_to(folder):
     with pytest.raises(UserError, match="--overlays: .* is a folder of films"):
         sources.refuse_inside(folder / "b" / "overlays", "--overlays")
     sources.refuse_inside(folder / "overlays", "--overlays")
+    for pattern in ("*/*.png", "**/*.png", "*"):
+        with pytest.raises(UserError, match="--overlays"):
+            Sources([str(folder / pattern)]).refuse_inside(folder / "overlays", "--overlays")
+    Sources([str(folder / "*.JPEG")]).refuse_inside(folder / "overlays", "--overlays")
+
+
+def test_folders_deeper_than_frames_of_python_are_searched(tmp_path):
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1_500):
+        os.mkdir("d", dir_fd=descriptor)
+        below = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(os.open("f.png", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+    os.close(descriptor)
+    ((path, reason),) = Sources([str(tmp_path)]).films()
+    assert path.name == "f.png" and not reason
