@@ -5,6 +5,7 @@ has limits on memory, time and files; where it ends, the caller gets one line an
 a new child.
 """
 
-from pneumojax.isolation.pool import Limits, Refused, WorkerLost, Workers
+from pneumojax.isolation.child import Limits, Refused, WorkerKilled, WorkerLost
+from pneumojax.isolation.pool import Workers
 
-__all__ = ["Limits", "Refused", "WorkerLost", "Workers"]
+__all__ = ["Limits", "Refused", "WorkerKilled", "WorkerLost", "Workers"]

@@ -10,7 +10,8 @@ import numpy as np
 from pneumojax.data.decoding import Preprocessing, decode_film
 from pneumojax.data.film_error import FilmError
 from pneumojax.data.formats import AnyFilm, decode_any, decode_any_grey
-from pneumojax.isolation.pool import DEFAULT, Limits, Refused, WorkerLost, Workers
+from pneumojax.isolation.child import DEFAULT, Limits, Refused, WorkerKilled, WorkerLost
+from pneumojax.isolation.pool import Workers
 from pneumojax.isolation.tasks import Answer
 
 _SENSELESS = "its decoder gave an answer that makes no sense"
@@ -124,6 +125,8 @@ class FilmDecoder:
             return self._workers.call(task, arguments, data)
         except Refused as refusal:
             raise FilmError(str(refusal)) from None
+        except WorkerKilled as killed:  # twice, for the same film
+            raise FilmError(f"{killed}: the machine may be out of memory") from killed
         except WorkerLost as lost:
             raise FilmError(f"{lost}: the file is damaged, or was made to do harm") from lost
 

@@ -15,6 +15,8 @@ import numpy as np
 
 LONGEST_HEADER = 1 << 22  # bytes of JSON
 MOST_BYTES = 1 << 31  # of the arrays of one answer
+_MOST_SIDES = 32  # of an array; NumPy 1 knows no more
+_LONGEST_LINE = 500  # characters of a reason that a child gives
 LENGTH = struct.Struct(">I")
 _DTYPES = {
     *("bool", "uint8", "uint16", "int8", "int16", "int32", "uint32", "int64", "uint64"),
@@ -85,10 +87,20 @@ def array_headers(value: Any) -> list[ArrayHeader]:
     return headers
 
 
+def one_line(text: Any) -> str:
+    """A reason that a child gives, as one line that is safe in a terminal and in a table."""
+    return "".join(c if c.isprintable() else "?" for c in str(text)[:_LONGEST_LINE])
+
+
 def _array_header(entry: Any) -> ArrayHeader:
     match entry:
-        case [str() as name, list() as shape] if name in _DTYPES and all(
-            type(side) is int and side >= 0 for side in shape
-        ):
+        case [str() as name, list() as shape] if name in _DTYPES and _is_shape(shape):
             return ArrayHeader(np.dtype(name), tuple(shape))
     raise ProtocolError("an array has no type and shape that may be sent")
+
+
+def _is_shape(sides: list[Any]) -> bool:
+    if len(sides) > _MOST_SIDES or not all(type(side) is int and side >= 0 for side in sides):
+        return False
+    # An empty array may not be long on its other sides either: NumPy raises on those.
+    return math.prod(max(side, 1) for side in sides) <= MOST_BYTES

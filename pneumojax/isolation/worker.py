@@ -4,7 +4,9 @@ Command: python -m pneumojax.isolation.worker <limits as JSON> <task to import a
 
 It reads requests from standard input and answers on standard output. Both are moved to other
 descriptors first, so that a decoder that prints cannot break an answer. It ends when its input
-ends, which is also what a parent that was killed leaves behind.
+ends, also in the middle of a task: that is how it learns that its parent was killed.
+
+The number of processes is not limited: RLIMIT_NPROC counts all processes of the user.
 """
 
 import contextlib
@@ -12,13 +14,15 @@ import json
 import math
 import os
 import resource
+import select
 import signal
 import sys
+import threading
 import time
 from typing import Any, BinaryIO
 
 from pneumojax.isolation import protocol
-from pneumojax.isolation.pool import Limits
+from pneumojax.isolation.child import Limits
 
 
 def main(arguments: list[str]) -> None:
@@ -31,6 +35,7 @@ def main(arguments: list[str]) -> None:
 
     for name in arguments[1:]:
         find_task(name)
+    threading.Thread(target=_end_with, args=(requests.fileno(),), daemon=True).start()
     _limit(limits)
     _send(answers, {"ready": True}, [])
     while (header := _receive_header(requests)) is not None:
@@ -64,6 +69,18 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
         os.dup2(null, descriptor)
     os.close(null)
     return requests, answers
+
+
+def _end_with(requests: int) -> None:
+    """Ends this process when the other end of the pipe is closed.
+
+    PR_SET_PDEATHSIG would not do: it strikes when the thread that started the child ends. A decoder
+    that never lets this thread run is ended by the limit on processor time.
+    """
+    poll = select.poll()
+    poll.register(requests, 0)  # nothing but the hang-up, which is always reported
+    poll.poll()
+    os._exit(0)
 
 
 def _limit(limits: Limits) -> None:
