@@ -15,12 +15,12 @@ new way joins the corpus.
 
 Inputs are read by worker processes, with glibc's heap checks where they are installed. An input is
 broken if the reader raises anything but its own refusal, gives an answer of the wrong shape, takes
-more than 2 s of CPU time or 30 s in all, makes the process grow by more than 200 MB, damages the
-heap, or ends the process. Broken inputs are kept in `<out>/<road>/broken/<number>-<reason>`; after
-a crash the inputs before it are run again one by one, in case one of them did the damage. The
-film-size limit is 1 megapixel instead of 100, so that what is allowed at the limit (bombs.py
-measures it) does not hide what is not. Run the same command again to continue; the counts are in
-`<out>/<road>/fuzz.json`.
+more than 2 s of CPU time (5 s if it is longer than 64 kB) or 30 s in all, makes the process grow
+by more than 200 MB, damages the heap, or ends the process. Broken inputs are kept in
+`<out>/<road>/broken/<number>-<reason>`; after a crash the inputs before it are run again one by
+one, in case one of them did the damage. The film-size limit is 1 megapixel instead of 100, so that
+what is allowed at the limit (bombs.py measures it) does not hide what is not. Run the same command
+again to continue; the counts are in `<out>/<road>/fuzz.json`.
 
 --code=<checkout> fuzzes the product code of another checkout. --processes is how many workers run.
 --broken=<count> stops as soon as so many inputs are broken. --seconds=<count> stops after so long.
@@ -215,14 +215,14 @@ def fuzz(
     plan: Plan,
     executions: int,
     *,
-    broken: int = 0,
+    stop: Callable[[list[Path]], bool] | None = None,
     seconds: float = float("inf"),
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Continues until so many inputs have been run in all; returns the record.
 
     Args:
-        broken: stops at so many broken inputs already; 0 is never.
+        stop: whether these broken inputs are enough; asked all the time.
         seconds: stops after the slice in which so many have passed.
     """
     folder = plan.folder
@@ -235,8 +235,9 @@ def fuzz(
     began, so_far = time.monotonic(), record["seconds"]
 
     def enough() -> bool:
-        parts = sum(1 for _ in folder.glob("parts/*/broken/*")) if broken else 0
-        return bool(broken) and parts + len(record.get("broken", ())) >= broken
+        return stop is not None and stop(
+            [*folder.glob("broken/*"), *folder.glob("parts/*/broken/*")]
+        )
 
     while record["executions"] < executions and not enough():
         if time.monotonic() - began > seconds:
@@ -279,7 +280,12 @@ def main() -> None:
     given = parser.parse_args()
     out, code = given.out.expanduser().resolve(), given.code.expanduser().resolve()
     plan = Plan(given.road, out, given.seed, code, processes=given.processes)
-    record = fuzz(plan, given.executions, broken=given.broken, seconds=given.seconds)
+    record = fuzz(
+        plan,
+        given.executions,
+        stop=(lambda paths: len(paths) >= given.broken) if given.broken else None,
+        seconds=given.seconds,
+    )
     if record.get("broken"):
         raise SystemExit(f"broken: {', '.join(record['broken'][:20])}")
 

@@ -18,7 +18,7 @@ import sys
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -50,10 +50,20 @@ class Road(NamedTuple):
     generated: float = 0.6
 
 
+SMALL = 1 << 16  # bytes
+
+
 class Limits(NamedTuple):
-    """One input must take less: CPU seconds, wall-clock seconds, growth of memory in MB."""
+    """One input must take less.
+
+    cpu: seconds of CPU time, of an input of at most `SMALL` bytes.
+    cpu_large: the same of a longer one.
+    wall: seconds in all, by which the watching process ends a worker.
+    memory: MB by which the process grows.
+    """
 
     cpu: float = 2.0
+    cpu_large: float = 5.0
     wall: float = 30.0
     memory: int = 200
 
@@ -157,7 +167,8 @@ def run(job: Job, inputs: Iterable[tuple[int, bytes]], road: Road, shared: Share
             answer = road.read(data, scratch)
         except BaseException as error:
             reasons.append(type(error).__name__)
-        if time.process_time() - began > job.limits.cpu:
+        allowed = job.limits.cpu if len(data) <= SMALL else job.limits.cpu_large
+        if time.process_time() - began > allowed:
             reasons.append("slow")
         if memory.grown() > job.limits.memory:
             reasons.append("memory")
@@ -193,10 +204,19 @@ def main() -> None:
     for data in seeds:  # imports what is imported late, which is not the cost of an input
         road.read(data, Path(job.out, "scratch"))
     corpus = seeds + [path.read_bytes() for path in sorted(Path(job.corpus).iterdir())]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)  # libtiff writes a line for most inputs
-    numbers = range(*job.numbers)
-    run(job, ((n, made(job.road, job.seed, n, corpus, road)) for n in numbers), road, shared)
+    errors = os.dup(2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff writes a line for most inputs
+
+    def inputs() -> Iterator[tuple[int, bytes]]:
+        for number in range(*job.numbers):
+            try:
+                yield number, made(job.road, job.seed, number, corpus, road)
+            except Exception as error:  # of the fuzzer itself: no input is to blame
+                shared.put(WARMING)
+                os.write(errors, f"input {number} could not be made: {error!r}".encode())
+                raise SystemExit(1) from error
+
+    run(job, inputs(), road, shared)
     shared.put(DONE)
 
 
