@@ -6,6 +6,10 @@ What any command needs of a run is kept: config, provenance, epochs, the best ch
 the films their classes and hashes, by which an evaluation tells whether it has been trained on
 them. Parameters are stored as float16 where no call on the run's validation films changes by it
 and no logit moves by more than `LARGEST_DIFFERENCE`, else as they are.
+
+`reseal` gave the released checkpoint, which an earlier version had written, its seal:
+    python -c "from pathlib import Path; from benchmarks.release import reseal; \
+        reseal(Path('models/reference/checkpoints/best/4704/meta/metadata'))"
 """
 
 import argparse
@@ -25,10 +29,11 @@ from pneumojax import run  # noqa: E402
 from pneumojax.data.sides import load_sides  # noqa: E402
 from pneumojax.errors import UserError  # noqa: E402
 from pneumojax.evaluation.decision import Decision  # noqa: E402
-from pneumojax.files import write_csv, write_json  # noqa: E402
+from pneumojax.files import replacing, write_csv, write_json  # noqa: E402
 from pneumojax.training.checkpoint import Checkpoints, cast  # noqa: E402
 from pneumojax.training.logbook import read_history  # noqa: E402
 from pneumojax.training.scoring import make_scorer  # noqa: E402
+from pneumojax.training.seal import check_seal, sealed  # noqa: E402
 from pneumojax.training.trained import Trained, open_run  # noqa: E402
 
 LARGEST_DIFFERENCE = 0.02  # of a logit: at most half a percentage point of probability
@@ -101,6 +106,15 @@ def release(
         | {"bytes": size, "values": count, "step": step}
         | {name: meta[name] for name in ("decision", "decision_of_validation")}
     )
+
+
+def reseal(metadata: Path) -> None:
+    """Seals the metadata of a released checkpoint of an earlier version; its arrays stay."""
+    meta = json.loads(metadata.read_text())
+    if check_seal(meta):
+        raise UserError(f"{str(metadata)!r} has a seal already")
+    with replacing(metadata) as temporary:
+        temporary.write_text(json.dumps(sealed(meta)))
 
 
 def _smallest(

@@ -24,7 +24,7 @@ def locked(workdir: Path) -> Iterator[None]:
     """
     path = workdir / NAME
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         raise UserError(f"--workdir: cannot write {str(path)!r}: {error.strerror}") from error
     try:

@@ -16,6 +16,7 @@ profile.png         the same as a page
 profile/            the trace of a few steps
 """
 
+import copy
 import csv
 import hashlib
 import importlib.metadata
@@ -89,13 +90,18 @@ def read_config(workdir: Path) -> ConfigDict:
     except ValueError as error:
         raise UserError(f"{str(path)!r} is damaged: {error}") from error
     try:
-        return _completed(values)
+        return completed(values)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{str(path)!r} is not the config of a run") from error
 
 
-def _completed(values: dict[str, Any]) -> ConfigDict:
-    """With fields that runs of earlier versions lack: they did what the defaults do, but one."""
+def completed(values: dict[str, Any]) -> ConfigDict:
+    """The config with the fields that runs of earlier versions lack, at what they did then.
+
+    Raises:
+        KeyError, TypeError, AttributeError, ValueError: it is no config of a run.
+    """
+    values = copy.deepcopy(values)
     values["data"].setdefault("reduced_decode", False)
     if "auxiliary_weight" in values["loss"]:  # of one auxiliary head, when there was no second
         values["loss"]["auxiliary_weights"] = [values["loss"].pop("auxiliary_weight")]

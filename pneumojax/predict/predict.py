@@ -4,8 +4,6 @@ Films are found, decoded a little ahead of the network, and written row by row, 
 grows with the number of films by their names and digests alone.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -174,21 +172,6 @@ def _of_run(ensemble: Ensemble) -> Row:
     return {
         "threshold": ensemble.decision.threshold,
         "trained_on": ensemble.first.trained_on,
-        "checkpoint": _identity(ensemble),
+        "checkpoint": ensemble.identity,
         "disclaimer": f"{SYNTHETIC_STAMP}; {DISCLAIMER}" if synthetic else DISCLAIMER,
     }
-
-
-def _identity(ensemble: Ensemble) -> str:
-    """The checkpoint's step, and 12 hex digits of all that makes a row: it tells runs apart."""
-    meta = ensemble.first.meta
-    if len(ensemble.members) == 1:
-        weights = meta["digests"]["params"]
-    else:
-        weights = [
-            (member.meta["digests"]["params"], decision)
-            for member, decision in zip(ensemble.members, ensemble.decisions, strict=True)
-        ]
-    parts = [weights, meta["preprocessing"], ensemble.decision, meta.get("scope")]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    return f"{meta['step']}-{digest[:12]}"

@@ -3,7 +3,8 @@
 Two of each are kept, so that a damaged one has one before it. A checkpoint has three items:
 `params`, `training` (step, optimizer, sums of the epoch) and `meta`, JSON with everything needed
 to use the parameters: config, preprocessing, class names, films' fingerprint, versions, a digest
-of the arrays, since Orbax would restore a flipped bit without a word, and one of their layout.
+of the arrays, since Orbax would restore a flipped bit without a word, one of their layout, and
+one of the metadata itself (`seal`).
 """
 
 import contextlib
@@ -23,9 +24,11 @@ from orbax.checkpoint.checkpoint_managers import LatestN
 from pneumojax import runtime
 from pneumojax.errors import UserError
 from pneumojax.files import failing_clearly
+from pneumojax.training.seal import check_seal, sealed
 from pneumojax.training.state import State
 
 KEPT = 2
+STORED_AS = ("float16", "float32", "bfloat16", "float64")
 ROOM_BESIDES = 500_000  # bytes of a checkpoint that are not arrays, at most
 
 
@@ -40,6 +43,12 @@ class Checkpoints:
     def __init__(self, folder: Path, log: Callable[[str], None] = print):
         self._folder = folder
         self._log = log
+        self._told = False  # that a checkpoint is of a version without seals
+
+    @property
+    def workdir(self) -> Path:
+        """The run folder."""
+        return self._folder.parent
 
     def save_latest(self, state: State, meta: dict[str, Any]) -> None:
         """Saves what an exact resume needs, under the state's step."""
@@ -89,6 +98,16 @@ class Checkpoints:
                 return items["params"], meta
         raise UserError(f"no checkpoint in {str(self._folder)!r}: train the run first")
 
+    def newest_meta(self) -> dict[str, Any] | None:
+        """The undamaged metadata that `restore_best` meets first, read without any array."""
+        for kind in ("best", "latest"):
+            for step in self.steps(kind):
+                with contextlib.suppress(Exception):  # damage, which is met when it is restored
+                    meta = self._meta(kind, step)
+                    check_seal(meta)
+                    return meta
+        return None
+
     def steps(self, kind: str) -> list[int]:
         """Steps saved under "latest" or "best", newest first."""
         if not (self._folder / kind).is_dir():
@@ -104,6 +123,7 @@ class Checkpoints:
             "digests": {name: digest(tree) for name, tree in items.items()},
             "layout": _layout(items),
         }
+        meta = sealed(meta)
         # Not asynchronous: on a CPU the saved arrays may be the very buffers that the next step
         # is given to overwrite.
         options = ocp.CheckpointManagerOptions(
@@ -196,13 +216,24 @@ class Checkpoints:
                 step, args=ocp.args.Composite(**wanted, meta=ocp.args.JsonRestore())
             )
         meta = restored["meta"]
+        has_seal = check_seal(meta)
+        if meta.get("step") != step:
+            raise ValueError(f"its metadata is of step {meta.get('step')!r}")
         items = {name: restored[name] for name in abstract}
         stored_as = meta.get("stored_as")
+        if stored_as is not None and stored_as not in STORED_AS:
+            raise ValueError(f"its arrays are stored as {str(stored_as)[:40]!r}")
         for name, tree in items.items():
             # Orbax gives the type asked for; the digest is of what lies on the disk.
             as_saved = cast(tree, stored_as) if stored_as else tree
             if digest(as_saved) != meta["digests"][name]:
                 raise ValueError(f"the arrays of {name!r} are not those that were saved")
+        if not has_seal and not self._told:
+            self._told = True
+            self._log(
+                f"{str(self._folder)!r} was written by an earlier version: damage to its "
+                "threshold, calibration and preprocessing would not be noticed"
+            )
         return items, meta
 
 

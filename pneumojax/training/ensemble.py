@@ -54,6 +54,13 @@ class Ensemble:
         """Names of the run folders."""
         return ", ".join(workdir.name for workdir in self.workdirs)
 
+    @property
+    def identity(self) -> str:
+        """The first member's step, and 12 hex digits of all that decides an answer."""
+        parts = [[m.answers for m in self.members], self.decisions, self.decision]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return f"{self.first.meta['step']}-{digest[:12]}"
+
     def combine(self, logits: NDArray) -> tuple[NDArray, Spread | None]:
         """The members' logits (members, n) -> one logit a film (n,), and how far they are apart.
 
@@ -101,7 +108,7 @@ def open_ensemble(workdirs: Sequence[Path], *, any_network: bool = False) -> Ens
         only = members[0].decision
         return Ensemble(members, tuple(workdirs), (only,), only)
     for field in ("preprocessing", "class_names", "synthetic"):
-        values = [member.meta[field] for member in members]
+        values = [member.meta.get(field) for member in members]
         for value, workdir in zip(values, workdirs, strict=True):
             if value != values[0]:
                 raise UserError(

@@ -24,6 +24,7 @@ from pneumojax.data.sides import Sides, load_sides, preprocessing_of
 from pneumojax.errors import Stopped
 from pneumojax.evaluation.decision import fit_decision, undecided
 from pneumojax.lock import locked
+from pneumojax.training.agreement import check_config
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.checks import check, check_batch
 from pneumojax.training.compiling import compile_step
@@ -193,6 +194,7 @@ def _resume_or_begin(
     if restored is None:
         return begin(), None
     state, meta = restored
+    check_config(meta, config, checkpoints.workdir)
     return state, meta["best"]
 
 

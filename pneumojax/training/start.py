@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from pneumojax import run, runtime
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
+from pneumojax.training.agreement import check_before, check_config, check_meta
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.groups import stage_name, stage_of
 from pneumojax.training.logbook import plain_table
@@ -77,10 +78,12 @@ def read_source(path: Path, named_by_user: str = "") -> Source:
     if (path / "config.json").is_file():
         config = run.read_config(path)
         run.refuse_foreign_network(config, path, named_by_user)
+        checkpoints = Checkpoints(path / "checkpoints")
+        check_before(checkpoints, config)
         network = make_network(config)
-        params, _ = Checkpoints(path / "checkpoints").restore_best(
-            placed(network.abstract_params, make_mesh())
-        )
+        params, meta = checkpoints.restore_best(placed(network.abstract_params, make_mesh()))
+        check_meta(meta, path)
+        check_config(meta, config, path)
         return Source(flatten_dict(params), "run", str(path))
     if not path.is_file():
         raise UserError(

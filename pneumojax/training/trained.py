@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from pneumojax import run
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.evaluation.decision import Decision, undecided
+from pneumojax.training.agreement import answering, check_before, check_config, check_meta
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.state import Network, make_mesh, make_network, placed
 
@@ -32,6 +33,13 @@ class Trained:
         return Decision(**self.meta["decision"])
 
     @property
+    def answers(self) -> list[Any]:
+        """All that decides a film's answer, as JSON values; equal where answers are."""
+        meta = self.meta
+        parts = [meta["digests"]["params"], meta["preprocessing"], answering(self.config)]
+        return [*parts, list(self.decision), meta.get("scope")]
+
+    @property
     def trained_on(self) -> str:
         """Name of the folder of films, or the stamp of drawn ones."""
         return SYNTHETIC_STAMP if self.meta["synthetic"] else Path(self.config.data.root).name
@@ -49,8 +57,11 @@ def open_run(workdir: Path, *, any_network: bool = False) -> Trained:
     config = run.read_config(workdir)
     if not any_network:
         run.refuse_foreign_network(config, workdir)
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    check_before(checkpoints, config)
     mesh = make_mesh()
     network = make_network(config)
-    checkpoints = Checkpoints(workdir / "checkpoints")
     params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
+    check_meta(meta, workdir)
+    check_config(meta, config, workdir)
     return Trained(config, network, mesh, params, meta)
