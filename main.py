@@ -38,8 +38,9 @@ from pneumojax.command_line import (
 )
 from pneumojax.data.tensorflow_import import quiet
 from pneumojax.errors import Stopped, UserError
+from pneumojax.files import printable
 
-# What is used where no run folder is named; what comes of it goes where its user has runs.
+# The run used when --workdir is not given. Its results go to the folder where its user has runs.
 REFERENCE = Path(__file__).resolve().parent / "models" / "reference"
 REFERENCE_RESULTS = Path("runs/reference")
 flags.adopt_module_key_flags(command_line)  # --help lists them
@@ -60,7 +61,7 @@ def main(argv: list[str]) -> None:
     except UserError as error:
         _fail(str(error))
     except Stopped as stopped:
-        _fail(f"{stopped}{_goes_on()}", stopped.status)
+        _end(f"{stopped}{_goes_on()}", stopped.status)
     except Exception as error:
         if DISTRIBUTED.value and runtime.is_of_another_process(error):
             _fail(f"another process of this job has ended, or cannot be reached{_goes_on()}")
@@ -72,7 +73,7 @@ def main(argv: list[str]) -> None:
 def _run(arguments: list[str]) -> None:
     if MODE.value not in ("predict", "compare") and arguments:
         raise UserError(f"{arguments[0]!r} is no flag; only predict and compare take files")
-    cache_dir = Path(CACHE_DIR.value).expanduser().resolve()
+    cache_dir = command_line.path_of("cache_dir", CACHE_DIR.value)
     runtime.prepare(cache_dir, deterministic=DETERMINISTIC.value)
     if DISTRIBUTED.value:
         if MODE.value != "train":
@@ -120,7 +121,7 @@ def _evaluate(cache_dir: Path) -> None:
         workdirs,
         cache_dir,
         split=SPLIT.value,
-        root=FILMS.value,
+        root=None if FILMS.value is None else str(command_line.path_of("films", FILMS.value)),
         results=results,
         verify_films=VERIFY_FILMS.value,
         any_network=_any_network(),
@@ -175,10 +176,10 @@ def _summarise() -> None:
     from pneumojax.profiling.summary import summary
 
     if WORKDIR.value and not _config_given():
-        config = _config_of(Path(WORKDIR.value).expanduser().resolve())
+        config = _config_of(command_line.path_of("workdir", WORKDIR.value))
     else:
         config = configs.resolve(CONFIG.value)
-    summary(config, Path(OUTPUT.value).expanduser().resolve() if OUTPUT.value else None)
+    summary(config, command_line.path_of("output", OUTPUT.value) if OUTPUT.value else None)
 
 
 def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
@@ -193,7 +194,7 @@ def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
 
 
 def _run_folder(config: ConfigDict) -> Path:
-    return Path(WORKDIR.value or f"runs/{configs.run_name(config)}").expanduser().resolve()
+    return command_line.path_of("workdir", WORKDIR.value or f"runs/{configs.run_name(config)}")
 
 
 def _config_given() -> bool:
@@ -220,7 +221,7 @@ def _trained_runs() -> tuple[list[Path], Path | None]:
 
     That is None where they have one: nothing is written beside the reference network alone.
     """
-    workdirs = [Path(name).expanduser().resolve() for name in (WORKDIR.value or "").split(",")]
+    workdirs = [command_line.path_of("workdir", name) for name in (WORKDIR.value or ".").split(",")]
     if not WORKDIR.value:
         if MODE.value == "evaluate" and FILMS.value is None:
             raise UserError(
@@ -246,7 +247,7 @@ def _looked_into() -> tuple[ConfigDict, Path]:
     config = configs.resolve(CONFIG.value)
     # Never the same folder twice, so that a profile can be compared with the one before a change.
     default = f"runs/{configs.run_name(config)}-{MODE.value}-{time.strftime('%Y%m%d-%H%M%S')}"
-    workdir = Path(WORKDIR.value or default).expanduser().resolve()
+    workdir = command_line.path_of("workdir", WORKDIR.value or default)
     if not _config_given() and (workdir / "config.json").exists():
         config = _config_of(workdir)
     return config, workdir
@@ -258,8 +259,13 @@ def _goes_on() -> str:
     return "; the same command goes on from there" if goes_on else ""
 
 
-def _fail(line: str, status: int = 1) -> NoReturn:
-    print(f"error: {line}", file=sys.stderr)
+def _fail(line: str) -> NoReturn:
+    _end(f"error: {line}", 1)
+
+
+def _end(line: str, status: int) -> NoReturn:
+    # Names of a stranger's files and fields may hold codes that a terminal would follow.
+    print(printable(line), file=sys.stderr)
     if flags.FLAGS.is_parsed() and DISTRIBUTED.value:
         runtime.end(status)
     sys.exit(status)

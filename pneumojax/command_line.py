@@ -94,6 +94,26 @@ DOWNLOAD = flags.DEFINE_bool(
 )
 
 
+def path_of(flag: str, value: str) -> Path:
+    """The absolute path that a flag's value names; a leading ~ is the home folder.
+
+    Raises:
+        UserError: it is empty, too long, holds a character that paths cannot, or names a user who
+            does not exist.
+    """
+    if not value.strip():
+        raise UserError(f"--{flag}: a name is missing; name a folder or leave the flag out")
+    try:
+        path = Path(value).expanduser().resolve()
+        path.exists()  # the system refuses names that are too long
+    except PermissionError:
+        return path  # whoever opens it says so
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"--{flag}: {value[:200]!r} is no path: {reason}") from error
+    return path
+
+
 def parse(argv: list[str]) -> list[str]:
     """Parses all flags; what is left are the arguments, the program's name first.
 

@@ -42,7 +42,7 @@ def test_a_signal_saves_the_step_it_came_in_and_ends_with_its_status(small, tmp_
     steps = [x["step"] for x in read_lines(tmp_path / "run/metrics.jsonl") if x["kind"] == "step"]
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps("latest")[0] == steps[-1]
     (line,) = error.splitlines()
-    assert line.startswith(f"error: saved after step {steps[-1]:,} of ")
+    assert line.startswith(f"saved after step {steps[-1]:,} of ")
     assert line.endswith("; the same command goes on from there")
 
 
@@ -56,7 +56,7 @@ def test_a_signal_before_the_first_step_ends_at_once(small, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
-    assert error == "error: ended by SIGTERM; the same command goes on from there\n"
+    assert error == "ended by SIGTERM; the same command goes on from there\n"
 
 
 @pytest.mark.slow
