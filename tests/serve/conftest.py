@@ -85,8 +85,9 @@ def serving(workdir, temporary):
         yield Server(process, host, int(port), temporary)
     finally:
         process.kill()
-        os.set_blocking(process.stdout.fileno(), True)
-        process.communicate()
+        if not process.stdout.closed:  # a test has had all of it
+            os.set_blocking(process.stdout.fileno(), True)
+            process.communicate()
 
 
 def children_of(process):
