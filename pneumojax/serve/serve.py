@@ -57,12 +57,14 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
                 _seconds(lambda: reading_of(assess(decode(drawings[0].data)), network, ""))
                 for _ in range(2)
             )
-            listening.listen()  # before its address is told
-            print(f"ready: compiled in {compiling:.1f} s, a film takes {1000 * reading:.0f} ms")
-            print(f"open http://{ADDRESS}:{listening.getsockname()[1]} on this machine")
-            print("Ctrl-C ends it; nothing of a film is kept", flush=True)
+            # A signal may come as soon as the address is told.
             with contextlib.suppress(KeyboardInterrupt), FilmQueue(decode, assess) as queue:
-                server.run(Page(queue.read, seen.note, network, drawings), listening)
+                page = Page(queue.read, seen.note, network, drawings)
+                listening.listen()
+                print(f"ready: compiled in {compiling:.1f} s, a film takes {1000 * reading:.0f} ms")
+                print(f"open http://{ADDRESS}:{listening.getsockname()[1]} on this machine")
+                print("Ctrl-C ends it; nothing of a film is kept", flush=True)
+                server.run(page, listening)
     print("\nended; nothing of a film was kept")
 
 
