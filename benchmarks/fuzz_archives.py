@@ -80,7 +80,10 @@ def any_hdf5(rng: random.Random) -> bytes:
 def _packed(method: int, size: int) -> bytes:
     """An archive of one member of zeros."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", method) as archive, archive.open(_MEMBER, "w") as member:
+    # LZMA takes 8 s for what bzip2 does in 3.
+    size = min(size, 5_000_000) if method == zipfile.ZIP_LZMA else size
+    writer = zipfile.ZipFile(stream, "w", method)
+    with writer as archive, archive.open(_MEMBER, "w") as member:
         for at in range(0, size, 1 << 20):
             member.write(bytes(min(1 << 20, size - at)))
     return stream.getvalue()
@@ -136,7 +139,7 @@ def archive(rng: random.Random) -> bytes:
 
 def many_members(rng: random.Random) -> bytes:
     """An archive of thousands of members, or of one name again and again."""
-    count = rng.choice((100, 2000, 20_000)) if rng.random() < 0.1 else 100
+    count = rng.choice((2000, 20_000)) if rng.random() < 0.05 else rng.randrange(200)
     entry = struct.pack(
         "<4sHHHHHHIIIHHHHHII", b"PK\x01\x02", 20, 20, 0, 0, 0, 33, 0, 0, 0, len(_MEMBER), 0, 0, 0,
         0, 0, rng.choice((0, 2**31))

@@ -149,7 +149,7 @@ def _tables(rng: random.Random) -> bytes:
 def flood(rng: random.Random) -> bytes:
     """So many markers of one kind that reading each of them takes time or memory."""
     data = valid(rng)
-    kilobytes = rng.choice((4, 16, 63, 63, 200, 2000)) if rng.random() < 0.05 else 4
+    kilobytes = rng.choice((16, 63, 63, 200, 2000, 8000)) if rng.random() < 0.25 else 4
     body = rng.choice(
         (b"", b"", b"x", b"Exif\0\0II*\0\x08\0\0\0\0\0", b"MPF\0", b"ICC_PROFILE\0\1\1")
     )
