@@ -7,23 +7,39 @@ is dangerous in it is left aside; sizes that are allowed are measured at the lar
 """
 
 import argparse
-import io
 import json
-import struct
 import subprocess
 import sys
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import bomb_files  # noqa: E402
+from benchmarks.bomb_files import chunk as _chunk  # noqa: E402
+from benchmarks.bomb_files import (  # noqa: E402
+    codestream,
+    deflated,
+    dicom,
+    foreign,
+    grey,
+    jpeg_of_exif,
+    jpeg_scans,
+    nested,
+    png,
+    saved,
+    shared_exif,
+    small_png,
+    tiff,
+    tiled,
+    webp,
+    zeros,
+)
 from pneumojax.files import write_json  # noqa: E402
 
 SECONDS = 120
@@ -33,199 +49,26 @@ from pathlib import Path
 import pneumojax.data.dicom
 from pneumojax.data.decoding import FilmError, Preprocessing
 from pneumojax.data.formats import decode_any
+from pneumojax.errors import UserError
 def most():
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
 for path in sys.argv[1:]:
     data = Path(path).read_bytes()
+    if Path(path).suffix:
+        from benchmarks.fuzz_weights import opened
     before, began = most(), time.perf_counter()
     try:
-        film = decode_any(data, Preprocessing(150, reduced_decode=True))
-        answer = f"read: {film.width} x {film.height}"
-    except FilmError as error:
-        answer = f"refused: {error}"
+        if Path(path).suffix:
+            answer = f"read: {opened(Path(path))}"
+        else:
+            film = decode_any(data, Preprocessing(150, reduced_decode=True))
+            answer = f"read: {film.width} x {film.height}"
+    except (FilmError, UserError) as error:
+        answer = f"refused: {error}".replace(repr(path), "the file")
     print(json.dumps({"answer": answer, "grew_by_mb": most() - before,
                       "seconds": round(time.perf_counter() - began, 2)}), flush=True)
 """
-
-
-def zeros(count: int, wbits: int = 15) -> bytes:
-    """So many zero bytes, deflated: one megabyte's worth again and again."""
-    deflate = zlib.compressobj(9, wbits=-15)
-    once = deflate.compress(bytes(1 << 20)) + deflate.flush(zlib.Z_FULL_FLUSH)
-    deflate = zlib.compressobj(9, wbits=-15)
-    raw = once * (count >> 20) + deflate.compress(bytes(count % (1 << 20))) + deflate.flush()
-    if wbits < 0:
-        return raw
-    return b"\x78\xda" + raw + struct.pack(">HH", count % 65_521, 1)  # the zeros' Adler-32
-
-
-def png(width: int, height: int, colour: int, pixels: bytes, more: bytes = b"") -> bytes:
-    """Of 8 bits; colour 0 is grey, 6 RGBA."""
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    parts = _chunk(b"IHDR", header) + more + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + parts
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    checksum = struct.pack(">I", zlib.crc32(kind + data))
-    return struct.pack(">I", len(data)) + kind + data + checksum
-
-
-def small_png(more: bytes) -> bytes:
-    """Of 64 pixels a side, with more chunks."""
-    return png(64, 64, 0, zeros(65 * 64), more)
-
-
-def shared_exif(tags: int, size: int) -> bytes:
-    """EXIF whose tags all have one and the same place for their value."""
-    end = 8 + 2 + 12 * tags + 4
-    entries = b"".join(struct.pack("<HHII", 0x9000 + i, 7, size, end) for i in range(tags))
-    return b"II*\0" + struct.pack("<IH", 8, tags) + entries + bytes(4 + size)
-
-
-def jpeg_of_exif() -> bytes:
-    """Of a JPEG, in as many segments as it takes."""
-    exif = shared_exif(5000, 400_000)
-    parts = (exif[at : at + 65_000] for at in range(0, len(exif), 65_000))
-    segments = (struct.pack(">HH", 0xFFE1, len(p) + 8) + b"Exif\0\0" + p for p in parts)
-    jpeg = _saved("JPEG", 64)
-    return jpeg[:2] + b"".join(segments) + jpeg[2:]
-
-
-def jpeg_scans(side: int, scans: int) -> bytes:
-    """A progressive JPEG that goes over its film again and again, each time without a change."""
-    jpeg = _saved("JPEG", side, progressive=True)
-    first = jpeg.index(b"\xff\xda")
-    rest = min(at for at in (jpeg.find(m, first + 2) for m in (b"\xff\xc4", b"\xff\xda")) if at > 0)
-    # One code, 0: a run of 2 ** 14 blocks and 14 bits more that change nothing.
-    table = b"\xff\xc4" + struct.pack(">HB", 20, 0x10) + bytes([1] + [0] * 15) + b"\xe0"
-    runs = -(-(((side + 7) // 8) ** 2) // (2**15 - 1))
-    bits = ("0" + "1" * 14) * runs
-    bits += "1" * (-len(bits) % 8)
-    body = int(bits, 2).to_bytes(len(bits) // 8).replace(b"\xff", b"\xff\0")
-    scan = b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 1, 63, 0) + body
-    return jpeg[:rest] + table + scan * scans + b"\xff\xd9"
-
-
-def _saved(kind: str, side: int, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    Image.new("L" if kind == "JPEG" else "RGB", (side, side)).save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def tiff(tags: dict[int, tuple[int, int, int]], body: bytes = b"", more: int = 0) -> bytes:
-    """One directory; tag -> (type, count, value), where a negative value is a place in `body`.
-
-    `more` further directories like it lie behind it.
-    """
-    size = 2 + 12 * len(tags) + 4
-    begin = 8 + size * (1 + more)
-    entries = b"".join(
-        struct.pack("<HHII", tag, kind, count, begin + ~value if value < 0 else value)
-        for tag, (kind, count, value) in sorted(tags.items())
-    )
-    directories = (
-        struct.pack("<H", len(tags)) + entries + struct.pack("<I", 8 + size * i if i <= more else 0)
-        for i in range(1, more + 2)
-    )
-    return b"II*\0" + struct.pack("<I", 8) + b"".join(directories) + body
-
-
-def _grey(side: int, compression: int = 1) -> dict[int, tuple[int, int, int]]:
-    values = {256: side, 257: side, 258: 8, 259: compression, 262: 1, 277: 1, 278: side}
-    tags = {tag: (4, 1, value) for tag, value in values.items()}
-    return tags | {273: (4, 1, -1), 279: (4, 1, min(side * side, 4096))}
-
-
-def _tiled() -> bytes:
-    body = zeros(1 << 31)
-    tags = {tag: value for tag, value in _grey(64, 8).items() if tag not in (273, 278, 279)}
-    tags |= {322: (4, 1, 1 << 16), 323: (4, 1, 1 << 15), 324: (4, 1, -1), 325: (4, 1, len(body))}
-    return tiff(tags, body)
-
-
-def _webp(side: int) -> bytes:
-    frame = _saved("WEBP", 64, lossless=True)[12:]
-    canvas = (side - 1).to_bytes(3, "little") * 2
-    body = b"WEBPVP8X" + struct.pack("<II", 10, 0) + canvas + frame
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def dicom(side: int, pixels: bytes, syntax: str = "", **elements: Any) -> bytes:
-    """Of 8 bits; uncompressed, or by the name of a transfer syntax in pydicom."""
-    import pydicom
-    from pydicom import uid
-    from pydicom.encaps import encapsulate
-
-    data = pydicom.Dataset()
-    data.file_meta = pydicom.dataset.FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = getattr(uid, syntax or "ExplicitVRLittleEndian")
-    data.SOPClassUID, data.SOPInstanceUID = uid.DigitalXRayImageStorageForPresentation, "1.2"
-    data.Rows = data.Columns = side
-    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-    data.BitsAllocated = data.BitsStored = 8
-    data.HighBit, data.PixelRepresentation = 7, 0
-    encapsulated = data.file_meta.TransferSyntaxUID.is_encapsulated
-    data.PixelData = encapsulate([pixels]) if encapsulated else pixels
-    data["PixelData"].VR = "OB"
-    data["PixelData"].is_undefined_length = encapsulated
-    for name, value in elements.items():
-        setattr(data, name, value)
-    stream = io.BytesIO()
-    data.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
-
-
-def deflated(change: str = "") -> bytes:
-    """Two gigabytes in 2 MB; with a head by which one might miss that it is deflated."""
-    head = dicom(64, bytes(4096), "DeflatedExplicitVRLittleEndian")
-    head = head[: 144 + int.from_bytes(head[140:144], "little")]
-    whole = head + zeros(1 << 31, wbits=-15)
-    if change == "zero length":
-        return whole[:140] + bytes(4) + whole[144:]
-    if change == "long length":
-        return whole[:140] + struct.pack("<I", len(whole) - 144) + whole[144:] + zeros(99, -15)
-    return whole[132:] if change == "no preamble" else whole
-
-
-def codestream(side: int, precinct: int = 15, tile: int = 0, layers: int = 1) -> bytes:
-    """JPEG 2000 without a bit of picture; precincts are 2 ** `precinct` a side."""
-    tile, levels = tile or side, 5
-    size = struct.pack(">HIIIIIIIIH", 0, side, side, 0, 0, tile, tile, 0, 0, 1) + b"\x07\1\1"
-    coding = struct.pack(">BBHBBBBBB", 1, 0, layers, 0, levels, 4, 4, 0, 1)
-    coding += bytes([precinct * 17] * (levels + 1))
-    steps = bytes([0x40] + [64] * (1 + 3 * levels))
-    parts = ((0x51, size), (0x52, coding), (0x5C, steps))
-    head = b"".join(struct.pack(">HH", 0xFF00 | m, len(p) + 2) + p for m, p in parts)
-    body = b"\xff\x93" + bytes(16)
-    return (
-        b"\xff\x4f"
-        + head
-        + struct.pack(">HHHIBB", 0xFF90, 10, 0, 12 + len(body), 0, 1)
-        + body
-        + (b"\xff\xd9")
-    )
-
-
-def _foreign(syntax: str) -> bytes:
-    """A codestream of 16,000 pixels a side under a header of 64."""
-    import imagecodecs
-
-    pixels = np.zeros((16_000, 16_000), np.uint8)
-    encode: dict[str, Callable[[Any], bytes]] = {
-        "JPEGBaseline8Bit": imagecodecs.jpeg8_encode,
-        "JPEGLosslessSV1": lambda a: imagecodecs.jpeg8_encode(a, lossless=True),
-        "JPEGLSLossless": imagecodecs.jpegls_encode,
-        "JPEG2000Lossless": lambda a: imagecodecs.jpeg2k_encode(a, codecformat="j2k"),
-    }
-    return dicom(64, encode[syntax](pixels), syntax)
-
-
-def _nested() -> bytes:
-    plain = dicom(64, bytes(4096))
-    deeper = bytes.fromhex("08001511 53510000 ffffffff feff00e0 ffffffff")
-    return plain[: 144 + int.from_bytes(plain[140:144], "little")] + deeper * 200_000
 
 
 _PROFILE = b"\nexif\n0\n" + shared_exif(20_000, 200_000).hex().encode()
@@ -255,32 +98,32 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         "read",
     ),
     "JPEG: 4.2 billion pixels": (
-        lambda: _saved("JPEG", 64).replace(b"\x00\x40\x00\x40", b"\xff\xdc\xff\xdc", 1),
+        lambda: saved("JPEG", 64).replace(b"\x00\x40\x00\x40", b"\xff\xdc\xff\xdc", 1),
         "refused: 65500 x",
     ),
     "JPEG: 5,000 EXIF values in one place": (jpeg_of_exif, "read"),
     "JPEG: 5,000 scans": (lambda: jpeg_scans(4096, 5000), "refused: JPEG of too many scans"),
-    "TIFF: 10 billion pixels": (lambda: tiff(_grey(100_000)), "refused: 100000 x"),
+    "TIFF: 10 billion pixels": (lambda: tiff(grey(100_000)), "refused: 100000 x"),
     "TIFF: 300 values in one place": (
         lambda: tiff(
-            _grey(64) | {40_000 + i: (7, 10_000_000, -1) for i in range(300)}, bytes(10_000_000)
+            grey(64) | {40_000 + i: (7, 10_000_000, -1) for i in range(300)}, bytes(10_000_000)
         ),
         "refused: damaged TIFF header",
     ),
     "TIFF: a list of 2 million numbers": (
-        lambda: tiff(_grey(64) | {273: (4, 2_000_000, -1)}, bytes(8_000_000)),
+        lambda: tiff(grey(64) | {273: (4, 2_000_000, -1)}, bytes(8_000_000)),
         "refused: damaged TIFF header",
     ),
     "TIFF: 20,000 pictures": (
-        lambda: tiff(_grey(64), bytes(4096), 20_000),
+        lambda: tiff(grey(64), bytes(4096), 20_000),
         "refused: TIFF of several pictures",
     ),
-    "TIFF: tiles of 2 GB": (_tiled, "refused: damaged TIFF"),
+    "TIFF: tiles of 2 GB": (tiled, "refused: damaged TIFF"),
     "TIFF: 5,000 scans of JPEG": (
-        lambda: (lambda j: tiff(_grey(4096, 7) | {279: (4, 1, len(j))}, j))(jpeg_scans(4096, 5000)),
+        lambda: (lambda j: tiff(grey(4096, 7) | {279: (4, 1, len(j))}, j))(jpeg_scans(4096, 5000)),
         "refused: damaged TIFF",
     ),
-    "WebP: 268 million pixels": (lambda: _webp(16_383), "refused: "),
+    "WebP: 268 million pixels": (lambda: webp(16_383), "refused: "),
     "DICOM: 4.3 billion pixels": (lambda: dicom(65_535, bytes(64)), "refused: 65535 x"),
     "DICOM: 2 billion frames": (
         lambda: dicom(64, bytes(4096), NumberOfFrames="2000000000"),
@@ -295,7 +138,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     },
     **{
         f"DICOM: 256 million pixels of {syntax} under a header of 4,096": (
-            lambda syntax=syntax: _foreign(syntax),
+            lambda syntax=syntax: foreign(syntax),
             "refused: DICOM whose",
         )
         for syntax in ("JPEGBaseline8Bit", "JPEGLosslessSV1", "JPEGLSLossless", _J2K)
@@ -316,13 +159,50 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: dicom(4000, codestream(4000, precinct=6, layers=65_535), _J2K),
         "refused: DICOM whose JPEG 2000 is of too many parts",
     ),
-    "DICOM: sequences 200,000 deep": (_nested, "refused: damaged DICOM"),
+    "DICOM: sequences 200,000 deep": (nested, "refused: damaged DICOM"),
+    **{
+        f"JPEG: {size} MB of empty {name} segments": (
+            lambda marker=marker, size=size: bomb_files.jpeg_flood(marker, size << 20),
+            "refused: JPEG of too many",
+        )
+        for name, marker in (("APP1", 0xE1), ("COM", 0xFE))
+        for size in (2, 8)
+    },
+    "JPEG: lossless, grey": (bomb_files.lossless_jpeg, "read"),
+    "JPEG: lossless, colour": (lambda: bomb_files.lossless_jpeg(3), "read"),
+    "JPEG: two pictures": (lambda: bomb_files.several("MPO"), "refused: JPEG of several"),
+    "PNG: two pictures": (lambda: bomb_files.several("PNG"), "refused: PNG of several"),
+    "DICOM: 60 MB of empty items": (lambda: bomb_files.item_flood(60 << 20), "refused: DICOM of"),
+    "DICOM: a tile part of JPEG 2000 without end": (
+        bomb_files.endless_tile_part,
+        "refused: DICOM whose JPEG 2000",
+    ),
+    ".keras: a bzip2 member of 1 GB that says 1,000 bytes": (
+        lambda: bomb_files.keras_archive(zipfile.ZIP_BZIP2, 1 << 30, 1000),
+        "refused",
+    ),
+    ".keras: a deflated member of 1 GB that says 1,000 bytes": (
+        lambda: bomb_files.keras_archive(zipfile.ZIP_DEFLATED, 1 << 30, 1000),
+        "refused",
+    ),
+    ".h5: an array of 4 TB in compressed pieces": (
+        lambda: bomb_files.packed_hdf5(1 << 20, 1024),
+        "refused",
+    ),
+    ".safetensors: 10 million lists in lists": (
+        lambda: bomb_files.safetensors_header(10_000_000),
+        "refused",
+    ),
+    ".safetensors: 100,000 empty arrays": (
+        lambda: bomb_files.safetensors_arrays(100_000),
+        "refused",
+    ),
 }
 # As large as is read: what the limits cost.
 LARGEST: dict[str, tuple[Callable[[], bytes], str]] = {
     "PNG: RGBA at the limit": (lambda: png(10_000, 10_000, 6, zeros(400_010_000)), "read"),
     "JPEG: 256 scans at the limit": (lambda: jpeg_scans(10_000, 254), "read"),
-    "WebP: RGB at the limit": (lambda: _saved("WEBP", 10_000, lossless=True, method=0), "read"),
+    "WebP: RGB at the limit": (lambda: saved("WEBP", 10_000, lossless=True, method=0), "read"),
     "DICOM: JPEG 2000 at the limit": (
         lambda: dicom(10_000, codestream(10_000, precinct=5), _J2K),
         "read",
@@ -334,7 +214,9 @@ def measured(files: dict[str, tuple[Callable[[], bytes], str]], *, together: boo
     """A row for each; `together` in one process, one after the other, for a test's sake."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        paths = {name: Path(folder, str(i)) for i, name in enumerate(files)}
+        # Weights are told by their suffix, which is how their names begin here.
+        suffixes = {n: n.partition(":")[0] if n.startswith(".") else "" for n in files}
+        paths = {name: Path(folder, f"{i}{suffixes[name]}") for i, name in enumerate(files)}
         for name, (make, _) in files.items():
             paths[name].write_bytes(make())
         names = list(files)

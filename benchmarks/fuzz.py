@@ -49,7 +49,7 @@ MODULES = {  # road -> where it is; so that workers import only what they need
     "checkpoint": "benchmarks.fuzz_checkpoints",
     **dict.fromkeys(("predictions", "config", "folder", "run"), "benchmarks.fuzz_roads"),
 }
-AT_ONCE = 20_000  # inputs from one record to the next
+AT_ONCE = 10_000  # inputs from one record to the next
 WARM_UP = 300.0  # seconds; imports on a busy machine
 KILLED_ABOVE = 1 << 30  # bytes of resident memory by which the watching process ends a worker
 TRACED = 8  # inputs before a crash that are run again
@@ -247,6 +247,8 @@ def fuzz(
         count = min(AT_ONCE, executions - first)
         run_slice(plan, first, count, enough)
         gathered(folder)
+        if enough():  # what is left of the slice has not been run
+            count = 0
         record |= {
             "executions": first + count,
             "corpus": len(list((folder / "corpus").iterdir())),

@@ -205,7 +205,13 @@ def _directory(
     end = at + (8 if big else 2) + len(values) * (20 if big else 12) + room
     for tag, numbers in sorted(values.items()):
         numbers = [begin if value < 0 else value for value in numbers]
-        kind = 1 if tag == 347 else 4 if max(numbers, default=0) > 65_535 else rng.choice((3, 4))
+        kind = (
+            1
+            if tag == 347 and max(numbers, default=0) < 256
+            else 4
+            if max(numbers, default=0) > 65_535
+            else rng.choice((3, 4))
+        )
         packed = struct.pack(order + _LONG[kind] * len(numbers), *numbers)
         if len(packed) > room:
             packed, extra = struct.pack(order + word, end + len(extra)), extra + packed
