@@ -63,3 +63,21 @@ def webp_fault(data: bytes) -> str:
     except CursorError:
         return ""
     return "of too many chunks"
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels by the first chunk of a WebP file; None where it tells none.
+
+    Pillow allocates eight bytes for each pixel before it tells the size.
+    """
+    kind, payload = data[12:16], data[20:30]
+    if kind == b"VP8X" and len(payload) == 10:
+        width, height = (int.from_bytes(payload[at : at + 3], "little") for at in (4, 7))
+        return width + 1, height + 1
+    if kind == b"VP8L" and len(payload) >= 5:
+        bits = int.from_bytes(payload[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and len(payload) == 10:
+        width, height = (int.from_bytes(payload[at : at + 2], "little") for at in (6, 8))
+        return width & 0x3FFF, height & 0x3FFF
+    return None

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 
 from pneumojax.data.bounds import has_repeated_values, in_turn
-from pneumojax.data.chunks import webp_fault
+from pneumojax.data.chunks import webp_fault, webp_size
 from pneumojax.data.decoding import (
     CheckedTags,
     FilmError,
@@ -136,6 +136,8 @@ def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
         raise FilmError("damaged TIFF header")
     if kind == "WebP" and (fault := webp_fault(data)):
         raise FilmError(f"WebP {fault}")
+    if kind == "WebP" and (size := webp_size(data)):
+        check_size(*size)
     with no_warnings():  # about metadata
         try:
             image: ImageFile.ImageFile = plugin(io.BytesIO(data))

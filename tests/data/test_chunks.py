@@ -6,11 +6,11 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, WebPImagePlugin
 
 from benchmarks.bombs import _chunk, png, shared_exif, small_png, zeros
 from pneumojax.data import bounds, chunks
-from pneumojax.data.chunks import png_fault, webp_fault
+from pneumojax.data.chunks import png_fault, webp_fault, webp_size
 from pneumojax.data.decoding import FilmError, Preprocessing
 from pneumojax.data.formats import decode_any, decode_any_grey
 
@@ -180,3 +180,24 @@ def test_a_tiff_of_more_parts_than_any_film_has_is_refused(tiled):
     data = of_directory(first) + struct.pack("<I", 8) * count + struct.pack("<I", 64) * count
     with pytest.raises(FilmError, match="^damaged TIFF header$"):
         decode_any(data, SAME)
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 80}, {"exif": b"Exif\0\0"}])
+@pytest.mark.parametrize("size", [(16, 300), (1000, 17)])
+def test_the_size_of_a_webp_is_known_before_anything_is_allocated(size, options):
+    stream = io.BytesIO()
+    Image.new("RGB", size, 90).save(stream, "WEBP", **options)
+    data = stream.getvalue()
+    assert webp_size(data) == size
+    assert webp_size(data[:21]) is None
+
+
+def test_a_webp_of_too_many_pixels_is_refused_before_pillow_opens_it(monkeypatch):
+    def opened(self):
+        raise AssertionError("opened, and so allocated")
+
+    monkeypatch.setattr(WebPImagePlugin.WebPImageFile, "_open", opened)
+    data = bytearray(b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(10))
+    data[24:30] = (16_382).to_bytes(3, "little") * 2
+    with pytest.raises(FilmError, match="16383 x 16383 pixels: too large"):
+        decode_any(bytes(data), Preprocessing(16))
