@@ -44,7 +44,7 @@ from pneumojax.files import write_json  # noqa: E402
 
 SECONDS = 120
 _READ = """
-import json, sys, time
+import json, resource, sys, time
 from pathlib import Path
 import pneumojax.data.dicom
 from pneumojax.data.decoding import FilmError, Preprocessing
@@ -52,7 +52,8 @@ from pneumojax.data.formats import decode_any
 from pneumojax.errors import UserError
 def most():
     lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
+    own = int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) // 1024
 for path in sys.argv[1:]:
     data = Path(path).read_bytes()
     if Path(path).suffix:
