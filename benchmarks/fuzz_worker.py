@@ -5,6 +5,7 @@ are put into a shared file, so that the process that watches knows what this one
 are files in the folder named by `out`: `broken/<number>-<reason>` and `kinds/<kind>-<number>`.
 """
 
+import ctypes
 import importlib
 import importlib.util
 import json
@@ -13,6 +14,7 @@ import os
 import random
 import re
 import resource
+import signal
 import struct
 import sys
 import time
@@ -28,6 +30,7 @@ HEADER = struct.Struct("<qdQ")  # number, instant at which it began (monotonic),
 ROOM = 16 << 20  # bytes of the shared file; no input is longer
 WARMING, DONE = -1, -2  # numbers that stand for no input
 _ADDRESS_SPACE = 12 << 30  # bytes; the watching process ends this one long before
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 Generator = Callable[[random.Random], bytes]
@@ -199,6 +202,7 @@ def main() -> None:
     shared = Shared(Path(job.shared))
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     seeds = road.seeds()
     warnings.simplefilter("error")
     for data in seeds:  # imports what is imported late, which is not the cost of an input
