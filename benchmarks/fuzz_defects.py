@@ -80,7 +80,7 @@ def main() -> None:
             number, reason, size = first or (None, "not found", None)
             row = {"defect": defect.name, "road": road, "input": number, "reason": reason}
             rows.append(row | {"bytes": size})
-    command = "fuzz_defects.py --code=<checkout of a96fade> --out=<folder> --write=<file>"
+    command = "python benchmarks/fuzz_defects.py --code=<checkout> --out=<folder> --write=<file>"
     write_json(given.write, {"commit": "a96fade", "command": command, "found": rows})
     if not all(row["input"] is not None for row in rows):
         raise SystemExit("not every defect was found")

@@ -31,6 +31,7 @@ FAULTS = {  # what is injected: by which modules of tests
 # Of what is watched in a soak, between its second and its last quarter: an allocator that settles
 # adds 3 %, the leak of 200 bytes an array that was found so added 33 %.
 GROWTH = 0.1
+EARLIER = "fuzz_a96fade.json"
 HEADINGS = ("what was done", "how often", "what was lost or wrong", "command", "figures")
 
 
@@ -55,11 +56,23 @@ def faults(found: dict[str, Any], modules: Sequence[str], what: str) -> tuple[st
 
 
 def fuzzed(found: dict[str, Any]) -> tuple[str, str, str]:
-    """Damaged inputs to one reader."""
+    """Generated and damaged inputs to one reader."""
     return (
-        f"damaged inputs, road “{found['road']}”",
+        f"generated and damaged inputs, road “{found['road']}”",
         f"{found['executions']:,} inputs",
         _none(len(found["broken"]), "that broke it"),
+    )
+
+
+def found_again(found: dict[str, Any]) -> tuple[str, str, str]:
+    """The known defects of an earlier commit, which the fuzzer must find there."""
+    known = len(found["found"])
+    numbers = [row["input"] for row in found["found"] if row["input"] is not None]
+    missed = known - len(numbers)
+    return (
+        f"the fuzzer run on commit {found['commit']}, which had {known} known defects",
+        f"{len(numbers)} found, the last at input {max(numbers, default=0):,} of its road",
+        _none(missed, "that it missed"),
     )
 
 
@@ -108,8 +121,10 @@ def rows(folder: Path) -> list[tuple[str, ...]]:
     for what, modules in FAULTS.items():
         add(folder / "faults.json", "faults.py", partial(faults, modules=modules, what=what))
     add(folder / "soak.json", "soak.py --hours={hours:.0f} --out=<folder>", soaked)
-    for path in sorted(folder.glob("fuzz_*.json")):
+    earlier = folder / EARLIER
+    for path in sorted(set(folder.glob("fuzz_*.json")) - {earlier}):
         add(path, "fuzz.py --road={road} --executions={executions} --out=<folder>", fuzzed)
+    add(earlier, "fuzz_defects.py --code=<checkout> --out=<folder> --write=<file>", found_again)
     return lines
 
 

@@ -46,6 +46,14 @@ def test_a_round_that_ended_otherwise_stands_out():
     assert "**1** that" in reliability_page.kills(found | {"different": [2]})[2]
 
 
+def test_a_known_defect_that_the_fuzzer_missed_stands_out():
+    rows = [{"input": 7}, {"input": 3400}]
+    what, count, lost = reliability_page.found_again({"commit": "abc", "found": rows})
+    assert "abc" in what and "2 known" in what and "3,400" in count and lost.startswith("none")
+    found = {"commit": "abc", "found": [*rows, {"input": None}]}
+    assert reliability_page.found_again(found)[2].startswith("**1** that")
+
+
 def test_what_grows_through_a_soak_stands_out():
     flat = {name: [1, 2, 2, 2.1] for name in PANELS}
     found = {"hours": 2, "steps": 9, "epochs": 3, "quarters": flat}
