@@ -20,7 +20,6 @@ import copy
 import csv
 import hashlib
 import importlib.metadata
-import json
 import platform
 import subprocess
 import sys
@@ -33,13 +32,30 @@ from ml_collections import ConfigDict
 from configs import base
 from pneumojax import lock
 from pneumojax.config import differences
+from pneumojax.config_limits import wrong_field
 from pneumojax.data.sides import Sides
 from pneumojax.errors import UserError
+from pneumojax.fields import Field, is_group, is_text, list_of, mapping_of, optional, read_record
 from pneumojax.files import read_csv, write_csv, write_json
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 OUR_NETWORKS = "pneumojax.nn."
 _HIDDEN = "hash-"
+# Digests of the films of each side; null where a side has none.
+FINGERPRINTS = (
+    Field(("films",), mapping_of(optional(is_text)), "an object of texts or null", False),
+    Field(("films", "train"), is_text, "text"),
+    Field(("films", "validation"), optional(is_text), "text or null"),
+)
+PROVENANCE = (
+    Field(("films",), is_group, "an object"),
+    *FINGERPRINTS,
+    Field(("versions",), mapping_of(is_text), "an object of texts"),
+    Field(("devices",), list_of(is_text), "a list of texts"),
+    Field(("command",), list_of(is_text), "a list of texts"),
+    Field(("platform",), is_text, "text"),
+    Field(("revision",), is_text, "text"),
+)
 FILM_COLUMNS = ("file", "side", "label", "patient", "patient_known", "pathogen", "sha256")
 
 
@@ -57,8 +73,11 @@ def claim(workdir: Path, config: ConfigDict) -> bool:
     """Makes the folder, or checks that it is empty or of a run of this config; whether of a run.
 
     Raises:
-        UserError: it cannot be written, holds another config's run, or somebody's other files.
+        UserError: the config could not be read again, or the folder cannot be written, holds
+            another config's run, or somebody's other files.
     """
+    if wrong := wrong_field(config.to_dict()):
+        raise UserError(f"config.{wrong}")
     if (workdir / "config.json").exists():
         refuse_other_config(workdir, config)
         return True
@@ -81,18 +100,18 @@ def read_config(workdir: Path) -> ConfigDict:
         UserError: the folder holds no run, or something else in its place.
     """
     path = workdir / "config.json"
-    try:
-        values = json.loads(path.read_text())
-    except OSError as error:
+    if not path.exists():
         known = sorted(str(p.parent) for p in workdir.parent.glob("*/config.json"))
         hint = f"; runs beside it: {', '.join(known[:5])}" if known else ""
-        raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json){hint}") from error
-    except ValueError as error:
-        raise UserError(f"{str(path)!r} is damaged: {error}") from error
+        raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json){hint}")
+    values = read_record(path, ())
     try:
-        return completed(values)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        config = completed(values)
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise UserError(f"{str(path)!r} is not the config of a run") from error
+    if wrong := wrong_field(config.to_dict()):
+        raise UserError(f"{str(path)!r} cannot be used: {wrong}")
+    return config
 
 
 def completed(values: dict[str, Any]) -> ConfigDict:
@@ -150,7 +169,7 @@ def write_provenance(workdir: Path, sides: Sides, config: ConfigDict) -> None:
     path = workdir / "provenance.json"
     now = provenance(config) | {"films": sides.fingerprint, "audit": sides.audit.as_dict()}
     if path.exists():
-        before = json.loads(path.read_text())
+        before = read_provenance(workdir)
         if before["films"] != now["films"]:
             raise UserError(
                 f"data.root: the films have changed since {str(workdir)!r} began "
@@ -175,6 +194,15 @@ def write_provenance(workdir: Path, sides: Sides, config: ConfigDict) -> None:
     write_json(path, now)
 
 
+def read_provenance(workdir: Path) -> dict[str, Any]:
+    """The record that `write_provenance` wrote.
+
+    Raises:
+        UserError: it is not there, or not what a run wrote.
+    """
+    return read_record(workdir / "provenance.json", PROVENANCE)
+
+
 def read_films(workdir: Path) -> list[dict[str, str]]:
     """The rows of films.csv, see `FILM_COLUMNS`.
 
@@ -187,6 +215,8 @@ def read_films(workdir: Path) -> list[dict[str, str]]:
         for row in rows:
             if set(row) != set(FILM_COLUMNS) or row["label"] not in ("0", "1"):
                 raise ValueError("a line of it is no film")
+            if row["side"] not in ("train", "validation"):
+                raise ValueError(f"side is {row['side'][:20]!r}, not train or validation")
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except (ValueError, csv.Error) as error:

@@ -20,6 +20,7 @@ MOST_FILMS = 2_500  # more do not tell it better, and are taken evenly from all
 MOST_COLOUR = 8.0  # mean distance of a pixel's channels, 0 to 255; JPEG adds 1 or 2 to a grey film
 LEAST_CONTRAST = 4.0  # standard deviation of grey levels; below, there is nothing to see
 BANDS = 8  # across and down, of whose mean brightness a film's profiles consist
+STATISTICS = 2 * BANDS + 5  # that describe a film, see `statistics`
 _AT_ONCE = 256
 
 

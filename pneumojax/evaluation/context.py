@@ -1,6 +1,5 @@
 """What a report tells besides figures: the run, its films, and how its checkpoint was chosen."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,10 +46,10 @@ def report_context(
         "root": str(films.root),
         "films": films.fingerprint,
         "step": meta["step"],
-        "epoch": meta["epoch"],
+        "epoch": meta.get("epoch"),
         "patients_known": all(films.patients_known),
         "versions": run.versions(),
-        "provenance": json.loads((workdir / "provenance.json").read_text()),
+        "provenance": run.read_provenance(workdir),
         "config": flatten(config.to_dict()),
         "flow": {
             "films": film_flow(sides),

@@ -147,12 +147,22 @@ def write_scores(
 
 def _refuse_other_sides(ensemble: Ensemble) -> None:
     """Raises UserError for members that were validated on different films."""
-    sides = {member.meta["films"]["validation"] for member in ensemble.members}
+    sides = {_fingerprints(member.meta)["validation"] for member in ensemble.members}
     if len(sides) > 1:
         raise UserError(
             "--workdir: these runs hold out different patients, so each has seen what another is "
             "validated on; use --split=test or --films"
         )
+
+
+def _fingerprints(meta: dict[str, Any]) -> dict[str, Any]:
+    """Digests of the films of each side; UserError where an early version kept none."""
+    if "films" not in meta:
+        raise UserError(
+            "--workdir: the checkpoint does not say which films it was trained and validated on; "
+            "name films with --split=test or --films"
+        )
+    return meta["films"]
 
 
 def _films(
@@ -167,7 +177,7 @@ def _films(
     if root is None and split in (None, "train", "val"):
         sides = load_sides(config, cache_dir, verify=verify)
         side = "train" if split == "train" else "validation"
-        if sides.fingerprint[side] != meta["films"][side]:
+        if sides.fingerprint[side] != _fingerprints(meta)[side]:
             raise UserError(
                 f"data.root: the {side} films are not those of this run any more; restore them, "
                 "or name the folder with --films"

@@ -5,10 +5,10 @@ from pneumojax.evaluation.sections import Result, Section, Table
 
 def identity(result: Result) -> Section:
     """What was evaluated, and from what it can be made again."""
-    run = result["provenance"]
+    run, epoch = result["provenance"], result["epoch"]
     rows = [
         ("run", result["run"]),
-        ("checkpoint", f"epoch {result['epoch']}, step {result['step']:,}"),
+        ("checkpoint", f"epoch {'unknown' if epoch is None else epoch}, step {result['step']:,}"),
         ("seed", str(result["config"]["seed"])),
         ("source revision", run["revision"]),
         ("trained by", " ".join(run["command"])),

@@ -200,7 +200,10 @@ def training(result: Result) -> Section:
     """The curves of the run."""
     if not result["history"]:
         return Section("Training", ["No epoch is logged in the run folder."])
-    text = [f"The dashed line is epoch {result['epoch']}, which is evaluated."]
+    if result["epoch"] is None:
+        text = ["The checkpoint does not say after which epoch it was saved."]
+    else:
+        text = [f"The dashed line is epoch {result['epoch']}, which is evaluated."]
     return Section("Training", text, pictures={"training": "Loss and validation by epoch."})
 
 

@@ -1,120 +1,106 @@
 """Checks of a checkpoint's metadata: each value is usable, and config.json tells the same."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from pneumojax.config import flatten
+from pneumojax.config_limits import LARGEST_SIDE, wrong_field
+from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.scope import STATISTICS
 from pneumojax.errors import UserError
-from pneumojax.evaluation.decision import RULES
-from pneumojax.run import completed
+from pneumojax.evaluation.decision import RULES, Decision
+from pneumojax.fields import (
+    Field,
+    first_wrong,
+    is_count,
+    is_flag,
+    is_group,
+    is_measured,
+    is_number,
+    is_positive,
+    is_text,
+    list_of,
+    mapping_of,
+    number_in,
+    optional,
+    with_keys,
+)
+from pneumojax.run import FINGERPRINTS, completed
 from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.training.state import Network
 
 _PREPROCESSING = ("image_size", "resize", "reduced_decode")
-LARGEST_SIDE = 4096  # pixels; larger ones would take the memory before anything is known
-
-
-class Field(NamedTuple):
-    """A value of the metadata.
-
-    place: the keys that lead to it.
-    fits: whether a value may stand there.
-    wanted: what may, for the message.
-    required: whether a checkpoint without it is refused, where the group that it is in is there.
-    """
-
-    place: tuple[str, ...]
-    fits: Callable[[Any], bool]
-    wanted: str
-    required: bool = True
-
-
-def _number(low: float, high: float) -> Callable[[Any], bool]:
-    """Whether a value is a finite number in the closed range."""
-
-    def fits(value: Any) -> bool:
-        return type(value) in (int, float) and math.isfinite(value) and low <= value <= high
-
-    return fits
-
-
-def _count(low: int, high: int = 2**53) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and low <= value <= high
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_group(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
+_SCOPE = ("mean", "whitening", "limit", "films")
+# A few kilobytes of zeros can unpack to arrays of any size; this many take 4 GiB as float32.
+MOST_PARAMETERS = 2**30
 _KNOWN_RULES = (*RULES, "default")
 
 
-def _decision(name: str) -> list[Field]:
-    return [
-        Field((name,), _is_group, "an object", required=False),
-        Field((name, "rule"), lambda v: v in _KNOWN_RULES, "one of " + ", ".join(_KNOWN_RULES)),
-        Field((name, "threshold"), _number(0, 1), "a number from 0 to 1"),
-        Field((name, "temperature"), _number(1e-300, 1e300), "a finite number above 0"),
-        Field((name, "films"), _count(0), "a count"),
-        Field((name, "note"), _is_text, "text"),
+def decision_fields(*place: str) -> list[Field]:
+    """The fields of a `Decision` that lies at a place of a record; the record itself without."""
+    fields = [
+        Field((*place, "rule"), lambda v: v in _KNOWN_RULES, "one of " + ", ".join(_KNOWN_RULES)),
+        Field((*place, "temperature"), is_positive, "a finite number above 0"),
+        Field((*place, "threshold"), number_in(0, 1), "a number from 0 to 1"),
+        Field((*place, "films"), is_count, "a count"),
+        Field((*place, "note"), is_text, "text"),
     ]
+    if not place:
+        return fields
+    names = ", ".join(Decision._fields)
+    return [Field(place, with_keys(Decision._fields), f"an object of {names}", False), *fields]
 
 
+# Fields that versions before some day did not write are not required.
 FIELDS = (
-    Field(("step",), _count(0), "a count"),
-    Field(("synthetic",), _is_bool, "true or false"),
+    Field(("step",), is_count, "a count"),
+    Field(("epoch",), is_count, "a count", required=False),
+    Field(("synthetic",), is_flag, "true or false"),
+    Field(("class_names",), lambda v: v == list(CLASS_NAMES), f"{list(CLASS_NAMES)}", False),
     Field(
-        ("class_names",),
-        lambda value: value == ["NORMAL", "PNEUMONIA"],
-        '["NORMAL", "PNEUMONIA"]',
-        required=False,
+        ("preprocessing",), with_keys(_PREPROCESSING), "an object of " + ", ".join(_PREPROCESSING)
     ),
-    Field(("preprocessing",), _is_group, "an object"),
     Field(
-        ("preprocessing", "image_size"), _count(1, LARGEST_SIDE), f"a count up to {LARGEST_SIDE}"
+        ("preprocessing", "image_size"),
+        lambda value: type(value) is int and 1 <= value <= LARGEST_SIDE,
+        f"a whole number from 1 to {LARGEST_SIDE}",
     ),
-    Field(("preprocessing", "resize"), _is_text, "text"),
-    Field(("preprocessing", "reduced_decode"), _is_bool, "true or false"),
-    Field(("digests",), _is_group, "an object"),
-    Field(("digests", "params"), _is_text, "text"),
-    *_decision("decision"),
-    *_decision("decision_of_validation"),
-    Field(("config",), _is_group, "an object", required=False),
+    Field(("preprocessing", "resize"), is_text, "text"),
+    Field(("preprocessing", "reduced_decode"), is_flag, "true or false", required=False),
+    Field(("digests",), mapping_of(is_text), "an object of texts"),
+    Field(("digests", "params"), is_text, "text"),
+    *decision_fields("decision"),
+    *decision_fields("decision_of_validation"),
+    Field(
+        ("scope",), optional(with_keys(_SCOPE)), "null or an object of " + ", ".join(_SCOPE), False
+    ),
+    Field(("scope", "mean"), list_of(is_number, STATISTICS), f"{STATISTICS} finite numbers"),
+    Field(
+        ("scope", "whitening"),
+        list_of(list_of(is_number, STATISTICS), STATISTICS),
+        f"{STATISTICS} rows of {STATISTICS} finite numbers",
+    ),
+    Field(("scope", "limit"), is_positive, "a finite number above 0"),
+    Field(("scope", "films"), is_count, "a count"),
+    *FINGERPRINTS,
+    Field(("figures",), mapping_of(is_measured), "an object of numbers", required=False),
+    Field(("best",), optional(mapping_of(is_measured)), "null or an object of numbers", False),
+    Field(("versions",), mapping_of(is_text), "an object of texts", required=False),
+    Field(("config",), is_group, "an object", required=False),
 )
-_ABSENT = object()
 
 
 def check_meta(meta: dict[str, Any], folder: Path) -> None:
     """Raises UserError with the folder and the field of the first value that cannot be used."""
-    for field in FIELDS:
-        *groups, name = field.place
-        group: Any = meta
-        for key in groups:
-            group = group.get(key) if isinstance(group, dict) else None
-        if not isinstance(group, dict):
-            continue  # a group that is not there; a required one was refused before
-        value = group.get(name, _ABSENT)
-        if value is _ABSENT:
-            fits, found = not field.required, "absent"
-        else:
-            fits, found = field.fits(value), repr(value)[:60]
-        if not fits:
-            raise UserError(
-                f"--workdir: the checkpoint in {str(folder)!r} cannot be used: its metadata's "
-                f"{'.'.join(field.place)} is {found}, not {field.wanted}; train again, or take a "
-                "whole copy of the run"
-            )
+    if wrong := first_wrong(meta, FIELDS):
+        raise UserError(
+            f"--workdir: the checkpoint in {str(folder)!r} cannot be used: its metadata's {wrong}; "
+            "train again, or take a whole copy of the run"
+        )
 
 
 def check_before(checkpoints: Checkpoints, config: ConfigDict) -> None:
@@ -135,17 +121,38 @@ def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None
     Checkpoints without a config of their own are compared in their preprocessing alone.
     """
     ours = answering(config)
-    theirs = {f"data.{name}": meta["preprocessing"][name] for name in _PREPROCESSING}
+    # Versions before the JPEG decoder could halve films say nothing of it.
+    preprocessing = {"reduced_decode": False} | meta["preprocessing"]
+    theirs = {f"data.{name}": preprocessing[name] for name in _PREPROCESSING}
     _refuse_differences(theirs, {name: ours.get(name) for name in theirs}, folder)
     if "config" in meta:
         try:
-            theirs = answering(completed(meta["config"]))
+            whole = completed(meta["config"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
                 f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} is none "
                 "of a run; train again, or take a whole copy of the run"
             ) from error
-        _refuse_differences(theirs, ours, folder)
+        if wrong := wrong_field(whole.to_dict()):
+            raise UserError(
+                f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} cannot be "
+                f"used: {wrong}; train again, or take a whole copy of the run"
+            )
+        _refuse_differences(answering(whole), ours, folder)
+
+
+def check_size(network: Network, folder: Path) -> None:
+    """Raises UserError for a network whose arrays would take the memory of whoever opens the run.
+
+    The sizes in a stranger's config are in range one by one, but their products need not be.
+    """
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.abstract_params))
+    if count > MOST_PARAMETERS:
+        raise UserError(
+            f"--workdir: the config in {str(folder)!r} describes a network of {count:,} "
+            f"parameters, but at most {MOST_PARAMETERS:,} are read, because more would take the "
+            "memory"
+        )
 
 
 def answering(config: ConfigDict) -> dict[str, Any]:

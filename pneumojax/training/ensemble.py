@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from pneumojax.data.cache import FilmSet
 from pneumojax.errors import UserError
 from pneumojax.evaluation.decision import Decision
+from pneumojax.fields import read_record
 from pneumojax.run import read_config
+from pneumojax.training.agreement import decision_fields
 from pneumojax.training.scoring import make_scorer
 from pneumojax.training.trained import Trained, open_run
 
@@ -100,7 +102,7 @@ def open_ensemble(workdirs: Sequence[Path], *, any_network: bool = False) -> Ens
                 f"--workdir: of the {_count(folds[0])} folds of {str(workdirs[0])!r} there are "
                 f"only {names}; name those that you want with commas between"
             )
-        common, workdirs = Decision(**json.loads(path.read_text())), folds
+        common, workdirs = _common_decision(path), folds
     if len(set(workdirs)) < len(workdirs):
         raise UserError("--workdir: a run folder is named twice")
     members = tuple(open_run(workdir, any_network=any_network) for workdir in workdirs)
@@ -121,6 +123,13 @@ def open_ensemble(workdirs: Sequence[Path], *, any_network: bool = False) -> Ens
     films = common.films if common else 0
     together = Decision(rule, 1.0, threshold, films, "")
     return Ensemble(members, tuple(workdirs), decisions, together)
+
+
+def _common_decision(path: Path) -> Decision:
+    record = read_record(path, decision_fields())
+    if other := sorted(record.keys() - set(Decision._fields)):
+        raise UserError(f"{str(path)!r} cannot be used: it has an unknown field {other[0]!r}")
+    return Decision(**record)
 
 
 def _count(fold: Path) -> int:

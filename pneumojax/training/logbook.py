@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumojax.errors import UserError
+from pneumojax.fields import Field, first_wrong, is_count, is_flag, is_number, is_text, optional
 from pneumojax.files import failing_clearly, replacing
 
 
@@ -104,9 +105,24 @@ def read_history(workdir: Path) -> list[dict[str, Any]]:
     """
     path = workdir / "metrics.jsonl"
     try:
-        return [line for line in read_lines(path) if line["kind"] == "epoch"]
-    except (ValueError, KeyError, TypeError) as error:
+        history = [line for line in read_lines(path) if line["kind"] == "epoch"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{str(path)!r} does not hold the metrics of a run") from error
+    for number, line in enumerate(history, 1):
+        names = sorted({"epoch", *line})
+        fields = [Field((name,), *_KINDS.get(name, _FIGURE)) for name in names]
+        if wrong := first_wrong(line, fields):
+            raise UserError(f"{str(path)!r} cannot be used: in line {number} of an epoch, {wrong}")
+    return history
+
+
+_FIGURE = (optional(is_number), "a finite number or null")
+_KINDS = {
+    "kind": (is_text, "text"),
+    "synthetic": (is_flag, "true or false"),
+    "step": (is_count, "a count"),
+    "epoch": (is_count, "a count"),
+}
 
 
 class Progress:

@@ -21,10 +21,10 @@ from pneumojax.data.pipeline import (
 )
 from pneumojax.data.scope import fit_scope
 from pneumojax.data.sides import Sides, load_sides, preprocessing_of
-from pneumojax.errors import Stopped
+from pneumojax.errors import Stopped, UserError
 from pneumojax.evaluation.decision import fit_decision, undecided
 from pneumojax.lock import locked
-from pneumojax.training.agreement import check_config
+from pneumojax.training.agreement import check_config, check_meta
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.checks import check, check_batch
 from pneumojax.training.compiling import compile_step
@@ -194,7 +194,13 @@ def _resume_or_begin(
     if restored is None:
         return begin(), None
     state, meta = restored
+    check_meta(meta, checkpoints.workdir)
     check_config(meta, config, checkpoints.workdir)
+    if "best" not in meta:
+        raise UserError(
+            f"--workdir: the checkpoint in {str(checkpoints.workdir)!r} cannot be used: its "
+            "metadata's best is absent, so that a worse one could replace the best"
+        )
     return state, meta["best"]
 
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from pneumojax import run, runtime
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
-from pneumojax.training.agreement import check_before, check_config, check_meta
+from pneumojax.training.agreement import check_before, check_config, check_meta, check_size
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.groups import stage_name, stage_of
 from pneumojax.training.logbook import plain_table
@@ -81,6 +81,7 @@ def read_source(path: Path, named_by_user: str = "") -> Source:
         checkpoints = Checkpoints(path / "checkpoints")
         check_before(checkpoints, config)
         network = make_network(config)
+        check_size(network, path)
         params, meta = checkpoints.restore_best(placed(network.abstract_params, make_mesh()))
         check_meta(meta, path)
         check_config(meta, config, path)

