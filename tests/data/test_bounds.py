@@ -25,7 +25,8 @@ def answered_at_once(names):
 
 
 def test_bombs_of_every_kind_are_answered_at_once_and_take_no_memory():
-    quick = [name for name in bombs.BOMBS if not any(words in name for words in SLOW)]
+    films = [name for name in bombs.BOMBS if not name.startswith(".")]  # the others are weights
+    quick = [name for name in films if not any(words in name for words in SLOW)]
     assert answered_at_once(quick) == {"PNG", "JPEG", "TIFF", "WebP", "DICOM"}
 
 
