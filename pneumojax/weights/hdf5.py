@@ -1,70 +1,198 @@
-"""Looks through a stranger's HDF5 file before anything reads arrays from it."""
+"""Reads arrays from a stranger's HDF5 file, in a child process that has limits.
+
+HDF5 is C code that follows offsets and unpacks data as a file tells it. The process that asks for
+the arrays never parses the file: it sends the bytes to a child and gets names and arrays back.
+"""
 
 import io
-import lzma
+import itertools
+import math
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
+from pneumojax.isolation import Limits, Refused, WorkerLost, Workers
 
 LARGEST = 1 << 30  # bytes of all arrays; Inception-v3's are 96 MB, with an optimizer's 290
+LIMITS = Limits(memory=4 << 30, cpu=60.0, wall=120.0)
+MOST_OBJECTS = 20_000  # groups and data sets; a network with its optimizer has some 2,000
+MOST_ARRAYS = 1_000  # that are sent back; Inception-v3 has 378
+_LONGEST_NAME = 500
+_DEEPEST = 16  # groups in each other; a network inside a network has 6
 _IN_ARCHIVE = "model.weights.h5"
-# What zipfile raises of a damaged archive, by the way that it is packed.
-_DAMAGED = (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+_MOST_MEMBERS = 1_000
+_PIECE = 1 << 20
+# Other filters come with libraries that are loaded from elsewhere.
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 
-def weights_in(path: Path) -> bytes:
-    """The HDF5 file in a `.keras` archive; the description of its network is left unread.
+def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+    """All arrays of floating-point numbers in an HDF5 file, or in a `.keras` archive.
+
+    The contents decide which of the two it is: older versions of Keras write HDF5 under either
+    name. Optimizers' arrays and single numbers are left out.
+
+    Returns:
+        Float32 arrays by their path inside the file, such as "layers/conv2d/vars/0".
 
     Raises:
-        UserError: it is no such archive, or unpacks to more than `LARGEST`.
+        UserError: the file is damaged, too large, points outside of itself, or holds something
+            other than arrays of numbers.
     """
+    if (size := path.stat().st_size) > LARGEST:
+        raise UserError(f"{str(path)!r} has {size:,} bytes: too large")
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = archive.getinfo(_IN_ARCHIVE).file_size
-            if size > LARGEST:
-                raise UserError(f"{str(path)!r} unpacks to {size:,} bytes: too large")
-            return archive.read(_IN_ARCHIVE)
-    except (KeyError, RuntimeError, *_DAMAGED) as error:  # not in there, or encrypted
-        raise UserError(f"{str(path)!r} is no file of Keras's: {error}") from error
+        with Workers(1, LIMITS) as workers:
+            values, arrays = workers.call("hdf5", {"largest": LARGEST}, path.read_bytes())
+    except Refused as refusal:
+        raise UserError(f"{str(path)!r} {refusal}") from None
+    except WorkerLost as lost:
+        raise UserError(
+            f"{str(path)!r} cannot be read, {lost}: the file is damaged, or was made to do harm"
+        ) from lost
+    names = values.get("names")
+    if not isinstance(names, list) or len(names) != len(arrays):
+        raise UserError(f"{str(path)!r} cannot be read: the answer about it makes no sense")
+    if not all(isinstance(name, str) for name in names) or len({*names}) != len(names):
+        raise UserError(f"{str(path)!r} cannot be read: the answer about it makes no sense")
+    if any(array.dtype != np.float32 for array in arrays):
+        raise UserError(f"{str(path)!r} cannot be read: the answer about it makes no sense")
+    return dict(zip(names, arrays, strict=True))
 
 
-def shapes_in(data: bytes, path: Path) -> list[tuple[int, ...]]:
-    """Shapes of a network's arrays, an optimizer's left out.
-
-    Raises:
-        UserError: it cannot be read, points out of itself, or holds what is no array of numbers,
-            or more than `LARGEST` bytes of them.
-    """
-    shapes: list[tuple[int, ...]] = []
-    total = 0
-
-    def look(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        nonlocal total
-        if isinstance(item, h5py.Group):
-            # A link may lead into any file that this user may read.
-            if any(not isinstance(item.get(n, getlink=True), h5py.HardLink) for n in item):
-                raise UserError(f"{str(path)!r} holds links to elsewhere in {name!r}")
-            return
-        if item.external or item.is_virtual:
-            raise UserError(f"{str(path)!r}: {name!r} lies in another file")
-        if item.dtype.kind not in "fiub":
-            raise UserError(f"{str(path)!r}: {name!r} is no array of numbers")
-        total += item.nbytes
-        if total > LARGEST:
-            raise UserError(f"{str(path)!r} holds more than {LARGEST:,} bytes of arrays: too large")
-        if not name.startswith("optimizer"):
-            shapes.append(item.shape)
-
+def read_task(arguments: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[NDArray]]:
+    """The task "hdf5", which runs in the child process; see `read_arrays`."""
+    largest = arguments["largest"]
+    if data.startswith(b"PK"):
+        data = _unpacked(data, largest)
     try:
         with h5py.File(io.BytesIO(data)) as file:
-            look("/", file)
-            file.visititems(look)
-    except UserError:
+            found = list(_datasets(file))
+            _check_amount(found, largest)
+            wanted = [(name, item) for name, item in found if _is_wanted(name, item)]
+            if len(wanted) > MOST_ARRAYS:
+                raise UserError(f"holds {len(wanted):,} arrays; Inception-v3 has 376 to 378")
+            arrays = [_as_float32(item) for _, item in wanted]
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # damaged files make HDF5 raise nearly anything
-        raise UserError(f"{str(path)!r} cannot be read as HDF5: {error}") from error
-    return shapes
+        raise UserError(f"cannot be read as HDF5: {error}") from error
+    return {"names": [name for name, _ in wanted]}, arrays
+
+
+def _unpacked(data: bytes, largest: int) -> bytes:
+    """The HDF5 file in a `.keras` archive; the description of its network is left unread."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            if len(members) > _MOST_MEMBERS:
+                raise UserError(f"is no file of Keras's: it has {len(members):,} members")
+            named = [member for member in members if member.filename == _IN_ARCHIVE]
+            if len(named) != 1:
+                raise UserError(
+                    f"is no file of Keras's: it has {len(named)} members {_IN_ARCHIVE!r}, not one"
+                )
+            return _member(archive, named[0], largest)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        raise UserError(f"is no file of Keras's: {error}") from error
+    except (RuntimeError, NotImplementedError, OverflowError) as error:
+        raise UserError(f"is no file of Keras's: {error}") from error
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int) -> bytes:
+    """The contents of a member, of which no more than `largest` bytes are ever unpacked.
+
+    Only deflate can be unpacked piece by piece here: the module unpacks as much of a bzip2 or LZMA
+    stream as a few packed bytes hold, whatever size the archive declares.
+    """
+    if member.flag_bits & 1:
+        raise UserError("is no file of Keras's: it is encrypted")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UserError(
+            "is no file of Keras's: its weights are packed in another way than stored or deflated"
+        )
+    if member.file_size > largest:
+        raise UserError(f"unpacks to {member.file_size:,} bytes: too large")
+    pieces: list[bytes] = []
+    with archive.open(member) as stream:
+        while piece := stream.read(_PIECE):
+            pieces.append(piece)
+            if len(pieces) * _PIECE > largest + _PIECE:
+                raise UserError(f"unpacks to more than {largest:,} bytes: too large")
+    return b"".join(pieces)
+
+
+def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+    """All data sets with their paths; each object is visited under one name only.
+
+    Raises:
+        UserError: there are too many objects, a link that is not a plain one, or groups that are
+            nested too deeply.
+    """
+    seen: set[bytes] = set()
+    left: list[tuple[str, h5py.Group]] = [("", file)]
+    count = itertools.count(1)
+    while left:
+        path, group = left.pop()
+        for name in group:
+            if next(count) > MOST_OBJECTS:
+                raise UserError(f"holds more than {MOST_OBJECTS:,} objects")
+            full = f"{path}/{name}".lstrip("/")
+            if len(full) > _LONGEST_NAME or full.count("/") > _DEEPEST:
+                raise UserError(f"nests groups too deeply at {full[:60]!r}")
+            # Another kind of link may lead into any file that this user may read.
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise UserError(f"holds links to elsewhere in {path or '/'!r}")
+            item = group[name]
+            # A group may be a member of itself.
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            if isinstance(item, h5py.Group):
+                left.append((full, item))
+            else:
+                yield full, _checked(full, item)
+
+
+def _checked(name: str, item: Any) -> h5py.Dataset:
+    """The data set, if its numbers lie in this file and can be unpacked by HDF5 itself."""
+    if not isinstance(item, h5py.Dataset):
+        raise UserError(f"holds something other than arrays and groups: {name!r}")
+    if item.external or item.is_virtual:
+        raise UserError(f"cannot be read: {name!r} lies in another file")
+    if item.shape is None or item.dtype.subdtype or item.dtype.kind not in "fiub":
+        raise UserError(f"cannot be read: {name!r} is no array of numbers")
+    layout = item.id.get_create_plist()
+    filters = [layout.get_filter(index)[0] for index in range(layout.get_nfilters())]
+    if not _FILTERS.issuperset(filters) or len({*filters}) < len(filters):
+        raise UserError(f"cannot be read: {name!r} is packed by filters that are not allowed")
+    return item
+
+
+def _check_amount(found: list[tuple[str, h5py.Dataset]], largest: int) -> None:
+    """Refuses large arrays by what the file declares, before memory is taken for any."""
+    total = 0
+    for name, item in found:
+        chunk = math.prod(item.chunks or (0,)) * item.dtype.itemsize
+        total += item.dtype.itemsize * math.prod(item.shape)
+        # A chunk, which is unpacked as a whole, may be larger than its data set.
+        if total > largest or chunk > largest:
+            raise UserError(f"holds more than {largest:,} bytes of arrays at {name!r}: too large")
+
+
+def _is_wanted(name: str, item: h5py.Dataset) -> bool:
+    """Whether an array may be one of the network's: counters and seeds are integers."""
+    return item.dtype.kind == "f" and item.ndim > 0 and not name.startswith("optimizer")
+
+
+def _as_float32(item: h5py.Dataset) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what becomes infinite is refused with all that is
+        return np.ascontiguousarray(item[()], np.float32)

@@ -1,57 +1,45 @@
 """Inception-v3 weights from Keras files, and back: every array at its place exactly once.
 
-Keras itself reads and writes its formats (`.keras`, `.weights.h5` and the older `.h5`); what is
-left here is which of its layers is which of ours. It numbers its convolutions in the order in
-which it builds them, which is that of `places.convolutions`. Only arrays are read: the network is
-Keras's own, built here, since a file's description of one may name any function to be called.
+Reading needs no Keras: a child process reads the arrays (`hdf5.py`), and their names tell which
+layer each belongs to (`keras_layers.py`). A file's description of its network, which may name any
+function to be called, is never looked at. Keras itself writes its formats.
 """
 
 import re
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
-from pneumojax.weights.hdf5 import LARGEST, shapes_in, weights_in
+from pneumojax.weights.hdf5 import read_arrays
+from pneumojax.weights.keras_layers import at_their_places
 from pneumojax.weights.places import convolutions
+from pneumojax.weights.shapes import check_shapes, check_values, expected_shapes
 from pneumojax.weights.tree import Arrays, Source
 
 SUFFIXES = (".keras", ".h5")  # ".weights.h5" among them
 
 
 def read_keras(path: Path) -> Source:
-    """The arrays of a Keras Inception-v3 under our places.
+    """The arrays of a Keras Inception-v3 under our places, with or without its classifier.
+
+    Takes `.keras`, `.weights.h5` and the older `.h5`, of a network that is an Inception-v3 or that
+    has one inside.
 
     Raises:
-        UserError: it cannot be read, or is of another network.
+        UserError: it cannot be read, is of another network, or holds values that are not finite.
     """
-    archive = path.suffix == ".keras"
-    if not archive and path.stat().st_size > LARGEST:
-        raise UserError(f"{str(path)!r} is of {path.stat().st_size:,} bytes: too large")
-    data = weights_in(path) if archive else path.read_bytes()
-    channels, classes = _size_in(shapes_in(data, path), path)
-    keras = keras_module()
+    found = read_arrays(path)
     try:
-        model = _model(keras, channels, classes)
-        with tempfile.TemporaryDirectory(prefix="pneumojax-weights-") as folder:
-            # A copy, so that what is read is what was looked at.
-            copy = Path(folder, "model.weights.h5" if archive else path.name)
-            copy.write_bytes(data)
-            model.load_weights(copy)
-    except UserError:
-        raise
-    except Exception as error:  # damaged or foreign files make Keras raise nearly anything
-        reason = str(error).strip().splitlines()
-        raise UserError(
-            f"{str(path)!r} holds no Inception-v3 that Keras can read: "
-            f"{reason[0][:200] if reason else type(error).__name__}"
-        ) from error
-    return Source(dict(_arrays(model, path)), "Keras", str(path))
+        arrays = at_their_places(found)
+    except UserError as error:
+        raise UserError(f"{str(path)!r} {error}") from None
+    shapes = {place: array.shape for place, array in arrays.items()}
+    expected = expected_shapes(shapes, auxiliary=False, norm_scale=False)
+    check_shapes(shapes, expected, str(path))
+    check_values(arrays, str(path))
+    return Source(arrays, "Keras", str(path))
 
 
 def write_keras(arrays: Arrays, path: Path, image_size: int) -> None:
@@ -91,17 +79,6 @@ def _model(keras: Any, channels: int, classes: int, side: int = 299) -> Any:
     return keras.Model(backbone.input, x, name="inception_v3")
 
 
-def _size_in(shapes: Sequence[tuple[int, ...]], path: Path) -> tuple[int, int]:
-    """Channels and classes, from the shapes of all arrays."""
-    channels = [shape[2] for shape in shapes if len(shape) == 4 and shape[2] in (1, 3)]
-    classes = [shape[1] for shape in shapes if len(shape) == 2]
-    if len(channels) != 1 or len(classes) > 1 or len(shapes) not in (376, 378):
-        raise UserError(
-            f"{str(path)!r} holds {len(shapes)} arrays; Inception-v3 has 376, and 378 with its head"
-        )
-    return channels[0], classes[0] if classes else 1
-
-
 def _places(model: Any, path: Path) -> Iterator[tuple[tuple, Any]]:
     """Our place of each of the model's variables, every one of them once."""
     found = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
@@ -134,8 +111,3 @@ def _number(layer: Any) -> int:
     """Of "conv2d_17" 17, of "conv2d" 0."""
     match = re.search(r"_(\d+)$", layer.name)
     return int(match[1]) if match else 0
-
-
-def _arrays(model: Any, path: Path) -> Iterator[tuple[tuple, NDArray[np.float32]]]:
-    for place, variable in _places(model, path):
-        yield place, variable.numpy().astype(np.float32)

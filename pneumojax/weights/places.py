@@ -64,6 +64,17 @@ MODULES = (
     *(("Mixed_7b", MODULE8), ("Mixed_7c", MODULE8)),
 )
 
+# For each kind of block, its convolutions (numbered as above) in the order of Keras's list of
+# layers, which Keras sorts by their distance from the network's output: long branches come first.
+# A test compares it with Keras's own list.
+_SORTED = {
+    MODULE35: (3, 1, 4, 0, 2, 5, 6),
+    REDUCTION35: (1, 2, 0, 3),
+    MODULE17: (4, 5, 1, 6, 2, 7, 0, 3, 8, 9),
+    REDUCTION17: (2, 3, 0, 4, 1, 5),
+    MODULE8: (4, 1, 5, 2, 3, 6, 7, 0, 8),
+}
+
 Path = tuple[str | int, ...]
 
 
@@ -74,3 +85,11 @@ def convolutions() -> Iterator[tuple[Path, str]]:
     for index, (module, names) in enumerate(MODULES):
         for ours, theirs in names:
             yield ("modules", index, ours), f"{module}.{theirs}"
+
+
+def sorted_by_keras() -> list[Path]:
+    """Our places of the 94 convolutions in the order of Keras's list of layers."""
+    places: list[Path] = [(ours,) for ours, _ in STEM]
+    for index, (_, names) in enumerate(MODULES):
+        places += [("modules", index, names[number][0]) for number in _SORTED[names]]
+    return places

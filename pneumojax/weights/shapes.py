@@ -1,0 +1,74 @@
+"""The shapes that arrays of the published Inception-v3 have, and the check of a file's arrays."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from flax.traverse_util import flatten_dict
+
+from pneumojax.errors import UserError
+from pneumojax.nn.inception_v3 import InceptionV3
+from pneumojax.weights.tree import Arrays
+
+Shapes = dict[tuple, tuple[int, ...]]
+_STEM = ("stem1", "kernel")
+_HEAD = ("main_head", "logit", "kernel")
+_SIZE = 299  # pixels; the published auxiliary head is for films of this size
+
+
+def expected_shapes(
+    given: Mapping[tuple, tuple[int, ...]], *, auxiliary: bool, norm_scale: bool
+) -> Shapes:
+    """The shape of each array of the network, with the channels and classes of a file's arrays.
+
+    Args:
+        given: the shapes in the file, of which those of the first and the last kernel count.
+        auxiliary: whether the network has its auxiliary head.
+        norm_scale: whether its batch norms have a scale.
+    """
+    # Another number of channels has no meaning for a film, and is then told as a wrong shape.
+    channels = 1 if _at(given.get(_STEM, ()), 2) == 1 else 3
+    classes = max(1, _at(given.get(_HEAD, ()), 1))
+    module = nnx.eval_shape(
+        lambda: InceptionV3(
+            image_size=_SIZE,
+            channels=channels,
+            classes=classes,
+            heads=("main", "auxiliary") if auxiliary else ("main",),
+            norm_scale=norm_scale,
+            rngs=nnx.Rngs(0),
+        )
+    )
+    tree: dict[tuple, Any] = flatten_dict(nnx.to_pure_dict(nnx.split(module)[1]))
+    return {place: leaf.shape for place, leaf in tree.items()}
+
+
+def check_shapes(given: Mapping[tuple, tuple[int, ...]], expected: Shapes, path: str) -> None:
+    """Raises UserError, naming the first array that has another shape than the network's."""
+    for place, shape in given.items():
+        if shape != expected.get(place):
+            raise UserError(
+                f"{path!r} holds an array of shape {shape} for {_name(place)}; "
+                f"Inception-v3's is {expected.get(place)}"
+            )
+
+
+def check_values(arrays: Arrays, path: str) -> None:
+    """Raises UserError for values that no training gives: the network would answer NaN.
+
+    Variances below 0 are among them, since batch norm divides by their roots.
+    """
+    for place, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"{path!r} holds values that are not finite, in {_name(place)}")
+        if place[-1] == "var" and array.size and array.min() < 0:
+            raise UserError(f"{path!r} holds variances below 0, in {_name(place)}")
+
+
+def _at(shape: tuple[int, ...], axis: int) -> int:
+    return shape[axis] if len(shape) > axis else 0
+
+
+def _name(place: tuple) -> str:
+    return "/".join(str(part) for part in place)
