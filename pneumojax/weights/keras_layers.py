@@ -97,7 +97,7 @@ def _layers(arrays: Mapping[str, NDArray[np.float32]]) -> list[Layer]:
         name = _parsed(path)
         layer = layers.setdefault((name.folder, name.layer), Layer(name, {}))
         if name.variable in layer.variables:
-            raise UserError(f"holds two arrays for {name.layer}/{name.variable}")
+            raise UserError(f"holds two arrays {name.variable!r} of the layer {name.layer!r}")
         layer.variables[name.variable] = array
     return list(layers.values())
 

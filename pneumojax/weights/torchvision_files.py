@@ -1,18 +1,23 @@
 """Inception-v3 weights of torchvision, as safetensors: every array at its place exactly once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, deserialize
 
 from pneumojax.errors import UserError
+from pneumojax.isolation.protocol import one_line
+from pneumojax.weights.hdf5 import LARGEST
 from pneumojax.weights.places import convolutions
+from pneumojax.weights.shapes import check_shapes, check_values, expected_shapes
 from pneumojax.weights.tree import Source
 
 _NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
+_DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+_BFLOAT16 = "BF16"  # the upper half of a float32's bits
 
 
 def read_torchvision(path: Path) -> Source:
@@ -22,26 +27,43 @@ def read_torchvision(path: Path) -> Source:
     `config.model.norm_scale` and `config.model.pool_counts_padding`.
 
     Raises:
-        UserError: it cannot be read, lacks an array, or has one that there is no place for.
+        UserError: the file cannot be read, is too large, lacks an array, or has one that has no
+            place here, or has another shape or type, or holds values that are not finite.
     """
-    try:
-        stored = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{str(path)!r} cannot be read as safetensors: {error}") from error
-    # How many batches the running statistics have seen; they are kept by a fixed share here.
+    stored = _stored(path)
+    # The number of batches that the running statistics have seen has no use here.
     left = {name for name in stored if not name.endswith("num_batches_tracked")}
-    arrays = {}
-    for place, name in _places("AuxLogits.fc.weight" in stored):
+    auxiliary = "AuxLogits.fc.weight" in stored
+    found = {}
+    for place, name in _places(auxiliary):
         if name not in stored:
             raise UserError(f"{str(path)!r} lacks {name}: it is no inception_v3 of torchvision")
-        arrays[place] = _turned(stored[name])
+        found[place] = (name, stored[name])
         left.discard(name)
     if left:
         raise UserError(
-            f"{str(path)!r} holds what Inception-v3 has no place for: {min(left)}"
+            f"{str(path)!r} holds what Inception-v3 has no place for: {min(left)!r}"
             + (f" and {len(left) - 1} more" if len(left) > 1 else "")
         )
+    shapes = {place: _turned_shape(entry["shape"]) for place, (_, entry) in found.items()}
+    expected = expected_shapes(shapes, auxiliary=auxiliary, norm_scale=True)
+    check_shapes(shapes, expected, str(path))
+    arrays = {place: _turned(_array(name, entry, path)) for place, (name, entry) in found.items()}
+    check_values(arrays, str(path))
     return Source(arrays, "torchvision", str(path))
+
+
+def _stored(path: Path) -> dict[str, Mapping[str, Any]]:
+    """The "dtype", "shape" and "data" (bytes) of each array in the file by its name."""
+    if (size := path.stat().st_size) > LARGEST:
+        raise UserError(f"{str(path)!r} has {size:,} bytes: too large")
+    try:
+        entries = deserialize(path.read_bytes())
+    except (OSError, SafetensorError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"{str(path)!r} cannot be read as safetensors: {one_line(error)}"
+        ) from error
+    return dict(entries)
 
 
 def _places(auxiliary: bool) -> Iterator[tuple[tuple, str]]:
@@ -61,6 +83,25 @@ def _places(auxiliary: bool) -> Iterator[tuple[tuple, str]]:
     for place, name in dense:
         yield (*place, "kernel"), f"{name}.weight"
         yield (*place, "bias"), f"{name}.bias"
+
+
+def _array(name: str, entry: Mapping[str, Any], path: Path) -> NDArray[np.float32]:
+    dtype, data, shape = entry["dtype"], entry["data"], entry["shape"]
+    if dtype == _BFLOAT16:
+        bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
+        return bits.view(np.float32).reshape(shape)
+    if dtype not in _DTYPES:
+        raise UserError(
+            f"{str(path)!r} stores {name} as {dtype}; save it as F32, F16, F64 or BF16 instead"
+        )
+    with np.errstate(over="ignore"):  # what becomes infinite is refused with all that is
+        return np.frombuffer(data, _DTYPES[dtype]).astype(np.float32).reshape(shape)
+
+
+def _turned_shape(shape: list[int]) -> tuple[int, ...]:
+    if len(shape) == 4:
+        return (shape[2], shape[3], shape[1], shape[0])
+    return tuple(reversed(shape))
 
 
 def _turned(array: NDArray) -> NDArray[np.float32]:
