@@ -154,7 +154,9 @@ def _scan(root: Path, splits: dict[Path, str]) -> tuple[list[FilmFile], int, lis
                 elif Path(entry.path) not in known:
                     others = _count_files(entry)
                     ignored += others
-                    if others and entry.is_dir() and not entry.name.startswith(_NO_FILMS):
+                    # os.path.isdir takes a link to itself for no folder; entry.is_dir() raises.
+                    is_folder = os.path.isdir(entry.path)
+                    if others and is_folder and not entry.name.startswith(_NO_FILMS):
                         folders.append(Path(entry.path).relative_to(root).as_posix())
     return films, ignored, folders
 
