@@ -3,7 +3,9 @@
 import re
 
 # float() also takes "0_1", "nan", "infinity", blanks around and digits of other scripts.
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# Each digit can match in one way only: else a long row of digits takes quadratic time to refuse.
+# One way only to match a digit: "\d+\.?\d*" took the square of the length of a refused text.
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def decimal(text: str) -> float:
