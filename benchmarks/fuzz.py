@@ -19,11 +19,13 @@ more than 2 s of CPU time (5 s if it is longer than 64 kB) or 30 s in all, makes
 by more than 200 MB, damages the heap, or ends the process. Broken inputs are kept in
 `<out>/<road>/broken/<number>-<reason>`; after a crash the inputs before it are run again one by
 one, in case one of them did the damage. The film-size limit is 1 megapixel instead of 100, so that
-what is allowed at the limit (bombs.py measures it) does not hide what is not. Run the same command
-again to continue; the counts are in `<out>/<road>/fuzz.json`.
+what is allowed at the limit (bombs.py measures it) does not hide what is not. HDF5 is parsed in the
+product's own child process, as in training: an input that crashes this child and is refused in one
+line is no broken input; it is counted as "isolated" and kept in `<out>/<road>/isolated/`. Run the
+same command again to continue; the counts are in `<out>/<road>/fuzz.json`.
 
---code=<checkout> fuzzes the product code of another checkout. --processes is how many workers run.
---broken=<count> stops as soon as so many inputs are broken. --seconds=<count> stops after so long.
+--code=<checkout> fuzzes another checkout's product code, by --processes=<count> workers.
+--broken=<count> stops as soon as so many inputs are broken, --seconds=<count> after so long.
 """
 
 import argparse
@@ -53,7 +55,7 @@ AT_ONCE = 10_000  # inputs from one record to the next
 WARM_UP = 300.0  # seconds; imports on a busy machine
 KILLED_ABOVE = 1 << 30  # bytes of resident memory by which the watching process ends a worker
 TRACED = 8  # inputs before a crash that are run again
-_POLL = 0.02  # seconds
+_POLL = 0.02
 _HEAP_CHECK = "libc_malloc_debug.so.0"
 
 
@@ -80,7 +82,7 @@ class Worker:
     def __init__(self, plan: Plan, name: str, numbers: tuple[int, int]) -> None:
         self.numbers = numbers
         self.out = plan.folder / "parts" / name
-        for folder in ("broken", "kinds", "scratch"):
+        for folder in ("broken", "isolated", "kinds", "scratch"):
             (self.out / folder).mkdir(parents=True, exist_ok=True)
         self.shared = Shared.make(self.out / "shared")
         corpus = str(plan.folder / "corpus")
@@ -206,8 +208,8 @@ def gathered(folder: Path) -> None:
         if kind not in known:
             known.add(kind)
             path.rename(folder / "corpus" / kind)
-    for path in (folder / "parts").glob("*/broken/*"):
-        path.rename(folder / "broken" / path.name)
+    for path in [*folder.glob("parts/*/broken/*"), *folder.glob("parts/*/isolated/*")]:
+        path.rename(folder / path.parent.name / path.name)
     subprocess.run(["rm", "-rf", str(folder / "parts")], check=True)
 
 
@@ -226,7 +228,7 @@ def fuzz(
         seconds: stops after the slice in which so many have passed.
     """
     folder = plan.folder
-    for name in ("corpus", "broken"):
+    for name in ("corpus", "broken", "isolated"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     path = folder / "fuzz.json"
     record: dict[str, Any] = {"road": plan.road, "seed": plan.seed, "executions": 0, "seconds": 0.0}
@@ -253,6 +255,7 @@ def fuzz(
             "executions": first + count,
             "corpus": len(list((folder / "corpus").iterdir())),
             "broken": sorted((p.name for p in (folder / "broken").iterdir()), key=_number),
+            "isolated": len(list((folder / "isolated").iterdir())),
             "seconds": round(so_far + time.monotonic() - began, 1),
             "limits": plan.limits._asdict(),
         }

@@ -1,9 +1,12 @@
 """The road of the fuzzer by which files of weights come in."""
 
+import atexit
+import functools
 from pathlib import Path
+from typing import Any
 
 from benchmarks import fuzz_archives
-from benchmarks.fuzz_worker import Road
+from benchmarks.fuzz_worker import ISOLATED, Road
 from pneumojax.errors import UserError
 from pneumojax.weights import hdf5
 from pneumojax.weights.torchvision_files import read_torchvision
@@ -34,9 +37,37 @@ def opened(path: Path, largest: int = 0) -> str:
     return path.suffix
 
 
+@functools.cache
+def _workers() -> Any:
+    """One child process for all inputs; a lost one is replaced."""
+    from pneumojax.isolation import Limits, Workers
+
+    limits = Limits(memory=2 << 30, cpu=2.0, wall=20.0)
+    workers = Workers(1, limits, tasks=("hdf5",))
+    atexit.register(workers.close)
+    return workers
+
+
+def _in_child(data: bytes) -> str:
+    """How the task that reads HDF5 answers; what the child dies of, if it is lost."""
+    from pneumojax.isolation import Refused, WorkerLost
+
+    try:
+        _workers().call("hdf5", {"largest": LARGEST}, data)
+    except Refused as refusal:
+        return f"refused: {str(refusal)[:40]}"
+    except WorkerLost as lost:
+        # A crash is what the child is for; time and memory have limits of their own in the code.
+        assert "crashed" in str(lost), str(lost)
+        return f"{ISOLATED}{lost}"
+    return "read"
+
+
 def read_weights(data: bytes, folder: Path) -> str:
     """How a file of weights is answered by whoever reads files of its kind."""
     name = "w.keras" if data.startswith(b"PK") else "w.h5" if data[:8] == _HDF5 else "w.safetensors"
+    if name != "w.safetensors" and hasattr(hdf5, "read_task"):
+        return _in_child(data)
     path = folder / name
     path.write_bytes(data)
     try:

@@ -2,7 +2,8 @@
 
 `fuzz.py` starts it; it is no command of its own. Before an input is read, the input and its number
 are put into a shared file, so that the process that watches knows what this one died of. Findings
-are files in the folder named by `out`: `broken/<number>-<reason>` and `kinds/<kind>-<number>`.
+are files in the folder named by `out`: `broken/<number>-<reason>`,
+`isolated/<number>` and `kinds/<kind>-<number>`.
 """
 
 import ctypes
@@ -32,6 +33,8 @@ WARMING, DONE = -1, -2  # numbers that stand for no input
 _ADDRESS_SPACE = 12 << 30  # bytes; the watching process ends this one long before
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+ISOLATED = "isolated: "  # begins an answer where the product's own child process was lost
 
 Generator = Callable[[random.Random], bytes]
 
@@ -179,6 +182,8 @@ def run(job: Job, inputs: Iterable[tuple[int, bytes]], road: Road, shared: Share
             (out / "broken" / f"{number}-{reason}").write_bytes(data)
         if reasons:
             continue
+        if answer.startswith(ISOLATED):
+            (out / "isolated" / str(number)).write_bytes(data)
         kind = answer if road.answers_are_kinds else kind_of_answer(answer)
         name = f"{zlib.crc32(kind.encode()):08x}"
         if name not in known:
