@@ -4,7 +4,6 @@ import re
 
 # float() also takes "0_1", "nan", "infinity", blanks around and digits of other scripts.
 # Each digit can match in one way only: else a long row of digits takes quadratic time to refuse.
-# One way only to match a digit: "\d+\.?\d*" took the square of the length of a refused text.
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
