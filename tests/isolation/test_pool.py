@@ -234,7 +234,7 @@ def test_children_that_are_killed_under_load_lose_their_own_call_alone(workers):
     stop = threading.Event()
 
     def kill():
-        while not stop.wait(0.2):
+        while not stop.wait(2.0):  # longer than a child takes to start
             for pid in workers.processes[:1]:
                 os.kill(pid, signal.SIGKILL)
 
@@ -243,6 +243,7 @@ def test_children_that_are_killed_under_load_lose_their_own_call_alone(workers):
     answered = lost = 0
     try:
         for n in range(60):
+            time.sleep(0.1)
             try:
                 values, _ = ask(workers, "echo", bytes(n * 10_000))
                 assert values["length"] == n * 10_000
