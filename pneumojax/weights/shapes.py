@@ -1,5 +1,6 @@
 """The shapes that arrays of the published Inception-v3 have, and the check of a file's arrays."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,18 +31,7 @@ def expected_shapes(
     # Another number of channels has no meaning for a film, and is then told as a wrong shape.
     channels = 1 if _at(given.get(_STEM, ()), 2) == 1 else 3
     classes = max(1, _at(given.get(_HEAD, ()), 1))
-    module = nnx.eval_shape(
-        lambda: InceptionV3(
-            image_size=_SIZE,
-            channels=channels,
-            classes=classes,
-            heads=("main", "auxiliary") if auxiliary else ("main",),
-            norm_scale=norm_scale,
-            rngs=nnx.Rngs(0),
-        )
-    )
-    tree: dict[tuple, Any] = flatten_dict(nnx.to_pure_dict(nnx.split(module)[1]))
-    return {place: leaf.shape for place, leaf in tree.items()}
+    return dict(_shapes(channels, classes, auxiliary, norm_scale))
 
 
 def check_shapes(given: Mapping[tuple, tuple[int, ...]], expected: Shapes, path: str) -> None:
@@ -72,3 +62,19 @@ def _at(shape: tuple[int, ...], axis: int) -> int:
 
 def _name(place: tuple) -> str:
     return "/".join(str(part) for part in place)
+
+
+@functools.cache
+def _shapes(channels: int, classes: int, auxiliary: bool, norm_scale: bool) -> Shapes:
+    module = nnx.eval_shape(
+        lambda: InceptionV3(
+            image_size=_SIZE,
+            channels=channels,
+            classes=classes,
+            heads=("main", "auxiliary") if auxiliary else ("main",),
+            norm_scale=norm_scale,
+            rngs=nnx.Rngs(0),
+        )
+    )
+    tree: dict[tuple, Any] = flatten_dict(nnx.to_pure_dict(nnx.split(module)[1]))
+    return {place: leaf.shape for place, leaf in tree.items()}
