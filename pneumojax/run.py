@@ -143,9 +143,9 @@ def refuse_foreign_network(config: ConfigDict, workdir: Path, named_by_user: str
     network = config.model.network
     if not str(network).startswith(OUR_NETWORKS) and network != named_by_user:
         raise UserError(
-            f"--workdir: the config in {str(workdir)!r} names the network {network!r}, which is "
-            "not one of PneumoJAX's, and importing it runs its code. If you know whose it is, add "
-            "--any_network"
+            f"--workdir: the config in {str(workdir)!r} names the network {str(network)!r}, which "
+            "is not one of PneumoJAX's, and importing it runs its code. If you know whose it is, "
+            "add --any_network"
         )
 
 

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
 
+from configs import base
 from pneumojax import run
 from pneumojax.errors import UserError
 from pneumojax.training.ensemble import open_ensemble
@@ -44,6 +46,16 @@ def test_a_network_of_elsewhere_is_not_imported(theirs, read):
     with pytest.raises(UserError, match="'theirs.payload:Network', which is not .*--any_network"):
         read(folder)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("network", [{}, {"a": 1}, "two\nlines"])
+def test_a_network_that_is_no_name_is_refused_in_one_line(network, tmp_path):
+    config = base.get_config()
+    with config.unlocked():
+        config.model.network = ConfigDict(network) if isinstance(network, dict) else network
+    with pytest.raises(UserError) as told:
+        run.refuse_foreign_network(config, tmp_path)
+    assert len(str(told.value).splitlines()) == 1
 
 
 def test_it_is_where_a_user_says_so(theirs):
