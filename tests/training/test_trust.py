@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from configs import base
 from pneumojax import run
 from pneumojax.errors import UserError
 from pneumojax.training.ensemble import open_ensemble
@@ -50,9 +49,7 @@ def test_a_network_of_elsewhere_is_not_imported(theirs, read):
 
 @pytest.mark.parametrize("network", [{}, {"a": 1}, "two\nlines"])
 def test_a_network_that_is_no_name_is_refused_in_one_line(network, tmp_path):
-    config = base.get_config()
-    with config.unlocked():
-        config.model.network = ConfigDict(network) if isinstance(network, dict) else network
+    config = ConfigDict({"model": {"network": network}})
     with pytest.raises(UserError) as told:
         run.refuse_foreign_network(config, tmp_path)
     assert len(str(told.value).splitlines()) == 1
