@@ -18,7 +18,8 @@ def failing_clearly(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error
+        # Pillow raises errors that have a text of their own in place of the system's.
+        raise UserError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -46,8 +47,49 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def refuse_links_out(folder: Path) -> None:
+    """Checks that nothing which is written below a folder can land outside it, or wait for ever.
+
+    A run folder may come from a stranger, whose links would have this program replace or make
+    files of its user anywhere. The folder itself may be reached through a link, and links from
+    one place of it to another are followed. A folder that does not exist has nothing to refuse.
+
+    Raises:
+        UserError: a link below the folder leads out of it, there is a pipe, a socket or a device,
+            or a folder in it cannot be listed.
+    """
+    inside = os.path.realpath(folder)
+    waiting = [os.fspath(folder)] if os.path.isdir(folder) else []
+    while waiting:
+        listed = waiting.pop()
+        try:
+            with os.scandir(listed) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise UserError(f"--workdir: cannot list {listed!r}: {error.strerror}") from error
+        for entry in found:
+            if entry.is_symlink():
+                target = os.path.realpath(entry.path)
+                if not Path(target).is_relative_to(inside):
+                    raise UserError(
+                        f"--workdir: {entry.path!r} is a link to {target!r}, outside the folder, "
+                        "and nothing is written through it; put a copy in its place or remove it"
+                    )
+            elif entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            elif not entry.is_file(follow_symlinks=False):
+                raise UserError(
+                    f"--workdir: {entry.path!r} is a pipe, a socket or a device, which no run "
+                    "writes; remove it"
+                )
+
+
 def printable(name: str) -> str:
-    """A name from outside that no terminal or page stumbles over, whatever bytes it is made of."""
+    """A name from outside that no terminal or page stumbles over, whatever bytes it is made of.
+
+    Control characters, escape codes, those that turn the direction of text and those without a
+    width are shown by their codes, since they would rewrite or hide what stands beside them.
+    """
     if name.isprintable():
         return name
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

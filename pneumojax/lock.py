@@ -1,5 +1,6 @@
 """One process at a time in a run folder."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -26,7 +27,10 @@ def locked(workdir: Path) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
-        raise UserError(f"--workdir: cannot write {str(path)!r}: {error.strerror}") from error
+        reason = error.strerror
+        if error.errno == errno.ELOOP:
+            reason = f"it is a link to {os.path.realpath(path)!r}, through which nothing is written"
+        raise UserError(f"--workdir: cannot write {str(path)!r}: {reason}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,7 +14,7 @@ from pneumojax.augment.augment import check_augment, film_keys, make_augment
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.sides import load_sides
 from pneumojax.disclaimer import SYNTHETIC_STAMP
-from pneumojax.files import replacing
+from pneumojax.files import printable, replacing
 
 EPOCHS = 7
 FILMS = 3  # of each class
@@ -49,7 +49,7 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
     figure = contact_sheet(images, shown, names, foot)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
-    print(f"written to {path}")
+    print(f"written to {printable(str(path))}")
     return path
 
 

@@ -36,7 +36,7 @@ from pneumojax.config_limits import wrong_field
 from pneumojax.data.sides import Sides
 from pneumojax.errors import UserError
 from pneumojax.fields import Field, is_group, is_text, list_of, mapping_of, optional, read_record
-from pneumojax.files import read_csv, write_csv, write_json
+from pneumojax.files import read_csv, refuse_links_out, write_csv, write_json
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 OUR_NETWORKS = "pneumojax.nn."
@@ -74,10 +74,11 @@ def claim(workdir: Path, config: ConfigDict) -> bool:
 
     Raises:
         UserError: the config could not be read again, or the folder cannot be written, holds
-            another config's run, or somebody's other files.
+            another config's run, links that lead out of it, or somebody's other files.
     """
     if wrong := wrong_field(config.to_dict()):
         raise UserError(f"config.{wrong}")
+    refuse_links_out(workdir)
     if (workdir / "config.json").exists():
         refuse_other_config(workdir, config)
         return True

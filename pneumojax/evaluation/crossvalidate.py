@@ -15,7 +15,7 @@ from pneumojax.evaluation.decision import fit_decision
 from pneumojax.evaluation.evaluate import evaluate_run, write_scores
 from pneumojax.evaluation.metrics import auroc
 from pneumojax.evaluation.stability import threshold_stability
-from pneumojax.files import write_json
+from pneumojax.files import refuse_links_out, write_json
 from pneumojax.run import read_films
 from pneumojax.training.ensemble import OUT_OF_FOLD
 from pneumojax.training.loop import train
@@ -44,6 +44,7 @@ def cross_validate(
             f"config.data.folds is {config.data.folds}: --mode=crossvalidate needs at least 2, "
             "such as --config.data.folds=5, and config.data.val 'patients'."
         )
+    refuse_links_out(workdir)
     folders = []
     for fold in range(config.data.folds):
         print(f"fold {fold + 1} of {config.data.folds}")

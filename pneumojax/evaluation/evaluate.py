@@ -21,6 +21,7 @@ from pneumojax.evaluation.decision import Decision
 from pneumojax.evaluation.report import write_evaluation
 from pneumojax.evaluation.results import Predictions
 from pneumojax.evaluation.table import print_table
+from pneumojax.files import printable, refuse_links_out
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.training.ensemble import (
     Ensemble,
@@ -58,8 +59,11 @@ def evaluate_run(
         What `metrics.json` in `<results>/evaluation/<split>/` holds.
 
     Raises:
-        UserError: no such run, split or checkpoint, or the films cannot be read.
+        UserError: no such run, split or checkpoint, the films cannot be read, or a link would
+            lead what is written out of the folder.
     """
+    out = results or output_folder(workdirs)
+    refuse_links_out(out)
     ensemble = open_ensemble(workdirs, any_network=any_network)
     trained = ensemble.first
     config, meta = trained.config, trained.meta
@@ -69,7 +73,7 @@ def evaluate_run(
     audit_line, audit_figures = _against_training(ensemble.workdirs, films, split, own=root is None)
     count = len(ensemble.members)
     what = f"step {meta['step']} of {ensemble.workdirs[0]}" if count == 1 else ensemble.name
-    print(f"evaluating {what} on {len(films):,} films of {split}")
+    print(f"evaluating {printable(what)} on {len(films):,} films of {split}")
     print(audit_line)
     seen = SeenFilms.of_runs(ensemble.workdirs)
     trained_on = [seen.note(*film) for film in zip(films.paths, films.digests, strict=True)]
@@ -82,7 +86,7 @@ def evaluate_run(
     if count > 1:
         more |= {"run": ensemble.name, "members": [w.name for w in ensemble.workdirs]}
     return write_scores(
-        (results or output_folder(workdirs)) / "evaluation" / name,
+        out / "evaluation" / name,
         trained,
         ensemble.workdirs[0],
         films,
@@ -141,7 +145,8 @@ def write_scores(
     findings, pictures = audit_network(trained, decision, films, logits, score)
     result = write_evaluation(folder, predictions, decision, context | findings, pictures, spread)
     print_table(result)
-    print(f"written to {folder}; the report is {folder / 'report.html'}")
+    shown = printable(str(folder))
+    print(f"written to {shown}; the report is {shown}/report.html")
     return result
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.evaluation.cautions import cautions
+from pneumojax.files import printable
 
 HEADLINE = {
     "sensitivity": "Sensitivity",
@@ -40,7 +41,7 @@ def print_table(result: Mapping[str, Any]) -> None:
         console.print(line, style="bold yellow")
     people = f" of {result['patients']:,} patients" if result["patients_known"] else ""
     console.print(f"{result['n']:,} films{people}, {result['prevalence']:.1%} PNEUMONIA")
-    console.print(decision_line(result["decision"]))
+    console.print(printable(decision_line(result["decision"])), markup=False)
     if result.get("synthetic"):
         console.print(SYNTHETIC_STAMP, style="bold yellow")
 

@@ -15,6 +15,7 @@ from pneumojax.data.scope import Scope, warnings_about
 from pneumojax.data.seen import CANNOT_TELL, SeenFilms
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.errors import UserError
+from pneumojax.files import refuse_links_out
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.batches import Batches
 from pneumojax.predict.destination import check_destination, make_new, user_path
@@ -61,7 +62,8 @@ def predict_files(
 
     Raises:
         UserError: nothing to predict, no such run, `output` is not one of this run or cannot be
-            written, or films have changed since `output` was written; the others are done.
+            written, a link leads out of `results`, or films have changed since `output` was
+            written; the others are done.
     """
     sources = Sources(inputs)
     places = _Places(
@@ -72,6 +74,8 @@ def predict_files(
     # Both are checked again when they are opened; here, so that it is told at once.
     if places.output is not None:
         check_destination(places.output)
+    else:
+        refuse_links_out(places.results)
     if places.overlays is not None:
         sources.refuse_inside(places.overlays, "--overlays")
         check_folder(places.overlays)

@@ -17,7 +17,7 @@ from pneumojax.data.pipeline import (
 )
 from pneumojax.data.sides import load_sides
 from pneumojax.errors import UserError
-from pneumojax.files import write_json
+from pneumojax.files import printable, replacing, write_json
 from pneumojax.profiling import devices, measure, trace
 from pneumojax.profiling.page import draw_page, print_page
 from pneumojax.profiling.work import count_work
@@ -115,10 +115,12 @@ def profile(
         "operations": [_row(operation) for operation in ran[:MORE]],
     }
     write_json(workdir / "profile.json", result)
-    draw_page(result, LONGEST).savefig(workdir / "profile.png")
+    with replacing(workdir / "profile.png") as temporary:
+        draw_page(result, LONGEST).savefig(temporary, format="png")
     print_page(result, LONGEST)
-    print(f"written: {workdir}/profile.json, profile.png, and in profile/ the trace")
-    print(f"look at it: xprof --logdir {workdir}/profile")
+    shown = printable(str(workdir))
+    print(f"written: {shown}/profile.json, profile.png, and in profile/ the trace")
+    print(f"look at it: xprof --logdir {shown}/profile")
     return result
 
 

@@ -23,7 +23,7 @@ from orbax.checkpoint.checkpoint_managers import LatestN
 
 from pneumojax import runtime
 from pneumojax.errors import UserError
-from pneumojax.files import failing_clearly
+from pneumojax.files import failing_clearly, printable
 from pneumojax.training.seal import check_seal, sealed
 from pneumojax.training.state import State
 
@@ -188,8 +188,8 @@ class Checkpoints:
                     raise
                 reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
                 self._log(
-                    f"checkpoint {kind}/{step} is damaged ({type(error).__name__}: {reason}); "
-                    "using the one before it"
+                    f"checkpoint {kind}/{step} is damaged ({type(error).__name__}: "
+                    f"{printable(reason)}); using the one before it"
                 )
                 if set_aside:
                     runtime.meet(f"{kind} {step} is damaged")  # all have tried to read it

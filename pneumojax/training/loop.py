@@ -23,6 +23,7 @@ from pneumojax.data.scope import fit_scope
 from pneumojax.data.sides import Sides, load_sides, preprocessing_of
 from pneumojax.errors import Stopped, UserError
 from pneumojax.evaluation.decision import fit_decision, undecided
+from pneumojax.files import printable
 from pneumojax.lock import locked
 from pneumojax.training.agreement import check_config, check_meta
 from pneumojax.training.checkpoint import Checkpoints
@@ -226,7 +227,7 @@ def _describe(sides: Sides, workdir: Path, config: ConfigDict, mesh: Mesh) -> No
     """Says what is about to be trained on what."""
     pneumonia = float(np.mean(sides.train.labels))
     stamp = "  [synthetic films]" if run.is_synthetic(config) else ""
-    print(f"run: {workdir}{stamp}")
+    print(f"run: {printable(str(workdir))}{stamp}")
     print(f"devices: {mesh.size} x {mesh.devices.flat[0].device_kind}")
     print(
         f"films: {len(sides.train):,} to train on, {pneumonia:.1%} pneumonia; "

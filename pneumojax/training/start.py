@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from pneumojax import run, runtime
 from pneumojax.errors import UserError
-from pneumojax.files import write_json
+from pneumojax.files import printable, write_json
 from pneumojax.training.agreement import check_before, check_config, check_meta, check_size
 from pneumojax.training.checkpoint import Checkpoints
 from pneumojax.training.groups import stage_name, stage_of
@@ -55,7 +55,7 @@ def start_from(source: Source, network: Network, state: State, workdir: Path) ->
     report = {"weights": source.path, "kind": source.kind, "stages": rows}
     if runtime.leads():
         write_json(workdir / "start.json", report)
-    print(f"starting from {source.kind} weights, {source.path}")
+    print(f"starting from {source.kind} weights, {printable(source.path)}")
     print(_table(rows))
     params, statistics = network.divide(unflatten_dict(merged))
     started = state | {"params": params}
