@@ -96,7 +96,7 @@ def read_source(path: Path, named_by_user: str = "") -> Source:
 
         return read_torchvision(path)
     if path.suffix in (".h5", ".keras"):
-        from pneumojax.weights.keras_files import read_keras  # imports TensorFlow
+        from pneumojax.weights.keras_files import read_keras
 
         return read_keras(path)
     raise UserError(
