@@ -119,7 +119,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: tiff(grey(64), bytes(4096), 20_000),
         "refused: TIFF of several pictures",
     ),
-    "TIFF: tiles of 2 GB": (tiled, "refused: damaged TIFF"),
+    "TIFF: tiles of 2 GB": (tiled, "refused: TIFF whose tiles"),
     "TIFF: 5,000 scans of JPEG": (
         lambda: (lambda j: tiff(grey(4096, 7) | {279: (4, 1, len(j))}, j))(jpeg_scans(4096, 5000)),
         "refused: damaged TIFF",

@@ -39,6 +39,8 @@ _OTHERS = {  # signatures of pictures that are no films, for a clearer line
 _ARCHIVES = ("ZIP", "gzip")
 _SMALL = 64  # pixels a side at which colour is looked at
 _BITS_TAG, _PHOTOMETRIC_TAG = 258, 262  # of TIFF
+_TILE_TAGS = (322, 323)  # width and height
+_LARGEST_TILE = 1 << 20  # pixels; a small film may be one tile with room to spare
 _WHITE_IS_ZERO = 0
 
 
@@ -147,11 +149,23 @@ def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
     if getattr(image, "is_animated", False):
         raise FilmError(f"{kind} of several pictures: only single films")
     check_size(*image.size)
+    if kind == "TIFF":
+        _check_tiles(image)
     with in_turn(*image.size):
         turned = 1 if kind == "TIFF" else orientation_of(image, True)  # Pillow turns TIFF itself
         load(image)
         grey = _tiff_grey(image) if kind == "TIFF" else image.convert("L")
         return upright(grey, turned), _colour(image)
+
+
+def _check_tiles(image: ImageFile.ImageFile) -> None:
+    """Raises FilmError for tiles much larger than the film: libtiff unpacks each as a whole."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    sides = [tags.get(tag, 0) for tag in _TILE_TAGS]
+    if not all(isinstance(side, int) for side in sides):
+        raise FilmError("damaged TIFF header")
+    if sides[0] * sides[1] > max(image.width * image.height, _LARGEST_TILE):
+        raise FilmError("TIFF whose tiles are much larger than its film")
 
 
 def _tiff_grey(image: ImageFile.ImageFile) -> Image.Image:

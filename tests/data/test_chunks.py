@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image, WebPImagePlugin
+from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
+from benchmarks.bomb_files import tiff
 from benchmarks.bombs import _chunk, png, shared_exif, small_png, zeros
 from pneumojax.data import bounds, chunks
 from pneumojax.data.chunks import png_fault, webp_fault, webp_size
@@ -201,3 +202,26 @@ def test_a_webp_of_too_many_pixels_is_refused_before_pillow_opens_it(monkeypatch
     data[24:30] = (16_382).to_bytes(3, "little") * 2
     with pytest.raises(FilmError, match="16383 x 16383 pixels: too large"):
         decode_any(bytes(data), Preprocessing(16))
+
+
+def tiled_tiff(tile, side=64):
+    """A grey TIFF of one uncompressed tile, of which the film is the upper left corner."""
+    values = {256: side, 257: side, 258: 8, 259: 1, 262: 1, 277: 1, 322: tile, 323: tile}
+    tags = {tag: (4, 1, value) for tag, value in values.items()}
+    body = bytes(min(tile, 1024) ** 2)
+    return tiff(tags | {324: (4, 1, -1), 325: (4, 1, len(body))}, body)
+
+
+@pytest.mark.parametrize("tile", [64, 256, 1024])
+def test_a_small_tiff_in_a_larger_tile_is_read(tile):
+    assert decode_any(tiled_tiff(tile), SAME).width == 64
+
+
+@pytest.mark.parametrize("tile", [1040, 32_768, 1 << 16, 1 << 31])
+def test_a_tiff_whose_tiles_are_much_larger_than_its_film_is_refused(tile, monkeypatch):
+    def loaded(self):
+        raise AssertionError("unpacked, and so allocated")
+
+    monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", loaded)
+    with pytest.raises(FilmError, match="tiles are much larger than its film"):
+        decode_any(tiled_tiff(tile), SAME)
