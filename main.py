@@ -272,6 +272,7 @@ def _end(line: str, status: int) -> NoReturn:
 
 
 def _parse(argv: list[str]) -> list[str]:
+    logging.set_verbosity(logging.FATAL)  # of a config without a result it would warn as well
     try:
         return command_line.parse(argv)
     except UserError as error:

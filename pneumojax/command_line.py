@@ -7,8 +7,10 @@ from absl import flags
 from ml_collections import config_flags
 
 from pneumojax import config as configs
+from pneumojax.config_limits import wrong_field
 from pneumojax.errors import UserError
 
+_HELP = frozenset(("help", "?", "helpshort", "helpfull", "helpxml"))  # absl ends at these itself
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "configs" / "base.py"
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -119,7 +121,8 @@ def parse(argv: list[str]) -> list[str]:
 
     Raises:
         UserError: a flag or field does not exist, where one was mistyped with the one that was
-            probably meant, or takes no such value, or the config file cannot be loaded.
+            probably meant, or takes no such value, or the config file cannot be loaded or has other
+            fields than `configs/base.py`.
     """
     # As an argument and not as the flag's default, which would be parsed where nobody catches.
     if "--config" in argv[:-1]:  # --config x is --config=x
@@ -130,9 +133,24 @@ def parse(argv: list[str]) -> list[str]:
     try:
         arguments = flags.FLAGS(argv)
         CONFIG.value.lock()  # a file that could not be loaded says so at the first use
-        return arguments
     except flags.Error as error:
-        lines = str(error).strip().splitlines()  # of a config file's own errors a whole traceback
-        raise UserError(" ".join(dict.fromkeys((lines[0], lines[-1])))) from error
+        lines = str(error).strip().splitlines()
+        # absl puts a config file's whole traceback behind its own first line.
+        told = configs.explain(argv) if len(lines) > 1 else None
+        raise UserError(told or lines[0]) from error
+    except SystemExit as error:
+        if _HELP.intersection(argument.lstrip("-") for argument in argv[1:]):
+            raise
+        raise UserError(_explained(argv, error)) from error
     except Exception as error:  # a config file is a program, and a value may be any text
-        raise UserError(configs.explain(argv, error)) from error
+        raise UserError(_explained(argv, error)) from error
+    if wrong := configs.wrong_config(configs.path_in(argv), CONFIG.value):
+        raise UserError(wrong)
+    if wrong := wrong_field(CONFIG.value.to_dict()):
+        raise UserError(f"config.{wrong}")
+    return arguments
+
+
+def _explained(argv: list[str], error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return configs.explain(argv) or f"--config={configs.path_in(argv)}: {lines[0]}"

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 
+from configs import base
 from pneumojax.errors import UserError
 
 LONGEST_NAME = 100
@@ -102,15 +103,84 @@ def unknown_field(arguments: Iterable[str], config: ConfigDict) -> str | None:
     return None
 
 
-def explain(argv: list[str], error: Exception) -> str:
-    """One line for an `error` that parsing the config flags of a command line ended with."""
-    path = next(a.split("=", 1)[1] for a in argv if a.startswith("--config="))
+def misfit(config: ConfigDict) -> str | None:
+    """The first field that `configs/base.py` has and `config` lacks, or the reverse, in one line.
+
+    The arguments of a network other than that of `configs/base.py` are its own and not looked at.
+
+    Raises:
+        UserError: as `flatten`.
+    """
+    wanted, found = flatten(base.get_config()), flatten(config)
+    for group in sorted({name.split(".")[0] for name in wanted if "." in name}):
+        if group not in config:
+            return f"config.{group} is absent; {_START_FROM}"
+        if not isinstance(config[group], ConfigDict):
+            return f"config.{group} is {repr(config[group])[:60]}, not a group of fields"
+    if found.get("model.network") != wanted["model.network"]:
+        own = {name for name in wanted.keys() | found.keys() if name.startswith("model.")}
+        own -= _OF_EVERY_NETWORK
+        wanted = {name: value for name, value in wanted.items() if name not in own}
+        found = {name: value for name, value in found.items() if name not in own}
+    if absent := sorted(wanted.keys() - found.keys()):
+        return f"config.{absent[0]} is absent; {_START_FROM}"
+    if unknown := sorted(found.keys() - wanted.keys()):
+        near = difflib.get_close_matches(unknown[0], wanted, n=1)
+        meant = f"config.{near[0]} is the nearest" if near else "configs/base.py lists every field"
+        return f"there is no field config.{unknown[0]}; {meant}"
+    return None
+
+
+_START_FROM = "start from a copy of configs/base.py, or from base.get_config()"
+# Which class it is, and the type it computes in.
+_OF_EVERY_NETWORK = frozenset({"model.network", "model.dtype"})
+
+
+def explain(argv: list[str]) -> str | None:
+    """One line on why the config flags of a command line could not be parsed.
+
+    The config file is loaded once more. Returns None where neither the file nor the name of a
+    field is wrong.
+    """
+    path = path_in(argv)
+    file, *argument = path.split(":", 1)  # what follows a colon is given to get_config
     try:
-        config = runpy.run_path(path)["get_config"]()
-    except Exception as failure:  # a config file is a program, and may end in any way
-        return f"--config={path}: cannot be loaded: {_lines(failure)[-1].strip()}"
-    return unknown_field(argv, config) or f"--config: {_lines(error)[0]}"
+        module = runpy.run_path(file)
+        if not callable(module.get("get_config")):
+            return f"--config={path}: it has no function get_config()"
+        config = module["get_config"](*argument)
+    except (Exception, SystemExit) as failure:  # a config file is a program, and may end in any way
+        return f"--config={path}: cannot be loaded: {_named(failure)}"
+    return wrong_config(path, config) or unknown_field(argv, config)
 
 
-def _lines(error: Exception) -> list[str]:
+def path_in(argv: Iterable[str]) -> str:
+    """The value of `--config=` on a command line, the last where it is given several times."""
+    return [a.split("=", 1)[1] for a in argv if a.startswith("--config=")][-1]
+
+
+def wrong_config(path: str, config: Any) -> str | None:
+    """One line where what `get_config` of a file returned is no config that can be used.
+
+    Raises:
+        UserError: as `flatten`.
+    """
+    if not isinstance(config, ConfigDict) or isinstance(config, FrozenConfigDict):
+        kind = type(config).__name__
+        return f"--config={path}: get_config() returned {kind}, not a ConfigDict of ml_collections"
+    wrong = misfit(config)
+    return wrong and f"--config={path}: {wrong}"
+
+
+def _named(error: BaseException) -> str:
+    """What an error says on its last line, with its kind where the text does not tell by itself."""
+    text = _lines(error)[-1].strip()
+    if isinstance(error, SystemExit):
+        return f"it ends the program with sys.exit({error.code!r})"
+    if isinstance(error, OSError):
+        return text
+    return text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
+
+
+def _lines(error: BaseException) -> list[str]:
     return str(error).strip().splitlines() or [type(error).__name__]

@@ -286,6 +286,78 @@ def test_a_value_of_the_wrong_type_is_one_line():
     assert "epochs" in fails("--config.epochs=several")
 
 
+CHANGED = """
+from ml_collections import ConfigDict
+from configs import base
+
+def get_config():
+    c = base.get_config()
+    %s
+    return c
+"""
+WRONG_CONFIGS = {
+    "empty": ("", "it has no function get_config()"),
+    "no function": ("get_config = 3", "it has no function get_config()"),
+    "not Python": ("def get_config(:", "cannot be loaded: SyntaxError: invalid syntax"),
+    "raises": (
+        "def get_config():\n    raise KeyError('boom')",
+        "cannot be loaded: KeyError: 'boom'",
+    ),
+    "raises lines": (
+        "def get_config():\n    raise ValueError('first\\nlast')",
+        "cannot be loaded: ValueError: last",
+    ),
+    "nothing": ("def get_config():\n    pass", "get_config() returned NoneType"),
+    "a dict": ("def get_config():\n    return {'epochs': 1}", "get_config() returned dict"),
+    "ends": ("import sys\nsys.exit(0)", "cannot be loaded: it ends the program with sys.exit(0)"),
+    "ends later": (
+        "def get_config():\n    raise SystemExit('bye')",
+        "it ends the program with sys.exit('bye')",
+    ),
+    "no group": (CHANGED % "del c.data", "config.data is absent"),
+    "no field": (CHANGED % "del c.data.root", "config.data.root is absent"),
+    "unknown field": (
+        CHANGED % "c.data.rooot = ''",
+        "there is no field config.data.rooot; config.data.root is the nearest",
+    ),
+    "unknown argument of our network": (
+        CHANGED % "c.model.width = 3",
+        "there is no field config.model.width",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CONFIGS)
+def test_a_config_file_that_is_none_is_one_line_that_names_it(tmp_path, name):
+    text, said = WRONG_CONFIGS[name]
+    path = tmp_path / "theirs.py"
+    path.write_text(text)
+    line = fails("--mode=summary", f"--config={path}")
+    assert line.startswith(f"error: --config={path}: ") and said in line
+
+
+def test_a_field_without_its_group_in_the_file_is_told_of_the_file(tmp_path):
+    path = tmp_path / "theirs.py"
+    path.write_text(CHANGED % "del c.data")
+    line = fails("--mode=summary", f"--config={path}", "--config.data.root=somewhere")
+    assert line.startswith(f"error: --config={path}: config.data is absent")
+
+
+def test_arguments_of_another_network_are_free(tmp_path):
+    path = tmp_path / "theirs.py"
+    only = "{'network': 'theirs:Network', 'dtype': 'float32', 'width': 8}"
+    path.write_text(CHANGED % f"del c.model; c.model = ConfigDict({only})")
+    # The class is looked for, so the config itself was taken.
+    assert "theirs" in fails("--mode=summary", f"--config={path}").replace(str(path), "")
+
+
+def test_help_still_ends_with_help_whatever_the_config_file_does(tmp_path):
+    path = tmp_path / "theirs.py"
+    path.write_text("raise SystemExit(3)")
+    result = run("--help", f"--config={path}")
+    assert "--workdir" in result.stdout and not result.stderr
+
+
 def test_root_that_is_missing_empty_or_without_films_is_one_line(tmp_path):
     cache = f"--cache_dir={tmp_path / 'cache'}"
     missing = tmp_path / "nowhere"
