@@ -3,6 +3,7 @@
 Research and education only, not a medical device.
 """
 
+import errno
 import io
 import os
 import sys
@@ -43,6 +44,8 @@ from pneumojax.files import printable
 # The run used when --workdir is not given. Its results go to the folder where its user has runs.
 REFERENCE = Path(__file__).resolve().parent / "models" / "reference"
 REFERENCE_RESULTS = Path("runs/reference")
+# What the system says of writing where there is no room, or nobody reads any more.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPIPE)
 flags.adopt_module_key_flags(command_line)  # --help lists them
 
 
@@ -58,11 +61,14 @@ def main(argv: list[str]) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _run(argv[1:])
+        sys.stdout.flush()  # where it leads to a full disk, that is told here and not at the end
     except UserError as error:
         _fail(str(error))
     except Stopped as stopped:
         _end(f"{stopped}{_goes_on()}", stopped.status)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            _fail(f"cannot write {error.filename or 'the output'}: {error.strerror}{_goes_on()}")
         if DISTRIBUTED.value and runtime.is_of_another_process(error):
             _fail(f"another process of this job has ended, or cannot be reached{_goes_on()}")
         raise
@@ -266,6 +272,11 @@ def _fail(line: str) -> NoReturn:
 def _end(line: str, status: int) -> NoReturn:
     # Names of a stranger's files and fields may hold codes that a terminal would follow.
     print(printable(line), file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What could not be written would be tried again, and told of, when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if flags.FLAGS.is_parsed() and DISTRIBUTED.value:
         runtime.end(status)
     sys.exit(status)

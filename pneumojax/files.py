@@ -22,6 +22,33 @@ def failing_clearly(path: Path) -> Iterator[None]:
         raise UserError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
 
+class Appended:
+    """A file that is written to at its end without a buffer, and may be closed at any time.
+
+    What Python's buffered files could not write they try again when they are closed, at the latest
+    when the interpreter ends: on a full disk a traceback after the error has been told.
+
+    Methods raise OSError as those of a file do.
+    """
+
+    def __init__(self, path: Path):
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115
+
+    def write(self, data: bytes) -> None:
+        """Writes all of it; the system may take less at a time."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def sync(self) -> None:
+        """Brings everything to the disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Closes the file; a second time does nothing."""
+        self._file.close()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary sibling to write to, flushed to disk and renamed to `path` on success.

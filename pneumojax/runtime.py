@@ -7,6 +7,7 @@ writes and prints for all.
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,9 @@ def prepare(cache_dir: Path, *, deterministic: bool) -> None:
             depend on timing, at some cost in speed. CPUs and TPUs have no others.
     """
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir / "xla"))
+    # A step that cannot be stored there, or was stored in part on a full disk, is compiled again:
+    # time is all that it costs, and JAX would tell of each with the lines of its own source.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     if deterministic:
         given = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{given} --xla_gpu_deterministic_ops=true".strip()

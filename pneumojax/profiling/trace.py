@@ -1,6 +1,7 @@
 """A trace of a few steps for xprof or TensorBoard, and the operations in it that take longest."""
 
 import re
+import shutil
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import jax
 from jax.profiler import ProfileData, ProfileOptions, StepTraceAnnotation
 
 from pneumojax.data.pipeline import Batch
+from pneumojax.errors import UserError
 from pneumojax.training.state import State
 
 STEPS = 3  # every instruction of every loop iteration is an event: megabytes a step on a CPU
@@ -69,15 +71,32 @@ class Operation:
 def record(
     train_step: jax.stages.Compiled, state: State, batches: Iterator[Batch], folder: Path
 ) -> State:
-    """Runs `STEPS` steps under the profiler; the trace lies in `folder`/plugins/profile/<time>."""
+    """Runs `STEPS` steps under the profiler; the trace lies in `folder`/plugins/profile/<time>.
+
+    Raises:
+        UserError: the trace cannot be written; nothing of it is left.
+    """
     options = ProfileOptions()
     options.python_tracer_level = 0  # Python frames would be most of the file
-    with jax.profiler.trace(str(folder), profiler_options=options):
+    jax.profiler.start_trace(str(folder), profiler_options=options)
+    try:
         for step in range(STEPS):
             with StepTraceAnnotation("train", step_num=step):
                 state, metrics = train_step(state, next(batches))
                 jax.block_until_ready(metrics)
+    finally:
+        _write(folder)
     return state
+
+
+def _write(folder: Path) -> None:
+    try:
+        jax.profiler.stop_trace()
+    except (OSError, jax.errors.JaxRuntimeError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        # XLA names the file and, behind a semicolon, tells the system's reason.
+        reason = str(error).strip().splitlines()[0].rpartition("; ")[-1]
+        raise UserError(f"cannot write the trace to {str(folder)!r}: {reason}") from error
 
 
 def operations(folder: Path, program: str, devices: int) -> list[Operation]:

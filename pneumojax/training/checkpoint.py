@@ -240,7 +240,7 @@ class Checkpoints:
 def _reason(error: Exception) -> str:
     """The system's words where they stand in an error's, else how it begins."""
     text = str(error).strip() or type(error).__name__
-    for number in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ENOTDIR):
+    for number in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ENOTDIR, errno.EFBIG):
         if os.strerror(number) in text:
             return os.strerror(number)
     return text.splitlines()[0][:160]

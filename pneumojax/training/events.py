@@ -1,17 +1,24 @@
 """TensorBoard event files, written by the thread that has something to say.
 
 tensorboardX's own `SummaryWriter` writes from another thread, which a full disk ends; the next
-flush would then wait for it for ever.
+flush would then wait for it for ever. Its `EventsWriter` has a buffer, which a full disk makes a
+traceback of when the interpreter ends. So the records are framed here: TFRecord, which is the
+length as 8 bytes, its masked CRC-32C, the serialized event and the masked CRC-32C of that
+(https://www.tensorflow.org/tutorials/load_data/tfrecord).
 """
 
 import os
+import socket
+import struct
 import time
 from pathlib import Path
 
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import scalar, text
+
+from pneumojax.files import Appended
 
 
 class Events:
@@ -22,10 +29,13 @@ class Events:
 
     def __init__(self, folder: Path, purge_step: int | None):
         folder.mkdir(exist_ok=True)
-        self._file = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        # TensorBoard reads the files whose names have "tfevents", in the order of their names.
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        self._file = Appended(folder / name)
+        self._append(Event(file_version="brain.Event:2", wall_time=time.time()))
         if purge_step is not None:
             session = SessionLog(status=SessionLog.START)
-            self._file.write_event(Event(step=purge_step, session_log=session))
+            self._append(Event(step=purge_step, session_log=session))
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """A point of a curve."""
@@ -37,11 +47,18 @@ class Events:
 
     def flush(self) -> None:
         """Brings everything to the disk."""
-        self._file.flush()
+        self._file.sync()
 
     def close(self) -> None:
         """Flushes and closes."""
+        self._file.sync()
         self._file.close()
 
     def _write(self, summary: Summary, step: int) -> None:
-        self._file.write_event(Event(summary=summary, step=step, wall_time=time.time()))
+        self._append(Event(summary=summary, step=step, wall_time=time.time()))
+
+    def _append(self, event: Event) -> None:
+        data = event.SerializeToString()
+        length = struct.pack("<Q", len(data))
+        checks = [struct.pack("<I", masked_crc32c(part)) for part in (length, data)]
+        self._file.write(length + checks[0] + data + checks[1])

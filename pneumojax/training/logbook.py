@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from pneumojax.errors import UserError
 from pneumojax.fields import Field, first_wrong, is_count, is_flag, is_number, is_text, optional
-from pneumojax.files import failing_clearly, replacing
+from pneumojax.files import Appended, failing_clearly, replacing
 
 
 class Logbook:
@@ -34,7 +33,8 @@ class Logbook:
         kept = [line for line in read_lines(path) if line["step"] <= resumed_step]
         with replacing(path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        self._stream = open(path, "a", buffering=1)  # noqa: SIM115
+        with failing_clearly(path):
+            self._stream = Appended(path)
         self._workdir = workdir
         self._stamp = stamp
         self._events = None
@@ -53,7 +53,7 @@ class Logbook:
         finite = {k: v if math.isfinite(v) else None for k, v in figures.items()}
         line = {"kind": kind, "step": step, "epoch": epoch, **finite, **self._stamp}
         with failing_clearly(self._workdir):
-            self._stream.write(json.dumps(line) + "\n")
+            self._stream.write((json.dumps(line) + "\n").encode())
             if self._events:
                 for name, value in figures.items():
                     self._events.scalar(f"{kind}/{name}", value, step)
@@ -61,17 +61,17 @@ class Logbook:
     def flush(self) -> None:
         """Brings everything to the disk; called before a checkpoint that counts on it."""
         with failing_clearly(self._workdir):
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
+            self._stream.sync()
             if self._events:
                 self._events.flush()
 
     def close(self) -> None:
         """Flushes and closes."""
         self.flush()
-        self._stream.close()
-        if self._events:
-            self._events.close()
+        with failing_clearly(self._workdir):  # network file systems may tell of a full disk here
+            self._stream.close()
+            if self._events:
+                self._events.close()
 
 
 class NoLogbook:
