@@ -105,9 +105,13 @@ def load(name: str) -> ModuleType:
 
 
 class Memory:
-    """How far the process has grown, by the kernel's high-water mark."""
+    """The growth of the process, by the kernel's high-water mark of its memory.
+
+    `getrusage` would not do: there a new process begins with the mark of the one that started it.
+    """
 
     def __init__(self) -> None:
+        self._status = os.open("/proc/self/status", os.O_RDONLY)
         self._statm = os.open("/proc/self/statm", os.O_RDONLY)
         self._clear = os.open("/proc/self/clear_refs", os.O_WRONLY)
         self._most = 0
@@ -120,7 +124,7 @@ class Memory:
 
     def grown(self) -> float:
         """MB by which it grew since; 0 where it held as much for an earlier input."""
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        most = self._peak()
         if most <= self._most:
             return 0.0
         self._reset()
@@ -129,7 +133,12 @@ class Memory:
     def _reset(self) -> None:
         # The mark is kept for what is common, so that most inputs cost one call.
         os.write(self._clear, b"5")
-        self._most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + (32 << 10)
+        self._most = self._peak() + (32 << 10)
+
+    def _peak(self) -> int:
+        """The mark in kB."""
+        text = os.pread(self._status, 4096, 0)
+        return int(text[text.index(b"VmHWM:") + 6 :].split(None, 1)[0])
 
 
 class Shared:
@@ -179,7 +188,9 @@ def run(job: Job, inputs: Iterable[tuple[int, bytes]], road: Road, shared: Share
         if memory.grown() > job.limits.memory:
             reasons.append("memory")
         for reason in reasons:
-            (out / "broken" / f"{number}-{reason}").write_bytes(data)
+            # Whole at once: whoever waits for it may end this process as soon as it is there.
+            (scratch / "kept").write_bytes(data)
+            (scratch / "kept").rename(out / "broken" / f"{number}-{reason}")
         if reasons:
             continue
         if answer.startswith(ISOLATED):
