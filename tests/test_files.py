@@ -1,13 +1,14 @@
 """Names in CSVs: text to a spreadsheet, and themselves again to us."""
 
 import csv
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumojax.evaluation.scored import read_scored
-from pneumojax.files import as_text, from_text, read_csv, write_csv
+from pneumojax.files import as_text, from_text, printable, read_csv, write_csv
 from pneumojax.predict.output import PredictionFile
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -63,3 +64,31 @@ def test_predictions_go_on_with_such_names_and_are_compared_by_them(tmp_path, na
 def test_a_file_of_elsewhere_with_such_names_is_read_as_it_is(tmp_path):
     (tmp_path / "x.csv").write_text("file,probability\n=a.png,0.5\n'b.png,0.5\n'=c.png,0.5\n")
     assert list(read_scored(tmp_path / "x.csv").films) == ["=a.png", "'b.png", "=c.png"]
+
+
+@given(TEXT)
+def test_what_is_printed_holds_no_control_direction_or_invisible_character(text):
+    shown = printable(text)
+    # Among the category C are halves of surrogate pairs, which no terminal could take.
+    assert not {c for c in shown if unicodedata.category(c)[0] in "CZ"} - {" "}
+    assert printable(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "character",
+    [
+        *("\x1b", "\x07", "\x9b", "\x7f", "\n", "\r"),
+        # Those that turn the direction of text, of which U+202E shows "gpj.exe" as "exe.jpg".
+        *("\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F))),
+        *map(chr, range(0x2066, 0x206A)),
+        *("\u200b", "\ufeff", "\u2028", "\u2029"),
+    ],
+    ids=ascii,
+)
+def test_a_character_that_rewrites_its_line_is_shown_by_its_code(character):
+    assert printable(f"a{character}b") == f"a{character.encode('unicode_escape').decode()}b"
+
+
+def test_names_in_other_scripts_are_shown_as_they_are():
+    for name in ("Röntgen.png", "胸部.jpeg", "صدر.png", "грудь (1).jpg"):
+        assert printable(name) == name
