@@ -75,7 +75,6 @@ def test_names_of_format_and_seal_both_damaged_do_not_make_a_checkpoint_an_earli
 
 # Orbax reads many files at once and leaves all errors but the first unread.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.fault
 @pytest.mark.slow
 def test_flipped_bits_of_the_small_files_give_the_same_answer_or_a_refusal(workdir, capsys):
     best = workdir / "checkpoints" / "best"
@@ -99,7 +98,6 @@ def test_flipped_bits_of_the_small_files_give_the_same_answer_or_a_refusal(workd
     assert len(small) > 4
 
 
-@pytest.mark.fault
 def test_a_changed_threshold_is_refused(workdir, capsys):
     path = metadata_of(workdir)
     path.write_text(path.read_text().replace("0.42", "0.02"))
