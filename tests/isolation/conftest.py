@@ -1,0 +1,34 @@
+"""Decoders that crash where a test asks for it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pneumojax.isolation import child
+
+MARK = b"CRASH"  # behind a picture, where it is no part of it
+CRASHING = f"""
+import os
+from pneumojax.isolation import films
+
+def crashing(decode):
+    def run(data, preprocessing):
+        if data.endswith({MARK!r}):
+            os.abort()
+        return decode(data, preprocessing)
+    return run
+
+films.decode_any = crashing(films.decode_any)
+films.decode_film = crashing(films.decode_film)
+"""
+
+
+@pytest.fixture
+def crashing_decoders(tmp_path_factory, monkeypatch):
+    """Child processes whose decoder aborts on a file that ends with `MARK`."""
+    folder = tmp_path_factory.mktemp("crashing")
+    (folder / "sitecustomize.py").write_text(CRASHING)
+    root = Path(__file__).parents[2]
+    monkeypatch.setattr(child, "_ROOT", f"{folder}{os.pathsep}{root}")
+    return MARK
