@@ -44,7 +44,7 @@ from pneumojax.files import printable
 # The run used when --workdir is not given. Its results go to the folder where its user has runs.
 REFERENCE = Path(__file__).resolve().parent / "models" / "reference"
 REFERENCE_RESULTS = Path("runs/reference")
-# What the system says of writing where there is no room, or nobody reads any more.
+# The errors that the system gives where there is no room to write, or nobody reads any more.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPIPE)
 flags.adopt_module_key_flags(command_line)  # --help lists them
 
@@ -275,7 +275,7 @@ def _end(line: str, status: int) -> NoReturn:
     try:
         sys.stdout.flush()
     except OSError:
-        # What could not be written would be tried again, and told of, when the interpreter ends.
+        # Otherwise the interpreter would try the rest again at its end, and print a second message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if flags.FLAGS.is_parsed() and DISTRIBUTED.value:
         runtime.end(status)

@@ -60,7 +60,7 @@ _HEAP_CHECK = "libc_malloc_debug.so.0"
 
 
 class Plan(NamedTuple):
-    """What is fuzzed and how."""
+    """The settings of one fuzzing run."""
 
     road: str
     out: Path

@@ -130,7 +130,7 @@ def read_checkpoint(data: bytes, folder: Path) -> str:
 
 
 class _Damaged(Exception):
-    """What a run's checkpoints answer by taking the one before."""
+    """A damaged checkpoint, for which a run takes the one before it."""
 
 
 def _checked(workdir: Path, text: bytes) -> Trained:

@@ -132,7 +132,7 @@ def misfit(config: ConfigDict) -> str | None:
 
 
 _START_FROM = "start from a copy of configs/base.py, or from base.get_config()"
-# Which class it is, and the type it computes in.
+# These name the class of the network and the type that it computes in.
 _OF_EVERY_NETWORK = frozenset({"model.network", "model.dtype"})
 
 
@@ -173,7 +173,7 @@ def wrong_config(path: str, config: Any) -> str | None:
 
 
 def _named(error: BaseException) -> str:
-    """What an error says on its last line, with its kind where the text does not tell by itself."""
+    """The last line of an error, after its kind where the text alone says too little."""
     text = _lines(error)[-1].strip()
     if isinstance(error, SystemExit):
         return f"it ends the program with sys.exit({error.code!r})"

@@ -560,7 +560,7 @@ def test_limits_in_security_are_those_of_the_code():
     assert f"{bounds.MOST_NUMBERS:,}" in rows["values of a TIFF or EXIF directory"]
     assert f"{bounds.LARGE:,}" in rows["decoded at once"]
     (most,) = re.findall(r"MAX_UPLOAD = (\d+) << 20", read("pneumojax/serve/page.py"))
-    assert f"{most} MB" in rows["file"]  # read, since Gradio need not be installed
+    assert f"{most} MB" in rows["file"]  # the page needs more packages
 
 
 def test_the_bombs_that_the_pages_tell_of_are_those_that_are_stored():

@@ -20,7 +20,7 @@ _RIFF_CHUNK = struct.Struct("<4sI")
 def png_fault(data: bytes) -> str:
     """Why a PNG must not be decoded: too many chunks, or several pictures; "" where it may be.
 
-    What is damaged is left to the decoder, which says so.
+    Damage is left to the decoder, which reports it.
     """
     cursor, pixels, others, frames, profiles = Cursor(data, len(_PNG)), 0, 0, 0, 0
     controlled = separate = False

@@ -117,7 +117,7 @@ def _check_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
     """Refuses what pydicom would convert at length; True behind the last element."""
     if tag >> 16 != 2:
         return True
-    # Of an unknown type pydicom would read the whole again, by lengths that are not checked here.
+    # pydicom would read a value of unknown type again, by lengths that are not checked here.
     unknown = vr is not None and vr not in converters
     if unknown or length == _UNDEFINED or (length > MAX_VALUE and vr != "OB"):
         raise FilmError("damaged DICOM")

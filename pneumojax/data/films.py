@@ -83,7 +83,7 @@ def find_films(root: Path) -> Folder:
 
 
 def seen_in(folder: Folder) -> str:
-    """What a folder has instead of the films asked for, in brackets."""
+    """The contents of a folder that lacks the films asked for, in brackets."""
     splits = ", ".join(sorted({film.split for film in folder.files}))
     others = f", {folder.ignored:,} other files" if folder.ignored else ""
     return f"(splits with films: {splits or 'none'}{others}){_hint(folder.root)}"

@@ -105,7 +105,7 @@ def _threshold_notes(networks: Mapping[str, Scored]) -> list[str]:
 
 
 def _seen_warnings(networks: Mapping[str, Scored], files: Sequence[str]) -> list[str]:
-    """Which networks were trained on the films that they are compared on."""
+    """Notes that name the networks that were trained on the films that they are compared on."""
     counted = {name: sum(n.films[file].seen for file in files) for name, n in networks.items()}
     return [
         f"{name} was trained on {count:,} of these {len(files):,} films or on films of their "

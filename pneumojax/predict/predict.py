@@ -144,7 +144,7 @@ class _RowMaker:
             print(CANNOT_TELL)
 
     def rows(self, batch: list[Read], each: np.ndarray) -> list[Row]:
-        """Of films and the logits (members, at least as many) of the networks."""
+        """Makes rows from films and the logits (members, at least as many) of the networks."""
         logits, spread = self._ensemble.combine(each)
         probabilities = self._ensemble.decision.probabilities(logits)
         calls = self._ensemble.decision.calls(probabilities)

@@ -1,4 +1,4 @@
-"""Which films a file of predictions has answered already, and which it has not."""
+"""Tells the films that a file of predictions has answered already from those it has not."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Which array of a Keras file belongs where in Inception-v3, by the names in the file.
+"""Finds the place of each array of a Keras file in Inception-v3, by the names in the file.
 
 Two ways of naming are in use, whatever version wrote the file and however its networks are nested:
 

@@ -94,7 +94,7 @@ def test_a_webp_of_too_many_chunks_is_refused():
 
 
 def directory(entries, order="<", big=False):
-    """Of entries (tag, type, count, value)."""
+    """A directory made of entries (tag, type, count, value)."""
     count, number = ("Q", "Q") if big else ("H", "I")
     body = b"".join(struct.pack(f"{order}HH{number}{number}", *entry) for entry in entries)
     return struct.pack(order + count, len(entries)) + body + bytes(8 if big else 4)

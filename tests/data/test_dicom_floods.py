@@ -26,7 +26,7 @@ def element(group, number, vr, value):
 
 
 def sequence(group, number, items):
-    """Of undefined length."""
+    """A sequence of undefined length."""
     return struct.pack("<HH2sHI", group, number, b"SQ", 0, UNDEFINED) + items + CLOSE_SEQUENCE
 
 

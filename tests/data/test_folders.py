@@ -1,4 +1,4 @@
-"""What is said of folders that are not laid out as films of two classes."""
+"""The messages about folders that are not laid out as films of two classes."""
 
 from pathlib import Path
 

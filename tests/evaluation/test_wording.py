@@ -1,4 +1,4 @@
-"""What the report says in words, beside its figures."""
+"""The sentences of the report, beside its figures."""
 
 import pytest
 

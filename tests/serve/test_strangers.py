@@ -355,7 +355,7 @@ def test_answers_that_nobody_takes_are_thrown_away(server, make_dicom):
     held = len(os.listdir(folder)) - before
     for connection in unread:
         connection.close()
-    # What the kernel still keeps to send is not the process's any more.
+    # Bytes that the kernel still keeps to send do not belong to the process any more.
     assert held <= 2
     assert read(server, films(make_dicom, 1)[0])[0] == 200
 
