@@ -119,8 +119,14 @@ def printable(name: str) -> str:
     """
     if name.isprintable():
         return name
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _code(c) for c in name)
+
+
+def _code(character: str) -> str:
+    """The escape of a character; Python holds bytes of names that are no text as U+DC80 to DCFF."""
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 # What a spreadsheet takes for a formula where a cell begins with it, wide forms among them; a cell

@@ -4,7 +4,7 @@ import csv
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pneumojax.evaluation.scored import read_scored
@@ -67,6 +67,8 @@ def test_a_file_of_elsewhere_with_such_names_is_read_as_it_is(tmp_path):
 
 
 @given(TEXT)
+@example("\udd00")  # half of a pair, as JSON may hold it
+@example("\udcff")  # a byte that is no text
 def test_what_is_printed_holds_no_control_direction_or_invisible_character(text):
     shown = printable(text)
     # Among the category C are halves of surrogate pairs, which no terminal could take.
