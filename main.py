@@ -113,7 +113,7 @@ def _train(cache_dir: Path) -> None:
 
 
 def _cross_validate(cache_dir: Path) -> None:
-    from pneumojax.evaluation.crossvalidate import cross_validate
+    from pneumojax.crossvalidate import cross_validate
 
     config = configs.resolve(CONFIG.value)
     cross_validate(config, _run_folder(config), cache_dir, verify_films=VERIFY_FILMS.value)
@@ -160,7 +160,7 @@ def _serve() -> None:
 
 
 def _compare(arguments: list[str]) -> None:
-    from pneumojax.evaluation.compare import compare
+    from pneumojax.evaluation.compare.compare import compare
 
     compare(arguments, output=OUTPUT.value, split=SPLIT.value)
 
@@ -214,7 +214,7 @@ def _any_network() -> bool:
 
 def _config_of(workdir: Path) -> ConfigDict:
     """A run's own, whose network may be imported."""
-    from pneumojax.run import read_config, refuse_foreign_network
+    from pneumojax.run.folder import read_config, refuse_foreign_network
 
     config = read_config(workdir)
     if not ANY_NETWORK.value:
@@ -241,7 +241,7 @@ def _trained_runs() -> tuple[list[Path], Path | None]:
             )
         workdirs = [REFERENCE]
     if _config_given():
-        from pneumojax.run import refuse_other_config
+        from pneumojax.run.folder import refuse_other_config
 
         for workdir in workdirs:
             refuse_other_config(workdir, configs.resolve(CONFIG.value))

@@ -47,9 +47,9 @@ SECONDS = 120
 _READ = """
 import json, sys, time
 from pathlib import Path
-import pneumojax.data.dicom
-from pneumojax.data.decoding import FilmError, Preprocessing
-from pneumojax.data.formats import decode_any
+import pneumojax.decoding.dicom
+from pneumojax.decoding.film import FilmError, Preprocessing
+from pneumojax.decoding.formats import decode_any
 from pneumojax.errors import UserError
 def most():
     lines = Path("/proc/self/status").read_text().splitlines()

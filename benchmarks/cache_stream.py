@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from configs import base  # noqa: E402
 from pneumojax.data.cache import FilmSet, load_split  # noqa: E402
 from pneumojax.data.pipeline import Batch, to_devices, training_batches  # noqa: E402
-from pneumojax.data.sides import preprocessing_of  # noqa: E402
+from pneumojax.data.splits import preprocessing_of  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
 from pneumojax.training.state import make_mesh  # noqa: E402
 

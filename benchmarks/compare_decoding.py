@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.film_pairs import command_line, score_pair  # noqa: E402
 from pneumojax.data.cache import load_split  # noqa: E402
-from pneumojax.data.sides import preprocessing_of  # noqa: E402
-from pneumojax.training.trained import Trained  # noqa: E402
+from pneumojax.data.splits import preprocessing_of  # noqa: E402
+from pneumojax.inference.trained_run import Trained  # noqa: E402
 
 
 def compare(trained: Trained, roots: list[Path], cache_dir: Path) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def film_set(count: int) -> Any:
     Gradients of labels without any pattern would cancel, to rounding.
     """
     from pneumojax.data.cache import FilmSet
-    from pneumojax.data.decoding import Preprocessing
     from pneumojax.data.index import RECORD, FilmIndex
+    from pneumojax.decoding.film import Preprocessing
 
     rng = np.random.default_rng(count)
     images = rng.integers(0, 256, (count, SIDE, SIDE), np.uint8)
@@ -105,8 +105,8 @@ def run(case: str, dtype: str, mesh: Any, steps: int) -> dict[str, np.ndarray]:
     import jax.numpy as jnp
 
     from pneumojax.data.pipeline import steps_per_epoch, to_devices
+    from pneumojax.inference.scoring import make_scorer
     from pneumojax.training.optimizer import make_optimizer
-    from pneumojax.training.scoring import make_scorer
     from pneumojax.training.state import initial_state, make_network, replicated
     from pneumojax.training.step import make_train_step
 

@@ -12,10 +12,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pneumojax.data.cache import FilmSet  # noqa: E402
-from pneumojax.evaluation.metrics import call, probability  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
-from pneumojax.training.scoring import make_scorer  # noqa: E402
-from pneumojax.training.trained import Trained, open_run  # noqa: E402
+from pneumojax.inference.scoring import make_scorer  # noqa: E402
+from pneumojax.inference.trained_run import Trained, open_run  # noqa: E402
+from pneumojax.stats.metrics import call, probability  # noqa: E402
 
 # From a run, folders of films and the cache to the figures of a comparison.
 Compare = Callable[[Trained, list[Path], Path], dict[str, Any]]

@@ -16,13 +16,13 @@ from typing import Any
 
 import pneumojax
 from benchmarks.fuzz_worker import Road
-from pneumojax import run
 from pneumojax.errors import UserError
-from pneumojax.training.trained import Trained, open_run
+from pneumojax.inference.trained_run import Trained, open_run
+from pneumojax.run import folder as run
 
 try:
-    from pneumojax.training.agreement import check_config, check_meta
-    from pneumojax.training.seal import check_seal, sealed
+    from pneumojax.run.agreement import check_config, check_meta
+    from pneumojax.run.seal import check_seal, sealed
 except ImportError:  # a version in which only opening a run checks anything
     check_seal = None
 

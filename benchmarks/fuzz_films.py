@@ -14,8 +14,8 @@ from PIL import Image
 
 from benchmarks import fuzz_dicom, fuzz_jpeg, fuzz_pictures
 from benchmarks.fuzz_worker import Road
-from pneumojax.data.decoding import FilmError, Preprocessing
-from pneumojax.data.formats import decode_any
+from pneumojax.decoding.film import FilmError, Preprocessing
+from pneumojax.decoding.formats import decode_any
 
 LARGEST_FILM = 1_000_000  # pixels; 100,000,000 outside the fuzzer
 _SIDE = 16
@@ -23,7 +23,7 @@ _SIDE = 16
 
 def lower_limit() -> None:
     """Sets the film-size limit in every module that has a copy of it."""
-    import pneumojax.data.dicom  # noqa: F401
+    import pneumojax.decoding.dicom  # noqa: F401
 
     for name, module in list(sys.modules.items()):
         if name.startswith("pneumojax.") and hasattr(module, "MAX_PIXELS"):

@@ -19,15 +19,15 @@ from benchmarks.fuzz_worker import Road
 from configs import base
 from pneumojax import command_line
 from pneumojax.config import flatten, resolve, run_name
-from pneumojax.data.decoding import FilmError, read_bytes
 from pneumojax.data.films import find_films
 from pneumojax.data.patients import carve, identify
+from pneumojax.decoding.film import FilmError, read_bytes
 from pneumojax.errors import UserError
-from pneumojax.evaluation.scored import read_scored
+from pneumojax.evaluation.compare.predictions_csv import read_scored
 from pneumojax.files import printable, read_csv, write_csv
 from pneumojax.predict.output import COLUMNS, PredictionFile
 from pneumojax.predict.sources import Sources
-from pneumojax.run import FILM_COLUMNS, read_config, read_films
+from pneumojax.run.folder import FILM_COLUMNS, read_config, read_films
 from pneumojax.training.logbook import read_history
 
 _OF_RUN = {"threshold": 0.5, "trained_on": "", "checkpoint": "", "disclaimer": ""}

@@ -18,8 +18,8 @@ from sklearn.datasets import load_digits, load_sample_images
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from configs import base  # noqa: E402
-from pneumojax.data.scope import QUANTILE, Scope, fit_scope  # noqa: E402
-from pneumojax.data.sides import load_sides  # noqa: E402
+from pneumojax.data.out_of_distribution import QUANTILE, Scope, fit_scope  # noqa: E402
+from pneumojax.data.splits import load_sides  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
 
 

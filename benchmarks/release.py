@@ -25,16 +25,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pneumojax import run  # noqa: E402
-from pneumojax.data.sides import load_sides  # noqa: E402
+from pneumojax.data.splits import load_sides  # noqa: E402
 from pneumojax.errors import UserError  # noqa: E402
-from pneumojax.evaluation.decision import Decision  # noqa: E402
 from pneumojax.files import replacing, write_csv, write_json  # noqa: E402
-from pneumojax.training.checkpoint import Checkpoints, cast  # noqa: E402
+from pneumojax.inference.decision import Decision  # noqa: E402
+from pneumojax.inference.scoring import make_scorer  # noqa: E402
+from pneumojax.inference.trained_run import Trained, open_run  # noqa: E402
+from pneumojax.run import folder as run  # noqa: E402
+from pneumojax.run.checkpoint import Checkpoints, cast  # noqa: E402
+from pneumojax.run.seal import check_seal, sealed  # noqa: E402
 from pneumojax.training.logbook import read_history  # noqa: E402
-from pneumojax.training.scoring import make_scorer  # noqa: E402
-from pneumojax.training.seal import check_seal, sealed  # noqa: E402
-from pneumojax.training.trained import Trained, open_run  # noqa: E402
 
 LARGEST_DIFFERENCE = 0.02  # of a logit: at most half a percentage point of probability
 LARGEST_BYTES = 5_000_000

@@ -71,7 +71,7 @@ def _numbered(jpeg: bytes, number: int) -> bytes:
 
 def open_films(root: Path, cache_dir: Path, kind: str) -> tuple[Any, dict[str, Any]]:
     """The films of a folder as a training opens them, and what that took."""
-    from pneumojax.data.sides import load_sides
+    from pneumojax.data.splits import load_sides
     from pneumojax.data.tensorflow_import import tensorflow
 
     config = base.get_config()

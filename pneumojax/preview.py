@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from pneumojax import run
 from pneumojax.augment.augment import check_augment, film_keys, make_augment
 from pneumojax.data.films import CLASS_NAMES
-from pneumojax.data.sides import load_sides
+from pneumojax.data.splits import load_sides
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.files import printable, replacing
+from pneumojax.run import folder as run
 
 EPOCHS = 7
 FILMS = 3  # of each class

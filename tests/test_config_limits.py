@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from pneumojax import run
 from pneumojax.config import flatten
 from pneumojax.config_limits import wrong_field
 from pneumojax.errors import UserError
-from pneumojax.training.trained import open_run
+from pneumojax.inference.trained_run import open_run
+from pneumojax.run import folder as run
 
 
 def stored(name="base"):

@@ -19,8 +19,11 @@ from benchmarks import bombs, results_table
 from benchmarks.draw_docs import stages, times
 from configs import base, inception_v3
 from pneumojax.config import flatten
-from pneumojax.data import bounds, chest_xray, decoding, phantom, scope
+from pneumojax.data import chest_xray, phantom
+from pneumojax.data import out_of_distribution as scope
 from pneumojax.data.films import CLASS_NAMES, SPLITS
+from pneumojax.decoding import decompression_limits as bounds
+from pneumojax.decoding import film as decoding
 from pneumojax.nn import winograd
 from pneumojax.nn.inception import Inception, count_parameters
 from pneumojax.predict import output
@@ -441,7 +444,7 @@ def test_keys_of_metrics_in_training_are_those_that_are_written():
 
 
 def test_the_run_folder_in_the_readme_is_the_one_in_the_code():
-    described = re.findall(r"^([\w.]+/?)  +\w", read("pneumojax/run.py"), re.MULTILINE)
+    described = re.findall(r"^([\w.]+/?)  +\w", read("pneumojax/run/folder.py"), re.MULTILINE)
     assert [row[0].strip("`") for row in table("README.md", "in it")] == described
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pneumojax.evaluation.scored import read_scored
+from pneumojax.evaluation.compare.predictions_csv import read_scored
 from pneumojax.files import as_text, from_text, printable, read_csv, write_csv
 from pneumojax.predict.output import PredictionFile
 

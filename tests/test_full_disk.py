@@ -56,7 +56,7 @@ def only_line(result):
 def small(films_root, cache_dir):
     """`(workdir) -> the flags` of a small network, its films decoded already."""
     from configs import base
-    from pneumojax.data.sides import load_sides
+    from pneumojax.data.splits import load_sides
 
     config = base.get_config()
     config.data.root, config.data.image_size = str(films_root), 32

@@ -194,7 +194,7 @@ def lines_without_clock(workdir):
 
 def arrays_of(workdir):
     """Digests of the last state's arrays, by step."""
-    from pneumojax.training.checkpoint import Checkpoints
+    from pneumojax.run.checkpoint import Checkpoints
 
     checkpoints = Checkpoints(workdir / "checkpoints")
     step = checkpoints.steps("latest")[0]
@@ -402,7 +402,7 @@ REAL = Path(os.environ.get("PNEUMOJAX_FILMS", ROOT.parent / "shared" / "data"))
 @pytest.mark.parametrize("name", ["chest_xray_full_sample", "chest_xray_224"])
 def test_real_films_are_all_found_read_and_divided_by_patient(name, tmp_path):
     from configs import base
-    from pneumojax.data.sides import load_sides
+    from pneumojax.data.splits import load_sides
 
     config = base.get_config()
     config.data.root = str(REAL / name)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pneumojax.augment.augment import film_keys, make_augment
-from pneumojax.data.sides import load_sides
+from pneumojax.data.splits import load_sides
 from pneumojax.errors import UserError
 from pneumojax.preview import augmented, contact_sheet, preview
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumojax.evaluation.decision import Decision
-from pneumojax.evaluation.results import Predictions, evaluate
-from pneumojax.evaluation.table import print_table
+from pneumojax.evaluation.summary import Predictions, evaluate
+from pneumojax.evaluation.terminal import print_table
+from pneumojax.inference.decision import Decision
 from pneumojax.preview import preview
 
 ROOT = Path(__file__).parent.parent

@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks import compare_sizes, reference_card
 from configs import reference
-from pneumojax.run import read_config
-from pneumojax.training.trained import open_run
+from pneumojax.inference.trained_run import open_run
+from pneumojax.run.folder import read_config
 
 CARD = json.loads((reference_card.STORED / "card.json").read_text())
 RELEASED = reference_card.ROOT / "models" / "reference"

@@ -122,8 +122,8 @@ def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], flo
 def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
     """One pass: the first, which decodes into an empty cache, or a later one, which reads it."""
     from pneumojax.data.cache import load_split
-    from pneumojax.data.decoding import Preprocessing
     from pneumojax.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+    from pneumojax.decoding.film import Preprocessing
 
     folder = Path(options["folder"])
     cache = Path(options["scratch"]) / f"cache-{os.getpid()}"

@@ -21,10 +21,10 @@ from pneumojax.config import NAMED_SETS
 from pneumojax.data import patients
 from pneumojax.data.cache_build import IMAGES, PixelStore, build_entry, is_whole, read_rejected
 from pneumojax.data.cache_check import fits
-from pneumojax.data.decoding import Preprocessing
+from pneumojax.data.disk_space import require_room, too_large
 from pneumojax.data.films import FilmFile, find_films, seen_in
 from pneumojax.data.index import Column, FilmIndex, open_index
-from pneumojax.data.room import require_room, too_large
+from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
 
 if TYPE_CHECKING:

@@ -19,15 +19,15 @@ from typing import Protocol
 
 import numpy as np
 
-from pneumojax.data.decoding import (
+from pneumojax.data.films import FilmFile
+from pneumojax.data.index import IndexWriter
+from pneumojax.decoding.film import (
     DecodedFilm,
     FilmError,
     Preprocessing,
     UnreadFile,
     read_bytes,
 )
-from pneumojax.data.films import FilmFile
-from pneumojax.data.index import IndexWriter
 from pneumojax.errors import UserError
 from pneumojax.isolation.films import FilmDecoder
 

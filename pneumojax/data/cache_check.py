@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from pneumojax.data.cache_build import IMAGES, REJECTED
-from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.index import NAMES, RECORD, open_index
+from pneumojax.decoding.film import Preprocessing
 
 
 def fits(entry: Path, films: int, preprocessing: Preprocessing | None) -> bool:

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pneumojax.data.decoding import FilmError, decode_grey
 from pneumojax.data.films import (
     CLASS_NAMES,
     LAYOUT,
@@ -26,6 +25,7 @@ from pneumojax.data.films import (
 )
 from pneumojax.data.patients import identify
 from pneumojax.data.tensorflow_import import tensorflow
+from pneumojax.decoding.film import FilmError, decode_grey
 from pneumojax.errors import UserError
 
 _HOMEPAGE = "https://doi.org/10.17632/rscbjbr9sj"

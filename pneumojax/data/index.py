@@ -13,8 +13,8 @@ from typing import Any, Self, overload
 
 import numpy as np
 
-from pneumojax.data.decoding import DecodedFilm
 from pneumojax.data.films import FilmFile
+from pneumojax.decoding.film import DecodedFilm
 
 RECORD = np.dtype(
     [

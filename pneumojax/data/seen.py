@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pneumojax import run
 from pneumojax.data.patients import identify
+from pneumojax.run import folder as run
 
 THIS_FILM = "the network was trained on this film"
 THIS_PATIENT = "the network was trained on films of this patient (by the file's name)"

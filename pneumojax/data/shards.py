@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pneumojax.data.decoding import DecodedFilm, FilmError, Preprocessing, decode_film
 from pneumojax.data.films import FilmFile
 from pneumojax.data.index import FilmIndex
+from pneumojax.decoding.film import DecodedFilm, FilmError, Preprocessing, decode_film
 from pneumojax.errors import UserError
 
 NAME = "chest_xray_files"  # of the TFDS data set

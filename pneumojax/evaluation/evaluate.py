@@ -9,28 +9,28 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from pneumojax import run
 from pneumojax.data.audit import audit
 from pneumojax.data.cache import FilmSet, load_split, resolve_root
 from pneumojax.data.seen import SeenFilms
-from pneumojax.data.sides import load_sides, only_split, preprocessing_of
+from pneumojax.data.splits import load_sides, only_split, preprocessing_of
 from pneumojax.errors import UserError
-from pneumojax.evaluation.audits import audit_network
-from pneumojax.evaluation.context import report_context
-from pneumojax.evaluation.decision import Decision
-from pneumojax.evaluation.report import write_evaluation
-from pneumojax.evaluation.results import Predictions
-from pneumojax.evaluation.table import print_table
+from pneumojax.evaluation.audits.audits import audit_network
+from pneumojax.evaluation.report.report import write_evaluation
+from pneumojax.evaluation.run_facts import report_context
+from pneumojax.evaluation.summary import Predictions
+from pneumojax.evaluation.terminal import print_table
 from pneumojax.files import printable, refuse_links_out
-from pneumojax.nn.ops import FILMS_IN_CACHE
-from pneumojax.training.ensemble import (
+from pneumojax.inference.decision import Decision
+from pneumojax.inference.ensemble import (
     Ensemble,
     Spread,
     make_ensemble_scorer,
     open_ensemble,
     output_folder,
 )
-from pneumojax.training.trained import Trained
+from pneumojax.inference.trained_run import Trained
+from pneumojax.nn.ops import FILMS_IN_CACHE
+from pneumojax.run import folder as run
 
 
 def evaluate_run(

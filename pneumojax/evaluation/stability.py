@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.evaluation.decision import fit_decision
-from pneumojax.evaluation.figures import json_ready
-from pneumojax.evaluation.metrics import check_scores, confusion
+from pneumojax.inference.decision import fit_decision
+from pneumojax.stats.estimates import json_ready
+from pneumojax.stats.metrics import check_scores, confusion
 
 RESAMPLES = 1000
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from pneumojax.data.decoding import Preprocessing, decode_film
-from pneumojax.data.film_error import FilmError
-from pneumojax.data.formats import AnyFilm, decode_any, decode_any_grey
+from pneumojax.decoding.film import Preprocessing, decode_film
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.formats import AnyFilm, decode_any, decode_any_grey
 from pneumojax.isolation.child import DEFAULT, Limits, Refused, WorkerKilled, WorkerLost
 from pneumojax.isolation.pool import Workers
 from pneumojax.isolation.tasks import Answer

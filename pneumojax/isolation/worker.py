@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _answer(header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[Any]]:
-    from pneumojax.data.film_error import FilmError
+    from pneumojax.decoding.film_error import FilmError
     from pneumojax.errors import UserError
     from pneumojax.isolation.tasks import find_task
 

@@ -12,7 +12,6 @@ from jax.typing import DTypeLike
 
 from pneumojax.errors import UserError
 from pneumojax.nn import pools
-from pneumojax.nn.as_input import as_input, check_normalise
 from pneumojax.nn.blocks import (
     AuxiliaryHead,
     Conv,
@@ -21,6 +20,7 @@ from pneumojax.nn.blocks import (
     Widths,
     check_activation,
 )
+from pneumojax.nn.normalisation import as_input, check_normalise
 
 HEADS = ("main", "auxiliary")
 NORMS = ("none", "batch")

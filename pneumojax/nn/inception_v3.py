@@ -16,7 +16,6 @@ from jax.typing import DTypeLike
 
 from pneumojax.errors import UserError
 from pneumojax.nn import pools
-from pneumojax.nn.as_input import as_input, check_normalise
 from pneumojax.nn.blocks import Conv, check_activation, dropout
 from pneumojax.nn.inception_v3_modules import (
     MakeConv,
@@ -26,6 +25,7 @@ from pneumojax.nn.inception_v3_modules import (
     Reduction17,
     Reduction35,
 )
+from pneumojax.nn.normalisation import as_input, check_normalise
 
 HEADS = ("main", "auxiliary")
 SMALLEST = 75  # pixels; below nothing is left of the 8 x 8 grid

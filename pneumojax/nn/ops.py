@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from pneumojax.nn import films_at_once, winograd
+from pneumojax.nn import chunked as films_at_once
+from pneumojax.nn import winograd
 
 Pair = tuple[int, int]
 # Of this many films what a layer reads and writes stays in a CPU's caches.

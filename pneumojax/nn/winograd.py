@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from pneumojax.nn import films_at_once
+from pneumojax.nn import chunked as films_at_once
 
 Pair = tuple[int, int]
 # Of a tile, by taps. More would be fewer products, but larger transforms, and round more: seven

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from pneumojax.explain.gradcam import make_explainer
+from pneumojax.inference.ensemble import Ensemble
+from pneumojax.inference.gradcam import make_explainer
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.predict.reading import Read, batched
-from pneumojax.training.ensemble import Ensemble
 from pneumojax.training.step import make_evaluation_step
 
 LARGEST_BATCH = 64

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from pneumojax.errors import UserError
-from pneumojax.explain.overlay import Tile, overlay, sheet
 from pneumojax.files import failing_clearly, printable, replacing
+from pneumojax.inference.overlay import Tile, overlay, sheet
 
 ON_SHEET = 40
 _COLUMNS, _TILE = 5, 240

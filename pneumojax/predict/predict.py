@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pneumojax.data.decoding import Preprocessing
-from pneumojax.data.scope import Scope, warnings_about
+from pneumojax.data.out_of_distribution import Scope, warnings_about
 from pneumojax.data.seen import CANNOT_TELL, SeenFilms
+from pneumojax.decoding.film import Preprocessing
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.errors import UserError
 from pneumojax.files import refuse_links_out
+from pneumojax.inference.ensemble import Ensemble, Spread, open_ensemble, output_folder
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.batches import Batches
 from pneumojax.predict.destination import check_destination, make_new, user_path
@@ -25,7 +26,6 @@ from pneumojax.predict.reading import Read, make_reader, read_ahead
 from pneumojax.predict.resuming import Resumed
 from pneumojax.predict.sources import Sources
 from pneumojax.predict.terminal import Progress, Summary, printable
-from pneumojax.training.ensemble import Ensemble, Spread, open_ensemble, output_folder
 
 CALLS = ("normal", "pneumonia")
 

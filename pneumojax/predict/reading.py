@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pneumojax.data.decoding import FilmError, Preprocessing, read_bytes
-from pneumojax.data.formats import AnyFilm
+from pneumojax.decoding.film import FilmError, Preprocessing, read_bytes
+from pneumojax.decoding.formats import AnyFilm
 from pneumojax.isolation.films import FilmDecoder
 
 LARGEST_PREVIEW = 640  # pixels

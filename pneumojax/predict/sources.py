@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pneumojax.data.formats import HEAD, kind_of
+from pneumojax.decoding.formats import HEAD, kind_of
 from pneumojax.errors import UserError
 
 # What calls itself a picture is answered or named as bad. Other files of a folder count as films

@@ -8,19 +8,19 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from pneumojax import run
 from pneumojax.data.pipeline import (
     films_per_epoch,
     steps_per_epoch,
     to_devices,
     training_batches,
 )
-from pneumojax.data.sides import load_sides
+from pneumojax.data.splits import load_sides
 from pneumojax.errors import UserError
 from pneumojax.files import printable, replacing, write_json
 from pneumojax.profiling import devices, measure, trace
 from pneumojax.profiling.page import draw_page, print_page
 from pneumojax.profiling.work import count_work
+from pneumojax.run import folder as run
 from pneumojax.training.checks import check, check_batch
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer

@@ -27,7 +27,7 @@ from pneumojax.nn import blocks
 from pneumojax.nn.blocks import Conv
 from pneumojax.profiling.receptive import View, views
 from pneumojax.profiling.work import count_work
-from pneumojax.training.groups import stage_name
+from pneumojax.training.parameter_groups import stage_name
 from pneumojax.training.state import Network, make_network
 
 Layer = dict[str, Any]

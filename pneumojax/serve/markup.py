@@ -10,11 +10,11 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-from pneumojax.data.formats import KINDS
+from pneumojax.decoding.formats import KINDS
 from pneumojax.disclaimer import DISCLAIMER
+from pneumojax.inference.trained_run import Trained
 from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Reading
-from pneumojax.training.trained import Trained
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _JPEG_QUALITY = 90

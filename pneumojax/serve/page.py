@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from pneumojax.data.film_error import FilmError
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.serve import markup
 from pneumojax.serve.bodies import Body, Budget, ClientGone, Refusal
 from pneumojax.serve.examples import Example

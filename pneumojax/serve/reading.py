@@ -7,11 +7,11 @@ import jax
 import numpy as np
 from PIL import Image
 
-from pneumojax.data.scope import Scope, warnings_about
-from pneumojax.explain.gradcam import make_explainer
-from pneumojax.explain.overlay import overlay
+from pneumojax.data.out_of_distribution import Scope, warnings_about
+from pneumojax.inference.gradcam import make_explainer
+from pneumojax.inference.overlay import overlay
+from pneumojax.inference.trained_run import Trained
 from pneumojax.isolation.films import Decoded
-from pneumojax.training.trained import Trained
 
 LARGEST_SIDE = 640  # pixels of the pictures shown
 

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.seen import CANNOT_TELL, SeenFilms
+from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
+from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import Decoded, FilmDecoder
 from pneumojax.serve.examples import examples
 from pneumojax.serve.markup import about, reading_of
 from pneumojax.serve.reading import LARGEST_SIDE, make_reader
-from pneumojax.training.trained import open_run
 
 ADDRESS = "127.0.0.1"  # of this machine alone; films are not for a network
 _PACKAGES = ("h11", "starlette", "uvicorn")

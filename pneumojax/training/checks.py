@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 from pneumojax.augment.augment import check_augment
 from pneumojax.errors import UserError
-from pneumojax.evaluation.decision import check_decision
+from pneumojax.inference.decision import check_decision
 from pneumojax.training.losses import check_loss
 from pneumojax.training.optimizer import check_optimizer
 

@@ -10,8 +10,9 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from pneumojax import run, runtime
+from pneumojax import runtime
 from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.out_of_distribution import fit_scope
 from pneumojax.data.patients import swapped, swapped_warning
 from pneumojax.data.pipeline import (
     films_per_epoch,
@@ -19,23 +20,22 @@ from pneumojax.data.pipeline import (
     to_devices,
     training_batches,
 )
-from pneumojax.data.scope import fit_scope
-from pneumojax.data.sides import Sides, load_sides, preprocessing_of
+from pneumojax.data.splits import Sides, load_sides, preprocessing_of
 from pneumojax.errors import Stopped, UserError
-from pneumojax.evaluation.decision import fit_decision, undecided
 from pneumojax.files import printable
-from pneumojax.lock import locked
-from pneumojax.training.agreement import check_config, check_meta
-from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.inference.decision import fit_decision, undecided
+from pneumojax.inference.scoring import make_scorer
+from pneumojax.run import folder as run
+from pneumojax.run.agreement import check_config, check_meta
+from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.lock import locked
 from pneumojax.training.checks import check, check_batch
 from pneumojax.training.compiling import compile_step
-from pneumojax.training.groups import groups_of, is_fine_tuning, print_groups
 from pneumojax.training.logbook import Logbook, NoLogbook, Progress, epoch_line
 from pneumojax.training.losses import class_weights
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.scoring import make_scorer
+from pneumojax.training.parameter_groups import groups_of, is_fine_tuning, print_groups
 from pneumojax.training.selection import is_better, stops_early, validation_figures
-from pneumojax.training.start import Source, start_from, weights_to_start_from
 from pneumojax.training.state import (
     Network,
     State,
@@ -45,8 +45,9 @@ from pneumojax.training.state import (
     placed,
     replicated,
 )
+from pneumojax.training.step_monitor import StepWatch
 from pneumojax.training.stopping import StopRequest
-from pneumojax.training.watch import StepWatch
+from pneumojax.training.warm_start import Source, start_from, weights_to_start_from
 
 
 def train(

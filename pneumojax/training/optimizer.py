@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
-from pneumojax.training.groups import groups_of, is_fine_tuning
+from pneumojax.training.parameter_groups import groups_of, is_fine_tuning
 
 SCHEDULES = ("constant", "cosine")
 

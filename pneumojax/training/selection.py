@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from pneumojax.evaluation import metrics as measure
+from pneumojax.stats import metrics as measure
 
 
 def validation_figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:

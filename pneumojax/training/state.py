@@ -16,8 +16,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
+from pneumojax.inference.test_time_views import averaged, check_views
 from pneumojax.training.losses import prediction
-from pneumojax.training.views import averaged, check_views
 
 # {"step": int32, "params": ..., "optimizer": ..., "epoch_sums": {...}}, plain arrays throughout;
 # with batch norm "statistics", the running ones, and with an average of weights "average", of both.

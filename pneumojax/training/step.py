@@ -15,8 +15,8 @@ from ml_collections import ConfigDict
 from pneumojax.augment.augment import film_keys, make_augment, mixed
 from pneumojax.nn import ops
 from pneumojax.training.losses import binary_cross_entropy, network_loss, prediction
+from pneumojax.training.running_statistics import moved, squared
 from pneumojax.training.state import Network, State
-from pneumojax.training.statistics import moved, squared
 
 TrainStep = Callable[[State, dict], tuple[State, dict]]
 EvaluationStep = Callable[[dict, Array], Array]

@@ -13,8 +13,8 @@ from typing import Any
 from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
 from pneumojax.weights.hdf5 import read_arrays
+from pneumojax.weights.inception_v3_names import convolutions
 from pneumojax.weights.keras_layers import at_their_places
-from pneumojax.weights.places import convolutions
 from pneumojax.weights.shapes import check_shapes, check_values, expected_shapes
 from pneumojax.weights.tree import Arrays, Source
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
-from pneumojax.weights.places import convolutions, sorted_by_keras
+from pneumojax.weights.inception_v3_names import convolutions, sorted_by_keras
 from pneumojax.weights.tree import Arrays
 
 _CONV = ({"kernel"}, {"0"})

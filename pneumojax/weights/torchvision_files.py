@@ -11,7 +11,7 @@ from safetensors import SafetensorError, deserialize
 from pneumojax.errors import UserError
 from pneumojax.isolation.protocol import one_line
 from pneumojax.weights.hdf5 import LARGEST
-from pneumojax.weights.places import convolutions
+from pneumojax.weights.inception_v3_names import convolutions
 from pneumojax.weights.shapes import check_shapes, check_values, expected_shapes
 from pneumojax.weights.tree import Source
 

@@ -9,8 +9,8 @@ import pytest
 from benchmarks import fuzz, fuzz_films, fuzz_inputs, fuzz_roads
 from benchmarks.fuzz_worker import Limits
 from pneumojax import command_line
-from pneumojax.data.decoding import FilmError, Preprocessing
-from pneumojax.data.formats import decode_any
+from pneumojax.decoding.film import FilmError, Preprocessing
+from pneumojax.decoding.formats import decode_any
 from pneumojax.errors import UserError
 
 

@@ -13,7 +13,7 @@ from benchmarks import (
     fuzz_pictures,
     fuzz_roads,
 )
-from pneumojax.data.formats import kind_of
+from pneumojax.decoding.formats import kind_of
 
 GENERATORS = [
     *fuzz_jpeg.GENERATORS,

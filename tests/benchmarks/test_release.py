@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from benchmarks.release import release
-from pneumojax import run
-from pneumojax.data.scope import fit_scope
-from pneumojax.data.sides import load_sides, preprocessing_of
+from pneumojax.data.out_of_distribution import fit_scope
+from pneumojax.data.splits import load_sides, preprocessing_of
 from pneumojax.errors import UserError
-from pneumojax.evaluation.decision import Decision
-from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.inference.decision import Decision
+from pneumojax.inference.trained_run import open_run
+from pneumojax.run import folder as run
+from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
-from pneumojax.training.trained import open_run
 
 ROOT = Path(__file__).parent.parent.parent
 OWN = Decision("youden", 2.0, 0.4, 14, "")

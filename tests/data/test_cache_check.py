@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pneumojax.data.cache import load_split
-from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.index import RECORD
+from pneumojax.decoding.film import Preprocessing
 
 
 def load(root, cache_dir, log):

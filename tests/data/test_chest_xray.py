@@ -10,9 +10,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from pneumojax.data.chest_xray import ChestXray, _grey_file, export_pneumonia_mnist
-from pneumojax.data.decoding import Preprocessing, read_film
 from pneumojax.data.films import find_films
 from pneumojax.data.patients import identify
+from pneumojax.decoding.film import Preprocessing, read_film
 from pneumojax.errors import UserError
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data import decoding, films
-from pneumojax.data.decoding import FilmError, Preprocessing, decode_film, read_film
+from pneumojax.data import films
 from pneumojax.data.films import find_films
-from pneumojax.data.preprocessing import RESIZES
+from pneumojax.decoding import film as decoding
+from pneumojax.decoding.film import FilmError, Preprocessing, decode_film, read_film
+from pneumojax.decoding.preprocessing import RESIZES
 from pneumojax.errors import UserError
 
 

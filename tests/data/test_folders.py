@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from pneumojax.data.cache import load_split
-from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.films import find_films
-from pneumojax.data.sides import only_split
+from pneumojax.data.splits import only_split
+from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
 
 

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pneumojax.data.decoding import DecodedFilm
 from pneumojax.data.films import FilmFile
 from pneumojax.data.index import IndexWriter, numbered, open_index
+from pneumojax.decoding.film import DecodedFilm
 
 NAMES = ["train/NORMAL/a.jpeg", "", "train/NORMAL/\udcff\n\u00e9.png", "b", "b"]
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pneumojax.data.decoding import FilmError, Preprocessing, read_bytes, read_film
 from pneumojax.data.films import find_films
+from pneumojax.decoding.film import FilmError, Preprocessing, read_bytes, read_film
 from pneumojax.errors import UserError
 from pneumojax.predict.sources import Sources
 

@@ -11,7 +11,6 @@ from PIL import Image
 
 from pneumojax.data import cache, cache_build
 from pneumojax.data.cache import load_split
-from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.pipeline import (
     balanced_order,
     batch_rows,
@@ -21,7 +20,8 @@ from pneumojax.data.pipeline import (
     steps_per_epoch,
     training_batches,
 )
-from pneumojax.data.sides import load_sides
+from pneumojax.data.splits import load_sides
+from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
 
 SMALL = Preprocessing(image_size=32)
@@ -174,7 +174,7 @@ def test_a_process_ends_while_batches_are_under_way(films_root, cache_dir):
 import sys
 from pathlib import Path
 from pneumojax.data.cache import load_split
-from pneumojax.data.decoding import Preprocessing
+from pneumojax.decoding.film import Preprocessing
 from pneumojax.data.pipeline import training_batches
 root, cache_dir = map(Path, sys.argv[1:])
 films = load_split(root, "train", Preprocessing(32), cache_dir, max_rejected_fraction=0)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pneumojax import run
 from pneumojax.data.seen import THIS_FILM, THIS_PATIENT, SeenFilms, banner, is_seen
 from pneumojax.errors import UserError
 from pneumojax.files import write_csv
+from pneumojax.run import folder as run
 
 REFERENCE = Path(__file__).resolve().parents[2] / "models" / "reference"
 SEEN, HELD_OUT, OTHER = "a" * 64, "b" * 64, "c" * 64

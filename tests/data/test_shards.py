@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data import cache, cache_build, room
+from pneumojax.data import cache, cache_build
+from pneumojax.data import disk_space as room
 from pneumojax.data.cache import load_split
-from pneumojax.data.decoding import Preprocessing
 from pneumojax.data.films import find_films
 from pneumojax.data.pipeline import evaluation_batches, training_batches
+from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
 
 STREAMED, CACHED = 1e-9, 1.0
@@ -323,7 +324,7 @@ def test_a_process_ends_while_films_are_streamed(all_kinds, cache_dir):
 import sys
 from pathlib import Path
 from pneumojax.data.cache import load_split
-from pneumojax.data.decoding import Preprocessing
+from pneumojax.decoding.film import Preprocessing
 from pneumojax.data.pipeline import training_batches
 root, cache_dir = map(Path, sys.argv[1:])
 films = load_split(

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from pneumojax.evaluation.decision import Decision
-from pneumojax.evaluation.failures import failures
-from pneumojax.evaluation.film_statistics import STATISTICS
-from pneumojax.evaluation.results import Predictions
-from pneumojax.evaluation.robustness import robustness
-from pneumojax.evaluation.shortcuts import shortcuts, softest_normal
-from pneumojax.evaluation.subgroups import subgroups
+from pneumojax.evaluation.audits.failures import failures
+from pneumojax.evaluation.audits.film_statistics import STATISTICS
+from pneumojax.evaluation.audits.robustness import robustness
+from pneumojax.evaluation.audits.shortcuts import shortcuts, softest_normal
+from pneumojax.evaluation.audits.subgroups import subgroups
+from pneumojax.evaluation.summary import Predictions
+from pneumojax.inference.decision import Decision
 
 # Property tests draw the same few examples every time: a red test stays red, and soon.
 settings.register_profile(

@@ -7,9 +7,9 @@ import pytest
 
 from pneumojax.data.seen import THIS_FILM, THIS_PATIENT
 from pneumojax.evaluation.cautions import trained_on_line
-from pneumojax.evaluation.decision import Decision
-from pneumojax.evaluation.report import write_evaluation
-from pneumojax.evaluation.table import print_table
+from pneumojax.evaluation.report.report import write_evaluation
+from pneumojax.evaluation.terminal import print_table
+from pneumojax.inference.decision import Decision
 
 DECISION = Decision("youden", 2.0, 0.6, 50, "")
 

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from pneumojax.evaluation import audit_charts, audit_sections, charts, sections
-from pneumojax.evaluation.decision import Decision, fit_decision, undecided
-from pneumojax.evaluation.film_statistics import pixel_statistics
-from pneumojax.evaluation.results import Predictions, evaluate
-from pneumojax.evaluation.robustness import robustness
-from pneumojax.evaluation.shortcuts import shortcuts, softest_normal
-from pneumojax.evaluation.subgroups import subgroups
-from pneumojax.evaluation.table import print_table
+from pneumojax.evaluation.audits import audit_charts, audit_sections
+from pneumojax.evaluation.audits.film_statistics import pixel_statistics
+from pneumojax.evaluation.audits.robustness import robustness
+from pneumojax.evaluation.audits.shortcuts import shortcuts, softest_normal
+from pneumojax.evaluation.audits.subgroups import subgroups
+from pneumojax.evaluation.report import charts, sections
+from pneumojax.evaluation.summary import Predictions, evaluate
+from pneumojax.evaluation.terminal import print_table
+from pneumojax.inference.decision import Decision, fit_decision, undecided
 
 RULES = [
     {"rule": "youden", "min_sensitivity": 0.95, "cost_ratio": 5.0, "temperature": True},

@@ -5,10 +5,10 @@ import html.parser
 
 from PIL import Image
 
-from pneumojax.evaluation.compare import compare
-from pneumojax.evaluation.decision import Decision
-from pneumojax.evaluation.report import write_evaluation
+from pneumojax.evaluation.compare.compare import compare
+from pneumojax.evaluation.report.report import write_evaluation
 from pneumojax.files import write_csv
+from pneumojax.inference.decision import Decision
 from pneumojax.serve import markup
 from pneumojax.serve.reading import Reading
 

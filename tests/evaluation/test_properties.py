@@ -7,17 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumojax.evaluation.bootstrap import (
-    patient_bootstrap,
-    weighted_auroc,
-    weighted_confusion,
-)
-from pneumojax.evaluation.calibration import calibration_figures, reliability
-from pneumojax.evaluation.calls import call_figures, call_intervals
-from pneumojax.evaluation.curves import average_precision
-from pneumojax.evaluation.delong import delong, delong_interval, delong_test
-from pneumojax.evaluation.intervals import wilson
-from pneumojax.evaluation.metrics import Confusion, auroc, call, confusion, probability
+from pneumojax.stats.bootstrap import patient_bootstrap, weighted_auroc, weighted_confusion
+from pneumojax.stats.calibration import calibration_figures, reliability
+from pneumojax.stats.curves import average_precision
+from pneumojax.stats.delong import delong, delong_interval, delong_test
+from pneumojax.stats.intervals import wilson
+from pneumojax.stats.metrics import Confusion, auroc, call, confusion, probability
+from pneumojax.stats.threshold_metrics import call_figures, call_intervals
 
 SCORES = st.integers(-4, 4)  # few, so that ties are the rule
 FILMS = st.lists(st.tuples(st.integers(0, 1), SCORES, SCORES), min_size=1, max_size=40)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pneumojax.evaluation import sections
-from pneumojax.evaluation.audit_sections import explanations
-from pneumojax.evaluation.decision import Decision
+from pneumojax.evaluation.audits.audit_sections import explanations
+from pneumojax.evaluation.report import sections
+from pneumojax.inference.decision import Decision
 
 
 def checked(compared, median, passed, constant=0, vanished=0):
@@ -48,7 +48,7 @@ def test_films_without_a_map_are_counted_in_the_report():
 
 
 def test_the_reason_for_no_temperature_is_given_once(predictions):
-    from pneumojax.evaluation.results import evaluate
+    from pneumojax.evaluation.summary import evaluate
 
     note = "no temperature: no validation film is on the wrong side of a probability of 0.5"
     result = evaluate(predictions, Decision("youden", 1.0, 0.6, 50, note))

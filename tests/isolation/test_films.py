@@ -11,9 +11,9 @@ from PIL import Image
 
 from benchmarks import bombs
 from pneumojax.data.cache import load_split
-from pneumojax.data.decoding import Preprocessing, decode_film
-from pneumojax.data.film_error import FilmError
-from pneumojax.data.formats import decode_any, decode_any_grey
+from pneumojax.decoding.film import Preprocessing, decode_film
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.formats import decode_any, decode_any_grey
 from pneumojax.isolation.films import FilmDecoder
 
 REFERENCE = Path(__file__).parents[2] / "models" / "reference"

@@ -22,7 +22,7 @@ FEW = Limits(memory=1 << 30, cpu=1.0, wall=8.0, files=32)
 TOYS = """
 import os, signal, sys, time
 import numpy as np
-from pneumojax.data.film_error import FilmError
+from pneumojax.decoding.film_error import FilmError
 
 def run(arguments, data):
     kind = arguments["kind"]

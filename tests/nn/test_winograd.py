@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from pneumojax.nn import films_at_once, ops, winograd
+from pneumojax.nn import chunked as films_at_once
+from pneumojax.nn import ops, winograd
 
 WINDOWS = [(3, 3), (5, 5), (7, 7), (1, 7), (7, 1), (1, 3), (3, 1), (3, 5)]
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pneumojax.errors import UserError
-from pneumojax.evaluation.scored import read_scored
+from pneumojax.evaluation.compare.predictions_csv import read_scored
 from pneumojax.predict.output import COLUMNS, PredictionFile
 
 OF_RUN = {"threshold": 0.25, "trained_on": "some", "checkpoint": "7-abc", "disclaimer": "None."}

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data.formats import decode_any
-from pneumojax.data.scope import fit, statistics
+from pneumojax.data.out_of_distribution import fit, statistics
+from pneumojax.decoding.formats import decode_any
 from pneumojax.errors import UserError
+from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict import batches
 from pneumojax.predict import predict as room
 from pneumojax.predict.predict import predict_files
-from pneumojax.training.trained import open_run
 from tests.predict.conftest import DECISION, save
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumojax.data.decoding import FilmError, read_bytes
+from pneumojax.decoding.film import FilmError, read_bytes
 from pneumojax.errors import UserError
 from pneumojax.predict.sources import Sources
 

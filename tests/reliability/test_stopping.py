@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks import kills
 from pneumojax.errors import UserError
-from pneumojax.lock import locked
-from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.lock import locked
 from pneumojax.training.logbook import read_lines
 
 pytestmark = pytest.mark.fault

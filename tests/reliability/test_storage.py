@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pneumojax.data.cache import load_split
-from pneumojax.data.decoding import Preprocessing
+from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
-from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.training.logbook import Logbook
 
 pytestmark = pytest.mark.fault

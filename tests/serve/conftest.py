@@ -12,10 +12,10 @@ import jax
 import numpy as np
 import pytest
 
-from pneumojax import run
-from pneumojax.data.sides import preprocessing_of
-from pneumojax.evaluation.decision import Decision
-from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.data.splits import preprocessing_of
+from pneumojax.inference.decision import Decision
+from pneumojax.run import folder as run
+from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
 

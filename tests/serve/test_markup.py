@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
+from pneumojax.inference.trained_run import open_run
 from pneumojax.serve import markup
 from pneumojax.serve.examples import Example, examples
 from pneumojax.serve.reading import Reading
-from pneumojax.training.trained import open_run
 
 NETWORK = markup.About("a-run", "some films", False, 0.25, "youden", "65 films", True)
 FILM = Image.new("L", (30, 20), 90)

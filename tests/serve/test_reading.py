@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data.decoding import FilmError, Preprocessing, decode_film
+from pneumojax.decoding.film import FilmError, Preprocessing, decode_film
+from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.serve.examples import examples
 from pneumojax.serve.reading import LARGEST_SIDE, make_reader
 from pneumojax.training.step import make_evaluation_step
-from pneumojax.training.trained import open_run
 
 
 @pytest.fixture

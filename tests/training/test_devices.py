@@ -61,7 +61,7 @@ import jax, numpy as np
 from jax.sharding import Mesh
 from benchmarks import equal_steps
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.scoring import make_scorer
+from pneumojax.inference.scoring import make_scorer
 from pneumojax.training.state import initial_state, make_network
 from pneumojax.training.step import normalise
 

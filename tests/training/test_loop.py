@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from pneumojax.errors import UserError
-from pneumojax.training.checkpoint import Checkpoints, digest
+from pneumojax.run.checkpoint import Checkpoints, digest
 from pneumojax.training.logbook import Logbook, read_history, read_lines
 from pneumojax.training.loop import train
 from pneumojax.training.state import make_mesh, make_network, placed
-from pneumojax.training.watch import StepWatch
+from pneumojax.training.step_monitor import StepWatch
 
 
 def changed(config, **fields):

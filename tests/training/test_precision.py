@@ -8,7 +8,7 @@ from flax import nnx
 
 from configs import base
 from pneumojax.data.pipeline import to_devices, training_batches
-from pneumojax.data.sides import load_sides
+from pneumojax.data.splits import load_sides
 from pneumojax.nn.blocks import Conv, MainHead
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer

@@ -7,16 +7,16 @@ import pytest
 
 from configs import base
 from pneumojax.errors import UserError
-from pneumojax.nn.as_input import standardised
-from pneumojax.training.checkpoint import Checkpoints
+from pneumojax.inference.test_time_views import VIEWS, averaged, check_views
+from pneumojax.nn.normalisation import standardised
+from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.training.checks import check
 from pneumojax.training.logbook import read_history
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
+from pneumojax.training.running_statistics import DECAY
 from pneumojax.training.state import initial_state, make_mesh, make_network, placed
-from pneumojax.training.statistics import DECAY
 from pneumojax.training.step import make_train_step
-from pneumojax.training.views import VIEWS, averaged, check_views
 
 
 def changed(config, **fields):

@@ -11,7 +11,7 @@ from flax import nnx
 from flax.traverse_util import flatten_dict
 
 from pneumojax.nn.inception_v3 import InceptionV3
-from pneumojax.weights.places import convolutions
+from pneumojax.weights.inception_v3_names import convolutions
 
 # The numbers of the convolutions in the list of layers of Keras's InceptionV3, as its summary has
 # them. `test_keras_features.py` compares real files.

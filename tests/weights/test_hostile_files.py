@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pneumojax.errors import UserError
-from pneumojax.training.start import read_source
+from pneumojax.training.warm_start import read_source
 from pneumojax.weights import hdf5
 from pneumojax.weights.hdf5 import read_task
 

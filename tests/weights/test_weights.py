@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pneumojax.errors import UserError
-from pneumojax.training.start import read_source
+from pneumojax.training.warm_start import read_source
 from pneumojax.weights import hdf5
 
 ROOT = Path(__file__).parents[2]

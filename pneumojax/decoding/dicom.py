@@ -1,0 +1,116 @@
+"""Decodes the film in a DICOM file, as a viewer would show it, without reading whose it is.
+
+Only the elements that make the picture are read, and no message repeats what stands in a file. The
+standard is DICOM PS3.3 (C.7.6.3 pixels, C.11.1 modality LUT, C.11.2 VOI LUT) and PS3.5.
+"""
+
+import numpy as np
+from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+from pneumojax.decoding.decompression_limits import in_turn
+from pneumojax.decoding.dicom_file import read_elements
+from pneumojax.decoding.dicom_pixels import is_converted_to_rgb, stored_pixels
+from pneumojax.decoding.film import FilmError, check_size, no_warnings
+
+
+def decode_dicom(data: bytes) -> Image.Image:
+    """Decodes a film of one frame at full size.
+
+    Rescale or modality LUT, then the first VOI LUT or window. Where a file has neither, 8 bits
+    are shown as they are, and more bits from the darkest pixel to the brightest, as viewers do.
+    MONOCHROME1 is inverted. One frame, 8 to 16 bits, signed or not, uncompressed, deflated, RLE,
+    JPEG (lossless too), JPEG-LS or JPEG 2000.
+
+    Returns:
+        Of mode "L", or "RGB" where the file is in colour.
+
+    Raises:
+        FilmError: damaged, without pixels, too small, too large, or of a kind not listed above.
+            The message holds sizes and numbers of the file, and nothing else.
+    """
+    try:
+        dataset = read_elements(data)
+        _check(dataset)
+        with in_turn(dataset.Columns, dataset.Rows):
+            stored = stored_pixels(dataset)
+            if stored.ndim == 3:
+                return _colour(stored, dataset)
+            return Image.fromarray(_grey(stored, dataset))
+    except FilmError:
+        raise
+    except Exception:  # damaged files make pydicom and the codecs raise nearly anything
+        # Its message, and the chain that Python would print, might quote the file.
+        raise FilmError("damaged DICOM") from None
+
+
+def _check(dataset: Dataset) -> None:
+    if "PixelData" not in dataset:
+        raise FilmError("DICOM without pixels")
+    if int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise FilmError(f"DICOM of {int(dataset.NumberOfFrames)} frames: only single films")
+    check_size(dataset.Columns, dataset.Rows)
+    if dataset.BitsAllocated not in (8, 16) or not 1 < dataset.BitsStored <= dataset.BitsAllocated:
+        raise FilmError(
+            f"DICOM of {dataset.BitsStored} bits in {dataset.BitsAllocated}: only 8 to 16 bits"
+        )
+    if dataset.HighBit != dataset.BitsStored - 1:
+        raise FilmError("DICOM whose bits do not begin at the lowest")
+    kind, samples = dataset.PhotometricInterpretation, dataset.SamplesPerPixel
+    grey = kind in ("MONOCHROME1", "MONOCHROME2") and samples == 1
+    colour = kind == "RGB" or kind.startswith("YBR_") and kind != "YBR_PARTIAL_420"
+    if not grey and not (colour and samples == 3 and dataset.BitsAllocated == 8):
+        raise FilmError("DICOM neither of grey levels nor of 8-bit RGB or YBR")
+
+
+def _grey(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """uint8 (rows, columns), by a table of what becomes of each value that can be stored."""
+    bits = dataset.BitsStored
+    # Bits above those stored may hold anything; a negative number is its two's complement.
+    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    places = stored.view(f"u{stored.itemsize}") & (2**bits - 1)
+    values = np.arange(2**bits)
+    if dataset.PixelRepresentation == 1:
+        values[2 ** (bits - 1) :] -= 2**bits
+    with no_warnings(), np.errstate(all="ignore"):
+        values = apply_modality_lut(values, dataset)
+        shown, (low, high) = _shown(values, places, dataset)
+    if not np.isfinite([low, high, shown.min(), shown.max()]).all():  # NaN stays NaN
+        raise FilmError("DICOM whose window or rescaling is not a number")
+    scale = 255 / (high - low) if high != low else 0
+    table = np.rint(np.clip((shown - low) * scale, 0, 255)).astype(np.uint8)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        table = 255 - table
+    return table[places]
+
+
+def _shown(
+    values: np.ndarray, places: np.ndarray, dataset: Dataset
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """The values after VOI LUT or window, and which of them are black and white."""
+    if dataset.get("VOILUTSequence"):
+        bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
+        if not 1 <= bits <= 16:
+            raise FilmError("DICOM whose table of grey levels is damaged")
+        return apply_voi_lut(values, dataset).astype(float), (0.0, 2.0**bits - 1)
+    if dataset.get("WindowWidth") is not None and dataset.get("WindowCenter") is not None:
+        black, white = apply_voi_lut(np.array([-1e30, 1e30]), dataset)
+        if black == white:
+            raise FilmError("DICOM whose window shows a single grey level")
+        return apply_voi_lut(values, dataset), (black, white)
+    used = values
+    if dataset.BitsStored > 8:
+        counts = np.bincount(places.ravel(), minlength=len(values))
+        if (padding := dataset.get("PixelPaddingValue")) is not None:
+            counts[int(padding) % len(values)] = 0
+        used = values[counts > 0]
+    return values.astype(float), (min(used, default=0.0), max(used, default=0.0))
+
+
+def _colour(stored: np.ndarray, dataset: Dataset) -> Image.Image:
+    syntax, kind = dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation
+    if kind == "RGB" or is_converted_to_rgb(syntax):
+        return Image.fromarray(stored)
+    size = (dataset.Columns, dataset.Rows)
+    return Image.frombytes("YCbCr", size, stored.tobytes()).convert("RGB")

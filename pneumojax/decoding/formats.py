@@ -1,0 +1,194 @@
+"""Reads a film of any kind that prediction takes, told by its contents and not by its name.
+
+JPEG and PNG are read by `decoding.py`, as in training; here are WebP, TIFF and DICOM beside them.
+"""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFile, TiffImagePlugin, WebPImagePlugin
+
+from pneumojax.decoding.chunks import webp_fault, webp_size
+from pneumojax.decoding.decompression_limits import has_repeated_values, in_turn
+from pneumojax.decoding.film import (
+    CheckedTags,
+    FilmError,
+    Preprocessing,
+    check_size,
+    decode_film,
+    decode_grey,
+    load,
+    no_warnings,
+    open_film,
+    orientation_of,
+    resize_film,
+    upright,
+)
+
+KINDS = ("JPEG", "PNG", "WebP", "TIFF", "DICOM")
+HEAD = 144  # bytes that tell the kind of a file
+_OTHERS = {  # signatures of pictures that are no films, for a clearer line
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"\x00\x00\x00\x0cjP  ": "JPEG 2000 outside DICOM",
+    b"%PDF": "PDF",
+    b"PK\x03\x04": "ZIP",
+    b"\x1f\x8b": "gzip",
+}
+_ARCHIVES = ("ZIP", "gzip")
+_SMALL = 64  # pixels a side at which colour is looked at
+_BITS_TAG, _PHOTOMETRIC_TAG = 258, 262  # of TIFF
+_TILE_TAGS = (322, 323)  # width and height
+_LARGEST_TILE = 1 << 20  # pixels; a small film may be one tile with room to spare
+_WHITE_IS_ZERO = 0
+
+
+class _WebP(CheckedTags, WebPImagePlugin.WebPImageFile):
+    pass
+
+
+class AnyFilm(NamedTuple):
+    """A film as the network sees it, and what is known of its file.
+
+    pixels: uint8 (image_size, image_size).
+    width, height: of the upright film in the file, pixels.
+    colour: mean distance of a pixel's channels from each other, 0 to 255; 0 for a grey film.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+    colour: float
+
+
+def kind_of(head: bytes) -> str | None:
+    """One of `KINDS` for a file that begins so (`HEAD` bytes are enough), else None."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    return "DICOM" if _is_dicom(head) else None
+
+
+def _is_dicom(head: bytes) -> bool:
+    if head[128:132] == b"DICM":
+        return True
+    # Without that preamble a file begins with an element of group 2 or 8, with or without its type.
+    if head[:2] not in (b"\x02\x00", b"\x08\x00") or head[3:4] != b"\x00":
+        return False
+    typed = head[4:6].isalpha() and head[4:6].isupper()
+    return typed or int.from_bytes(head[4:8].ljust(4, b"\xff"), "little") < 1024
+
+
+def decode_any(data: bytes, preprocessing: Preprocessing) -> AnyFilm:
+    """Decodes one film of any of `KINDS`.
+
+    Alpha is ignored, 16 bits are scaled by their full range (of DICOM as `decode_dicom` says), and
+    the film is turned upright where the file tells how.
+
+    Raises:
+        FilmError: of another kind, damaged, cut short, too small, too large, or several in one.
+    """
+    kind = _known(data)
+    if kind in ("JPEG", "PNG"):
+        pixels, width, height = decode_film(data, preprocessing)
+        with in_turn(width, height):
+            return AnyFilm(pixels, width, height, _colour(open_film(data)[0]))
+    grey, colour = _decode_more(data, kind)
+    return AnyFilm(np.array(resize_film(grey, preprocessing)), *grey.size, colour)
+
+
+def decode_any_grey(data: bytes) -> Image.Image:
+    """As `decode_any`, but the whole upright film of one channel, for people to look at."""
+    kind = _known(data)
+    return decode_grey(data) if kind in ("JPEG", "PNG") else _decode_more(data, kind)[0]
+
+
+def _known(data: bytes) -> str:
+    if not data:
+        raise FilmError("empty file")
+    kind = kind_of(data[:HEAD])
+    if kind is None:
+        named = next((name for mark, name in _OTHERS.items() if data.startswith(mark)), None)
+        what = f"a {named} file" if named else "not a picture"
+        if named in _ARCHIVES:
+            raise FilmError(f"{what}: unpack it first")
+        raise FilmError(f"{what}: only {', '.join(KINDS[:-1])} and {KINDS[-1]} are read")
+    return kind
+
+
+def _decode_more(data: bytes, kind: str) -> tuple[Image.Image, float]:
+    """The upright film of one channel and its colour, of the kinds that training does not read."""
+    if kind != "DICOM":
+        return _webp_or_tiff(data, kind)
+    from pneumojax.decoding.dicom import decode_dicom  # takes a while to import
+
+    picture = decode_dicom(data)
+    return picture.convert("L"), _colour(picture)
+
+
+def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
+    plugin = _WebP if kind == "WebP" else TiffImagePlugin.TiffImageFile
+    if kind == "TIFF" and has_repeated_values(data):
+        raise FilmError("damaged TIFF header")
+    if kind == "WebP" and (fault := webp_fault(data)):
+        raise FilmError(f"WebP {fault}")
+    if kind == "WebP" and (size := webp_size(data)):
+        check_size(*size)
+    with no_warnings():  # about metadata
+        try:
+            image: ImageFile.ImageFile = plugin(io.BytesIO(data))
+        except Exception as error:  # damaged headers make Pillow raise nearly anything
+            raise FilmError(f"damaged {kind} header") from error
+    # Not their number: Pillow would read the directory of each to count them.
+    if getattr(image, "is_animated", False):
+        raise FilmError(f"{kind} of several pictures: only single films")
+    check_size(*image.size)
+    if kind == "TIFF":
+        _check_tiles(image)
+    with in_turn(*image.size):
+        turned = 1 if kind == "TIFF" else orientation_of(image, True)  # Pillow turns TIFF itself
+        load(image)
+        grey = _tiff_grey(image) if kind == "TIFF" else image.convert("L")
+        return upright(grey, turned), _colour(image)
+
+
+def _check_tiles(image: ImageFile.ImageFile) -> None:
+    """Raises FilmError for tiles much larger than the film: libtiff unpacks each as a whole."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    sides = [tags.get(tag, 0) for tag in _TILE_TAGS]
+    if not all(isinstance(side, int) for side in sides):
+        raise FilmError("damaged TIFF header")
+    if sides[0] * sides[1] > max(image.width * image.height, _LARGEST_TILE):
+        raise FilmError("TIFF whose tiles are much larger than its film")
+
+
+def _tiff_grey(image: ImageFile.ImageFile) -> Image.Image:
+    if image.mode in ("I", "F"):
+        raise FilmError("TIFF of signed, 32-bit or floating-point pixels: only 1 to 16 bits")
+    if not image.mode.startswith("I;16"):
+        return image.convert("L")
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    grey = np.asarray(image).astype(np.uint16) >> (tags[_BITS_TAG][0] - 8)
+    if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:  # Pillow inverts 8 bits, but not 16
+        grey = 255 - grey
+    return Image.fromarray(grey.astype(np.uint8))
+
+
+def _colour(image: Image.Image) -> float:
+    """See `AnyFilm`; of a copy so small that a film decoded at reduced size costs little more."""
+    if len(image.getbands()) < 3 and image.mode not in ("P", "PA"):
+        return 0.0
+    if image.format == "JPEG":
+        image.draft("RGB", (_SMALL, _SMALL))
+    load(image)
+    image.info.pop("transparency", None)  # or convert() warns about it
+    small = image.convert("RGB")
+    small.thumbnail((_SMALL, _SMALL), Image.Resampling.BOX)
+    channels = np.asarray(small, np.float64)
+    return float(np.mean(channels.max(axis=-1) - channels.min(axis=-1)))

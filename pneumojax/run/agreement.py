@@ -1,0 +1,175 @@
+"""Checks of a checkpoint's metadata: each value is usable, and config.json tells the same."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from pneumojax.config import flatten
+from pneumojax.config_limits import LARGEST_SIDE, wrong_field
+from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.out_of_distribution import STATISTICS
+from pneumojax.errors import UserError
+from pneumojax.fields import (
+    Field,
+    first_wrong,
+    is_count,
+    is_flag,
+    is_group,
+    is_measured,
+    is_number,
+    is_positive,
+    is_text,
+    list_of,
+    mapping_of,
+    number_in,
+    optional,
+    with_keys,
+)
+from pneumojax.inference.decision import RULES, Decision
+from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.folder import FINGERPRINTS, completed
+from pneumojax.training.state import Network
+
+_PREPROCESSING = ("image_size", "resize", "reduced_decode")
+_SCOPE = ("mean", "whitening", "limit", "films")
+# A few kilobytes of zeros can unpack to arrays of any size; this many take 4 GiB as float32.
+MOST_PARAMETERS = 2**30
+_KNOWN_RULES = (*RULES, "default")
+
+
+def decision_fields(*place: str) -> list[Field]:
+    """The fields of a `Decision` that lies at a place of a record; the record itself without."""
+    fields = [
+        Field((*place, "rule"), lambda v: v in _KNOWN_RULES, "one of " + ", ".join(_KNOWN_RULES)),
+        Field((*place, "temperature"), is_positive, "a finite number above 0"),
+        Field((*place, "threshold"), number_in(0, 1), "a number from 0 to 1"),
+        Field((*place, "films"), is_count, "a count"),
+        Field((*place, "note"), is_text, "text"),
+    ]
+    if not place:
+        return fields
+    names = ", ".join(Decision._fields)
+    return [Field(place, with_keys(Decision._fields), f"an object of {names}", False), *fields]
+
+
+# Fields that versions before some day did not write are not required.
+FIELDS = (
+    Field(("step",), is_count, "a count"),
+    Field(("epoch",), is_count, "a count", required=False),
+    Field(("synthetic",), is_flag, "true or false"),
+    Field(("class_names",), lambda v: v == list(CLASS_NAMES), f"{list(CLASS_NAMES)}", False),
+    Field(
+        ("preprocessing",), with_keys(_PREPROCESSING), "an object of " + ", ".join(_PREPROCESSING)
+    ),
+    Field(
+        ("preprocessing", "image_size"),
+        lambda value: type(value) is int and 1 <= value <= LARGEST_SIDE,
+        f"a whole number from 1 to {LARGEST_SIDE}",
+    ),
+    Field(("preprocessing", "resize"), is_text, "text"),
+    Field(("preprocessing", "reduced_decode"), is_flag, "true or false", required=False),
+    Field(("digests",), mapping_of(is_text), "an object of texts"),
+    Field(("digests", "params"), is_text, "text"),
+    *decision_fields("decision"),
+    *decision_fields("decision_of_validation"),
+    Field(
+        ("scope",), optional(with_keys(_SCOPE)), "null or an object of " + ", ".join(_SCOPE), False
+    ),
+    Field(("scope", "mean"), list_of(is_number, STATISTICS), f"{STATISTICS} finite numbers"),
+    Field(
+        ("scope", "whitening"),
+        list_of(list_of(is_number, STATISTICS), STATISTICS),
+        f"{STATISTICS} rows of {STATISTICS} finite numbers",
+    ),
+    Field(("scope", "limit"), is_positive, "a finite number above 0"),
+    Field(("scope", "films"), is_count, "a count"),
+    *FINGERPRINTS,
+    Field(("figures",), mapping_of(is_measured), "an object of numbers", required=False),
+    Field(("best",), optional(mapping_of(is_measured)), "null or an object of numbers", False),
+    Field(("versions",), mapping_of(is_text), "an object of texts", required=False),
+    Field(("config",), is_group, "an object", required=False),
+)
+
+
+def check_meta(meta: dict[str, Any], folder: Path) -> None:
+    """Raises UserError with the folder and the field of the first value that cannot be used."""
+    if wrong := first_wrong(meta, FIELDS):
+        raise UserError(
+            f"--workdir: the checkpoint in {str(folder)!r} cannot be used: its metadata's {wrong}; "
+            "train again, or take a whole copy of the run"
+        )
+
+
+def check_before(checkpoints: Checkpoints, config: ConfigDict) -> None:
+    """Refuses what `check_meta` and `check_config` do before a network is built of the config.
+
+    The shapes of another config's arrays would be taken for damage, and a stranger's sizes could
+    take the memory.
+    """
+    meta = checkpoints.newest_meta()
+    if meta is not None:
+        check_meta(meta, checkpoints.workdir)
+        check_config(meta, config, checkpoints.workdir)
+
+
+def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None:
+    """Raises UserError where a config is not that of a checkpoint in what decides its answers.
+
+    Checkpoints without a config of their own are compared in their preprocessing alone.
+    """
+    ours = answering(config)
+    # Versions before the JPEG decoder could halve films say nothing of it.
+    preprocessing = {"reduced_decode": False} | meta["preprocessing"]
+    theirs = {f"data.{name}": preprocessing[name] for name in _PREPROCESSING}
+    _refuse_differences(theirs, {name: ours.get(name) for name in theirs}, folder)
+    if "config" in meta:
+        try:
+            whole = completed(meta["config"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise UserError(
+                f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} is none "
+                "of a run; train again, or take a whole copy of the run"
+            ) from error
+        if wrong := wrong_field(whole.to_dict()):
+            raise UserError(
+                f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} cannot be "
+                f"used: {wrong}; train again, or take a whole copy of the run"
+            )
+        _refuse_differences(answering(whole), ours, folder)
+
+
+def check_size(network: Network, folder: Path) -> None:
+    """Raises UserError for a network whose arrays would take the memory of whoever opens the run.
+
+    The sizes in a stranger's config are in range one by one, but their products need not be.
+    """
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.abstract_params))
+    if count > MOST_PARAMETERS:
+        raise UserError(
+            f"--workdir: the config in {str(folder)!r} describes a network of {count:,} "
+            f"parameters, but at most {MOST_PARAMETERS:,} are read, because more would take the "
+            "memory"
+        )
+
+
+def answering(config: ConfigDict) -> dict[str, Any]:
+    """The fields of a config that decide what a network's parameters answer, by their full name."""
+    named = {f"data.{name}" for name in (*_PREPROCESSING, "normalise")}
+    return {
+        name: value
+        for name, value in flatten(config).items()
+        if name in named or name.startswith(("model.", "test_time."))
+    }
+
+
+def _refuse_differences(theirs: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:
+    for name in sorted(theirs.keys() | ours.keys()):
+        a, b = theirs.get(name, "absent"), ours.get(name, "absent")
+        if a != b:
+            raise UserError(
+                f"--workdir: {name} is {b!r} in the config of {str(folder)!r} and {a!r} in its "
+                f"checkpoint, which was trained with that: put {a!r} back into config.json"
+            )

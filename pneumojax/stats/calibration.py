@@ -1,0 +1,204 @@
+"""Whether probabilities mean what they say, and the temperature that makes them do so.
+
+A temperature is fitted on validation films and then divides every logit. It changes no ranking.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pneumojax.stats.intervals import Interval, wilson
+from pneumojax.stats.metrics import Floats, Ints, check_scores, midranks, probability
+
+# A few hundred films are no evidence for more than this in either direction.
+COLDEST, HOTTEST = 0.1, 10.0
+
+
+class Bin(NamedTuple):
+    """One point of a reliability diagram: films of neighbouring probability."""
+
+    films: int
+    lowest: float
+    highest: float
+    mean_probability: float
+    observed: float
+    interval: Interval
+
+
+def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
+    """The T for which sigmoid(logits / T) has the least log loss, within [COLDEST, HOTTEST].
+
+    Above 1 the network was too sure of itself, below 1 not sure enough. nan where there is no
+    optimum: films of one class only, or none on the wrong side of logit 0, so that colder would
+    always be better. Logits that point the wrong way on the whole get HOTTEST.
+
+    Args:
+      labels: (n,) of 0 and 1.
+      logits: (n,) finite.
+
+    Source: Guo et al., Proc. ICML 2017, 1321.
+
+    Raises:
+      ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.
+    """
+    truth, values = check_scores(labels, logits)
+    right = (2 * truth - 1) * values
+    if len(set(truth.tolist())) < 2 or (right >= 0).all():
+        return float("nan")
+    # At a slope of 0 the loss falls, as the slope grows, by the mean of `right` / 2; being convex
+    # it has its optimum on that side.
+    if right.mean() <= 0:
+        return HOTTEST
+    # Fitted as a slope of scaled logits, in which Newton's steps are of a size.
+    scale = np.abs(values).max()
+    columns, zeros, ones = values[None] / scale, np.zeros(truth.size), np.ones((1, truth.size))
+    slope = _logistic(truth, columns, zeros, ones)[0, 0] / scale
+    return float(np.clip(1 / slope, COLDEST, HOTTEST))
+
+
+def calibration_figures(
+    labels: ArrayLike, logits: ArrayLike, weights: Floats | None = None, bins: int = 10
+) -> dict[str, Floats]:
+    """Every figure of calibration (b,) under each row of weights (b, n), or (1,) without weights.
+
+    - brier: mean squared error of the probability
+    - log_loss: mean binary cross-entropy in nats
+    - calibration_error: mean over films of |observed share - mean probability| of their bin, with
+      bins of equally many films (adaptive ECE; Nixon et al., CVPR Workshops 2019). Biased
+      upwards: pure chance keeps it above 0, the more so the fewer films a bin has.
+    - calibration_slope and calibration_intercept: of a logistic regression of the labels on the
+      logits; 1 and 0 where probabilities are right. A slope below 1 is overconfidence. nan where
+      logits separate the classes, which asks for an infinite slope.
+    - calibration_in_the_large: the intercept with the slope held at 1; below 0 where
+      probabilities are too high on the whole. nan with films of one class only.
+
+    Slope and intercepts: Cox, Biometrika 45:562 (1958).
+
+    Args:
+      labels: (n,) of 0 and 1, at least one.
+      logits: (n,) finite.
+      weights: a whole-number weight w counts a film w times; see `bootstrap.resample`.
+      bins: most bins of the calibration error, laid once, from all films.
+
+    Raises:
+      ValueError: no film, lengths differ, a label is neither 0 nor 1, or a logit is not finite.
+    """
+    truth, values = check_scores(labels, logits)
+    if not truth.size:
+        raise ValueError("calibration needs at least one film")
+    weights = np.ones((1, truth.size)) if weights is None else weights
+    probabilities = probability(values)
+    total = weights.sum(axis=1)
+    # Bin by bin: what was observed more than was promised.
+    excess = weights @ ((truth - probabilities)[:, None] * np.eye(bins)[_bins(values, bins)])
+    result = {
+        "brier": weights @ (truth - probabilities) ** 2 / total,
+        "log_loss": weights @ (np.logaddexp(0.0, values) - truth * values) / total,
+        "calibration_error": np.abs(excess).sum(axis=1) / total,
+    }
+    return result | _recalibration(truth, values, weights)
+
+
+def reliability(
+    labels: ArrayLike, probabilities: ArrayLike, bins: int = 10, level: float = 0.95
+) -> list[Bin]:
+    """The reliability diagram: films in bins of about equally many, by rising probability.
+
+    Films of one probability stay in one bin, so bins may be uneven, and fewer than asked.
+
+    Args:
+      labels: (n,) of 0 and 1.
+      probabilities: (n,).
+      bins: most bins.
+      level: of Wilson's interval of each bin's observed share.
+
+    Raises:
+      ValueError: lengths differ, a label is neither 0 nor 1, or a probability is not finite.
+    """
+    truth, values = check_scores(labels, probabilities)
+    index = _bins(values, bins)
+    return [
+        Bin(
+            films=films.size,
+            lowest=float(np.min(values[films])),
+            highest=float(np.max(values[films])),
+            mean_probability=float(values[films].mean()),
+            observed=float(truth[films].mean()),
+            interval=wilson(int(truth[films].sum()), films.size, level),
+        )
+        for films in (np.flatnonzero(index == i) for i in np.unique(index))
+    ]
+
+
+def _bins(values: Floats, bins: int) -> Ints:
+    """Bin (n,) of each film; equal values, having one midrank, fall into one."""
+    return ((midranks(values) - 0.5) * bins / max(1, values.size)).astype(np.int64)
+
+
+def _recalibration(truth: Ints, values: Floats, weights: Floats) -> dict[str, Floats]:
+    """Slope, intercept and intercept at slope 1, each (b,)."""
+    present = weights > 0
+    positive, negative = present & (truth == 1), present & (truth == 0)
+    both = positive.any(axis=1) & negative.any(axis=1)
+    # A regression on one number has an optimum just where the classes overlap on it.
+    least, most = zip(*(_range(values, of) for of in (positive, negative)), strict=True)
+    overlap = both & (least[0] < most[1]) & (least[1] < most[0])
+    line = np.full((len(weights), 2), np.nan)
+    shift = np.full(len(weights), np.nan)
+    ones, zeros = np.ones(values.size), np.zeros(values.size)
+    if overlap.any():
+        centre, scale = values.mean(), values.std()
+        columns = np.stack([ones, (values - centre) / scale])
+        fitted = _logistic(truth, columns, zeros, weights[overlap])
+        line[overlap, 1] = fitted[:, 1] / scale
+        line[overlap, 0] = fitted[:, 0] - line[overlap, 1] * centre
+    if both.any():
+        shift[both] = _logistic(truth, ones[None], values, weights[both])[:, 0]
+    return {
+        "calibration_slope": line[:, 1],
+        "calibration_intercept": line[:, 0],
+        "calibration_in_the_large": shift,
+    }
+
+
+def _range(values: Floats, present: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Least and greatest of the values (n,) that each row (b, n) has; infinite without any."""
+    least = np.where(present, values, np.inf).min(axis=1)
+    return least, -np.where(present, -values, np.inf).min(axis=1)
+
+
+def _logistic(truth: Ints, columns: Floats, offset: Floats, weights: Floats) -> Floats:
+    """Coefficients (b, k) of logistic regressions on columns (k, n), by rows of weights (b, n).
+
+    Newton's method with steps halved where they would raise the loss. The offset (n,) is added
+    to the logits as it is. The optimum must be finite.
+    """
+    rows, k = len(weights), len(columns)
+    products = (columns[:, None] * columns[None]).reshape(k * k, -1).T
+    total = weights.sum(axis=1)
+
+    def loss(coefficients: Floats) -> Floats:
+        logits = coefficients @ columns + offset
+        terms = np.logaddexp(0.0, logits) - truth * logits
+        return np.einsum("bn,bn->b", weights, terms) / total
+
+    coefficients = np.zeros((rows, k))
+    value = loss(coefficients)
+    for _ in range(100):
+        chance = probability(coefficients @ columns + offset)
+        gradient = (weights * (chance - truth)) @ columns.T / total[:, None]
+        curvature = (weights * chance * (1 - chance)) @ products / total[:, None]
+        # The ridge keeps a step finite where all films are far out; it moves no optimum.
+        curvature = curvature.reshape(rows, k, k) + 1e-10 * np.eye(k)
+        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
+        for _ in range(50):
+            after = loss(coefficients - step)
+            worse = after > value + 1e-14 * np.abs(value)
+            if not worse.any():
+                break
+            step[worse] /= 2
+        coefficients, value = coefficients - step, after
+        if np.abs(step).max() < 1e-10 * (1 + np.abs(coefficients).max()):
+            break
+    return coefficients

@@ -1,0 +1,108 @@
+"""DeLong's variance of the AUROC, and the test of two AUROCs on the same films.
+
+Films are taken as independent, which several films of one patient are not; `bootstrap.py`
+resamples patients. The variance is summed from midranks in O(n log n).
+
+Sources: DeLong, DeLong and Clarke-Pearson, Biometrics 44:837 (1988); by midranks: Sun and Xu,
+IEEE Signal Process. Lett. 21:1389 (2014).
+"""
+
+import math
+from typing import NamedTuple
+
+from numpy.typing import ArrayLike
+
+from pneumojax.stats.intervals import UNDEFINED, Interval, normal_quantile
+from pneumojax.stats.metrics import Floats, check_scores, midranks
+
+
+class PairedTest(NamedTuple):
+    """Second minus first AUROC, its limits and the two-sided p-value; nan where undefined."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def delong(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
+    """AUROC and DeLong's estimate of its variance; both nan with under two films in a class.
+
+    Args:
+      labels: (n,) of 0 and 1.
+      scores: (n,) finite, logits or probabilities; ties count one half.
+
+    Raises:
+      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
+    """
+    of_positive, of_negative = _components(labels, scores)
+    if min(of_positive.size, of_negative.size) < 2:
+        return math.nan, math.nan
+    return float(of_positive.mean()), _variance(of_positive, of_negative)
+
+
+def delong_interval(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> Interval:
+    """Interval of the AUROC of scores (n,) against labels (n,).
+
+    AUROC +- z standard errors on its own scale (no logit transform), clipped to [0, 1].
+    nan where the variance cannot be estimated: fewer than two films in a class, or an estimate
+    of 0 (as when the classes are separated perfectly), which would claim certainty.
+
+    Raises:
+      ValueError: as `delong`.
+    """
+    area, variance = delong(labels, scores)
+    if not variance > 0:
+        return UNDEFINED
+    half = normal_quantile(level) * variance**0.5
+    return Interval(max(0.0, area - half), min(1.0, area + half))
+
+
+def delong_test(
+    labels: ArrayLike, first: ArrayLike, second: ArrayLike, level: float = 0.95
+) -> PairedTest:
+    """Whether two sets of scores of the same films differ in AUROC.
+
+    Args:
+      labels: (n,) of 0 and 1.
+      first: (n,) finite, logits or probabilities.
+      second: (n,) of the same films in the same order.
+      level: coverage of the interval, which is the difference +- z standard errors.
+
+    Returns:
+      The difference second - first, its limits and p-value. Limits and p-value are nan where
+      the variance of the difference cannot be estimated: under two films in a class (then the
+      difference too), or scores that rank all pairs of films alike.
+
+    Raises:
+      ValueError: as `delong`.
+    """
+    components = zip(_components(labels, first), _components(labels, second), strict=True)
+    # Per film, so that what the two networks have in common cancels: the covariance is inside.
+    of_positive, of_negative = (b - a for a, b in components)
+    if min(of_positive.size, of_negative.size) < 2:
+        return PairedTest(math.nan, math.nan, math.nan, math.nan)
+    difference = float(of_positive.mean())
+    error = _variance(of_positive, of_negative) ** 0.5
+    # Shares of equal pairs may differ in the last bit; a variance of that is none.
+    if error < 1e-12:
+        return PairedTest(difference, math.nan, math.nan, math.nan)
+    half = normal_quantile(level) * error
+    p = math.erfc(abs(difference) / error / 2**0.5)
+    return PairedTest(difference, difference - half, difference + half, p)
+
+
+def _components(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
+    """Per film of class 1, then of class 0: the share of the other class on its right side."""
+    truth, values = check_scores(labels, scores)
+    positive, negative = values[truth == 1], values[truth == 0]
+    ranks = midranks(values)
+    of_positive = (ranks[truth == 1] - midranks(positive)) / max(1, negative.size)
+    of_negative = 1 - (ranks[truth == 0] - midranks(negative)) / max(1, positive.size)
+    return of_positive, of_negative
+
+
+def _variance(of_positive: Floats, of_negative: Floats) -> float:
+    """Of the mean over all pairs of films, from the components of each class."""
+    positive = of_positive.var(ddof=1) / of_positive.size
+    return float(positive + of_negative.var(ddof=1) / of_negative.size)

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from pneumojax.evaluation.audits.audit_charts import (
+    robustness_chart,
+    shortcuts_chart,
+    subgroups_chart,
+)
+from pneumojax.evaluation.audits.robustness import robustness
+from pneumojax.evaluation.audits.shortcuts import shortcuts
+from pneumojax.evaluation.audits.subgroups import subgroups
+from pneumojax.inference.decision import Decision
+
+LABELS = (np.arange(160) % 4 > 0).astype(int)
+LOGITS = np.random.default_rng([0]).normal(size=160) + 2 * LABELS - 1
+STATISTICS = {
+    "sharpness": np.random.default_rng([1]).normal(size=160) - LABELS,
+    "brightness": np.random.default_rng([2]).normal(size=160),
+    "width": np.full(160, 224.0),
+}
+
+
+def _texts(figure):
+    figure.draw_without_rendering()
+    return [text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text"))]
+
+
+def _inside(figure):
+    """Nothing that is written stands outside the picture, or upon a neighbour's label."""
+    figure.draw_without_rendering()
+    whole = figure.bbox
+    for axes in figure.axes:
+        low, high = sorted(axes.get_ylim())
+        # Panels that share an axis have its places, and no labels of their own.
+        labels = zip(axes.get_yticks(), axes.get_yticklabels(), strict=False)
+        boxes = [
+            label.get_window_extent()
+            for at, label in labels
+            if low <= at <= high and label.get_visible()
+        ]
+        texts = [text for text in (axes.title, axes.xaxis.label) if text.get_text()]
+        for box in [*boxes, *(text.get_window_extent() for text in texts)]:
+            assert whole.x0 - 1 <= box.x0 and box.x1 <= whole.x1 + 1
+            assert whole.y0 - 1 <= box.y0 and box.y1 <= whole.y1 + 1
+        heights = sorted((box.y0, box.y1) for box in boxes)
+        assert all(one[1] <= two[0] + 1 for one, two in zip(heights, heights[1:], strict=False))
+
+
+def test_shortcuts_are_drawn_best_first_with_the_network_and_without_what_says_nothing():
+    result = shortcuts(STATISTICS, LABELS, LOGITS, resamples=20)
+    figure = shortcuts_chart(result)
+    _inside(figure)
+    (axes,) = figure.axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["Sharpness", "Brightness"]
+    assert [round(bar.get_x() + bar.get_width(), 9) for bar in axes.patches[:2]] == [
+        round(row["auroc"]["value"], 9) for row in result["statistics"][:2]
+    ]
+    at = [line.get_xdata()[0] for line in axes.lines if line.get_linewidth() == 2]
+    assert result["model"]["auroc"]["value"] in at
+    assert {"the network", "higher in NORMAL"} <= set(_texts(figure))
+
+
+def test_every_part_has_a_row_and_too_few_films_are_hollow():
+    pathogens = np.where(LABELS == 0, "none", "virus").tolist()
+    calls = (LOGITS > 0).astype(int)
+    result = subgroups(LABELS, LOGITS, calls, pathogens, STATISTICS, None, resamples=20)
+    figure = subgroups_chart(result)
+    _inside(figure)
+    texts = _texts(figure)
+    assert {"all films (n 160)", "virus (n 120)", "Sharpness", "Brightness"} <= set(texts)
+    assert "Width" not in texts
+    sensitivity, specificity, _ = figure.axes
+    for axes, name in ((sensitivity, "sensitivity"), (specificity, "specificity")):
+        points = [line for line in axes.lines if line.get_marker() == "o"]
+        drawn = [row for row in result["parts"] if row[name]["value"] is not None]
+        assert [p.get_xdata()[0] for p in points] == [row[name]["value"] for row in drawn]
+        hollow = [p.get_markerfacecolor() == "white" for p in points]
+        assert hollow == [name in row["too_few"] for row in drawn]
+    assert any(hollow)
+
+
+def test_each_perturbation_has_a_panel_with_the_films_as_they_are_among_the_levels():
+    images = np.repeat(np.clip(100 + 20 * LOGITS, 0, 255).astype(np.uint8), 256).reshape(-1, 16, 16)
+    result = robustness(
+        lambda films: films.mean(axis=(1, 2)) - 100.0,
+        images,
+        LABELS,
+        Decision("default", 1.0, 0.5, 0, ""),
+    )
+    figure = robustness_chart(result)
+    _inside(figure)
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    assert list(panels) == [kind["title"] for kind in result["kinds"].values()]
+    lines = [line for line in panels["Contrast, factor"].lines if line.get_marker() == "o"]
+    assert len(lines) == 3
+    np.testing.assert_array_equal(lines[0].get_xdata(), [0.5, 0.75, 1.0, 1.5])
+    assert lines[0].get_ydata()[2] == result["unchanged"]["auroc"]["value"]
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_films_of_one_class_are_drawn_without_what_they_cannot_tell(label):
+    labels = np.full(160, label)
+    shown = shortcuts_chart(shortcuts(STATISTICS, labels, LOGITS, resamples=5))
+    assert any("no statistic" in text for text in _texts(shown))
+    calls = (LOGITS > 0).astype(int)
+    parts = subgroups(labels, LOGITS, calls, ["unknown"] * 160, STATISTICS, None, resamples=5)
+    _inside(subgroups_chart(parts))
+    assert not [line for line in subgroups_chart(parts).axes[2].lines if line.get_marker() == "o"]

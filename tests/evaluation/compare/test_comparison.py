@@ -1,0 +1,118 @@
+import json
+import time
+
+import numpy as np
+import pytest
+
+from pneumojax.evaluation.compare.comparison import COMPARED, compare_networks
+from pneumojax.stats.bootstrap import patient_bootstrap
+from pneumojax.stats.delong import delong_test
+from pneumojax.stats.threshold_metrics import mcnemar
+
+
+def _networks(seed, n=240, noise=(1.0, 0.4)):
+    """Labels, and two networks that see one truth through noise of their own."""
+    rng = np.random.default_rng([seed])
+    labels = (np.arange(n) % 4 > 0).astype(int)
+    truth = 1.5 * labels + rng.normal(size=n) - 0.7
+    logits = {name: truth + s * rng.normal(size=n) for name, s in zip("AB", noise, strict=False)}
+    probabilities = {name: 1 / (1 + np.exp(-z)) for name, z in logits.items()}
+    calls = {name: (p >= 0.5).astype(int) for name, p in probabilities.items()}
+    return labels, probabilities, calls
+
+
+@pytest.fixture(scope="module")
+def compared():
+    labels, probabilities, calls = _networks(0)
+    patients = [f"p{i // 2}" for i in range(240)]
+    return (
+        labels,
+        probabilities,
+        calls,
+        patients,
+        compare_networks(labels, probabilities, calls, patients),
+    )
+
+
+def test_each_network_has_the_figures_it_has_alone(compared):
+    labels, probabilities, calls, patients, result = compared
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert (result["n"], result["patients"], result["prevalence"]) == (240, 120, 0.75)
+    for name in "AB":
+        alone = patient_bootstrap(labels, calls[name], probabilities[name], patients)
+        figures = result["networks"][name]["figures"]
+        for figure in figures.keys() - {"average_precision", "brier"}:
+            drawn = figures[figure]["bootstrap"]
+            assert (drawn["low"], drawn["high"]) == pytest.approx(alone[figure]), figure
+        assert figures["auroc"]["method"] == "delong"
+        assert figures["brier"]["method"] == "patient bootstrap"
+        assert all(f["low"] < f["value"] < f["high"] for f in figures.values())
+        assert figures["brier"]["value"] == pytest.approx(
+            np.mean((probabilities[name] - labels) ** 2)
+        )
+        rows = result["networks"][name]["predictive_values"]
+        assert [row["prevalence"] for row in rows] == [0.05, 0.2, 0.5]
+        assert all(row["positive_predictive_value"]["low"] > 0 for row in rows)
+
+
+def test_a_pair_has_differences_and_both_tests(compared):
+    labels, probabilities, calls, _, result = compared
+    (pair,) = result["pairs"]
+    assert (pair["first"], pair["second"]) == ("A", "B")
+    assert tuple(pair["differences"]) == COMPARED
+    figures = {name: result["networks"][name]["figures"] for name in "AB"}
+    for figure, row in pair["differences"].items():
+        change = figures["B"][figure]["value"] - figures["A"][figure]["value"]
+        assert row["difference"] == pytest.approx(change, abs=1e-12)
+        assert row["low"] < row["difference"] < row["high"]
+    tested = delong_test(labels, probabilities["A"], probabilities["B"])
+    assert pair["delong"] == tested._asdict()
+    ill = labels == 1
+    only = mcnemar(labels[ill], calls["A"][ill], calls["B"][ill])
+    assert pair["mcnemar"]["sensitivity"] == only._asdict()
+    counts = [pair["mcnemar"][f]["only_first_right"] for f in ("sensitivity", "specificity")]
+    assert sum(counts) == pair["mcnemar"]["accuracy"]["only_first_right"]
+
+
+def test_the_bootstrap_of_the_difference_agrees_with_delongs_where_films_are_independent():
+    labels, probabilities, calls = _networks(1, n=600)
+    (pair,) = compare_networks(labels, probabilities, calls, None)["pairs"]
+    drawn, formula = pair["differences"]["auroc"], pair["delong"]
+    assert (drawn["low"], drawn["high"]) == pytest.approx(
+        (formula["low"], formula["high"]), abs=4e-3
+    )
+
+
+def test_equal_networks_do_not_differ_and_have_no_interval():
+    labels, probabilities, calls = _networks(2)
+    twice = {"A": probabilities["A"], "B": probabilities["A"]}
+    result = compare_networks(labels, twice, {"A": calls["A"], "B": calls["A"]}, None)
+    (pair,) = result["pairs"]
+    nothing = {"difference": 0, "low": None, "high": None}
+    assert all(row == nothing for row in pair["differences"].values())
+    assert pair["delong"]["p"] is None and pair["mcnemar"]["accuracy"]["p"] == 1
+    assert result["bootstrap"]["unit"] == "film" and result["patients"] is None
+
+
+def test_every_pair_of_three_is_compared_and_one_class_is_survived():
+    _, probabilities, calls = _networks(3, n=40)
+    probabilities["C"], calls["C"] = probabilities["A"] ** 2, calls["A"]
+    result = compare_networks(np.ones(40, int), probabilities, calls, None, resamples=50)
+    pairs = [(pair["first"], pair["second"]) for pair in result["pairs"]]
+    assert pairs == [("A", "B"), ("A", "C"), ("B", "C")]
+    assert result["networks"]["A"]["figures"]["auroc"]["value"] is None
+    assert result["pairs"][0]["differences"]["specificity"]["difference"] is None
+    assert result["pairs"][0]["delong"]["p"] is None
+
+
+def test_films_of_two_networks_are_resampled_a_thousand_times_within_two_seconds():
+    labels, probabilities, calls = _networks(4, n=600)
+    began = time.process_time()
+    compare_networks(labels, probabilities, calls, np.arange(600) // 2, resamples=1000)
+    assert time.process_time() - began < 2  # of both cores together
+
+
+def test_a_single_network_is_no_comparison():
+    labels, probabilities, calls = _networks(5)
+    with pytest.raises(ValueError, match="two networks"):
+        compare_networks(labels, {"A": probabilities["A"]}, {"A": calls["A"]}, None)

@@ -1,0 +1,200 @@
+import csv
+import html.parser
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumojax.disclaimer import DISCLAIMER
+from pneumojax.errors import UserError
+from pneumojax.evaluation.report import charts
+from pneumojax.evaluation.report.report import write_evaluation
+from pneumojax.evaluation.report.run_sections import selection
+from pneumojax.evaluation.report.sections import operating_point
+from pneumojax.inference.decision import Decision
+
+DECISION = Decision("youden", 2.0, 0.6, 50, "")
+CHARTS = ["confusion", "precision_recall", "reliability", "robustness", "roc"]
+CHARTS += ["shortcuts", "subgroups", "training"]
+FILMS = ["explanations-0", "explanations-1", "false_negatives-0", "false_positives-0"]
+PICTURES = [*CHARTS, *FILMS]
+
+
+@pytest.fixture(scope="module")
+def written(predictions, plain_context, tmp_path_factory, film_pictures):
+    """The folder of one evaluation, and what `write_evaluation` returned."""
+    folder = tmp_path_factory.mktemp("run") / "evaluation" / "test"
+    context = plain_context | {"step": np.int64(7)}
+    return folder, write_evaluation(folder, predictions, DECISION, context, film_pictures)
+
+
+class Page(html.parser.HTMLParser):
+    """Text of a page, its sections, and every address in it."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.text, self.addresses, self.anchors, self.open = "", [], [], []
+        self.feed(source)
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "link", "img", "br"):
+            self.open.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href"):
+                self.addresses.append(value)
+            if name == "id":
+                self.anchors.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_an_evaluation_leaves_whole_files_and_nothing_else(written):
+    folder, result = written
+    written = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    assert written == sorted(
+        ["metrics.json", "predictions.csv", "report.html", "report.md"]
+        + [f"pictures/{name}.png" for name in PICTURES]
+    )
+    for name in PICTURES:
+        with Image.open(folder / "pictures" / f"{name}.png") as picture:
+            picture.load()
+            assert picture.width >= 700 or name in FILMS
+    stored = json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert stored == result
+    assert (stored["run"], stored["step"], stored["synthetic"]) == ("base", 7, False)
+
+
+def test_the_page_needs_nothing_outside_of_itself(written):
+    source = (written[0] / "report.html").read_text()
+    page = Page(source)
+    assert not page.open and "<script" not in source
+    inside = [a for a in page.addresses if a.startswith("data:")]
+    links = [a.removeprefix("#") for a in page.addresses if a.startswith("#")]
+    assert len(inside) == 1 + len(PICTURES)  # the icon is one
+    assert len(inside) + len(links) == len(page.addresses)
+    assert links == page.anchors
+    assert len(source) < 5_000_000
+
+
+def test_page_and_markdown_say_what_the_json_says(written):
+    folder, result = written
+    page = Page((folder / "report.html").read_text())
+    markdown = (folder / "report.md").read_text()
+    for text in (page.text, markdown.replace("\\", "")):
+        assert DISCLAIMER in text and "synthetic" not in text
+        assert "--config=<b>.py" in text and "NORMAL/a|b.jpeg" in text
+        for name in ("sensitivity", "negative_likelihood_ratio", "mcc", "average_precision"):
+            assert f"{result[name]['value']:.3f}" in text
+            assert f"{result[name]['low']:.3f} to {result[name]['high']:.3f}" in text
+        for side in (result, result["at_half"]):
+            assert f"{side['specificity']['value']:.3f}" in text
+        assert "youden on 50 validation films, temperature 2" in text
+    for name in PICTURES:
+        assert f"(pictures/{name}.png)" in markdown
+
+
+def test_the_same_evaluation_is_written_twice_alike(
+    written, predictions, context, tmp_path, film_pictures
+):
+    write_evaluation(tmp_path, predictions, DECISION, context, film_pictures)
+    for file in written[0].rglob("*.*"):
+        other = tmp_path / file.relative_to(written[0])
+        assert file.read_bytes() == other.read_bytes(), file.name
+
+
+def test_the_csv_holds_every_film_as_it_was_called(written, predictions):
+    with open(written[0] / "predictions.csv", newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["file"] for row in rows] == list(predictions.files)
+    assert [row["patient"] for row in rows] == list(predictions.patients)
+    assert [row["label"] == "PNEUMONIA" for row in rows] == list(predictions.labels == 1)
+    probabilities = 1 / (1 + np.exp(-predictions.logits.astype(float) / 2))
+    np.testing.assert_allclose([float(row["probability"]) for row in rows], probabilities, 1e-8)
+    for row in rows:
+        assert row["call"] == ("PNEUMONIA" if float(row["probability"]) >= 0.6 else "NORMAL")
+        assert row["disclaimer"] == DISCLAIMER
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_metrics(
+    predictions, context, tmp_path, monkeypatch, film_pictures
+):
+    (tmp_path / "report.html").write_bytes(b"an older page")
+
+    def full(self, data):
+        if "report.html" in self.name:
+            raise OSError(28, "No space left on device")
+        return write_bytes(self, data)
+
+    write_bytes = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match="report.html.*No space left"):
+        write_evaluation(tmp_path, predictions, DECISION, context, film_pictures)
+    assert (tmp_path / "report.html").read_bytes() == b"an older page"
+    assert not (tmp_path / "metrics.json").exists()
+    assert not [p for p in tmp_path.rglob(".*")]
+
+
+def test_a_context_may_not_overwrite_a_result(predictions, context, tmp_path, film_pictures):
+    with pytest.raises(ValueError, match="accuracy"):
+        write_evaluation(
+            tmp_path, predictions, DECISION, context | {"accuracy": 1.0}, film_pictures
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_validation_is_not_sold_as_films_that_chose_nothing(written):
+    result = written[1] | {"split": "val"}
+    assert "somewhat better than on films that chose nothing" in " ".join(selection(result).text)
+    text = " ".join(operating_point(result).text)
+    assert "except that these are the same films" in text
+    assert "except" not in " ".join(operating_point(written[1]).text)
+
+
+@pytest.fixture(scope="module")
+def bare(one_class, plain_context, film_pictures, tmp_path_factory):
+    """An evaluation of drawn films of one class and unknown patients, of a run with no history."""
+    folder, stamps, signed = tmp_path_factory.mktemp("bare"), [], charts.signed
+    context = plain_context | {
+        "synthetic": True,
+        "patients_known": False,
+        "history": [],
+        "selection": {"metric": "loss", "epochs": 3, "films": 0},
+        "extra": [np.float32("nan"), math.inf, 1.0],
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "signed", lambda f, stamp: stamps.append(stamp) or signed(f, stamp))
+        result = write_evaluation(folder, one_class(1), DECISION, context, film_pictures)
+    return folder, result, stamps
+
+
+def test_what_has_no_data_says_why(bare):
+    text = Page((bare[0] / "report.html").read_text()).text
+    assert "No epoch is logged" in text and "no validation films" in text
+    assert "undefined" in text and not re.search(r"\bnan\b", text)
+
+
+def test_unknown_patients_are_in_no_file(bare):
+    with open(bare[0] / "predictions.csv", newline="") as stream:
+        assert {row["patient"] for row in csv.DictReader(stream)} == {""}
+
+
+def test_synthetic_films_are_stamped_in_every_output(bare):
+    folder, result, stamps = bare
+    assert stamps == [True] * (len(CHARTS) - 1)  # no training curves
+    assert result["synthetic"] is True
+    lines = (folder / "predictions.csv").read_text().splitlines()
+    assert all("synthetic films" in line for line in lines[1:])
+    for name in ("report.html", "report.md"):
+        assert "synthetic films: figures show that the code works" in (folder / name).read_text()
+
+
+def test_a_context_without_a_number_becomes_null(bare):
+    assert bare[1]["extra"] == [None, None, 1.0]

@@ -1,0 +1,47 @@
+"""Several networks that answer together: the mean of what they say, and how far it lies apart."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pneumojax.inference.decision import Decision
+from pneumojax.inference.ensemble import Ensemble, output_folder
+
+DECISIONS = (Decision("youden", 2.0, 0.4, 9, ""), Decision("youden", 1.0, 0.6, 9, ""))
+
+
+def ensemble(count):
+    members = (SimpleNamespace(),) * count  # what they are is not looked at
+    folders = tuple(Path(f"/runs/{i}") for i in range(count))
+    return Ensemble(members, folders, DECISIONS[:count], Decision("mean", 1.0, 0.5, 0, ""))
+
+
+def test_together_they_say_the_mean_of_their_calibrated_probabilities():
+    both = ensemble(2)
+    logits, spread = both.combine(np.array([[2.0, -4.0], [-1.0, 3.0]]))
+    each = 1 / (1 + np.exp(-np.array([[1.0, -2.0], [-1.0, 3.0]])))
+    np.testing.assert_allclose(both.decision.probabilities(logits), each.mean(0))
+    np.testing.assert_allclose(spread.deviation, each.std(0))
+    np.testing.assert_allclose(spread.lowest, each.min(0))
+    np.testing.assert_allclose(spread.highest, each.max(0))
+
+
+def test_one_answers_as_it_is():
+    logits, spread = ensemble(1).combine(np.array([[2.0, -4.0]], np.float32))
+    np.testing.assert_array_equal(logits, np.float32([2, -4]))
+    assert spread is None
+
+
+def test_networks_that_are_certain_give_a_finite_logit():
+    logits, _ = ensemble(2).combine(np.array([[1e4, -1e4], [1e4, -1e4]]))
+    assert np.isfinite(logits).all() and logits[0] > 30 and logits[1] < -30
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_what_several_say_lies_beside_them_and_what_one_says_in_its_folder(names):
+    runs = [Path("/runs") / name for name in names]
+    assert output_folder(runs[:1]) == runs[0]
+    assert output_folder(runs).parent == Path("/runs") and output_folder(runs) not in runs
+    assert output_folder(runs) != output_folder(runs[::-1])  # the first one's report is another

@@ -1,0 +1,162 @@
+"""Folds and ensembles by the real road: who scores whom, what is averaged, what is refused."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from pneumojax import crossvalidate
+from pneumojax.crossvalidate import cross_validate
+from pneumojax.data.cache import load_split
+from pneumojax.decoding.film import Preprocessing
+from pneumojax.errors import UserError
+from pneumojax.evaluation.evaluate import evaluate_run
+from pneumojax.inference.decision import Decision
+from pneumojax.inference.ensemble import make_ensemble_scorer, open_ensemble
+from pneumojax.run.folder import read_films
+
+pytestmark = pytest.mark.slow  # trains and audits several networks
+
+
+def changed(config, **fields):
+    config = config.copy_and_resolve_references()
+    config.update_from_flattened_dict({k.replace("__", "."): v for k, v in fields.items()})
+    return config.lock()
+
+
+def rows_of(path):
+    with open(path, newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def folds(films_root, cache_dir, tmp_path_factory):
+    """A cross-validation of two small folds, its folder and what it returned."""
+    from configs import base
+
+    config = changed(
+        base.get_config(),
+        data__root=str(films_root),
+        data__image_size=32,
+        data__folds=2,
+        model__stem=(4, 4, 8),
+        model__modules=((4, 4, 4, 2, 4, 4),),
+        batch_size=16,
+        epochs=1,
+        log__tensorboard=False,
+    )
+    folder = tmp_path_factory.mktemp("cross") / "validation"
+    return config, folder, cross_validate(config, folder, cache_dir)
+
+
+def test_every_film_is_scored_once_by_the_network_that_did_not_see_it(folds):
+    _, folder, result = folds
+    rows = {row["file"]: row for row in rows_of(folder / "out_of_fold" / "predictions.csv")}
+    held_out = []
+    for fold in range(2):
+        alone = rows_of(folder / f"fold-{fold}" / "evaluation" / "val" / "predictions.csv")
+        own = json.loads((folder / f"fold-{fold}/evaluation/val/metrics.json").read_text())
+        pool = Decision(**result["decision"])
+        for row in alone:
+            logit = np.log(float(row["probability"])) - np.log1p(-float(row["probability"]))
+            logit *= own["decision"]["temperature"]
+            expected = pool.probabilities(logit)
+            assert float(rows[row["file"]]["probability"]) == pytest.approx(expected, abs=1e-4)
+        held_out += [row["file"] for row in alone]
+    assert (
+        sorted(held_out) == sorted(rows) == sorted(r["file"] for r in read_films(folder / "fold-0"))
+    )
+    assert len(result["out_of_fold"]["auroc_by_fold"]) == 2
+    assert json.loads((folder / "out_of_fold" / "decision.json").read_text()) == result["decision"]
+    assert result["decision"]["films"] == len(rows)
+    page = (folder / "out_of_fold" / "report.html").read_text()
+    assert "2 networks of one recipe were trained" in page
+    assert "fitted on so many patients drawn" in page
+
+
+def test_finished_folds_are_not_trained_or_evaluated_again(folds, cache_dir, monkeypatch, capsys):
+    config, folder, _ = folds
+    monkeypatch.setattr(crossvalidate, "evaluate_run", None)  # calling it would raise
+    monkeypatch.setattr(crossvalidate, "_out_of_fold", lambda folders, *more: len(folders))
+    assert cross_validate(config, folder, cache_dir) == 2
+    assert capsys.readouterr().out.count("finished: this run has trained 1 of 1 epochs") == 2
+
+
+def test_an_ensemble_answers_with_the_mean_of_probabilities(folds, films_root, cache_dir):
+    _, folder, _ = folds
+    result = evaluate_run([folder], cache_dir, root=str(films_root), split="train")
+    ensemble = open_ensemble([folder])
+    name = f"train-of-{films_root.name}-"
+    (own,) = (folder / "evaluation").glob(f"{name}*")
+    rows = {row["file"]: row for row in rows_of(own / "predictions.csv")}
+    films = load_split(
+        films_root,
+        "train",
+        Preprocessing(**ensemble.first.meta["preprocessing"]),
+        cache_dir,
+        max_rejected_fraction=0,
+    )
+    logits = make_ensemble_scorer(ensemble, 16)(films)
+    scored = [d.probabilities(z) for d, z in zip(ensemble.decisions, logits, strict=True)]
+    each = dict(zip(films.paths, np.transpose(scored), strict=True))
+    for file, row in rows.items():
+        assert float(row["probability"]) == pytest.approx(np.mean(each[file]), abs=1e-4)
+        assert float(row["deviation"]) == pytest.approx(np.std(each[file]), abs=1e-4)
+        assert float(row["lowest"]) == pytest.approx(min(each[file]), abs=1e-4)
+        assert float(row["highest"]) == pytest.approx(max(each[file]), abs=1e-4)
+    assert result["members"] == ["fold-0", "fold-1"]
+    assert result["decision"]["rule"] == "out of fold"
+    every_file = {row["sha256"] for row in read_films(ensemble.workdirs[0])}
+    assert result["audit"]["shared_files"] == len(every_file)
+
+
+def test_films_that_a_member_has_seen_are_no_validation(folds, cache_dir):
+    _, folder, _ = folds
+    with pytest.raises(UserError, match="each has seen what another is validated on"):
+        evaluate_run([folder / "fold-0", folder / "fold-1"], cache_dir)
+
+
+def test_one_member_answers_for_itself(folds):
+    _, folder, _ = folds
+    ensemble = open_ensemble([folder / "fold-0"])
+    logits = np.array([[-2.0, 0.5]], np.float32)
+    together, spread = ensemble.combine(logits)
+    np.testing.assert_array_equal(together, logits[0])
+    assert spread is None and ensemble.decision == ensemble.first.decision
+
+
+def test_what_cannot_answer_together_is_refused(folds, config, tmp_path, cache_dir):
+    from pneumojax.training.loop import train
+
+    _, folder, _ = folds
+    other = changed(config, epochs=1, data__image_size=40, log__tensorboard=False)
+    train(other, tmp_path / "other", cache_dir)
+    with pytest.raises(UserError, match="differ in preprocessing"):
+        open_ensemble([folder / "fold-0", tmp_path / "other"])
+    with pytest.raises(UserError, match="named twice"):
+        open_ensemble([folder / "fold-0", folder / "fold-0"])
+    (tmp_path / "half" / "fold-0").mkdir(parents=True)
+    (tmp_path / "half" / "fold-0" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="is not finished"):
+        open_ensemble([tmp_path / "half"])
+
+
+def test_a_fold_that_is_gone_is_missed_and_a_strange_folder_is_not_one(folds, tmp_path):
+    _, folder, _ = folds
+    shutil.copytree(folder, tmp_path / "cross")
+    shutil.copytree(folder / "fold-1", tmp_path / "cross" / "fold-1-old")
+    assert [path.name for path in open_ensemble([tmp_path / "cross"]).workdirs] == [
+        "fold-0",
+        "fold-1",
+    ]
+    shutil.rmtree(tmp_path / "cross" / "fold-0")
+    with pytest.raises(UserError, match="of the 2 folds of .* there are only fold-1"):
+        open_ensemble([tmp_path / "cross"])
+
+
+def test_without_folds_there_is_nothing_to_cross(config, tmp_path, cache_dir):
+    with pytest.raises(UserError, match="config.data.folds is 0"):
+        cross_validate(config, tmp_path / "run", cache_dir)
+    assert not (tmp_path / "run").exists()
