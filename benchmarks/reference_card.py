@@ -27,7 +27,8 @@ from benchmarks.draw_scaling import COLORS, INK, MUTED, RULE  # noqa: E402
 from benchmarks.record_run import hardware  # noqa: E402
 from pneumojax.evaluation.protocols import protocol_figures, selection_score  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
-from pneumojax.training.logbook import duration, read_history  # noqa: E402
+from pneumojax.terminal import duration  # noqa: E402
+from pneumojax.training.logbook import read_history  # noqa: E402
 
 STORED = ROOT / "docs" / "reference"
 PAGE = ROOT / "docs" / "reference_model.md"

@@ -30,7 +30,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.draw_scaling import COLORS, INK, MUTED, RULE  # noqa: E402
 from benchmarks.record_run import hardware  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
-from pneumojax.training.logbook import duration, read_history  # noqa: E402
+from pneumojax.terminal import duration  # noqa: E402
+from pneumojax.training.logbook import read_history  # noqa: E402
 
 STORED = ROOT / "docs" / "reliability" / "soak.json"
 DRAWN = ROOT / "docs" / "images" / "soak.png"

@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.record_run import hardware  # noqa: E402
 from pneumojax.evaluation.protocols import protocol_figures, selection_score  # noqa: E402
 from pneumojax.files import write_json  # noqa: E402
-from pneumojax.training.logbook import duration, read_history  # noqa: E402
+from pneumojax.terminal import duration  # noqa: E402
+from pneumojax.training.logbook import read_history  # noqa: E402
 
 
 def train(name: str, command: list[str], out: Path) -> bool:

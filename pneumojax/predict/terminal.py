@@ -13,7 +13,7 @@ from rich.table import Table
 from pneumojax.data.seen import banner, is_seen
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.files import printable
-from pneumojax.training.logbook import duration
+from pneumojax.terminal import duration
 
 MOST_SHOWN = 50  # rows of the table, and as many bad files after it
 Row = dict[str, Any]

@@ -4,13 +4,13 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pneumojax.errors import UserError
 from pneumojax.fields import Field, first_wrong, is_count, is_flag, is_number, is_text, optional
 from pneumojax.files import Appended, failing_clearly, replacing
+from pneumojax.terminal import duration
 
 
 class Logbook:
@@ -177,20 +177,3 @@ def epoch_line(epoch: int, epochs: int, figures: dict[str, float]) -> str:
         )
     seconds, wait = figures["seconds_per_step"], figures["data_wait"]
     return f"{line}  |  {seconds:.3f} s/step, data wait {wait:.1%}"
-
-
-def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side, for the terminal."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    lines = (header, *rows)
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in lines
-    )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as h:mm:ss or m:ss."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

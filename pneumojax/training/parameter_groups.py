@@ -7,7 +7,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
-from pneumojax.training.logbook import plain_table
+from pneumojax.terminal import plain_table
 
 # Labels of groups, and what they mean.
 GROUPS = {

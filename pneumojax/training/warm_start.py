@@ -15,7 +15,7 @@ from pneumojax.files import printable, write_json
 from pneumojax.run import folder as run
 from pneumojax.run.agreement import check_before, check_config, check_meta, check_size
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.training.logbook import plain_table
+from pneumojax.terminal import plain_table
 from pneumojax.training.parameter_groups import stage_name, stage_of
 from pneumojax.training.state import Network, State, make_mesh, make_network, placed
 from pneumojax.weights import published

@@ -1,0 +1,82 @@
+"""Progress, durations and tables on the terminal, one way each."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+_WIDTH = 78  # columns that a rewritten line fills, so that no rest of a longer one stays behind
+_TERMINAL_SECONDS = 0.2  # between two versions of a rewritten line
+
+
+class Progress:
+    """Shows now and then how far a long task is.
+
+    On a terminal one line is rewritten five times a second. A file, a pipe or a function gets a
+    new line each time, and fewer of them.
+
+    Args:
+        out: a stream such as sys.stdout, or a function that takes one line, such as print.
+        seconds: the least time between two lines where none is rewritten.
+    """
+
+    def __init__(self, out: TextIO | Callable[[str], object], seconds: float = 10.0):
+        self._out = out
+        self._rewrites = not callable(out) and out.isatty()
+        self._seconds = _TERMINAL_SECONDS if self._rewrites else seconds
+        self._shown = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is time to show something; a caller need not word a line that is not."""
+        return time.monotonic() - self._shown >= self._seconds
+
+    def show(self, text: str) -> None:
+        """Shows how far the task is, on a terminal in place of what was shown before."""
+        self._shown = time.monotonic()
+        self._write(text, end="" if self._rewrites else "\n")
+
+    def line(self, text: str) -> None:
+        """Prints a line that stays."""
+        self._write(text, end="\n")
+
+    def close(self) -> None:
+        """Wipes the line that is being rewritten, if there is one."""
+        if self._rewrites:
+            self._write("", end="\r")
+
+    def _write(self, text: str, end: str) -> None:
+        if callable(self._out):
+            self._out(text)
+        else:
+            print(f"\r{text:<{_WIDTH}}" if self._rewrites else text, end=end, file=self._out)
+            self._out.flush()
+
+
+def rate(done: int, total: int, seconds: float, *, earlier: int = 0) -> str:
+    """Says how many films are done, how fast and how long the rest takes.
+
+    Args:
+        done: films that are done, those of an earlier run included.
+        total: films in all.
+        seconds: the time that this run has taken.
+        earlier: films that an earlier run did.
+    """
+    films_per_second = (done - earlier) / max(seconds, 1e-3)
+    left = duration((total - done) / films_per_second) if films_per_second else "unknown time"
+    return f"{done:,}/{total:,} films, {films_per_second:,.0f} films/s, {left} left"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as text, with its columns aligned on the left."""
+    lines = (header, *rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

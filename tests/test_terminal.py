@@ -1,0 +1,68 @@
+"""Progress, durations and tables on the terminal."""
+
+import io
+
+import pytest
+
+from pneumojax import terminal
+from pneumojax.terminal import Progress, duration, plain_table, rate
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test sets."""
+    now = [100.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_terminal_shows_one_line_that_is_rewritten_and_wiped_at_the_end(clock):
+    stream = _Terminal()
+    progress = Progress(stream)
+    assert not progress.is_due()
+    clock[0] += 0.3
+    assert progress.is_due()
+    progress.show("a long line")
+    assert not progress.is_due()
+    progress.show("short")
+    assert "\n" not in stream.getvalue()
+    assert stream.getvalue().split("\r")[-1].rstrip() == "short"
+    assert len(stream.getvalue().split("\r")[-1]) >= len("a long line")
+    progress.close()
+    assert stream.getvalue().split("\r")[-2].strip() == ""
+    progress.line("done")
+    assert stream.getvalue().endswith("\n")
+
+
+@pytest.mark.parametrize("is_function", [True, False])
+def test_elsewhere_lines_follow_each_other_with_the_given_time_between(clock, is_function):
+    stream, lines = io.StringIO(), []
+    progress = Progress(lines.append if is_function else stream, 5.0)
+    clock[0] += 4.9
+    assert not progress.is_due()
+    clock[0] += 0.2
+    assert progress.is_due()
+    progress.show("one")
+    progress.close()
+    progress.line("two")
+    assert (lines if is_function else stream.getvalue().splitlines()) == ["one", "two"]
+
+
+def test_the_rate_counts_only_the_films_of_this_run():
+    assert rate(100, 1_600, 10.0) == "100/1,600 films, 10 films/s, 2:30 left"
+    assert rate(1_100, 1_600, 10.0, earlier=1_000) == "1,100/1,600 films, 10 films/s, 0:50 left"
+    assert rate(0, 5, 10.0) == "0/5 films, 0 films/s, unknown time left"
+
+
+def test_durations_have_hours_only_when_there_are_any():
+    assert [duration(s) for s in (0.4, 61, 3600, 7325.6)] == ["0:00", "1:01", "1:00:00", "2:02:06"]
+
+
+def test_columns_of_a_table_are_aligned():
+    table = plain_table(("name", "films"), [("a", "1"), ("longer", "2")])
+    assert table.splitlines() == ["name    films", "a       1", "longer  2"]
