@@ -20,13 +20,12 @@ from pneumojax.stats.estimates import (
     LEVEL,
     RESAMPLES,
     at_prevalences,
-    call_formulas,
     figure,
     json_ready,
 )
 from pneumojax.stats.intervals import wilson
 from pneumojax.stats.metrics import Confusion, Floats, Ints
-from pneumojax.stats.threshold_metrics import call_figures
+from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms, threshold_metrics
 
 # Fewer than elsewhere: each resample fits two regressions by Newton's method.
 CALIBRATION_RESAMPLES = 1000
@@ -98,21 +97,27 @@ def evaluate(
         }
         for place, called in (("", calls), ("half ", at_half)):
             counted = weighted_confusion(labels, called, weights)
-            result |= {f"{place}{name}": v for name, v in call_figures(counted).items()}
+            result |= {
+                f"{place}{name}": v for name, v in threshold_metrics(counted, CLASS_NAMES).items()
+            }
         return result
 
     values = {name: v[0] for name, v in weighted(np.ones((1, n))).items()}
     drawn = resample(weighted, patients, resamples=RESAMPLES, seed=seed)
 
     def of_calls(counted: Confusion, place: str) -> dict[str, Any]:
-        formulas = call_formulas(counted)
+        formulas = closed_forms(counted)
         return {
             name: figure(values[place + name], formulas.get(name), drawn[place + name], unit)
-            for name in call_figures(counted)
+            for name in threshold_metrics(counted, CLASS_NAMES)
         }
 
     def of_ranking(name: str) -> dict[str, Any]:
-        formula = (delong_interval(labels, logits, LEVEL), "delong") if name == "auroc" else None
+        formula = (
+            ClosedForm(delong_interval(labels, logits, LEVEL), "delong")
+            if name == "auroc"
+            else None
+        )
         return figure(values[name], formula, drawn[name], unit)
 
     counted, half = metrics.confusion(labels, calls), metrics.confusion(labels, at_half)

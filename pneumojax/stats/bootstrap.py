@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pneumojax.stats.intervals import Interval, percentile_interval
 from pneumojax.stats.metrics import Confusion, Floats, check_labels, check_scores
-from pneumojax.stats.threshold_metrics import call_figures
+from pneumojax.stats.threshold_metrics import threshold_metrics
 
 # Elements of one block of resampled weights: about 16 MB in float64, which stays near the cache.
 _BLOCK = 2_000_000
@@ -70,7 +70,7 @@ def patient_bootstrap(
       seed: the draws are a function of it.
 
     Returns:
-      Intervals of all `call_figures` and of auroc. One is nan where more than one resample in
+      Intervals of all `threshold_metrics` and of auroc. One is nan where more than one resample in
       twenty leaves its figure undefined (too few patients of a class, or too few calls), and
       where all resamples agree (one patient only, or nothing but right calls): a resample
       cannot hold an error that the sample does not, so it says nothing there.
@@ -84,7 +84,7 @@ def patient_bootstrap(
         raise ValueError(f"{truth.size} labels, {called.size} calls, {len(patients)} patients")
 
     def figures(weights: Floats) -> dict[str, Floats]:
-        counted = call_figures(weighted_confusion(truth, called, weights))
+        counted = threshold_metrics(weighted_confusion(truth, called, weights))
         return {**counted, "auroc": weighted_auroc(truth, values, weights)}
 
     drawn = resample(figures, patients, resamples=resamples, seed=seed)

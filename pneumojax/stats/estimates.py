@@ -1,12 +1,9 @@
-"""Figures with their intervals, as reports and comparisons store them.
+"""Metrics with their intervals, and their form as JSON in reports and comparisons."""
 
-A figure is {"value", "low", "high", "method", "bootstrap": {"low", "high"}}. The first interval is
-of the method named: a closed form where there is one, else the bootstrap. None stands for what is
-undefined, or infinite, for which JSON has no word.
-"""
-
+import dataclasses
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +11,8 @@ import numpy as np
 from pneumojax.stats.intervals import Interval, percentile_interval
 from pneumojax.stats.metrics import Confusion, Floats
 from pneumojax.stats.threshold_metrics import (
-    call_intervals,
-    predictive_value_intervals,
+    ClosedForm,
+    PredictiveValues,
     predictive_values,
 )
 
@@ -24,48 +21,64 @@ RESAMPLES = 2000
 PREVALENCES = (0.05, 0.2, 0.5)
 LIKELIHOOD_RATIOS = ("positive_likelihood_ratio", "negative_likelihood_ratio")
 
-Formula = tuple[Interval, str]
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric and its confidence limits; nan where undefined.
+
+    low, high: limits by `method`.
+    method: "wilson", "koopman" or "delong" where a closed form exists, else "patient bootstrap"
+      or "film bootstrap".
+    bootstrap: limits by the bootstrap, whatever the method.
+    """
+
+    value: float
+    low: float
+    high: float
+    method: str
+    bootstrap: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, with None for nan and infinity."""
+        return json_ready(self)
 
 
-def figure(value: float, formula: Formula | None, drawn: Floats, unit: str) -> dict[str, Any]:
-    """One figure from its value, its closed-form interval and method, and resampled values (b,).
+def estimate(
+    value: float | Floats, closed_form: ClosedForm | None, drawn: Floats, unit: str
+) -> Estimate:
+    """An estimate from a metric's value and its values in b resamples.
 
     Args:
+      value: of the metric on all films.
+      closed_form: the interval to prefer to the bootstrap's, where there is one.
+      drawn: (b,) the metric in each resample.
       unit: what was resampled, "patient" or "film".
     """
     bootstrap = percentile_interval(drawn, LEVEL)
-    limits, method = formula or (bootstrap, f"{unit} bootstrap")
-    return json_ready(
-        {
-            "value": float(value),
-            **limits._asdict(),
-            "method": method,
-            "bootstrap": bootstrap._asdict(),
-        }
-    )
+    limits, method = closed_form or (bootstrap, f"{unit} bootstrap")
+    return Estimate(float(value), *limits, method, bootstrap)
 
 
-def call_formulas(counted: Confusion) -> dict[str, Formula]:
-    """Closed-form interval and its method of each figure of calls that has one."""
-    return {
-        name: (limits, "koopman" if name in LIKELIHOOD_RATIOS else "wilson")
-        for name, limits in call_intervals(counted, LEVEL).items()
-    }
+def figure(value: float, formula: ClosedForm | None, drawn: Floats, unit: str) -> dict[str, Any]:
+    """`estimate` in its stored form."""
+    return estimate(value, formula, drawn, unit).to_json()
 
 
-def at_prevalences(counted: Confusion) -> list[dict[str, Any]]:
-    """Both predictive values at each of `PREVALENCES`, with Koopman's limits."""
-    rows = []
-    for prevalence in PREVALENCES:
-        limits = predictive_value_intervals(counted, prevalence, LEVEL)
-        values = predictive_values(counted, prevalence)
-        row = {name: {"value": v, **limits[name]._asdict()} for name, v in values.items()}
-        rows.append(json_ready({"prevalence": prevalence, **row}))
-    return rows
+def at_prevalences(counted: Confusion) -> list[PredictiveValues]:
+    """Both predictive values at each of `PREVALENCES`."""
+    return [predictive_values(counted, prevalence, LEVEL) for prevalence in PREVALENCES]
 
 
 def json_ready(value: Any) -> Any:
-    """The same with NumPy's scalars and arrays as Python's, and None for what is not finite."""
+    """A value of plain Python types for JSON, which has no nan and no infinity: both are None.
+
+    Dataclasses and named tuples become dicts of their fields; NumPy's arrays and scalars become
+    Python's lists and numbers.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: json_ready(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return json_ready(value._asdict())
     if isinstance(value, Mapping):
         return {str(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -1,30 +1,63 @@
-"""Figures of calls, their closed-form intervals, other prevalences, and the test of two networks.
+"""Metrics of films called at one threshold, their closed-form intervals, and McNemar's test.
 
-For the report of one network and the comparison of several. Closed-form intervals take films as
-independent; the same figures under resampled patients are in `bootstrap.py`.
+Closed-form intervals treat films as independent. `bootstrap.py` has intervals of the same metrics
+that draw whole patients.
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from numpy.typing import ArrayLike
 
-from pneumojax.data.films import CLASS_NAMES
 from pneumojax.stats.intervals import UNDEFINED, Interval, koopman, wilson
 from pneumojax.stats.metrics import Confusion, Floats, check_labels, ratio
 
 
+class ClosedForm(NamedTuple):
+    """An interval given by a formula, and the name of the method: wilson, koopman or delong."""
+
+    interval: Interval
+    method: str
+
+
+@dataclass(frozen=True)
+class PredictiveValue:
+    """A predictive value and its confidence limits; nan where undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PredictiveValues:
+    """Both predictive values at one prevalence of class 1."""
+
+    prevalence: float
+    positive_predictive_value: PredictiveValue
+    negative_predictive_value: PredictiveValue
+
+
 class McNemar(NamedTuple):
-    """Films that one network alone calls right, and the exact two-sided p-value."""
+    """The numbers of films that only one of two networks calls right, and the two-sided p-value."""
 
     only_first_right: int
     only_second_right: int
     p: float
 
 
-def call_figures(counted: Confusion) -> dict[str, Floats]:
-    """Every figure of a confusion matrix, or of b of them at once; nan where undefined."""
-    figures = {
+def threshold_metrics(
+    counted: Confusion, class_names: Sequence[str] = ("negative", "positive")
+) -> dict[str, Floats]:
+    """All metrics of a confusion matrix, or of b matrices at once; nan where undefined.
+
+    Args:
+      counted: counts of shape () or (b,), which is the shape of each metric.
+      class_names: names of class 0 and class 1, which end the keys of their F1 ("f1_positive").
+    """
+    metrics = {
         "accuracy": counted.accuracy,
         "sensitivity": counted.sensitivity,
         "specificity": counted.specificity,
@@ -37,76 +70,79 @@ def call_figures(counted: Confusion) -> dict[str, Floats]:
         "weighted_precision": counted.weighted_precision,
         "weighted_f1": counted.weighted_f1,
     }
-    return figures | {f"f1_{name}": counted.f1[i] for i, name in enumerate(CLASS_NAMES)}
+    return metrics | {f"f1_{name}": counted.f1[i] for i, name in enumerate(class_names)}
 
 
-def call_intervals(counted: Confusion, level: float = 0.95) -> dict[str, Interval]:
-    """Intervals of those `call_figures` that have one in closed form, of one matrix.
+def closed_forms(counted: Confusion, level: float = 0.95) -> dict[str, ClosedForm]:
+    """Intervals of those `threshold_metrics` of one matrix that have a closed form.
 
-    Wilson's for shares of films; Koopman's for the two likelihood ratios, each the ratio of two
-    independent shares. The others (balanced accuracy, F1, MCC) need the bootstrap.
+    Shares of films get Wilson's interval. The likelihood ratios, each a ratio of two independent
+    shares, get Koopman's. Balanced accuracy, F1 and MCC have none and need the bootstrap.
     """
     tn, fp, fn, tp = (int(count) for count in (counted.tn, counted.fp, counted.fn, counted.tp))
     negative, positive = tn + fp, fn + tp
+    shares = {
+        "accuracy": (tn + tp, negative + positive),
+        "sensitivity": (tp, positive),
+        "specificity": (tn, negative),
+        "positive_predictive_value": (tp, tp + fp),
+        "negative_predictive_value": (tn, tn + fn),
+    }
+    ratios = {
+        "positive_likelihood_ratio": (tp, positive, fp, negative),
+        "negative_likelihood_ratio": (fn, positive, tn, negative),
+    }
     return {
-        "accuracy": wilson(tn + tp, negative + positive, level),
-        "sensitivity": wilson(tp, positive, level),
-        "specificity": wilson(tn, negative, level),
-        "positive_predictive_value": wilson(tp, tp + fp, level),
-        "negative_predictive_value": wilson(tn, tn + fn, level),
-        "positive_likelihood_ratio": koopman(tp, positive, fp, negative, level),
-        "negative_likelihood_ratio": koopman(fn, positive, tn, negative, level),
+        **{name: ClosedForm(wilson(*share, level), "wilson") for name, share in shares.items()},
+        **{name: ClosedForm(koopman(*pair, level), "koopman") for name, pair in ratios.items()},
     }
 
 
-def predictive_values(counted: Confusion, prevalence: float) -> dict[str, Floats]:
-    """Both predictive values where PNEUMONIA has another share and the network is the same.
+def predictive_values(
+    counted: Confusion, prevalence: float, level: float = 0.95
+) -> PredictiveValues:
+    """Predictive values among films with another share of class 1, by Bayes' rule.
 
-    Bayes' rule; sensitivity and specificity stay. A value is nan where no film gets that call.
+    Sensitivity and specificity are assumed to stay the same. A value is nan where no film gets
+    that call. The prevalence is taken as known: a predictive value is then a monotone function of
+    one likelihood ratio, so Koopman's limits of the ratio give the limits of the value.
+
+    Args:
+      counted: one matrix.
+      prevalence: share of class 1, between 0 and 1.
+      level: coverage of the intervals.
 
     Raises:
       ValueError: the prevalence is not between 0 and 1.
     """
-    _check(prevalence)
+    if not 0 < prevalence < 1:
+        raise ValueError(f"a prevalence lies between 0 and 1, not {prevalence}")
     hits, alarms = counted.sensitivity * prevalence, (1 - counted.specificity) * (1 - prevalence)
     rests, misses = counted.specificity * (1 - prevalence), (1 - counted.sensitivity) * prevalence
-    return {
-        "positive_predictive_value": ratio(hits, hits + alarms),
-        "negative_predictive_value": ratio(rests, rests + misses),
-    }
-
-
-def predictive_value_intervals(
-    counted: Confusion, prevalence: float, level: float = 0.95
-) -> dict[str, Interval]:
-    """Intervals of `predictive_values` of one matrix, the prevalence taken as known.
-
-    A predictive value at a fixed prevalence is a monotone function of one likelihood ratio, so
-    its limits are that ratio's (Koopman's) carried through Bayes' rule.
-
-    Raises:
-      ValueError: the prevalence is not between 0 and 1.
-    """
-    _check(prevalence)
-    limits = call_intervals(counted, level)
-    positive, negative = (limits[f"{sign}_likelihood_ratio"] for sign in ("positive", "negative"))
+    limits = closed_forms(counted, level)
+    positive, negative = (
+        limits[f"{sign}_likelihood_ratio"].interval for sign in ("positive", "negative")
+    )
     odds = prevalence / (1 - prevalence)
-    result = dict.fromkeys(("positive_predictive_value", "negative_predictive_value"), UNDEFINED)
+    of_positive = of_negative = UNDEFINED
     if not math.isnan(positive.low):
-        low, high = (1 - 1 / (1 + odds * limit) for limit in positive)
-        result["positive_predictive_value"] = Interval(low, high)
+        of_positive = Interval(*(1 - 1 / (1 + odds * limit) for limit in positive))
     if not math.isnan(negative.low):
         high, low = (1 / (1 + odds * limit) for limit in negative)
-        result["negative_predictive_value"] = Interval(low, high)
-    return result
+        of_negative = Interval(low, high)
+    return PredictiveValues(
+        prevalence,
+        PredictiveValue(float(ratio(hits, hits + alarms)), *of_positive),
+        PredictiveValue(float(ratio(rests, rests + misses)), *of_negative),
+    )
 
 
 def mcnemar(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
-    """Whether two sets of calls on the same films are equally often right.
+    """Tests whether two networks' calls on the same films are equally often right.
 
-    Exact: among films that one alone calls right, each is as likely as the other to be it, so
-    the count is binomial with one half. On films of one class only it compares sensitivities or
-    specificities. The p-value is 1 where no call differs.
+    The test is exact. Under the null hypothesis, each film that only one network calls right is
+    equally likely to be either network's, so the count is binomial with one half. On films of
+    one class the test compares sensitivities or specificities. p is 1 where no call differs.
 
     Args:
       labels: (n,) of 0 and 1.
@@ -125,12 +161,7 @@ def mcnemar(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
     only_second = int(((two == truth) & (one != truth)).sum())
     n, fewer = only_first + only_second, min(only_first, only_second)
     ways, tail = 1, 0
-    for k in range(fewer + 1):  # whole numbers of any size, so nothing is rounded on the way
+    for k in range(fewer + 1):  # Python's integers do not overflow, so the sum is exact
         tail += ways
         ways = ways * (n - k) // (k + 1)
     return McNemar(only_first, only_second, min(1.0, 2 * tail / 2**n))
-
-
-def _check(prevalence: float) -> None:
-    if not 0 < prevalence < 1:
-        raise ValueError(f"a prevalence lies between 0 and 1, not {prevalence}")

@@ -13,7 +13,7 @@ from pneumojax.stats.curves import average_precision
 from pneumojax.stats.delong import delong, delong_interval, delong_test
 from pneumojax.stats.intervals import wilson
 from pneumojax.stats.metrics import Confusion, auroc, call, confusion, probability
-from pneumojax.stats.threshold_metrics import call_figures, call_intervals
+from pneumojax.stats.threshold_metrics import closed_forms, threshold_metrics
 
 SCORES = st.integers(-4, 4)  # few, so that ties are the rule
 FILMS = st.lists(st.tuples(st.integers(0, 1), SCORES, SCORES), min_size=1, max_size=40)
@@ -74,12 +74,12 @@ def test_wilson_holds_its_share_within_zero_and_one_and_mirrors(n, share, level)
 @given(COUNTS)
 def test_figures_of_calls_lie_in_their_intervals_and_mirror_with_the_classes(counts):
     tn, fp, fn, tp = counts
-    figures = call_figures(Confusion(*np.array(counts)))
-    for name, (low, high) in call_intervals(Confusion(*np.array(counts))).items():
+    figures = threshold_metrics(Confusion(*np.array(counts)))
+    for name, ((low, high), _) in closed_forms(Confusion(*np.array(counts))).items():
         if not (math.isnan(low) or math.isnan(figures[name])):
             assert low - EPS <= figures[name] <= high + EPS, name
-    mirrored = call_figures(Confusion(*np.array([tp, fn, fp, tn])))
-    pairs = [("sensitivity", "specificity"), ("f1_NORMAL", "f1_PNEUMONIA"), ("mcc", "mcc")]
+    mirrored = threshold_metrics(Confusion(*np.array([tp, fn, fp, tn])))
+    pairs = [("sensitivity", "specificity"), ("f1_negative", "f1_positive"), ("mcc", "mcc")]
     pairs += [("positive_predictive_value", "negative_predictive_value")]
     for name, mirror in pairs:
         _same(figures[name], mirrored[mirror])

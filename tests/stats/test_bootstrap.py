@@ -76,8 +76,8 @@ def test_with_one_film_each_the_patient_bootstrap_is_the_plain_bootstrap():
                 "weighted_precision": sum(
                     hit[called == c].mean() * (truth == c).mean() for c in (0, 1)
                 ),
-                "f1_NORMAL": _f1(truth, called, 0),
-                "f1_PNEUMONIA": _f1(truth, called, 1),
+                "f1_negative": _f1(truth, called, 0),
+                "f1_positive": _f1(truth, called, 1),
                 "weighted_f1": sum(_f1(truth, called, c) * (truth == c).mean() for c in (0, 1)),
                 "auroc": auroc(truth, scores[drawn]),
             }
@@ -167,7 +167,7 @@ def test_a_bootstrap_that_can_say_nothing_says_nan():
     assert {name for name, interval in ones.items() if _is_nan(interval)} == {
         "specificity",
         "balanced_accuracy",
-        "f1_NORMAL",
+        "f1_negative",
         "positive_predictive_value",  # always 1
         "negative_predictive_value",  # always 0
         "positive_likelihood_ratio",

@@ -9,11 +9,10 @@ from statsmodels.stats import contingency_tables
 from pneumojax.stats.intervals import wilson
 from pneumojax.stats.metrics import Confusion, confusion
 from pneumojax.stats.threshold_metrics import (
-    call_figures,
-    call_intervals,
+    closed_forms,
     mcnemar,
-    predictive_value_intervals,
     predictive_values,
+    threshold_metrics,
 )
 
 COUNTED = Confusion(*np.array([114, 20, 24, 363]))  # tn, fp, fn, tp
@@ -29,7 +28,7 @@ def _films(seed: int, n: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 @pytest.mark.parametrize("seed", range(3))
 def test_figures_of_calls_equal_sklearns(seed):
     labels, calls, _ = _films(seed)
-    figures = call_figures(confusion(labels, calls))
+    figures = threshold_metrics(confusion(labels, calls))
     assert figures["mcc"] == pytest.approx(sklearn.metrics.matthews_corrcoef(labels, calls))
     ratios = figures["positive_likelihood_ratio"], figures["negative_likelihood_ratio"]
     assert ratios == pytest.approx(sklearn.metrics.class_likelihood_ratios(labels, calls))
@@ -39,9 +38,9 @@ def test_figures_of_calls_equal_sklearns(seed):
 
 
 def test_figures_that_nothing_supports_are_undefined():
-    no_alarm = call_figures(confusion([0, 0, 1, 1], [0, 0, 0, 1]))
+    no_alarm = threshold_metrics(confusion([0, 0, 1, 1], [0, 0, 0, 1]))
     assert np.isnan(no_alarm["positive_likelihood_ratio"])  # infinite
-    never_called = call_figures(confusion([0, 1], [0, 0]))
+    never_called = threshold_metrics(confusion([0, 1], [0, 0]))
     assert np.isnan(never_called["mcc"]) and np.isnan(never_called["positive_predictive_value"])
 
 
@@ -51,7 +50,10 @@ def test_mcc_of_many_films_does_not_overflow():
 
 
 def test_shares_have_wilsons_intervals_and_ratios_contain_their_value():
-    limits, figures = call_intervals(COUNTED), call_figures(COUNTED)
+    limits, figures = (
+        {name: form.interval for name, form in closed_forms(COUNTED).items()},
+        threshold_metrics(COUNTED),
+    )
     assert limits["sensitivity"] == wilson(363, 387)
     assert limits["specificity"] == wilson(114, 134)
     assert limits["accuracy"] == wilson(114 + 363, 521)
@@ -66,20 +68,20 @@ def test_shares_have_wilsons_intervals_and_ratios_contain_their_value():
 
 
 def test_at_its_own_prevalence_a_predictive_value_is_itself():
-    figures, shifted = call_figures(COUNTED), predictive_values(COUNTED, 387 / 521)
+    figures, shifted = threshold_metrics(COUNTED), predictive_values(COUNTED, 387 / 521)
     for name in ("positive_predictive_value", "negative_predictive_value"):
-        assert shifted[name] == pytest.approx(figures[name], rel=1e-12)
+        assert getattr(shifted, name).value == pytest.approx(figures[name], rel=1e-12)
 
 
 def test_predictive_values_at_a_prevalence_are_those_of_films_drawn_so():
     # 1 film of pneumonia to 19 normal ones, at 363 of 387 and 114 of 134 called right.
     hits, alarms = 0.05 * 363 / 387, 0.95 * 20 / 134
     shifted = predictive_values(COUNTED, 0.05)
-    assert shifted["positive_predictive_value"] == pytest.approx(hits / (hits + alarms))
+    assert shifted.positive_predictive_value.value == pytest.approx(hits / (hits + alarms))
     rests, misses = 0.95 * 114 / 134, 0.05 * 24 / 387
-    assert shifted["negative_predictive_value"] == pytest.approx(rests / (rests + misses))
+    assert shifted.negative_predictive_value.value == pytest.approx(rests / (rests + misses))
     rarer = predictive_values(COUNTED, 0.01)
-    assert rarer["positive_predictive_value"] < shifted["positive_predictive_value"]
+    assert rarer.positive_predictive_value.value < shifted.positive_predictive_value.value
 
 
 def test_intervals_at_a_prevalence_cover_as_often_as_they_say():
@@ -88,17 +90,20 @@ def test_intervals_at_a_prevalence_cover_as_often_as_they_say():
     for _ in range(400):
         fp, tp = rng.binomial(134, 0.15), rng.binomial(387, 0.94)
         drawn = Confusion(*np.array([134 - fp, fp, 387 - tp, tp]))
-        for name, (low, high) in predictive_value_intervals(drawn, 0.2).items():
-            hits[name] = hits.get(name, 0) + (low <= truth[name] <= high)
+        shifted = predictive_values(drawn, 0.2)
+        for name in ("positive_predictive_value", "negative_predictive_value"):
+            true, of_drawn = getattr(truth, name).value, getattr(shifted, name)
+            hits[name] = hits.get(name, 0) + (of_drawn.low <= true <= of_drawn.high)
     assert all(0.92 <= count / 400 <= 0.98 for count in hits.values()), hits
 
 
 def test_without_a_false_alarm_the_predictive_value_still_has_a_lower_limit():
     counted = confusion([0] * 20 + [1] * 50, [0] * 20 + [0] * 5 + [1] * 45)
-    low, high = predictive_value_intervals(counted, 0.2)["positive_predictive_value"]
-    assert 0.3 < low < high == 1 == predictive_values(counted, 0.2)["positive_predictive_value"]
-    nothing = predictive_value_intervals(confusion([1, 1], [1, 1]), 0.2)
-    assert np.isnan(list(nothing.values())).all()
+    value = predictive_values(counted, 0.2).positive_predictive_value
+    assert 0.3 < value.low < value.high == 1 == value.value
+    nothing = predictive_values(confusion([1, 1], [1, 1]), 0.2)
+    for undefined in (nothing.positive_predictive_value, nothing.negative_predictive_value):
+        assert np.isnan([undefined.low, undefined.high]).all()
     with pytest.raises(ValueError, match="between 0 and 1"):
         predictive_values(counted, 1.0)
 

@@ -15,8 +15,9 @@ from pneumojax.evaluation.audits.perturbations import PERTURBATIONS, Images, Per
 from pneumojax.evaluation.audits.stress import STRESSES, stress_summary
 from pneumojax.inference.decision import Decision
 from pneumojax.stats.delong import delong_interval, delong_test
-from pneumojax.stats.estimates import LEVEL, call_formulas, json_ready
+from pneumojax.stats.estimates import LEVEL, json_ready
 from pneumojax.stats.metrics import Floats, Ints, auroc, check_labels, check_scores, confusion
+from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
 
 # 23 passes of so many films take 80 s at 150 films a second, as on two cores of a CPU.
 MOST_FILMS = 512
@@ -120,8 +121,8 @@ def robustness(
 
 def _figures(truth: Ints, logits: Floats, plain: Floats, decision: Decision) -> dict[str, Any]:
     counted = confusion(truth, decision.calls(decision.probabilities(logits)))
-    formulas = call_formulas(counted)
-    formulas["auroc"] = (delong_interval(truth, logits, LEVEL), "delong")
+    formulas = closed_forms(counted)
+    formulas["auroc"] = ClosedForm(delong_interval(truth, logits, LEVEL), "delong")
     values = {
         "auroc": auroc(truth, logits),
         "sensitivity": counted.sensitivity,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from pneumojax.evaluation.audits.film_statistics import STATISTICS
 from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
 from pneumojax.stats.delong import delong_interval
-from pneumojax.stats.estimates import LEVEL, RESAMPLES, call_formulas, figure, json_ready
+from pneumojax.stats.estimates import LEVEL, RESAMPLES, figure, json_ready
 from pneumojax.stats.metrics import (
     Floats,
     Ints,
@@ -21,6 +21,7 @@ from pneumojax.stats.metrics import (
     confusion,
     midranks,
 )
+from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
 
 DIVIDED_BY = ("width", "sharpness", "brightness")
 PARTS = 4
@@ -106,8 +107,10 @@ def subgroups(
     rows = []
     for i, part in enumerate(parts):
         own, ranked = part.films, part.ranked
-        formulas = call_formulas(confusion(truth[own], called[own]))
-        formulas["auroc"] = (delong_interval(truth[ranked], values[ranked], LEVEL), "delong")
+        formulas = closed_forms(confusion(truth[own], called[own]))
+        formulas["auroc"] = ClosedForm(
+            delong_interval(truth[ranked], values[ranked], LEVEL), "delong"
+        )
         results = {
             name: figure(value[f"{i} {name}"], formulas[name], drawn[f"{i} {name}"], unit)
             for name in FIGURES

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pneumojax.data.films import CLASS_NAMES
 from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
 from pneumojax.stats.curves import weighted_average_precision
 from pneumojax.stats.delong import delong_interval, delong_test
@@ -17,15 +18,13 @@ from pneumojax.stats.estimates import (
     LEVEL,
     LIKELIHOOD_RATIOS,
     RESAMPLES,
-    Formula,
     at_prevalences,
-    call_formulas,
     figure,
     json_ready,
 )
 from pneumojax.stats.intervals import percentile_interval
 from pneumojax.stats.metrics import Floats, Ints, check_labels, check_scores, confusion
-from pneumojax.stats.threshold_metrics import call_figures, mcnemar
+from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms, mcnemar, threshold_metrics
 
 # Of those that a network's figures hold, what is compared, in the order of the tables.
 COMPARED = (
@@ -99,7 +98,7 @@ def compare_networks(
                 key: figure(value[f"{name} {key}"], formula, drawn[f"{name} {key}"], unit)
                 for key, formula in _formulas(truth, scores[name], called[name]).items()
             },
-            "predictive_values": at_prevalences(confusion(truth, called[name])),
+            "predictive_values": json_ready(at_prevalences(confusion(truth, called[name]))),
         }
         for name in scores
     }
@@ -143,7 +142,7 @@ def compare_networks(
 
 def _figures(truth: Ints, scores: Floats, calls: Ints, weights: Floats) -> dict[str, Floats]:
     """Every figure (b,) of one network under rows of weights (b, n)."""
-    counted = call_figures(weighted_confusion(truth, calls, weights))
+    counted = threshold_metrics(weighted_confusion(truth, calls, weights), CLASS_NAMES)
     return {
         "auroc": weighted_auroc(truth, scores, weights),
         "average_precision": weighted_average_precision(truth, scores, weights),
@@ -152,8 +151,8 @@ def _figures(truth: Ints, scores: Floats, calls: Ints, weights: Floats) -> dict[
     }
 
 
-def _formulas(truth: Ints, scores: Floats, calls: Ints) -> dict[str, Formula | None]:
+def _formulas(truth: Ints, scores: Floats, calls: Ints) -> dict[str, ClosedForm | None]:
     """Interval in closed form and its method for each figure; None where there is none."""
-    known = call_formulas(confusion(truth, calls))
-    known["auroc"] = (delong_interval(truth, scores, LEVEL), "delong")
+    known = closed_forms(confusion(truth, calls))
+    known["auroc"] = ClosedForm(delong_interval(truth, scores, LEVEL), "delong")
     return {name: known.get(name) for name in (*COMPARED, *LIKELIHOOD_RATIOS)}
