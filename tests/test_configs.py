@@ -9,8 +9,8 @@ import pytest
 from configs import base
 from pneumojax.config import differences, flatten, resolve, run_name, unknown_field
 from pneumojax.errors import UserError
+from pneumojax.inference.network import make_network
 from pneumojax.nn.inception import Inception
-from pneumojax.training.state import make_network
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(p.stem for p in (ROOT / "configs").glob("*.py") if p.stem != "__init__")

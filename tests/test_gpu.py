@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from pneumojax.evaluation.evaluate import evaluate_run
+from pneumojax.inference.network import make_network
 from pneumojax.profiling.profile import profile
 from pneumojax.training.logbook import read_history, read_lines
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.state import initial_state, make_network
+from pneumojax.training.state import initial_state
 
 
 @pytest.fixture(autouse=True)

@@ -3,33 +3,33 @@
 import functools
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 
-from pneumojax import runtime  # noqa: E402
+from pneumojax import runtime
 
 if __name__ == "__main__":
     runtime.tune_malloc()  # as main.py does
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from jax.sharding import NamedSharding, PartitionSpec  # noqa: E402
-from serving import serve, timed  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
-from configs import base, inception_v3  # noqa: E402
-from pneumojax.nn.inception import count_parameters  # noqa: E402
-from pneumojax.profiling.work import count_work  # noqa: E402
-from pneumojax.training import state as states  # noqa: E402
-from pneumojax.training.compiling import compile_step  # noqa: E402
-from pneumojax.training.optimizer import make_optimizer  # noqa: E402
-from pneumojax.training.step import make_evaluation_step  # noqa: E402
+from benchmarks.peers.serving import serve, timed
+from configs import base, inception_v3
+from pneumojax.inference.forward import make_forward
+from pneumojax.inference.network import make_network
+from pneumojax.nn.inception import count_parameters
+from pneumojax.profiling.work import count_work
+from pneumojax.sharding import make_mesh, replicated
+from pneumojax.training.compiling import compile_step
+from pneumojax.training.optimizer import make_optimizer
+from pneumojax.training.state import initial_state
 
 VERSIONS = f"JAX {jax.__version__}"
 
@@ -46,10 +46,10 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
         config.microbatch_size = options.get("microbatch", 0)
     films, size = options["batch"], options["size"]
     config.batch_size, config.data.image_size = films, size
-    mesh = states.make_mesh()
-    network, optimizer = states.make_network(config), make_optimizer(config, 1)
-    everywhere = states.replicated(mesh)
-    begin = jax.jit(lambda: states.initial_state(config, optimizer), out_shardings=everywhere)
+    mesh = make_mesh()
+    network, optimizer = make_network(config), make_optimizer(config, 1)
+    everywhere = replicated(mesh)
+    begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=everywhere)
     state = begin()
     rng = np.random.default_rng(0)
     batch = jax.device_put(
@@ -93,8 +93,8 @@ def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], flo
     """The step of evaluation and prediction. Writes the weights that the others take over."""
     config = base.get_config()
     config.data.image_size = options["size"]
-    network = states.make_network(config)
-    begin = jax.jit(lambda: states.initial_state(config, make_optimizer(config, 1))["params"])
+    network = make_network(config)
+    begin = jax.jit(lambda: initial_state(config, make_optimizer(config, 1))["params"])
     params = begin()
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (64, options["size"], options["size"], 1), "u1")
@@ -102,7 +102,7 @@ def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], flo
         paths, _ = jax.tree.flatten_with_path(params)
         arrays = {".".join(str(key.key) for key in path): np.asarray(a) for path, a in paths}
         np.savez(options["weights"], images=images, **arrays)
-    step = jax.jit(make_evaluation_step(network, states.make_mesh()))
+    step = jax.jit(make_forward(network, make_mesh()))
     count = options["films"]
     batches = [images[: min(count, 64)]] * max(1, count // 64)
 

@@ -12,10 +12,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.sharding import Mesh, PartitionSpec
 
+from pneumojax.inference.forward import microbatch_size, to_unit_range
+from pneumojax.inference.network import Network, main_logits
 from pneumojax.inference.test_time_views import averaged
-from pneumojax.training.losses import prediction
-from pneumojax.training.state import Network
-from pneumojax.training.step import microbatch_size, normalise
 
 Explainer = Callable[[dict, Array], tuple[Array, Array]]
 
@@ -34,10 +33,10 @@ def make_explainer(network: Network, mesh: Mesh) -> Explainer:
 
     def explain_few(params: dict, images: Array) -> tuple[Array, Array]:
         module = network.module(params)
-        features = module.features(normalise(images))
+        features = module.features(to_unit_range(images))
 
         def total(features: Array) -> tuple[Array, Array]:
-            logits = prediction(module.logits(features))
+            logits = main_logits(module.logits(features))
             return logits.sum(), logits  # films are independent: each gradient is its own
 
         gradient, logits = jax.grad(total, has_aux=True)(features)
@@ -47,8 +46,8 @@ def make_explainer(network: Network, mesh: Mesh) -> Explainer:
         evidence = jnp.where(largest > 0, evidence / jnp.where(largest > 0, largest, 1), 0)
         logits = averaged(
             logits,
-            lambda view: prediction(network.logits(params, view)),
-            normalise(images),
+            lambda view: main_logits(network.logits(params, view)),
+            to_unit_range(images),
             network.views,
         )
         return logits, jax.image.resize(evidence, images.shape[:3], "linear")

@@ -8,8 +8,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pneumojax.data.cache import FilmSet
 from pneumojax.data.pipeline import evaluation_batches, to_devices
-from pneumojax.training.state import Network, replicated
-from pneumojax.training.step import make_evaluation_step
+from pneumojax.inference.forward import make_forward
+from pneumojax.inference.network import Network
+from pneumojax.sharding import replicated
 
 Score = Callable[[dict, FilmSet], np.ndarray]
 
@@ -22,7 +23,7 @@ def make_scorer(network: Network, mesh: Mesh, batch_size: int) -> Score:
     compiled: dict[str, jax.stages.Compiled] = {}
     split = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
     evaluation_step = jax.jit(
-        make_evaluation_step(network, mesh),
+        make_forward(network, mesh),
         in_shardings=(replicated(mesh), split),
         out_shardings=replicated(mesh),
     )

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.inference.decision import Decision, undecided
+from pneumojax.inference.network import Network, make_network
 from pneumojax.run import folder as run
 from pneumojax.run.agreement import (
     answering,
@@ -18,7 +19,7 @@ from pneumojax.run.agreement import (
     check_size,
 )
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.training.state import Network, make_mesh, make_network, placed
+from pneumojax.sharding import make_mesh, placed
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from pneumojax.inference.ensemble import Ensemble
+from pneumojax.inference.forward import make_forward
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.predict.reading import Read, batched
-from pneumojax.training.step import make_evaluation_step
 
 LARGEST_BATCH = 64
 
@@ -31,7 +31,7 @@ class Batches:
         share = devices if films <= devices else FILMS_IN_CACHE * devices  # whole microbatches
         self.size = share * max(1, min(LARGEST_BATCH // share, math.ceil(films / share)))
         self._side = trained.meta["preprocessing"]["image_size"]
-        make = make_explainer if explain else make_evaluation_step
+        make = make_explainer if explain else make_forward
         self._steps: list[Callable[[np.ndarray], Any]] = [
             partial(jax.jit(make(member.network, member.mesh)), member.params)
             for member in ensemble.members

@@ -17,14 +17,16 @@ from pneumojax.data.pipeline import (
 from pneumojax.data.splits import load_sides
 from pneumojax.errors import UserError
 from pneumojax.files import printable, replacing, write_json
+from pneumojax.inference.network import make_network
 from pneumojax.profiling import devices, measure, trace
 from pneumojax.profiling.page import draw_page, print_page
 from pneumojax.profiling.work import count_work
 from pneumojax.run import folder as run
+from pneumojax.sharding import make_mesh, replicated
 from pneumojax.training.checks import check, check_batch
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.state import initial_state, make_mesh, make_network, replicated
+from pneumojax.training.state import initial_state
 
 LONGEST = 10  # operations on the page; profile.json has MORE
 MORE = 50

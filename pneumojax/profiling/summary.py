@@ -23,12 +23,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumojax.files import write_json
+from pneumojax.inference.network import Network, make_network
 from pneumojax.nn import blocks
 from pneumojax.nn.blocks import Conv
 from pneumojax.profiling.receptive import View, views
 from pneumojax.profiling.work import count_work
 from pneumojax.training.parameter_groups import stage_name
-from pneumojax.training.state import Network, make_network
 
 Layer = dict[str, Any]
 FILM: View = View((1.0, 0.0, 0.0), (1.0, 0.0, 0.0))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from pneumojax.training.state import Network
+from pneumojax.inference.network import Network
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ from pneumojax.fields import (
     with_keys,
 )
 from pneumojax.inference.decision import RULES, Decision
+from pneumojax.inference.network import Network
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.folder import FINGERPRINTS, completed
-from pneumojax.training.state import Network
 
 _PREPROCESSING = ("image_size", "resize", "reduced_decode")
 _SCOPE = ("mean", "whitening", "limit", "films")

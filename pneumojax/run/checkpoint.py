@@ -59,7 +59,7 @@ class Checkpoints:
     def save_best(
         self, step: int, params: dict, meta: dict[str, Any], stored_as: str | None = None
     ) -> None:
-        """Saves what a network is evaluated with after `step`, as `Network.evaluated` gives it.
+        """Saves what a network is evaluated with after `step`, as `evaluation_params` gives it.
 
         `stored_as` names another type to store the arrays in, such as "float16"; `restore_best`
         gives them in the network's own again.

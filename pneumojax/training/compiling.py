@@ -8,8 +8,10 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
+from pneumojax.inference.network import Network
+from pneumojax.sharding import replicated
 from pneumojax.training import heap
-from pneumojax.training.state import Network, State, replicated
+from pneumojax.training.state import State
 from pneumojax.training.step import make_train_step
 
 

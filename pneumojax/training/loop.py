@@ -24,11 +24,13 @@ from pneumojax.data.splits import Sides, load_sides, preprocessing_of
 from pneumojax.errors import Stopped, UserError
 from pneumojax.files import printable
 from pneumojax.inference.decision import fit_decision, undecided
+from pneumojax.inference.network import Network, make_network
 from pneumojax.inference.scoring import make_scorer
 from pneumojax.run import folder as run
 from pneumojax.run.agreement import check_config, check_meta
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.lock import locked
+from pneumojax.sharding import make_mesh, placed, replicated
 from pneumojax.training.checks import check, check_batch
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.logbook import Logbook, NoLogbook, Progress, epoch_line
@@ -36,15 +38,7 @@ from pneumojax.training.losses import class_weights
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.parameter_groups import groups_of, is_fine_tuning, print_groups
 from pneumojax.training.selection import is_better, stops_early, validation_figures
-from pneumojax.training.state import (
-    Network,
-    State,
-    initial_state,
-    make_mesh,
-    make_network,
-    placed,
-    replicated,
-)
+from pneumojax.training.state import State, evaluation_params, initial_state
 from pneumojax.training.step_monitor import StepWatch
 from pneumojax.training.stopping import StopRequest
 from pneumojax.training.warm_start import Source, start_from, weights_to_start_from
@@ -156,7 +150,7 @@ def _train_on(
             if ends_epoch:
                 figures = watch.epoch_figures(state["epoch_sums"])
                 if sides.validation:
-                    logits = score(network.evaluated(state), sides.validation)
+                    logits = score(evaluation_params(network, state), sides.validation)
                     figures |= validation_figures(sides.validation.labels, logits)
                 logbook.write("epoch", step, epoch, figures)
                 progress.line(epoch_line(epoch, config.epochs, figures))
@@ -167,7 +161,7 @@ def _train_on(
                 if sides.validation:
                     decision = fit_decision(config.decision, sides.validation.labels, logits)
                     fitted["decision"] = decision._asdict()
-                checkpoints.save_best(step, network.evaluated(state), meta | fitted)
+                checkpoints.save_best(step, evaluation_params(network, state), meta | fitted)
             checkpoints.save_latest(state, meta | {"epoch": epoch, "best": best})
             if asked_to_stop:
                 logbook.close()

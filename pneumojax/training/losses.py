@@ -12,16 +12,12 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
+from pneumojax.inference.network import main_logits
 
 
 def binary_cross_entropy(logits: Array, labels: Array) -> Array:
     """-log p(label) of each film, from logits; all (batch,)."""
     return optax.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype))
-
-
-def prediction(logits: Mapping[str, Array]) -> Array:
-    """The logits that a network predicts with: the main head's where it has one."""
-    return logits["main"] if "main" in logits else logits["auxiliary"]
 
 
 def head_loss(logits: Array, labels: Array, settings: Mapping[str, Any]) -> Array:
@@ -52,7 +48,7 @@ def network_loss(logits: Mapping[str, Array], labels: Array, settings: Mapping[s
     Raises:
         UserError: there are more auxiliary heads than weights.
     """
-    loss = head_loss(prediction(logits), labels, settings)
+    loss = head_loss(main_logits(logits), labels, settings)
     if "main" in logits:
         beside = [name for name in logits if name != "main"]
         weights = settings["auxiliary_weights"]

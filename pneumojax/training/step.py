@@ -1,6 +1,5 @@
-"""One training step and one evaluation step, pure functions of state and batch."""
+"""One training step, a pure function of state and batch."""
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -9,36 +8,16 @@ import optax
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
-from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from pneumojax.augment.augment import film_keys, make_augment, mixed
-from pneumojax.nn import ops
-from pneumojax.training.losses import binary_cross_entropy, network_loss, prediction
+from pneumojax.inference.forward import microbatch_size, to_unit_range
+from pneumojax.inference.network import Network, main_logits
+from pneumojax.training.losses import binary_cross_entropy, network_loss
 from pneumojax.training.running_statistics import moved, squared
-from pneumojax.training.state import Network, State
+from pneumojax.training.state import State
 
 TrainStep = Callable[[State, dict], tuple[State, dict]]
-EvaluationStep = Callable[[dict, Array], Array]
-
-
-def normalise(images: Array, dtype: DTypeLike = jnp.float32) -> Array:
-    """uint8 (batch, h, w, 1) -> the same shape in [0, 1], of `dtype`, in float32 at least."""
-    return images.astype(jnp.promote_types(jnp.float32, dtype)) / 255
-
-
-def microbatch_size(films: int, mesh: Mesh, wanted: int = 0) -> int:
-    """How many of a device's `films` go through the network at a time.
-
-    On a CPU four, whose activations fit its caches: a step takes two thirds of the time of the
-    whole batch at once and a tenth of its memory (docs/performance.md). On accelerators all.
-
-    Args:
-        wanted: where not 0, used instead; a number that does not divide `films` is lowered to
-            the largest common divisor.
-    """
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
-    return math.gcd(films, wanted or (ops.FILMS_IN_CACHE if on_cpu else films))
 
 
 def make_train_step(
@@ -80,7 +59,7 @@ def make_train_step(
         """The batch with the films as the network is to see them, and "target", their labels."""
         keys = film_keys(config.seed, epoch, batch["film"])
         shown = batch | {
-            "image": augment(normalise(batch["image"], config.model.dtype), keys),
+            "image": augment(to_unit_range(batch["image"], config.model.dtype), keys),
             "target": batch["label"],
         }
         if alpha:
@@ -89,7 +68,7 @@ def make_train_step(
             shown["image"], shown["target"] = mixed(
                 shown["image"],
                 batch["label"],
-                augment(normalise(partner["image"], config.model.dtype), partner_keys),
+                augment(to_unit_range(partner["image"], config.model.dtype), partner_keys),
                 partner["label"],
                 keys,
                 alpha,
@@ -107,7 +86,7 @@ def make_train_step(
         )
         losses = network_loss(logits, batch["target"], config.loss)
         losses *= jnp.where(labels == 1, class_weights[1], class_weights[0])
-        called = prediction(logits)
+        called = main_logits(logits)
         sums = {
             "loss": jnp.sum(binary_cross_entropy(called, labels) * mask),
             "correct": jnp.sum(((called >= 0) == (labels == 1)) * mask),
@@ -203,26 +182,3 @@ def make_train_step(
         return new_state, metrics
 
     return train_step
-
-
-def make_evaluation_step(network: Network, mesh: Mesh) -> EvaluationStep:
-    """A pure `(params, uint8 images (batch, h, w, 1)) -> logits (batch,)`, deterministic."""
-    axis = mesh.axis_names[0]
-
-    def logits_of(params: dict, images: Array) -> Array:
-        return network.predicted(params, normalise(images))
-
-    def evaluation_step(params: dict, images: Array) -> Array:
-        at_once = microbatch_size(len(images), mesh)
-        if at_once == len(images):
-            return logits_of(params, images)
-        parts = images.reshape(-1, at_once, *images.shape[1:])
-        return lax.map(lambda part: logits_of(params, part), parts).reshape(-1)
-
-    return jax.shard_map(
-        evaluation_step,
-        mesh=mesh,
-        in_specs=(PartitionSpec(), PartitionSpec(axis)),
-        out_specs=PartitionSpec(axis),
-        check_vma=False,
-    )

@@ -12,12 +12,14 @@ from ml_collections import ConfigDict
 from pneumojax import runtime
 from pneumojax.errors import UserError
 from pneumojax.files import printable, write_json
+from pneumojax.inference.network import Network, make_network
 from pneumojax.run import folder as run
 from pneumojax.run.agreement import check_before, check_config, check_meta, check_size
 from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.sharding import make_mesh, placed
 from pneumojax.terminal import plain_table
 from pneumojax.training.parameter_groups import stage_name, stage_of
-from pneumojax.training.state import Network, State, make_mesh, make_network, placed
+from pneumojax.training.state import State
 from pneumojax.weights import published
 from pneumojax.weights.tree import Arrays, Source
 

@@ -12,8 +12,9 @@ from configs import base
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.explanation_sanity import alike, cascade, randomisation_check
 from pneumojax.inference.gradcam import make_explainer
+from pneumojax.inference.network import make_network
 from pneumojax.inference.overlay import Tile, overlay, sheet
-from pneumojax.training.state import make_mesh, make_network, replicated
+from pneumojax.sharding import make_mesh, replicated
 
 SIDE = 48
 RNG = np.random.default_rng([0])

@@ -9,12 +9,12 @@ import pytest
 from flax import nnx
 
 from configs import base, inception_v3, reference
+from pneumojax.inference.network import Network, make_network
 from pneumojax.nn import blocks
 from pneumojax.nn.blocks import Conv
 from pneumojax.nn.inception import Inception, count_parameters
 from pneumojax.profiling.summary import layers_of, stages_of, summary
 from pneumojax.profiling.work import count_work
-from pneumojax.training.state import Network, make_network
 
 
 @pytest.mark.parametrize("recipe", [base, reference, inception_v3])

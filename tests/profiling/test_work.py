@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from configs import base
+from pneumojax.inference.network import make_network
 from pneumojax.profiling.work import count_work
-from pneumojax.training.state import make_network
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -7,7 +7,7 @@ import pytest
 
 from pneumojax.errors import UserError
 from pneumojax.run.checkpoint import Checkpoints, digest
-from pneumojax.training.state import make_mesh, placed
+from pneumojax.sharding import make_mesh, placed
 
 
 def state_at(step):
@@ -67,7 +67,7 @@ ON_EIGHT = """
 from pathlib import Path
 import jax, jax.numpy as jnp
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.training.state import make_mesh, replicated
+from pneumojax.sharding import make_mesh, replicated
 
 params = {"layer": {0: jnp.arange(6.0).reshape(2, 3) * 7, 1: jnp.ones(4)}}
 state = {"step": jnp.int32(7), "params": params, "optimizer": (jnp.zeros(3) + 7,)}
@@ -115,9 +115,7 @@ def test_arrays_that_are_not_those_saved_are_damage_even_where_orbax_restores_th
 ):
     checkpoints, _, lines = saved
     digests = iter(["0" * 64])
-    monkeypatch.setattr(
-        "pneumojax.run.checkpoint.digest", lambda tree: next(digests, digest(tree))
-    )
+    monkeypatch.setattr("pneumojax.run.checkpoint.digest", lambda tree: next(digests, digest(tree)))
     state, _ = checkpoints.restore_latest(abstract())
     assert int(state["step"]) == 2 and "not those that were saved" in lines[0]
 

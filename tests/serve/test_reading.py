@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from pneumojax.decoding.film import FilmError, Preprocessing, decode_film
+from pneumojax.inference.forward import make_forward
 from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.serve.examples import examples
 from pneumojax.serve.reading import LARGEST_SIDE, make_reader
-from pneumojax.training.step import make_evaluation_step
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def png(pixels):
 
 def test_a_film_gets_the_calibrated_probability_and_call_of_its_run(trained, reader):
     read, drawings = reader(trained), examples()
-    step = jax.jit(make_evaluation_step(trained.network, trained.mesh))
+    step = jax.jit(make_forward(trained.network, trained.mesh))
     side = trained.meta["preprocessing"]["image_size"]
     for drawing in drawings:
         reading = read(drawing.data)

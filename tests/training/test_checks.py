@@ -3,9 +3,9 @@
 import pytest
 
 from pneumojax.errors import UserError
+from pneumojax.sharding import make_mesh
 from pneumojax.training.checks import check_batch
 from pneumojax.training.loop import train
-from pneumojax.training.state import make_mesh
 
 
 def batches_of(config, size):

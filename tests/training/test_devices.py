@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from benchmarks import devices, equal_steps
+from tests.support import devices, equal_steps
 
 pytestmark = pytest.mark.slow
 
@@ -62,17 +62,19 @@ from jax.sharding import Mesh
 from benchmarks import equal_steps
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.inference.scoring import make_scorer
-from pneumojax.training.state import initial_state, make_network
-from pneumojax.training.step import normalise
+from pneumojax.inference.network import make_network
+from pneumojax.training.state import evaluation_params, initial_state
+from pneumojax.inference.forward import to_unit_range
 
 config = equal_steps.small_config("augmented", "float32")
 network = make_network(config)
-params = network.evaluated(jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))())
+state = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))()
+params = evaluation_params(network, state)
 found = {}
 for count in (1, 5, 8, 21, 32):
     films = equal_steps.film_set(count)
     images = films.pixels(np.arange(count))[..., None]
-    alone = jax.jit(lambda image: network.predicted(params, normalise(image)))
+    alone = jax.jit(lambda image: network.evaluation_logits(params, to_unit_range(image)))
     found[f"{count} alone"] = [float(alone(image[None])[0]) for image in images]
 for devices in (1, 2, 4, 8):
     score = make_scorer(network, Mesh(np.array(jax.devices()[:devices]), ("data",)), 8)

@@ -8,10 +8,12 @@ from pathlib import Path
 import jax
 import pytest
 
+from pneumojax.inference.network import make_network
+from pneumojax.sharding import make_mesh, replicated
 from pneumojax.training import heap
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.state import initial_state, make_mesh, make_network, replicated
+from pneumojax.training.state import initial_state
 
 ROOT = Path(__file__).resolve().parents[2]
 MB = 1 << 20
@@ -21,9 +23,10 @@ GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another al
 STEPS = """
 import jax
 import jax.numpy as jnp
-from pneumojax.training import heap, state
+from pneumojax.sharding import make_mesh
+from pneumojax.training import heap
 
-state.make_mesh()
+make_mesh()
 x = jnp.ones((6_000, 8))
 step = jax.jit(lambda x: x @ x.T @ x).lower(x).compile()
 size = step.memory_analysis().temp_size_in_bytes

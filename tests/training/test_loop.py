@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from pneumojax.errors import UserError
+from pneumojax.inference.network import make_network
 from pneumojax.run.checkpoint import Checkpoints, digest
+from pneumojax.sharding import make_mesh, placed
 from pneumojax.training.logbook import Logbook, read_history, read_lines
 from pneumojax.training.loop import train
-from pneumojax.training.state import make_mesh, make_network, placed
 from pneumojax.training.step_monitor import StepWatch
 
 

@@ -9,15 +9,12 @@ from flax import nnx
 from configs import base
 from pneumojax.data.pipeline import to_devices, training_batches
 from pneumojax.data.splits import load_sides
+from pneumojax.inference.network import make_network
 from pneumojax.nn.blocks import Conv, MainHead
+from pneumojax.sharding import make_mesh, replicated
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.state import (
-    initial_state,
-    make_mesh,
-    make_network,
-    replicated,
-)
+from pneumojax.training.state import initial_state
 
 STEPS = 16
 

@@ -7,15 +7,17 @@ import pytest
 
 from configs import base
 from pneumojax.errors import UserError
+from pneumojax.inference.network import make_network
 from pneumojax.inference.test_time_views import VIEWS, averaged, check_views
 from pneumojax.nn.normalisation import standardised
 from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.sharding import make_mesh, placed
 from pneumojax.training.checks import check
 from pneumojax.training.logbook import read_history
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.running_statistics import DECAY
-from pneumojax.training.state import initial_state, make_mesh, make_network, placed
+from pneumojax.training.state import evaluation_params, initial_state
 from pneumojax.training.step import make_train_step
 
 
@@ -85,7 +87,7 @@ def test_running_statistics_are_the_whole_batchs(normed):
 def test_evaluation_goes_by_running_statistics_and_training_by_the_batchs(normed):
     config, step, state, network = normed
     batch = batch_of(config)
-    params = network.evaluated(state)
+    params = evaluation_params(network, state)
     films = batch["image"][:3].astype(np.float32) / 255
     evaluate = jax.jit(network.predicted)
     alone = evaluate(params, films[:1])
@@ -108,7 +110,9 @@ def test_the_average_is_what_is_evaluated_and_lags_behind_the_weights(normed):
         for s in (state, new)
     )
     expected = decay * first + (1 - decay) * second
-    np.testing.assert_allclose(network.evaluated(new)["stem1"]["kernel"], expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        evaluation_params(network, new)["stem1"]["kernel"], expected, rtol=1e-5
+    )
     for step_number in range(1, 4):
         new["step"] = jnp.int32(1_000 + step_number)  # past the young average's hurry
         before = np.asarray(new["average"]["stem1"]["kernel"])

@@ -7,10 +7,13 @@ import pytest
 
 from configs import base
 from pneumojax.errors import UserError
-from pneumojax.training.losses import binary_cross_entropy, network_loss, prediction
+from pneumojax.inference.forward import make_forward
+from pneumojax.inference.network import main_logits, make_network
+from pneumojax.sharding import make_mesh
+from pneumojax.training.losses import binary_cross_entropy, network_loss
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.state import initial_state, make_mesh, make_network
-from pneumojax.training.step import make_evaluation_step, make_train_step
+from pneumojax.training.state import initial_state
+from pneumojax.training.step import make_train_step
 
 
 def random_batch(config, films=None, seed=0):
@@ -41,7 +44,7 @@ def test_one_batch_can_be_learned_by_heart(config):
     for _ in range(150):
         state, metrics = step(state, batch)
     assert metrics["loss"] < 0.05
-    logits = jax.jit(make_evaluation_step(network, make_mesh()))(state["params"], batch["image"])
+    logits = jax.jit(make_forward(network, make_mesh()))(state["params"], batch["image"])
     assert np.array_equal(logits > 0, batch["label"] == 1)
 
 
@@ -94,7 +97,7 @@ def test_auxiliary_head_changes_gradients_and_never_the_evaluation(config):
     gradient = jax.jit(jax.grad(loss_fn))
     without, with_it = (gradient(params, weight) for weight in (0.0, 0.4))
     assert not np.allclose(without["stem1"]["kernel"], with_it["stem1"]["kernel"])
-    evaluate = jax.jit(make_evaluation_step(network, make_mesh()))
+    evaluate = jax.jit(make_forward(network, make_mesh()))
     spoiled = params | {"auxiliary_head": jax.tree.map(jnp.ones_like, params["auxiliary_head"])}
     before, after = (evaluate(p, batch["image"]) for p in (params, spoiled))
     np.testing.assert_array_equal(before, after)
@@ -107,7 +110,7 @@ def test_loss_is_main_plus_weighted_auxiliary():
     assert main == pytest.approx([np.log(2), np.log1p(np.exp(2))])
     settings = base.get_config().loss
     assert network_loss(logits, labels, settings) == pytest.approx(main + 0.4 * auxiliary)
-    assert prediction(logits) is logits["main"]
+    assert main_logits(logits) is logits["main"]
     alone = {"auxiliary": logits["auxiliary"]}
     assert network_loss(alone, labels, settings) == pytest.approx(auxiliary)
     three = logits | {"auxiliary2": logits["main"]}
@@ -119,7 +122,7 @@ def test_loss_is_main_plus_weighted_auxiliary():
 
 def test_evaluation_ignores_dropout_and_step(config):
     step, state, network = stepper(config)
-    evaluate = jax.jit(make_evaluation_step(network, make_mesh()))
+    evaluate = jax.jit(make_forward(network, make_mesh()))
     batch = random_batch(config)
     before = evaluate(state["params"], batch["image"])
     np.testing.assert_array_equal(before, evaluate(state["params"], batch["image"]))

@@ -12,10 +12,11 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
 from pneumojax.errors import UserError
+from pneumojax.inference.network import make_network
 from pneumojax.run.folder import read_config
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.state import initial_state, make_network
+from pneumojax.training.state import initial_state
 from pneumojax.training.warm_start import merge, read_source, start_from, weights_to_start_from
 from pneumojax.weights import published
 

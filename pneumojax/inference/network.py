@@ -1,0 +1,167 @@
+"""A network as a static definition beside a tree of parameters, built from a config."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax import Array
+from ml_collections import ConfigDict
+
+from pneumojax.errors import UserError
+from pneumojax.inference.test_time_views import averaged, check_views
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network apart from its parameters.
+
+    definition: the static part, for `nnx.merge`.
+    abstract_params: shapes of the whole parameter tree: the trained parameters and, with batch
+        norm, the running statistics.
+    statistics: paths of the running statistics in that tree.
+    views: names of the test-time views whose logits are averaged with the film's own.
+    freeze_statistics: training also normalises by the running statistics and leaves them as
+        they are.
+    explains: the module has `features` and `logits`, which Grad-CAM needs.
+    """
+
+    definition: nnx.GraphDef
+    abstract_params: dict
+    statistics: frozenset[tuple] = frozenset()
+    views: tuple[str, ...] = ()
+    freeze_statistics: bool = False
+    explains: bool = False
+
+    def logits(self, params: dict, images: Array, dropout_keys: Array | None = None) -> dict:
+        """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}.
+
+        `dropout_keys` (batch,) holds one key for each film; without keys nothing is dropped.
+        """
+        return self.module(params)(images, dropout_keys)
+
+    def evaluation_logits(self, params: dict, images: Array) -> Array:
+        """The main head's logits (batch,), averaged over the test-time views."""
+
+        def logits_of(images: Array) -> Array:
+            return main_logits(self.logits(params, images))
+
+        return averaged(logits_of(images), logits_of, images, self.views)
+
+    def training_logits(
+        self, params: dict, statistics: dict, images: Array, dropout_keys: Array, axis: str | None
+    ) -> tuple[dict, dict]:
+        """As `logits`, in training mode; also the means and variances of this batch.
+
+        Args:
+            params, statistics: as `divide` returns them.
+            axis: name of the mesh axis over which batch norm takes its means and variances; None
+                if each device takes its own.
+        """
+        module = self.module(self.join(params, statistics))
+        if not self.statistics or self.freeze_statistics:
+            return module(images, dropout_keys), statistics
+        module.set_attributes(nnx.BatchNorm, use_running_average=False, axis_name=axis)
+        logits = module(images, dropout_keys)
+        return logits, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
+
+    def module(self, params: dict) -> Any:
+        """The module with these parameters, for callers that need more than its logits."""
+        return nnx.merge(self.definition, params)
+
+    def divide(self, params: dict) -> tuple[dict, dict]:
+        """The whole tree -> the trained parameters, and the running statistics ({} if none)."""
+        flat = flatten_dict(params)
+        statistics = {path: flat.pop(path) for path in self.statistics}
+        return unflatten_dict(flat), unflatten_dict(statistics)
+
+    def join(self, params: dict, statistics: dict) -> dict:
+        """The inverse of `divide`."""
+        return unflatten_dict(flatten_dict(params) | flatten_dict(statistics))
+
+
+def main_logits(heads: Mapping[str, Array]) -> Array:
+    """The logits of the head that predicts: the main one, or else the auxiliary one."""
+    return heads["main"] if "main" in heads else heads["auxiliary"]
+
+
+def make_network(config: ConfigDict) -> Network:
+    """The network that `config` describes; only shapes are computed.
+
+    Raises:
+        UserError: as `make_module`, or a test-time view that does not exist.
+    """
+    check_views(config.test_time.views)
+    module = nnx.eval_shape(lambda: make_module(config, nnx.Rngs(params=0)))
+    definition, params = nnx.split(module)
+    statistics = flatten_dict(nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)))
+    return Network(
+        definition,
+        nnx.to_pure_dict(params),
+        frozenset(statistics),
+        tuple(config.test_time.views),
+        config.finetune.freeze_statistics,
+        hasattr(module, "features") and hasattr(module, "logits"),
+    )
+
+
+def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
+    """The module that `config.model` describes, with its initial parameters.
+
+    Its class is called with `image_size`, `normalise`, `rngs` and, by name, every field of
+    `config.model` except `network`.
+
+    Raises:
+        UserError: there is no such class, it takes no such argument, or it refuses a value.
+    """
+    if config.model.dtype not in ("float32", "bfloat16", "float64"):
+        raise UserError(
+            f"config.model.dtype is {config.model.dtype!r}: use 'float32' or 'bfloat16'"
+        )
+    build = _network_class(config.model.network)
+    arguments = {name: value for name, value in config.model.items() if name != "network"}
+    taken = _arguments_of(build)
+    for name in arguments:
+        if name not in taken:
+            raise UserError(
+                f"config.model.{name}: {config.model.network} takes no such argument; it takes "
+                + ", ".join(sorted(taken - {"rngs", "image_size", "normalise"}))
+            )
+    arguments["dtype"] = jnp.dtype(config.model.dtype)
+    return build(
+        image_size=config.data.image_size, normalise=config.data.normalise, rngs=rngs, **arguments
+    )
+
+
+def _network_class(name: str) -> Any:
+    """The class that "module:Class" names."""
+    module, _, class_name = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), class_name)
+        if not isinstance(found, type):
+            raise ValueError(f"{class_name!r} is not a class")
+        return found
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise UserError(
+            f"config.model.network is {name!r}: {error}. It is 'module:Class', such as "
+            "'pneumojax.nn.inception:Inception', of a module that Python can import"
+        ) from error
+
+
+def _arguments_of(network: type) -> set[str]:
+    """Names of the constructor's arguments, with the base class's where it passes `**others` on."""
+    names: set[str] = set()
+    for kind in network.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = inspect.signature(vars(kind)["__init__"]).parameters
+        names |= parameters.keys()
+        others = [name for name, p in parameters.items() if p.kind is p.VAR_KEYWORD]
+        names -= {"self", *others}
+        if not others:
+            break
+    return names

@@ -1,0 +1,34 @@
+"""The mesh of devices, and where arrays lie on it: on every device, or split by films."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+
+def make_mesh() -> Mesh:
+    """All devices on one axis, `data`, over which the films of every batch are split."""
+    # With synchronous dispatch, a single CPU computes a step in the calling thread, whose heap
+    # keeps its memory from step to step (`pneumojax.training.heap`). XLA's own threads return it
+    # to the system. JAX reads this setting when it first looks for devices.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    return Mesh(np.array(jax.devices()), ("data",))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A whole copy on each device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split(mesh: Mesh) -> NamedSharding:
+    """The leading axis divided among the devices."""
+    return NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+
+
+def placed(abstract: Any, mesh: Mesh) -> Any:
+    """The shapes of a tree, marked as replicated: a checkpoint is restored to such a target."""
+    everywhere = replicated(mesh)
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), abstract
+    )
