@@ -1,11 +1,11 @@
 """PneumoJAX beside Keras, PyTorch and ONNX Runtime on this machine, round by round.
 
 Command:   pip install -r requirements-bench.txt
-           python benchmarks/against_peers.py --peer-python=<python with torch> [contest ...]
+           python -m benchmarks.against_peers --peer-python=<python with torch> [contest ...]
 Contests:  train_step, inception_v3, inference, latency, input, startup; all if none is named.
 Each contestant is one process of its own, new for each contest. A round asks each for the same
 work, one after the other, so that whatever else the machine does falls on all. One that cannot run
-is named with the reason, and the others go on. Results go to docs/benchmarks/.
+is named with the reason, and the others go on. Results go to records/performance/.
 PyTorch's CPU build needs an environment of its own where the project's would bring CUDA:
            python3.11 -m venv torch-env
            torch-env/bin/pip install torch==2.13.0 numpy pillow
@@ -25,15 +25,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT)]
+from benchmarks.contestants import CONTESTS, Contestant, contestants_of
+from benchmarks.hardware import hardware
+from pneumojax.data import phantom
+from pneumojax.data.films import SUFFIXES
+from pneumojax.files import write_json
+from tools.docs.contests import summary, terminal_table
 
-from benchmarks.contestants import CONTESTS, Contestant, contestants_of  # noqa: E402
-from benchmarks.performance_tables import summary, terminal_table  # noqa: E402
-from benchmarks.record_run import hardware  # noqa: E402
-from pneumojax.data import phantom  # noqa: E402
-from pneumojax.data.films import SUFFIXES  # noqa: E402
-from pneumojax.files import write_json  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 PARAMETERS = 1_176_297  # of the network as published
 INCEPTION_V3 = 21_804_833  # with one logit, running statistics included
@@ -49,7 +48,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--peer-python", default=sys.executable, help="a Python that has torch")
     parser.add_argument("--films", type=Path, help="full-size films for `input`; else drawn")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
+    parser.add_argument("--output", type=Path, default=ROOT / "records" / "performance")
     arguments = parser.parse_args()
     os.environ["JAX_PLATFORMS"] = "cpu"  # as the peers' builds
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -68,7 +67,7 @@ def main() -> None:
                 rounds = _compete(contest, contestants, options, number)
             result = {
                 "contest": contest,
-                "command": f"python benchmarks/against_peers.py {contest} --rounds={number}",
+                "command": f"python -m benchmarks.against_peers {contest} --rounds={number}",
                 "date": datetime.date.today().isoformat(),
                 "hardware": hardware(),
                 "python": platform.python_version(),

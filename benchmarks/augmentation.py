@@ -1,31 +1,29 @@
 """What each ingredient of augmentation costs, beside nothing and beside a training step.
 
-Command:   python benchmarks/augmentation.py --write
+Command:   python -m benchmarks.augmentation --write
 Ingredients take turns, so that what else the machine does falls on all of them alike.
 """
 
 import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
+from benchmarks.hardware import hardware
+from configs import base, reference
+from pneumojax.augment.augment import film_keys, make_augment
+from pneumojax.files import write_json
 
-from benchmarks.record_run import hardware  # noqa: E402
-from configs import base, reference  # noqa: E402
-from pneumojax.augment.augment import film_keys, make_augment  # noqa: E402
-from pneumojax.files import write_json  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
-STORED = ROOT / "docs" / "augmentation.json"
+STORED = ROOT / "records" / "performance" / "augmentation.json"
 PAGE = ROOT / "docs" / "augmentation.md"
 BEGIN, END = "<!-- augmentation -->\n", "<!-- /augmentation -->\n"
 FILMS, SIDE, ROUNDS = 64, 150, 9
@@ -71,7 +69,7 @@ def render(stored: Mapping[str, Any]) -> str:
     alone = stored["milliseconds"]["resize alone"]
     lines = [
         f"{stored['films']} films of {stored['side']} pixels to 128, compiled, on "
-        f"{stored['hardware']}: `{stored['command']}`, [figures](augmentation.json). Each row but "
+        f"{stored['hardware']}: `{stored['command']}`, [figures](../records/performance/augmentation.json). Each row but "
         "the last is one ingredient on top of the resizing.",
         "",
         "| on | milliseconds | more than resizing |",
@@ -89,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")
     found = {
-        "command": "python benchmarks/augmentation.py --write",
+        "command": "python -m benchmarks.augmentation --write",
         "hardware": hardware(),
         "films": FILMS,
         "side": SIDE,

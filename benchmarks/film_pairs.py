@@ -1,7 +1,6 @@
 """The same films read in two ways and scored by one run: what the `compare_` programs share."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from pneumojax.data.cache import FilmSet  # noqa: E402
-from pneumojax.files import write_json  # noqa: E402
-from pneumojax.inference.scoring import make_scorer  # noqa: E402
-from pneumojax.inference.trained_run import Trained, open_run  # noqa: E402
-from pneumojax.stats.metrics import call, probability  # noqa: E402
+from pneumojax.data.cache import FilmSet
+from pneumojax.files import write_json
+from pneumojax.inference.scoring import make_scorer
+from pneumojax.inference.trained_run import Trained, open_run
+from pneumojax.stats.metrics import call, probability
 
 # From a run, folders of films and the cache to the figures of a comparison.
 Compare = Callable[[Trained, list[Path], Path], dict[str, Any]]

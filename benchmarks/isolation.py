@@ -3,7 +3,7 @@
 Both ways run in turn in one process, so that a slower minute of the machine meets both.
 
 Command:   python -m benchmarks.isolation <folder of films> [<folder of films> ...]
-           --output=docs/reliability/isolation.json
+           --output=records/performance/isolation.json
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """What bounds each layer of the seed network, arithmetic or memory, on an H100 and on this CPU.
 
-Command:   python benchmarks/roofline.py --measure --write
---measure times a matrix product and memory on this machine and stores docs/roofline.json; --write
+Command:   python -m benchmarks.roofline --measure --write
+--measure times a matrix product and memory on this machine and stores records/performance/roofline.json; --write
 renders that file into docs/performance.md and draws docs/images/roofline.png.
 The model is Williams et al. 2009 (doi 10.1145/1498765.1498785): a layer takes the longer of its
 operations at the peak and its bytes at the memory's bandwidth. Each tensor is read or written once.
@@ -11,7 +11,6 @@ import argparse
 import io
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +21,16 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from benchmarks.hardware import hardware
+from configs import base
+from pneumojax.files import write_json
+from pneumojax.profiling import devices
+from pneumojax.profiling.page import INK, MUTED, RULE
+from tools.docs.marks import PAGE, placed
 
-from benchmarks.performance_page import PAGE, placed  # noqa: E402
-from benchmarks.record_run import hardware  # noqa: E402
-from configs import base  # noqa: E402
-from pneumojax.files import write_json  # noqa: E402
-from pneumojax.profiling import devices  # noqa: E402
-from pneumojax.profiling.page import INK, MUTED, RULE  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
-STORED = ROOT / "docs" / "roofline.json"
+STORED = ROOT / "records" / "performance" / "roofline.json"
 PICTURE = ROOT / "docs" / "images" / "roofline.png"
 BATCHES = (64, 256)
 PASSES = ("forward", "backward")
@@ -181,7 +179,7 @@ def roofline(cpu: Mapping[str, Any]) -> dict[str, Any]:
         for name, (peak, bandwidth, size) in limits(cpu).items()
     }
     source = {"h100": devices.H100_SXM.source, "limits": known}
-    return {"command": "python benchmarks/roofline.py --measure --write", "cpu": dict(cpu)} | (
+    return {"command": "python -m benchmarks.roofline --measure --write", "cpu": dict(cpu)} | (
         source | {"batches": found}
     )
 

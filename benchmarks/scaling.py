@@ -1,7 +1,7 @@
 """How a step's time grows with batch and film size, and a start's with the number of films.
 
-Command:   python benchmarks/scaling.py [batch] [image_size] [films]
-Each point is written to docs/benchmarks/scaling.json as it is measured; the same command goes on
+Command:   python -m benchmarks.scaling [batch] [image_size] [films]
+Each point is written to records/performance/scaling.json as it is measured; the same command goes on
 where it was stopped. Remove the file to measure anew. At the end it draws docs/images/scaling.png.
 """
 
@@ -18,14 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT)]
+from benchmarks.contestants import Contestant
+from benchmarks.hardware import hardware
+from pneumojax.data import phantom
+from pneumojax.files import write_json
+from tools.docs.scaling import draw
 
-from benchmarks.contestants import Contestant  # noqa: E402
-from benchmarks.draw_scaling import draw  # noqa: E402
-from benchmarks.record_run import hardware  # noqa: E402
-from pneumojax.data import phantom  # noqa: E402
-from pneumojax.files import write_json  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 POINTS = {
     "batch": (8, 16, 32, 64, 128, 256),
@@ -51,7 +50,7 @@ def measure(curves: list[str], path: Path, rounds: int) -> Points:
         print(f"{done + 1}/{len(missing)}: {curve} {x}{estimate}", file=sys.stderr, flush=True)
         point = start_up(x) if curve == "films" else step_time({curve: x}, rounds)
         points.setdefault(curve, {})[str(x)] = point | {"date": datetime.date.today().isoformat()}
-        command = "python benchmarks/scaling.py"
+        command = "python -m benchmarks.scaling"
         write_json(path, {"command": command, "hardware": hardware(), "points": points})
     return points
 
@@ -124,7 +123,7 @@ def main() -> None:
     )
     parser.add_argument("curves", nargs="*", choices=[[], *POINTS], help="default: all")
     parser.add_argument("--rounds", type=int, default=7, help="steps timed for each point")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
+    parser.add_argument("--output", type=Path, default=ROOT / "records" / "performance")
     parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images")
     arguments = parser.parse_args()
     path = arguments.output / "scaling.json"

@@ -1,11 +1,11 @@
 """Trains for hours and watches what the process holds: memory, files, threads, time for a step.
 
-Command:   python benchmarks/soak.py --hours=2 --out=<folder for the run>
-           python benchmarks/soak.py draw
+Command:   python -m benchmarks.soak --hours=2 --out=<folder for the run>
+           python -m benchmarks.soak draw
 The ordinary command trains a small network on the embedded films, epoch after epoch, each with a
 validation and a checkpoint, until the hours are over; then it gets SIGTERM and must end saved.
 Every few seconds the process is looked at from outside, by `/proc`. What was seen is written to
-docs/reliability/soak.json, with the medians of its quarters, and drawn by `draw`.
+records/reliability/soak.json, with the medians of its quarters, and drawn by `draw`.
 """
 
 import argparse
@@ -24,16 +24,15 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from benchmarks.hardware import hardware
+from pneumojax.files import write_json
+from pneumojax.terminal import duration
+from pneumojax.training.logbook import read_history
+from tools.docs.scaling import COLORS, INK, MUTED, RULE
 
-from benchmarks.draw_scaling import COLORS, INK, MUTED, RULE  # noqa: E402
-from benchmarks.record_run import hardware  # noqa: E402
-from pneumojax.files import write_json  # noqa: E402
-from pneumojax.terminal import duration  # noqa: E402
-from pneumojax.training.logbook import read_history  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
-STORED = ROOT / "docs" / "reliability" / "soak.json"
+STORED = ROOT / "records" / "reliability" / "soak.json"
 DRAWN = ROOT / "docs" / "images" / "soak.png"
 SMALL = (
     "--config=configs/quick.py",
@@ -106,7 +105,7 @@ def soak(hours: float, out: Path) -> dict[str, Any]:
     history = read_history(out / "run")
     curves["milliseconds_per_step"] = [1e3 * line["seconds_per_step"] for line in history[2:]]
     return {
-        "command": f"python benchmarks/soak.py --hours={hours:g}",
+        "command": f"python -m benchmarks.soak --hours={hours:g}",
         "hardware": hardware(),
         "hours": round(curves["seconds"][-1] / 3600, 2),
         "epochs": len(history),

@@ -2,11 +2,11 @@
 
 Command:   python main.py --config=configs/base.py
 Films:     python main.py --config=configs/base.py --config.data.root=<folder with train/>
-Measured:  docs/results/base_synthetic.json, embedded films on 2 cores of an AMD EPYC beside other
-           work: 3:47 from nothing to evaluated; validation of 65 films: sensitivity 1.000 (0.916
+Measured:  records/results/base_synthetic.json, embedded films on 2 cores of an AMD EPYC beside
+           other work: 3:47 from nothing to evaluated; validation of 65 films: sensitivity 1.000 (0.916
            to 1.000), specificity 1.000 (0.857 to 1.000).
-           docs/results/base_real.json, 5,216 Kermany training films on 2 cores of an AMD EPYC, 13
-           minutes beside other work (1.3 s a step where it has the machine for itself): training
+           records/results/base_real.json, 5,216 Kermany training films on 2 cores of an AMD EPYC,
+           13 minutes beside other work (1.3 s a step where it has the machine for itself): training
            accuracy 0.796, 0.926, 0.943, 0.950, 0.957; best epoch 5, validation of 521 films:
            sensitivity 0.964 (0.940 to 0.978), specificity 0.985 (0.947 to 0.996), AUROC 0.994
            (0.990 to 0.998), called at the threshold fitted there. One seed; at 0.5 epoch 2 stood

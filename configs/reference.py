@@ -2,8 +2,8 @@
 
 Command:   python main.py --config=configs/reference.py
 Films:     python main.py --config=configs/reference.py --config.data.root=<folder with train/>
-Measured:  docs/reference/card.json, 5,216 Kermany training films on 2 cores of an AMD EPYC beside
-           other work, 23 minutes, 0.26 s a step; validation of 521 films: AUROC 0.995 (0.990 to
+Measured:  records/reference/card.json, 5,216 Kermany training films on 2 cores of an AMD EPYC
+           beside other work, 23 minutes, 0.26 s a step; validation of 521 films: AUROC 0.995 (0.990 to
            1.000), with another seed 0.991 (0.981 to 1.000); on films made worse 0.995 and 0.990 in
            the mean; three folds, 5,216 films: 0.994 (0.992 to 0.996).
 How it was chosen, and what it is worth beside base.py: docs/reference_model.md. Its weights are

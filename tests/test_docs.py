@@ -15,8 +15,6 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from benchmarks import bombs, results_table
-from benchmarks.draw_docs import stages, times
 from configs import base, inception_v3
 from pneumojax.config import flatten
 from pneumojax.data import chest_xray, phantom
@@ -28,6 +26,9 @@ from pneumojax.nn import winograd
 from pneumojax.nn.inception import Inception, count_parameters
 from pneumojax.predict import output
 from pneumojax.weights import hdf5
+from tests.support import bombs
+from tools.docs import results as results_table
+from tools.docs.network import stages, times
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -73,7 +74,7 @@ def defined_flags():
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "").startswith("DEFINE_"):
             values = node.args[2] if node.func.attr == "DEFINE_enum" else None
             found[node.args[0].value] = values and ast.literal_eval(values)
-    for path in (ROOT / "benchmarks").glob("*.py"):
+    for path in [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tools").rglob("*.py"), *(ROOT / "tests" / "support").rglob("*.py")]:
         found |= dict.fromkeys(re.findall(r'add_argument\("--([\w-]+)"', path.read_text()))
     return found
 
@@ -178,7 +179,7 @@ def stored_result():
 def test_a_stored_result_becomes_one_row_in_each_table(tmp_path):
     (tmp_path / "one.json").write_text(json.dumps(stored_result()))
     text = results_table.render(results_table.load(tmp_path))
-    assert "| [base](docs/results/one.json) | some | validation, 1,521 films of 354 p" in text
+    assert "| [base](records/results/one.json) | some | validation, 1,521 films of 354 p" in text
     assert "| 0.910 (0.851 to 0.958) |" in text and "| 1.000 (no interval) |" in text
     assert "| 0.784, 0.926 | 2.25 | 10:05 | a machine |" in text
     assert {len(row) for row in tables(text)[0]} == {7}
@@ -390,7 +391,7 @@ def test_numbers_in_data_are_those_of_the_code():
 
 
 def test_figures_of_streaming_in_data_are_those_that_are_stored():
-    points = json.loads(read("docs/benchmarks/stream.json"))["points"]
+    points = json.loads(read("records/performance/streaming.json"))["points"]
     sizes = sorted(points["streamed"], key=int)
     rows = [(n, way, points[way][n]) for n in sizes for way in points if n in points[way]]
     assert table("docs/data.md", "films", "way") == [
@@ -411,7 +412,7 @@ def test_figures_of_streaming_in_data_are_those_that_are_stored():
 
 
 def test_speeds_of_the_cache_in_data_are_those_that_are_stored():
-    stored = json.loads(read("docs/cache_stream.json"))["batches"]
+    stored = json.loads(read("records/performance/cache_throughput.json"))["batches"]
     speeds = [(row["batch_size"], *row["films_per_second"].values()) for row in stored]
     assert table("docs/data.md", "batch", "in memory, films/s") == [
         [f"{round(value):,}" for value in row] for row in speeds
@@ -514,7 +515,7 @@ def test_numbers_in_reliability_are_the_stored_ones():
     rows = table("docs/reliability.md", "road")
     assert rows
     for _, inputs, kinds, broken, link in rows:
-        stored = json.loads(read("docs/" + re.search(r"\((.*)\)", link)[1]))
+        stored = json.loads(read(re.search(r"\(\.\./(.*)\)", link)[1]))
         found = (stored["executions"], stored["corpus"], len(stored["broken"]))
         assert (inputs, kinds, broken) == tuple(f"{number:,}" for number in found)
 
@@ -532,7 +533,7 @@ def test_products_of_winograds_convolution_are_those_of_its_matrices():
 
 
 def test_numbers_in_predict_are_the_stored_ones():
-    stored = json.loads(read("docs/out_of_scope.json"))
+    stored = json.loads(read("records/data/out_of_distribution.json"))
     rows = {name: row for name, row in stored.items() if isinstance(row, dict)}
     assert {
         name: {"pictures": int(of), "warned": int(warned)}
@@ -567,7 +568,7 @@ def test_limits_in_security_are_those_of_the_code():
 
 
 def test_the_bombs_that_the_pages_tell_of_are_those_that_are_stored():
-    stored = json.loads(read("docs/reliability/bombs.json"))
+    stored = json.loads(read("records/reliability/bombs.json"))
     assert {row["file"] for row in stored["bombs"]} == bombs.BOMBS.keys()
     assert all(row["as_it_should"] for rows in stored.values() for row in rows)
     assert f"{len(bombs.BOMBS)} of them" in read("docs/reliability.md")

@@ -1,20 +1,18 @@
 """Keras on TensorFlow: the published network, its own train step, predict and input pipeline."""
 
 import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from keras_network import keras_network  # noqa: E402
-from serving import serve, timed  # noqa: E402
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.peers.keras_network import keras_network
+from benchmarks.peers.serving import serve, timed
 
 VERSIONS = f"Keras {keras.__version__}, TensorFlow {tf.__version__}"
 

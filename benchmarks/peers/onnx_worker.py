@@ -1,18 +1,15 @@
 """ONNX Runtime: the network written down as an ONNX graph, for inference alone."""
 
 import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
 
-import numpy as np  # noqa: E402
-import onnx  # noqa: E402
-import onnxruntime  # noqa: E402
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-from serving import serve, timed  # noqa: E402
+from benchmarks.peers.serving import serve, timed
 
 
 def graph_of(weights: dict[str, np.ndarray], size: int) -> onnx.ModelProto:

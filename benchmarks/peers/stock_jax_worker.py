@@ -1,19 +1,16 @@
 """Stock JAX: the published network of Flax NNX's own layers, as a JAX user would write it."""
 
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import optax  # noqa: E402
-from flax import nnx  # noqa: E402
-from serving import serve, timed  # noqa: E402
+from benchmarks.peers.serving import serve, timed
 
 VERSIONS = f"JAX {jax.__version__}"
 MODULES = ((64, 48, 64, 8, 16, 32), (128, 64, 96, 16, 32, 64))

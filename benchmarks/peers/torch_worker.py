@@ -1,18 +1,16 @@
 """PyTorch, eager and compiled, channels last: the same network, step, inference and DataLoader."""
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from serving import serve, timed  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+from benchmarks.peers.serving import serve, timed
 
 try:
     from torchvision import __version__ as _version

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
-from benchmarks.bomb_files import tiff
-from benchmarks.bombs import _chunk, png, shared_exif, small_png, zeros
 from pneumojax.decoding import chunks
 from pneumojax.decoding import decompression_limits as bounds
 from pneumojax.decoding.chunks import png_fault, webp_fault, webp_size
 from pneumojax.decoding.film import FilmError, Preprocessing
 from pneumojax.decoding.formats import decode_any, decode_any_grey
+from tests.support.bomb_files import tiff
+from tests.support.bombs import _chunk, png, shared_exif, small_png, zeros
 
 GREY = np.add.outer(np.arange(64) * 3, np.arange(64)).astype(np.uint8)
 FILM = Image.fromarray(GREY)

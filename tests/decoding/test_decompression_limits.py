@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import bombs
 from pneumojax.decoding import decompression_limits as bounds
 from pneumojax.decoding.film import FilmError, Preprocessing, decode_film
 from pneumojax.decoding.formats import decode_any
 from pneumojax.decoding.jpeg2000 import codestream_fault
+from tests.support import bombs
 
 SLOW = ("256 million", "deflated, ", "20,000 pictures", "5,000 scans", "1 GB of text")
 

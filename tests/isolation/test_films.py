@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import bombs
 from pneumojax.data.cache import load_split
 from pneumojax.decoding.film import Preprocessing, decode_film
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import decode_any, decode_any_grey
 from pneumojax.isolation.films import FilmDecoder
+from tests.support import bombs
 
 REFERENCE = Path(__file__).parents[2] / "models" / "reference"
 SMALL = Preprocessing(32, reduced_decode=True)

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks import devices, equal_steps
 from pneumojax.training.logbook import read_history, read_lines
+from tests.support import devices, equal_steps
 
 pytestmark = pytest.mark.slow
 

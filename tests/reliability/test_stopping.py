@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import kills
 from pneumojax.errors import UserError
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.lock import locked
 from pneumojax.training.logbook import read_lines
+from tests.support import kills
 
 pytestmark = pytest.mark.fault
 
@@ -186,7 +186,7 @@ def test_a_folder_is_held_once_and_let_go_with_what_held_it(tmp_path):
 
 @pytest.mark.slow
 def test_killed_in_every_phase_a_run_ends_as_an_undisturbed_one(tmp_path):
-    """Ten kills; `python benchmarks/kills.py` goes on to as many as one likes."""
+    """Ten kills; `python -m tests.support.kills` goes on to as many as one likes."""
     record = kills.campaign(10, tmp_path, seed=0)
     assert len(record["kills"]) == 10 and record["different"] == []
     assert {kill["phase"] for kill in record["kills"]} == set(kills.PHASES)

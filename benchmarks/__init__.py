@@ -1,0 +1,1 @@
+"""Contests against other libraries, and measurements of this one; see docs/performance.md."""

@@ -1,0 +1,88 @@
+"""How fast do films come out of the cache when nothing is trained? In memory, and on the devices.
+
+Command:   python -m benchmarks.cache_throughput <folder with train/> \\
+               --output=records/performance/cache_throughput.json
+The training stream of `configs/base.py` is drawn, films decoded and read once before.
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from configs import base
+from pneumojax.data.cache import FilmSet, load_split
+from pneumojax.data.pipeline import Batch, to_devices, training_batches
+from pneumojax.data.splits import preprocessing_of
+from pneumojax.files import write_json
+from pneumojax.sharding import make_mesh
+
+BATCH_SIZES = (64, 256)
+ROUNDS = 7
+FILMS = 20_000  # a round
+
+
+def films_per_second(batches: Iterator[Batch], batch_size: int) -> float:
+    """Of one round, each batch complete before the next is asked for."""
+    began = time.perf_counter()
+    for batch in itertools.islice(batches, FILMS // batch_size):
+        jax.block_until_ready(batch["image"])
+    return FILMS // batch_size * batch_size / (time.perf_counter() - began)
+
+
+def measure(films: FilmSet) -> list[dict[str, Any]]:
+    """For each batch size the median films/s over rounds, memory and devices in turn."""
+    films.pixels(np.arange(len(films)))  # from disk, once
+    mesh, rows = make_mesh(), []
+    for size in BATCH_SIZES:
+        streams = {
+            "in_memory": training_batches(films, size, seed=0, start_step=0),
+            "on_devices": to_devices(training_batches(films, size, seed=0, start_step=0), mesh),
+        }
+        rounds = [
+            {name: films_per_second(stream, size) for name, stream in streams.items()}
+            for _ in range(ROUNDS + 1)
+        ][1:]
+        medians = {name: statistics.median(each[name] for each in rounds) for name in streams}
+        rows.append({"batch_size": size, "films_per_second": medians, "rounds": rounds})
+    return rows
+
+
+def main() -> None:
+    """Prints films/s, and writes them where --output says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--cache-dir", type=Path, default=Path("~/.cache/pneumojax"))
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    config = base.get_config()
+    films = load_split(
+        arguments.root,
+        "train",
+        preprocessing_of(config),
+        arguments.cache_dir.expanduser().resolve(),
+        max_rejected_fraction=config.data.max_rejected_fraction,
+    )
+    rows = measure(films)
+    for row in rows:
+        speeds = ", ".join(f"{k} {v:,.0f} films/s" for k, v in row["films_per_second"].items())
+        print(f"batch {row['batch_size']}: {speeds}")
+    if arguments.output:
+        result = {
+            "films": len(films),
+            "image_size": films.preprocessing.image_size,
+            "device": jax.devices()[0].device_kind,
+            "jax": jax.__version__,
+            "batches": rows,
+        }
+        write_json(arguments.output.resolve(), result)
+
+
+if __name__ == "__main__":
+    main()

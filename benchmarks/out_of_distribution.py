@@ -1,0 +1,97 @@
+"""How often prediction warns of films held out, and of pictures that are no chest films.
+
+    python -m benchmarks.out_of_distribution --root path/to/chest_xray \\
+        --write records/data/out_of_distribution.json
+
+Fits the scope on the training side, as a run of `configs/base.py` does, and scores its validation
+films as they are and turned, two photographs of scikit-learn in 100 random crops each, its digits,
+noise, and pages of text.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from sklearn.datasets import load_digits, load_sample_images
+
+from configs import base
+from pneumojax.data.out_of_distribution import QUANTILE, Scope, fit_scope
+from pneumojax.data.splits import load_sides
+from pneumojax.files import write_json
+
+
+def main() -> None:
+    """Measures, prints, and writes if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--cache_dir", default="~/.cache/pneumojax")
+    parser.add_argument("--write", type=Path)
+    arguments = parser.parse_args()
+    config = base.get_config()
+    config.data.root = arguments.root
+    sides = load_sides(config, Path(arguments.cache_dir).expanduser())
+    fitted = fit_scope(sides.train)
+    if fitted is None or sides.validation is None:
+        parser.error("--root: too few films to fit a scope, or none to validate on")
+    scope = Scope(**fitted)
+    held_out = sides.validation.pixels(np.arange(len(sides.validation)))
+    rows = {}
+    for name, images in {"held-out films": held_out, **others(held_out)}.items():
+        warned = int(np.sum(scope.distances(images) > scope.limit))
+        rows[name] = {"pictures": len(images), "warned": warned}
+        print(f"{name:40} {warned:4} of {len(images):4}  {warned / len(images):.1%}")
+    if arguments.write:
+        result = {"root": Path(arguments.root).name, "fitted_on": scope.films}
+        write_json(arguments.write, result | {"quantile": QUANTILE, "limit": scope.limit} | rows)
+    print(f"limit {scope.limit:.2f}, fitted on {scope.films:,} films")
+
+
+def others(films: np.ndarray) -> dict[str, np.ndarray]:
+    """Pictures uint8 (n, s, s) of each kind, the size of the films."""
+    rng, side = np.random.default_rng(0), films.shape[1]
+    return {
+        "films inverted": 255 - films,
+        "films turned a quarter left": np.rot90(films, 1, (1, 2)),
+        "films turned a quarter right": np.rot90(films, 3, (1, 2)),
+        "films upside down": films[:, ::-1, ::-1],
+        "films mirrored": films[:, :, ::-1],
+        "photographs, made grey": _photographs(rng, side),
+        "handwritten digits": _resized(load_digits().images[:200] * 15.9, side),
+        "noise": rng.integers(0, 256, (50, side, side)).astype(np.uint8),
+        "smooth noise": _resized(rng.integers(0, 256, (50, 6, 6)), side),
+        "pages of text": _text(side),
+    }
+
+
+def _photographs(rng: np.random.Generator, side: int) -> np.ndarray:
+    crops = []
+    for photograph in load_sample_images().images:
+        picture = Image.fromarray(photograph).convert("L")
+        for _ in range(100):
+            across = int(rng.integers(150, picture.height))
+            x = int(rng.integers(0, picture.width - across))
+            y = int(rng.integers(0, picture.height - across))
+            crop = picture.crop((x, y, x + across, y + across))
+            crops.append(np.asarray(crop.resize((side, side), Image.Resampling.BILINEAR)))
+    return np.stack(crops)
+
+
+def _resized(pictures: np.ndarray, side: int) -> np.ndarray:
+    small = [Image.fromarray(picture.astype(np.uint8)) for picture in pictures]
+    return np.stack([np.asarray(p.resize((side, side), Image.Resampling.BICUBIC)) for p in small])
+
+
+def _text(side: int) -> np.ndarray:
+    pages = []
+    for size in range(8, 28):
+        page = Image.new("L", (600, 800), 255)
+        draw = ImageDraw.Draw(page)
+        for y in range(40, 760, size + 6):
+            draw.text((40, y), "No focal consolidation is seen. " * 3, fill=0, font_size=size)
+        pages.append(np.asarray(page.resize((side, side), Image.Resampling.BILINEAR)))
+    return np.stack(pages)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""How far training on several devices or processes is from training on one.
+
+Command:   python -m tests.support.devices --out=/tmp/devices --write
+Runs `tests/support/equal_steps.py` on 1, 2, 4 and 8 virtual devices of this CPU and in 1, 2 and 4
+processes that talk over the loopback (gloo), and stores the largest differences in
+records/reliability/devices.json; --write renders them into docs/reliability.md. What is in --out
+already is not run again.
+"""
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.hardware import hardware
+from pneumojax.files import write_json
+from tests.support import equal_steps
+from tools.docs.marks import placed
+
+ROOT = Path(__file__).resolve().parents[2]
+
+STORED = ROOT / "records" / "reliability" / "devices.json"
+PAGE = ROOT / "docs" / "reliability.md"
+DEVICES, PROCESSES = (1, 2, 4, 8), (1, 2, 4)
+# {case: the one on one device that it must come to, on which counts of devices}
+RUN_ON = {
+    "whole_batch": ("whole_batch", (1,)),
+    "plain": ("whole_batch", (2, 4, 8)),
+    "two_at_a_time": ("whole_batch", (1, 2, 4)),
+    "augmented": ("augmented", DEVICES),
+}
+TITLES = {
+    "plain": "no norm",
+    "two_at_a_time": "two films at a time on each, their gradients added up",
+    "augmented": "batch norm over all films, augmentation, mixup",
+}
+TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
+Run = Mapping[str, np.ndarray]
+Results = dict[str, dict[str, np.ndarray]]
+
+
+def environment(devices: int = 1) -> dict[str, str]:
+    """Of a process whose CPU is divided into devices.
+
+    It compiles quickly to slow code: what is compared is how work is divided.
+    """
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    flags = f"--xla_force_host_platform_device_count={devices} {quick}"
+    return os.environ | {"XLA_FLAGS": flags}
+
+
+def program(out: Path, *, cases: Sequence[str], devices: Sequence[int] = ()) -> list[str]:
+    """The command of `equal_steps.py`."""
+    line = [sys.executable, str(ROOT / "benchmarks" / "equal_steps.py"), f"--out={out}"]
+    line += [f"--cases={','.join(cases)}"]
+    return [*line, f"--devices={','.join(map(str, devices))}"] if devices else line
+
+
+def load(path: Path) -> Results:
+    """{"<case>/<type>/<devices>": {what: values}}."""
+    found: Results = {}
+    with np.load(path) as stored:
+        for name in stored.files:
+            *run, what = name.split("/", 3)
+            found.setdefault("/".join(run), {})[what] = stored[name]
+    return found
+
+
+def difference(one: Run, other: Run, dtype: str) -> float:
+    """The largest over losses, logits and all tensors of the state.
+
+    In float64 as it is; in float32 as a share of each tensor's largest value, without Adam's second
+    moments, which are the squares of its first.
+    """
+    assert one.keys() == other.keys()
+    found = [0.0]
+    for what, values in one.items():
+        apart = float(np.max(np.abs(values.astype(float) - other[what])))
+        if dtype == "float64":
+            found.append(apart)
+        elif ".nu" not in what:
+            found.append(apart / (float(np.max(np.abs(values))) or 1.0))
+    return max(found)
+
+
+def row(one: Results, reference: str, other: Results, case: str, count: int) -> dict[str, Any]:
+    """How far a case on `count` devices or processes is from the reference on one."""
+    return {"case": case, "count": count} | {
+        dtype: difference(one[f"{reference}/{dtype}/1"], other[f"{case}/{dtype}/{count}"], dtype)
+        for dtype in TOLERANCE
+    }
+
+
+def agrees(row: Mapping[str, Any]) -> bool:
+    """Whether a row is within `TOLERANCE`."""
+    return all(row[dtype] <= tolerance for dtype, tolerance in TOLERANCE.items())
+
+
+def on_devices(out: Path, case: str, count: int) -> Results:
+    """A case on so many virtual devices, in a process of their own."""
+    path = out / f"{case}-on-{count}-devices.npz"
+    if not path.exists():
+        line = program(path, cases=[case], devices=[count])
+        subprocess.run(line, env=environment(max(DEVICES)), check=True)
+    return load(path)
+
+
+def in_processes(out: Path, case: str, count: int) -> Results:
+    """A case in so many processes of one device each."""
+    path = out / f"{case}-in-{count}-processes.npz"
+    if not path.exists():
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        line = [*program(path, cases=[case]), "--distributed"]
+        line += [f"--coordinator=localhost:{port}", f"--processes={count}"]
+        variables = environment()
+        job = [subprocess.Popen([*line, f"--process={i}"], env=variables) for i in range(count)]
+        if any([process.wait() for process in job]):
+            raise SystemExit(f"a process of {count} failed")
+    return load(path)
+
+
+def measure(out: Path) -> list[dict[str, Any]]:
+    """All rows; of processes the case that has most in it."""
+    found = []
+    for case, (reference, counts) in RUN_ON.items():
+        one = on_devices(out, reference, 1)
+        for count in counts:
+            if (case, count) != (reference, 1):
+                several = on_devices(out, case, count)
+                found.append({"over": "devices"} | row(one, reference, several, case, count))
+    case = "augmented"
+    one = in_processes(out, case, 1)
+    for count in PROCESSES[1:]:
+        several = in_processes(out, case, count)
+        found.append({"over": "processes"} | row(one, case, several, case, count))
+    return found
+
+
+def render(stored: Mapping[str, Any]) -> str:
+    """Markdown: a line for each case, the largest difference over all counts."""
+    lines = ["| trained on | what | float64 | float32 |", "| --- | --- | --- | --- |"]
+    for over in ("devices", "processes"):
+        for case, title in TITLES.items():
+            found = [r for r in stored["rows"] if (r["over"], r["case"]) == (over, case)]
+            if found:
+                counts = [str(each["count"]) for each in found]
+                worst = [f"{max(each[dtype] for each in found):.1e}" for dtype in TOLERANCE]
+                told = f"{', '.join(counts[:-1])} and {counts[-1]} {over}"
+                lines.append(f"| {told} | {title} | {' | '.join(worst)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Runs what is missing, stores, renders."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for what each run came to")
+    parser.add_argument("--write", action="store_true", help="into docs/reliability.md")
+    arguments = parser.parse_args()
+    out = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    # The same steps are compiled again and again.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(out / "xla"))
+    result = {
+        "command": "python -m tests.support.devices --out=/tmp/devices --write",
+        "hardware": hardware(),
+        "jax": jax.__version__,
+        "films": equal_steps.FILMS,
+        "batch": equal_steps.BATCH,
+        "steps": equal_steps.STEPS,
+        "rows": measure(out),
+    }
+    write_json(STORED, result)
+    if arguments.write:
+        PAGE.write_text(placed(PAGE.read_text(), {"devices": render(result)}))
+    print(render(result), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The fuzzer of everything that reads files from outside; see `fuzzer.py`."""

@@ -1,0 +1,154 @@
+"""Trains the recipes of a plan one after another and lines up what each is worth.
+
+Command:   python -m tools.trials records/reference/search_plan.json \\
+               --films=<folder with train/> --out=<folder for the runs>
+The plan is a file that is written, and committed, before the first run: a config, the hours of
+machine time that may be spent, and trials, each with a name, the reason for it, the fields it
+changes and its seeds. Each trial is an ordinary run folder, trained by the ordinary command and
+scored on its own validation patients. Run the command again to go on, on another machine too; a
+trial begins only where the hours left are enough for it, by what an epoch took before. What is
+found is written beside the plan, `search_plan.json` -> `search.json`: a trial that stands there is
+not trained again. `tools/docs/reference_card.py` makes a table of it.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.hardware import hardware
+from pneumojax.files import write_json
+from pneumojax.terminal import duration
+from pneumojax.training.logbook import read_history
+from tools.protocols import protocol_figures, selection_score
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def train(name: str, command: list[str], out: Path) -> bool:
+    """Runs one command to its end, adding up its seconds in `<out>/<name>.seconds`."""
+    clock = out / f"{name}.seconds"
+    before = spent(clock)
+    began = time.monotonic()
+    with open(out / f"{name}.log", "a") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            time.sleep(1)
+            clock.write_text(f"{before + time.monotonic() - began:.1f}\n")
+    return process.returncode == 0
+
+
+def spent(clock: Path) -> float:
+    """Seconds of machine time so far."""
+    return float(clock.read_text()) if clock.exists() else 0.0
+
+
+def seconds_by_run(out: Path) -> dict[str, float]:
+    """Seconds of machine time of each run, those that were broken off among them."""
+    return {path.stem: spent(path) for path in sorted(out.glob("*.seconds"))}
+
+
+def carry_on(seconds: dict[str, float], out: Path) -> None:
+    """Counts what was spent before, in folders that may be gone."""
+    for name, value in seconds.items():
+        clock = out / f"{name}.seconds"
+        if not clock.exists():
+            clock.write_text(f"{value:.1f}\n")
+
+
+def stored_row(stored: dict[str, Any], trial: dict[str, Any], seed: int) -> dict[str, Any] | None:
+    """The row of a trial that was run before with the same changes, if it was."""
+    wanted = (trial["name"], trial["changes"], seed)
+    for found in stored.get("rows", []):
+        if (found["trial"], found["changes"], found["seed"]) == wanted:
+            return found
+    return None
+
+
+def expected(fields: dict[str, Any], rows: list[dict[str, Any]]) -> float:
+    """Seconds that a run with these fields takes by the slowest epoch so far; 0 before any."""
+    slowest = max((row["seconds"] / len(row["history"]) for row in rows), default=0.0)
+    return slowest * fields.get("epochs", 1)
+
+
+def flags(changes: dict[str, Any]) -> list[str]:
+    """Config fields as flags."""
+    return [f"--config.{field}={value}" for field, value in changes.items()]
+
+
+def row(trial: dict[str, Any], seed: int, workdir: Path, seconds: float) -> dict[str, Any]:
+    """What one finished run is worth."""
+    result = json.loads((workdir / "evaluation" / "val" / "metrics.json").read_text())
+    figures = protocol_figures(result)
+    return {
+        "trial": trial["name"],
+        "why": trial["why"],
+        "changes": trial["changes"],
+        "seed": seed,
+        "seconds": round(seconds),
+        "score": selection_score(figures),
+        "figures": figures,
+        "threshold": result["decision"]["threshold"],
+        "temperature": result["decision"]["temperature"],
+        "films": result["n"],
+        "patients": result["patients"],
+        "history": read_history(workdir),
+    }
+
+
+def main() -> None:
+    """Runs what is left of a plan and writes what all of it found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("--films", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache-dir")
+    arguments = parser.parse_args()
+    plan = json.loads(arguments.plan.read_text())
+    out = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    found = arguments.plan.with_name(arguments.plan.name.replace("_plan", "")).resolve()
+    stored = json.loads(found.read_text()) if found.exists() else {}
+    carry_on(stored.get("seconds_by_run", {}), out)
+    planned = [(trial, seed) for trial in plan["trials"] for seed in trial["seeds"]]
+    names = [f"{trial['name']}-{seed}" for trial, seed in planned]
+    rows: dict[str, dict[str, Any]] = {
+        name: before
+        for name, each in zip(names, planned, strict=True)
+        if (before := stored_row(stored, *each))
+    }
+    for name, (trial, seed) in zip(names, planned, strict=True):
+        if name in rows:
+            continue
+        workdir = out / name
+        total = sum(seconds_by_run(out).values())
+        fields = plan.get("common", {}) | trial["changes"] | {"seed": seed}
+        # A run that was broken off has some of its seconds in the total already.
+        left = plan["hours"] * 3600 - total + spent(out / f"{name}.seconds")
+        done = (workdir / "evaluation" / "val" / "metrics.json").exists()
+        if not done and expected(fields, list(rows.values())) > left:
+            print(f"{name}: not begun, what is left of {plan['hours']} hours is too little")
+            continue
+        if not done:
+            print(f"{name}: {duration(total)} spent so far; log in {out / name}.log", flush=True)
+            command = [sys.executable, "main.py", f"--config={plan['config']}"]
+            command += [f"--config.data.root={arguments.films}", f"--workdir={workdir}"]
+            command += flags(fields)
+            if arguments.cache_dir:
+                command.append(f"--cache_dir={arguments.cache_dir}")
+            if not train(name, command, out):
+                print(f"{name}: failed, see its log")
+                continue
+        rows[name] = row(trial, seed, workdir, spent(out / f"{name}.seconds"))
+        print(f"{name}: score {rows[name]['score']:.4f} in {duration(rows[name]['seconds'])}")
+        by_run = seconds_by_run(out)
+        summary = {"hardware": hardware(), "seconds": round(sum(by_run.values()))}
+        found_rows = [rows[name] for name in names if name in rows]
+        write_json(found, {"plan": plan, **summary, "seconds_by_run": by_run, "rows": found_rows})
+
+
+if __name__ == "__main__":
+    main()
