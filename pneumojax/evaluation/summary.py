@@ -13,7 +13,7 @@ from pneumojax.evaluation.cautions import trained_on_counts
 from pneumojax.inference.decision import Decision
 from pneumojax.stats import metrics
 from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
-from pneumojax.stats.calibration import calibration_figures, reliability
+from pneumojax.stats.calibration import calibration_metrics, reliability
 from pneumojax.stats.curves import weighted_average_precision
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.estimates import (
@@ -171,9 +171,9 @@ def _calibration(
     labels: Ints, logits: Floats, patients: NDArray, unit: str, seed: int
 ) -> dict[str, Any]:
     """Figures of calibration with their bootstrap, and the bins of the reliability diagram."""
-    values = calibration_figures(labels, logits)
+    values = calibration_metrics(labels, logits)
     drawn = resample(
-        lambda weights: calibration_figures(labels, logits, weights),
+        lambda weights: calibration_metrics(labels, logits, weights),
         patients,
         resamples=CALIBRATION_RESAMPLES,
         seed=seed,

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and the temperature that makes them do so.
+"""Temperature scaling, metrics of calibration, and the reliability diagram.
 
 A temperature is fitted on validation films and then divides every logit. It changes no ranking.
 """
@@ -11,12 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from pneumojax.stats.intervals import Interval, wilson
 from pneumojax.stats.metrics import Floats, Ints, check_scores, midranks, probability
 
-# A few hundred films are no evidence for more than this in either direction.
+# A few hundred films are not enough evidence for a more extreme temperature.
 COLDEST, HOTTEST = 0.1, 10.0
 
 
 class Bin(NamedTuple):
-    """One point of a reliability diagram: films of neighbouring probability."""
+    """One bin of a reliability diagram: films of similar probability.
+
+    observed: share of class 1 among its films.
+    interval: Wilson's, of the observed share.
+    """
 
     films: int
     lowest: float
@@ -29,9 +33,9 @@ class Bin(NamedTuple):
 def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
     """The T for which sigmoid(logits / T) has the least log loss, within [COLDEST, HOTTEST].
 
-    Above 1 the network was too sure of itself, below 1 not sure enough. nan where there is no
-    optimum: films of one class only, or none on the wrong side of logit 0, so that colder would
-    always be better. Logits that point the wrong way on the whole get HOTTEST.
+    T above 1 means that the network was overconfident, below 1 underconfident. T is nan where no
+    optimum exists: with films of one class only, or with no film on the wrong side of logit 0, so
+    that a lower T is always better. Logits that rank the classes the wrong way get HOTTEST.
 
     Args:
       labels: (n,) of 0 and 1.
@@ -46,40 +50,40 @@ def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
     right = (2 * truth - 1) * values
     if len(set(truth.tolist())) < 2 or (right >= 0).all():
         return float("nan")
-    # At a slope of 0 the loss falls, as the slope grows, by the mean of `right` / 2; being convex
-    # it has its optimum on that side.
+    # At slope 0 the derivative of the loss is -mean(right) / 2. The loss is convex, so the optimum
+    # is at a positive slope only if that mean is positive.
     if right.mean() <= 0:
         return HOTTEST
-    # Fitted as a slope of scaled logits, in which Newton's steps are of a size.
+    # Newton's method fits the slope 1 / T of scaled logits, which keeps its steps well conditioned.
     scale = np.abs(values).max()
     columns, zeros, ones = values[None] / scale, np.zeros(truth.size), np.ones((1, truth.size))
     slope = _logistic(truth, columns, zeros, ones)[0, 0] / scale
     return float(np.clip(1 / slope, COLDEST, HOTTEST))
 
 
-def calibration_figures(
+def calibration_metrics(
     labels: ArrayLike, logits: ArrayLike, weights: Floats | None = None, bins: int = 10
 ) -> dict[str, Floats]:
-    """Every figure of calibration (b,) under each row of weights (b, n), or (1,) without weights.
+    """Metrics of calibration (b,), one per row of weights (b, n); (1,) without weights.
 
     - brier: mean squared error of the probability
     - log_loss: mean binary cross-entropy in nats
     - calibration_error: mean over films of |observed share - mean probability| of their bin, with
-      bins of equally many films (adaptive ECE; Nixon et al., CVPR Workshops 2019). Biased
-      upwards: pure chance keeps it above 0, the more so the fewer films a bin has.
-    - calibration_slope and calibration_intercept: of a logistic regression of the labels on the
-      logits; 1 and 0 where probabilities are right. A slope below 1 is overconfidence. nan where
-      logits separate the classes, which asks for an infinite slope.
-    - calibration_in_the_large: the intercept with the slope held at 1; below 0 where
-      probabilities are too high on the whole. nan with films of one class only.
+      the same number of films in each bin (adaptive ECE; Nixon et al., CVPR Workshops 2019). It
+      is biased upwards: sampling error keeps it above 0, more so with fewer films in a bin.
+    - calibration_slope and calibration_intercept: coefficients of a logistic regression of the
+      labels on the logits; 1 and 0 for calibrated probabilities. A slope below 1 means
+      overconfidence. nan where the logits separate the classes, since the slope is then infinite.
+    - calibration_in_the_large: the intercept with the slope fixed at 1; below 0 where
+      probabilities are too high on average. nan with films of one class only.
 
     Slope and intercepts: Cox, Biometrika 45:562 (1958).
 
     Args:
       labels: (n,) of 0 and 1, at least one.
       logits: (n,) finite.
-      weights: a whole-number weight w counts a film w times; see `bootstrap.resample`.
-      bins: most bins of the calibration error, laid once, from all films.
+      weights: a film with the weight w counts as w films; see `bootstrap.resample`.
+      bins: largest number of bins of the calibration error, whose limits come from all films.
 
     Raises:
       ValueError: no film, lengths differ, a label is neither 0 nor 1, or a logit is not finite.
@@ -90,7 +94,7 @@ def calibration_figures(
     weights = np.ones((1, truth.size)) if weights is None else weights
     probabilities = probability(values)
     total = weights.sum(axis=1)
-    # Bin by bin: what was observed more than was promised.
+    # (b, bins): observed minus expected number of films of class 1.
     excess = weights @ ((truth - probabilities)[:, None] * np.eye(bins)[_bins(values, bins)])
     result = {
         "brier": weights @ (truth - probabilities) ** 2 / total,
@@ -103,15 +107,15 @@ def calibration_figures(
 def reliability(
     labels: ArrayLike, probabilities: ArrayLike, bins: int = 10, level: float = 0.95
 ) -> list[Bin]:
-    """The reliability diagram: films in bins of about equally many, by rising probability.
+    """The reliability diagram: bins of about equally many films, by rising probability.
 
-    Films of one probability stay in one bin, so bins may be uneven, and fewer than asked.
+    Films of equal probability share a bin, so bins may be uneven, and fewer than `bins`.
 
     Args:
       labels: (n,) of 0 and 1.
       probabilities: (n,).
-      bins: most bins.
-      level: of Wilson's interval of each bin's observed share.
+      bins: largest number of bins.
+      level: coverage of the interval of each bin's observed share.
 
     Raises:
       ValueError: lengths differ, a label is neither 0 nor 1, or a probability is not finite.
@@ -132,7 +136,7 @@ def reliability(
 
 
 def _bins(values: Floats, bins: int) -> Ints:
-    """Bin (n,) of each film; equal values, having one midrank, fall into one."""
+    """Bin (n,) of each film; equal values have one midrank and so share a bin."""
     return ((midranks(values) - 0.5) * bins / max(1, values.size)).astype(np.int64)
 
 
@@ -141,7 +145,7 @@ def _recalibration(truth: Ints, values: Floats, weights: Floats) -> dict[str, Fl
     present = weights > 0
     positive, negative = present & (truth == 1), present & (truth == 0)
     both = positive.any(axis=1) & negative.any(axis=1)
-    # A regression on one number has an optimum just where the classes overlap on it.
+    # The slope is finite only where the values of the two classes overlap.
     least, most = zip(*(_range(values, of) for of in (positive, negative)), strict=True)
     overlap = both & (least[0] < most[1]) & (least[1] < most[0])
     line = np.full((len(weights), 2), np.nan)
@@ -163,7 +167,7 @@ def _recalibration(truth: Ints, values: Floats, weights: Floats) -> dict[str, Fl
 
 
 def _range(values: Floats, present: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Least and greatest of the values (n,) that each row (b, n) has; infinite without any."""
+    """Least and greatest value (n,) present in each row (b, n); infinite in a row without any."""
     least = np.where(present, values, np.inf).min(axis=1)
     return least, -np.where(present, -values, np.inf).min(axis=1)
 
@@ -171,8 +175,8 @@ def _range(values: Floats, present: NDArray[np.bool_]) -> tuple[Floats, Floats]:
 def _logistic(truth: Ints, columns: Floats, offset: Floats, weights: Floats) -> Floats:
     """Coefficients (b, k) of logistic regressions on columns (k, n), by rows of weights (b, n).
 
-    Newton's method with steps halved where they would raise the loss. The offset (n,) is added
-    to the logits as it is. The optimum must be finite.
+    Newton's method, with a step halved where it would raise the loss. The offset (n,) is added to
+    the logits with the coefficient 1. The optimum must be finite.
     """
     rows, k = len(weights), len(columns)
     products = (columns[:, None] * columns[None]).reshape(k * k, -1).T
@@ -189,7 +193,7 @@ def _logistic(truth: Ints, columns: Floats, offset: Floats, weights: Floats) -> 
         chance = probability(coefficients @ columns + offset)
         gradient = (weights * (chance - truth)) @ columns.T / total[:, None]
         curvature = (weights * chance * (1 - chance)) @ products / total[:, None]
-        # The ridge keeps a step finite where all films are far out; it moves no optimum.
+        # The ridge keeps a step finite where the curvature vanishes. It does not move the optimum.
         curvature = curvature.reshape(rows, k, k) + 1e-10 * np.eye(k)
         step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
         for _ in range(50):

@@ -1,4 +1,4 @@
-"""Precision-recall, and bands by resampled patients around both curves of an evaluation."""
+"""ROC and precision-recall curves, with pointwise bands from resampled patients."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,36 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumojax.stats.bootstrap import resample
-from pneumojax.stats.metrics import Floats, Ints, check_scores
+from pneumojax.stats.metrics import Floats, Ints, check_scores, ratio
+
+_LEVEL = 0.95
+
+
+def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """ROC curve of scores (n,) against labels (n,).
+
+    Returns false positive rate, sensitivity and threshold, each (k + 1,) for k distinct scores.
+    A film is called at a score >= the threshold, so the first threshold, infinity, calls no film
+    and the last, the lowest score, calls all. The false positive rate is nan throughout without a
+    film of class 0, the sensitivity without one of class 1.
+
+    Raises:
+      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
+    """
+    truth, values = check_scores(labels, scores)
+    order, ends = _steps(values)
+    hits = np.concatenate([[0], np.cumsum(truth[order])[ends]])
+    alarms = np.concatenate([[0], ends + 1]) - hits
+    rates = ratio(alarms, np.full_like(alarms, alarms[-1]))
+    sensitivity = ratio(hits, np.full_like(hits, hits[-1]))
+    return rates, sensitivity, np.concatenate([[np.inf], values[order][ends]])
 
 
 def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
     """Precision, recall and threshold, each (k,) for k distinct scores, the highest first.
 
-    A film is called at a score >= the threshold; films of one score are called together. Recall
-    is nan throughout where labels (n,) hold no film of class 1.
+    A film is called at a score >= the threshold. Recall is nan throughout where labels (n,) hold
+    no film of class 1.
 
     Raises:
       ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
@@ -27,11 +49,11 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the precision-recall curve as steps (AUPRC); nan without a film of class 1.
+    """Area under the precision-recall curve (AUPRC); nan without a film of class 1.
 
-    Chance level is the share of class 1, not one half. The sum over steps of recall gained times
-    precision there: straight lines between points would flatter (Davis and Goadrich, Proc. ICML
-    2006, 233).
+    A classifier by chance gets the share of class 1, not one half. The area is the sum over steps
+    of recall gained times precision there: linear interpolation would overestimate it (Davis and
+    Goadrich, Proc. ICML 2006, 233).
 
     Raises:
       ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
@@ -41,14 +63,14 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def weighted_average_precision(labels: ArrayLike, scores: ArrayLike, weights: Floats) -> Floats:
-    """Average precision (b,) under each row of weights (b, n); nan where class 1 has none.
+    """Average precision (b,), one per row of weights (b, n); nan where class 1 has no weight.
 
-    A whole-number weight w counts a film w times.
+    A film with the weight w counts as w films.
     """
     truth, values = check_scores(labels, scores)
     order, ends = _steps(values)
     hits, called = _cumulative(truth, order, ends, weights)
-    # Nothing is gained where nothing was called, so that step may have any precision.
+    # Where no film is called, no recall is gained, so the precision there does not matter.
     precision = np.divide(hits, called, out=np.zeros(hits.shape), where=called > 0)
     gained = np.einsum("bk,bk->b", np.diff(hits, axis=1, prepend=0), precision)
     positives = weights @ truth.astype(np.float64)
@@ -61,20 +83,19 @@ def roc_band(
     patients: Sequence[str] | NDArray,
     false_positive_rates: ArrayLike,
     *,
-    level: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[Floats, Floats]:
-    """Limits of the sensitivity at each of k false positive rates, each (k,).
+    """95 % limits of the sensitivity at each of k false positive rates, each (k,).
 
-    Pointwise percentiles over resampled patients: about `level` of resampled curves lie inside
-    at any one rate, fewer at all rates at once. Resamples with one class are left out.
+    The limits are pointwise percentiles over resampled patients: about 95 % of resampled curves
+    lie inside at any one rate, fewer at all rates at once. Resamples of one class are left out.
     """
     truth, values = check_scores(labels, scores)
     grid = np.asarray(false_positive_rates, dtype=np.float64)
     order, ends = _steps(values)
 
-    def figures(weights: Floats) -> dict[str, Floats]:
+    def metrics(weights: Floats) -> dict[str, Floats]:
         hits, called = _cumulative(truth, order, ends, weights)
         curves = np.full((len(weights), grid.size), np.nan)
         for curve, right, alarms in zip(curves, hits, called - hits, strict=True):
@@ -83,7 +104,7 @@ def roc_band(
                 curve[:] = np.interp(grid, rates, np.concatenate([[0], right / right[-1]]))
         return {"curve": curves}
 
-    return _band(resample(figures, patients, resamples=resamples, seed=seed)["curve"], level)
+    return _band(resample(metrics, patients, resamples=resamples, seed=seed)["curve"])
 
 
 def precision_recall_band(
@@ -92,49 +113,53 @@ def precision_recall_band(
     patients: Sequence[str] | NDArray,
     recalls: ArrayLike,
     *,
-    level: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[Floats, Floats]:
-    """Limits of the precision at the highest threshold with each of k recalls, each (k,).
+    """95 % limits of the precision at the highest threshold with each of k recalls, each (k,).
 
-    Pointwise percentiles as in `roc_band`; resamples without class 1 are left out.
+    The limits are pointwise percentiles as in `roc_band`. Resamples without class 1 are left out.
     """
     truth, values = check_scores(labels, scores)
     grid = np.asarray(recalls, dtype=np.float64)
     order, ends = _steps(values)
 
-    def figures(weights: Floats) -> dict[str, Floats]:
+    def metrics(weights: Floats) -> dict[str, Floats]:
         hits, called = _cumulative(truth, order, ends, weights)
         curves = np.full((len(weights), grid.size), np.nan)
         for curve, right, films in zip(curves, hits, called, strict=True):
             if right[-1] > 0:
-                # Counts of films, so that a recall of 1 is reached in spite of rounding.
+                # The search is among counts of films with a small margin, so that rounding does
+                # not put a recall of 1 out of reach.
                 at = np.searchsorted(right, grid * right[-1] - 1e-9)
                 at = np.maximum(at, np.flatnonzero(films)[0])
                 curve[:] = right[at] / films[at]
         return {"curve": curves}
 
-    return _band(resample(figures, patients, resamples=resamples, seed=seed)["curve"], level)
+    return _band(resample(metrics, patients, resamples=resamples, seed=seed)["curve"])
 
 
 def _steps(values: Floats) -> tuple[Ints, Ints]:
-    """Films from the highest score down, and the places there at which a distinct score ends."""
+    """Order of the films by falling score, and the last place in it of each distinct score.
+
+    Films with one score are called together, so a curve has one step for each distinct score.
+    """
     order = np.argsort(-values, kind="stable")
     return order, np.flatnonzero(np.diff(values[order], append=-np.inf))
 
 
 def _cumulative(truth: Ints, order: Ints, ends: Ints, weights: Floats) -> tuple[Floats, Floats]:
-    """Weight of films of class 1, and of all, called at each distinct score: (b, k) each."""
+    """Weight of films of class 1, and of all films, called at each distinct score: (b, k) each."""
     falling = weights[:, order]
     hits = np.cumsum(falling * truth[order], axis=1)[:, ends]
     return hits, np.cumsum(falling, axis=1)[:, ends]
 
 
-def _band(curves: Floats, level: float) -> tuple[Floats, Floats]:
+def _band(curves: Floats) -> tuple[Floats, Floats]:
+    """Percentiles (k,) of curves (b, k) without those that are undefined somewhere."""
     kept = curves[~np.isnan(curves).any(axis=1)]
     if not len(kept):
         undefined = np.full(curves.shape[1], np.nan)
         return undefined, undefined
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.quantile(kept, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
     return low, high

@@ -1,10 +1,10 @@
 """DeLong's variance of the AUROC, and the test of two AUROCs on the same films.
 
-Films are taken as independent, which several films of one patient are not; `bootstrap.py`
-resamples patients. The variance is summed from midranks in O(n log n).
+Films are treated as independent. Several films of one patient are not; `bootstrap.py` resamples
+patients instead. Midranks give the variance in O(n log n).
 
-Sources: DeLong, DeLong and Clarke-Pearson, Biometrics 44:837 (1988); by midranks: Sun and Xu,
-IEEE Signal Process. Lett. 21:1389 (2014).
+Sources: DeLong, DeLong and Clarke-Pearson, Biometrics 44:837 (1988); midranks: Sun and Xu, IEEE
+Signal Process. Lett. 21:1389 (2014).
 """
 
 import math
@@ -17,7 +17,7 @@ from pneumojax.stats.metrics import Floats, check_scores, midranks
 
 
 class PairedTest(NamedTuple):
-    """Second minus first AUROC, its limits and the two-sided p-value; nan where undefined."""
+    """Second AUROC minus first, its limits and the two-sided p-value; nan where undefined."""
 
     difference: float
     low: float
@@ -26,7 +26,7 @@ class PairedTest(NamedTuple):
 
 
 def delong(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
-    """AUROC and DeLong's estimate of its variance; both nan with under two films in a class.
+    """AUROC and DeLong's estimate of its variance; both nan with fewer than two films in a class.
 
     Args:
       labels: (n,) of 0 and 1.
@@ -44,9 +44,9 @@ def delong(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
 def delong_interval(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> Interval:
     """Interval of the AUROC of scores (n,) against labels (n,).
 
-    AUROC +- z standard errors on its own scale (no logit transform), clipped to [0, 1].
-    nan where the variance cannot be estimated: fewer than two films in a class, or an estimate
-    of 0 (as when the classes are separated perfectly), which would claim certainty.
+    The limits are the AUROC +- z standard errors, without a logit transform, clipped to [0, 1].
+    They are nan where the variance cannot be estimated: with fewer than two films in a class, or
+    with an estimate of 0 (the classes are separated perfectly), which would claim certainty.
 
     Raises:
       ValueError: as `delong`.
@@ -61,7 +61,7 @@ def delong_interval(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -
 def delong_test(
     labels: ArrayLike, first: ArrayLike, second: ArrayLike, level: float = 0.95
 ) -> PairedTest:
-    """Whether two sets of scores of the same films differ in AUROC.
+    """Tests whether two sets of scores of the same films differ in AUROC.
 
     Args:
       labels: (n,) of 0 and 1.
@@ -70,21 +70,21 @@ def delong_test(
       level: coverage of the interval, which is the difference +- z standard errors.
 
     Returns:
-      The difference second - first, its limits and p-value. Limits and p-value are nan where
-      the variance of the difference cannot be estimated: under two films in a class (then the
-      difference too), or scores that rank all pairs of films alike.
+      The difference second - first, its limits and p-value. Limits and p-value are nan where the
+      variance of the difference cannot be estimated: with fewer than two films in a class (the
+      difference is nan too), or with scores that rank all pairs of films alike.
 
     Raises:
       ValueError: as `delong`.
     """
     components = zip(_components(labels, first), _components(labels, second), strict=True)
-    # Per film, so that what the two networks have in common cancels: the covariance is inside.
+    # Differences per film contain the covariance of the two networks.
     of_positive, of_negative = (b - a for a, b in components)
     if min(of_positive.size, of_negative.size) < 2:
         return PairedTest(math.nan, math.nan, math.nan, math.nan)
     difference = float(of_positive.mean())
     error = _variance(of_positive, of_negative) ** 0.5
-    # Shares of equal pairs may differ in the last bit; a variance of that is none.
+    # Equal rankings may differ by rounding, which is no variance.
     if error < 1e-12:
         return PairedTest(difference, math.nan, math.nan, math.nan)
     half = normal_quantile(level) * error
@@ -93,7 +93,7 @@ def delong_test(
 
 
 def _components(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """Per film of class 1, then of class 0: the share of the other class on its right side."""
+    """For each film of class 1, then of class 0: the share of the other class ranked correctly."""
     truth, values = check_scores(labels, scores)
     positive, negative = values[truth == 1], values[truth == 0]
     ranks = midranks(values)
@@ -103,6 +103,6 @@ def _components(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def _variance(of_positive: Floats, of_negative: Floats) -> float:
-    """Of the mean over all pairs of films, from the components of each class."""
+    """Variance of the mean of the components, which is the AUROC or a difference of two."""
     positive = of_positive.var(ddof=1) / of_positive.size
     return float(positive + of_negative.var(ddof=1) / of_negative.size)

@@ -1,6 +1,6 @@
-"""Confidence limits of single figures: shares, ratios of shares, and resampled values.
+"""Confidence limits of shares, of ratios of shares, and of resampled values.
 
-An interval that cannot be had is (nan, nan).
+An undefined interval is (nan, nan).
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from pneumojax.stats.metrics import Floats
 
 
 class Interval(NamedTuple):
-    """Two-sided confidence limits, both nan where there are none."""
+    """Two-sided confidence limits, both nan where undefined."""
 
     low: float
     high: float
@@ -23,14 +23,14 @@ UNDEFINED = Interval(float("nan"), float("nan"))
 
 
 def normal_quantile(level: float) -> float:
-    """Standard errors on each side of a two-sided interval of this level: 1.96 for 0.95."""
+    """Half the width, in standard errors, of a two-sided normal interval: 1.96 for 0.95."""
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def wilson(k: int, n: int, level: float = 0.95) -> Interval:
-    """Score interval of the proportion k / n; nan for n = 0, where nothing was observed.
+    """Wilson's score interval of the proportion k / n; nan for n = 0.
 
-    Never degenerate: 0 of n and n of n get an interval of positive width.
+    The width is positive even for k = 0 and k = n.
     Source: Wilson, J. Am. Stat. Assoc. 22:209 (1927), without continuity correction.
     """
     if n == 0:
@@ -38,17 +38,17 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
     z = normal_quantile(level)
     centre = (k + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * (k * (n - k) / n + z * z / 4) ** 0.5
-    # At k = 0 and k = n a limit is exactly 0 or 1; rounding must not move it past the value.
+    # At k = 0 and k = n one limit is exactly 0 or 1. Rounding could move it inside of k / n.
     low = 0.0 if k == 0 else centre - half
     high = 1.0 if k == n else centre + half
     return Interval(low, high)
 
 
 def koopman(k1: int, n1: int, k2: int, n2: int, level: float = 0.95) -> Interval:
-    """Score interval of the ratio (k1 / n1) / (k2 / n2) of two independent proportions.
+    """Koopman's score interval of the ratio (k1 / n1) / (k2 / n2) of independent proportions.
 
-    Holds at zero counts: k1 = 0 has the low limit 0, k2 = 0 the high limit infinity. nan where
-    nothing was observed (n1, n2 or k1 + k2 is 0).
+    For k1 = 0 the low limit is 0, for k2 = 0 the high limit is infinity. nan where n1, n2 or
+    k1 + k2 is 0.
     Source: Koopman, Biometrics 40:513 (1984), solved by bisection.
     """
     if min(n1, n2, k1 + k2) == 0:
@@ -56,10 +56,10 @@ def koopman(k1: int, n1: int, k2: int, n2: int, level: float = 0.95) -> Interval
     z = normal_quantile(level)
 
     def score(ratio: float) -> float:
-        """Standardised k1 / n1 - ratio k2 / n2 at the likeliest proportions of that ratio."""
+        """Standardised k1 / n1 - ratio * k2 / n2, at the maximum-likelihood proportions."""
         b = ratio * (n1 + k2) + k1 + n2
-        root = max(0.0, b * b - 4 * ratio * (n1 + n2) * (k1 + k2)) ** 0.5  # 0 may round below
-        # The smaller root of a quadratic, in the form that does not subtract near-equal numbers.
+        root = max(0.0, b * b - 4 * ratio * (n1 + n2) * (k1 + k2)) ** 0.5  # rounding may go below 0
+        # This form of the quadratic's smaller root does not subtract nearly equal numbers.
         p1 = 2 * ratio * (k1 + k2) / (b + root)
         p2 = p1 / ratio
         variance = p1 * (1 - p1) / n1 + ratio**2 * p2 * (1 - p2) / n2
@@ -74,10 +74,11 @@ def koopman(k1: int, n1: int, k2: int, n2: int, level: float = 0.95) -> Interval
 
 
 def percentile_interval(values: Floats, level: float = 0.95) -> Interval:
-    """Percentile limits of resampled values (b,).
+    """Percentile limits of a metric's values (b,) in b resamples.
 
-    nan where more than one value in twenty is undefined (nan), and where all agree: resamples
-    of nothing but right calls hold no error, so they say nothing of how many there may be.
+    nan where more than one value in twenty is nan (a class has too few patients, or too few films
+    are called), and where all values agree: films without a single error give resamples without
+    one, which would claim certainty.
     """
     defined = values[~np.isnan(values)]
     if defined.size < 0.95 * values.size or np.ptp(defined) < 1e-12:
@@ -87,9 +88,9 @@ def percentile_interval(values: Floats, level: float = 0.95) -> Interval:
 
 
 def _falls_to(score: Callable[[float], float], target: float) -> float:
-    """Where a falling function of a positive number reaches the target."""
+    """The positive number at which a falling function reaches the target, by bisection."""
     low, high = 1e-12, 1e12
-    for _ in range(120):  # halves the logarithm's range down to the last bits
+    for _ in range(120):  # each step halves the range of the logarithm
         middle = (low * high) ** 0.5
         low, high = (middle, high) if score(middle) > target else (low, middle)
     return (low * high) ** 0.5

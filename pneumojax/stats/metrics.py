@@ -1,6 +1,6 @@
-"""Figures of merit for calls and scores on two classes, in plain NumPy.
+"""Metrics of calls (0 or 1) and of scores on two classes, in NumPy.
 
-Class 1 is PNEUMONIA. A ratio with nothing below the line is nan, never a silent 0 or 1.
+Class 1 is the positive class. A ratio whose denominator is 0 is nan, never a silent 0 or 1.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Confusion:
     """Counts of a two-class confusion matrix; class 1 is the positive one.
 
     The four counts share one shape: () for a single matrix, (b,) for b of them at once. Every
-    property is float64 of that shape; those "by class" have an axis of two in front, class 0
-    first. What is undefined is nan: the sensitivity without a film of class 1, the precision of
-    a class that was never called, the F1 of a class that neither occurs nor was called.
+    property is float64 of that shape; those "by class" have a leading axis of two, class 0 first.
+    An undefined value is nan: the sensitivity without a film of class 1, the precision of a class
+    that was never called, the F1 of a class that neither occurs nor was called.
     """
 
     tn: Counts
@@ -50,7 +50,7 @@ class Confusion:
 
     @property
     def accuracy(self) -> Floats:
-        """Share of all films that were called right."""
+        """Share of all films that were called correctly."""
         return ratio(self.tn + self.tp, self.n)
 
     @property
@@ -60,23 +60,23 @@ class Confusion:
 
     @property
     def precision(self) -> Floats:
-        """Share of a class's calls that were right, by class."""
+        """Share of each class's calls that were correct, by class."""
         return np.stack([ratio(self.tn, self.tn + self.fn), ratio(self.tp, self.tp + self.fp)])
 
     @property
     def recall(self) -> Floats:
-        """Share of a class's films that were called so, by class."""
+        """Share of each class's films that were called that class, by class."""
         return np.stack([self.specificity, self.sensitivity])
 
     @property
     def f1(self) -> Floats:
-        """2 tp / (2 tp + fp + fn) with each class in turn as the positive one, by class."""
+        """2 tp / (2 tp + fp + fn), with each class in turn as the positive one."""
         wrong = self.fp + self.fn
         return np.stack([ratio(2 * hits, 2 * hits + wrong) for hits in (self.tn, self.tp)])
 
     @property
     def positive_likelihood_ratio(self) -> Floats:
-        """Sensitivity / (1 - specificity); nan without a false positive, where it is infinite."""
+        """Sensitivity / (1 - specificity); nan (in truth infinite) without a false positive."""
         return ratio(self.tp * (self.tn + self.fp), self.fp * (self.fn + self.tp))
 
     @property
@@ -86,9 +86,9 @@ class Confusion:
 
     @property
     def mcc(self) -> Floats:
-        """Matthews correlation of calls and labels; nan where either knows one class only."""
+        """Matthews correlation of calls and labels; nan where either holds one class only."""
         actual, called = self.support, np.stack([self.tn + self.fn, self.tp + self.fp])
-        # Two by two: the product of all four leaves 64 bits at some 60,000 films.
+        # The product of all four margins overflows 64 bits at about 60,000 films.
         margins = np.sqrt(actual[0] * actual[1]) * np.sqrt(called[0] * called[1])
         return ratio(self.tp * self.tn - self.fp * self.fn, margins)
 
@@ -99,7 +99,7 @@ class Confusion:
 
     @property
     def weighted_recall(self) -> Floats:
-        """Mean recall weighted by support, which is the accuracy."""
+        """Mean recall weighted by support; it equals the accuracy."""
         return self._weighted(self.recall)
 
     @property
@@ -108,23 +108,23 @@ class Confusion:
         return self._weighted(self.f1)
 
     def _weighted(self, by_class: Floats) -> Floats:
-        # A class without films has no weight, so its nan must not reach the sum (0 * nan is nan).
+        # A class without films has weight 0, but 0 * nan is nan, so it is left out of the sum.
         parts = np.where(self.support > 0, self.support * by_class, 0.0)
         return ratio(parts.sum(axis=0), self.n)
 
 
 def probability(logits: ArrayLike) -> Floats:
-    """Sigmoid of logits (n,), float64 and without overflow."""
+    """Sigmoid of logits (n,) in float64, without overflow."""
     return np.exp(-np.logaddexp(0.0, -np.asarray(logits, dtype=np.float64)))
 
 
 def call(probabilities: ArrayLike, threshold: float = 0.5) -> Ints:
-    """Calls (n,), 1 where the probability (n,) reaches the threshold."""
+    """Calls (n,): 1 where the probability (n,) is at least the threshold."""
     return (np.asarray(probabilities) >= threshold).astype(np.int64)
 
 
 def confusion(labels: ArrayLike, calls: ArrayLike) -> Confusion:
-    """Count calls (n,) against labels (n,), both 0 or 1.
+    """The confusion matrix of calls (n,) against labels (n,), both 0 or 1.
 
     Raises:
       ValueError: lengths differ, or a value is neither 0 nor 1.
@@ -137,34 +137,11 @@ def confusion(labels: ArrayLike, calls: ArrayLike) -> Confusion:
     return Confusion(tn=tn, fp=fp, fn=fn, tp=tp)
 
 
-def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Empirical ROC curve of scores (n,), logits or probabilities, against labels (n,).
-
-    Returns false positive rate, sensitivity and threshold, each (k + 1,) for k distinct scores:
-    from the threshold inf, where nothing is called, down to the lowest score, where everything
-    is; a film is called at a score >= the threshold. Without a film of class 0 the false
-    positive rate is nan throughout, without one of class 1 the sensitivity.
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
-    """
-    truth, values = check_scores(labels, scores)
-    order = np.argsort(-values, kind="stable")
-    truth, values = truth[order], values[order]
-    # Films of one score are called together: a step ends at the last of them.
-    ends = np.flatnonzero(np.diff(values, append=-np.inf))
-    hits = np.concatenate([[0], np.cumsum(truth)[ends]])
-    alarms = np.concatenate([[0], ends + 1]) - hits
-    rates = ratio(alarms, np.full_like(alarms, alarms[-1]))
-    sensitivity = ratio(hits, np.full_like(hits, hits[-1]))
-    return rates, sensitivity, np.concatenate([[np.inf], values[ends]])
-
-
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the ROC curve: the chance that a film of class 1 scores above one of class 0.
+    """Area under the ROC curve: the probability that class 1 scores above class 0.
 
-    Scores (n,) are logits or probabilities; ties count one half, by midranks (Mann-Whitney).
-    nan if labels (n,) hold one class only.
+    Scores (n,) are logits or probabilities. Ties count one half (Mann-Whitney U by midranks).
+    nan where labels (n,) hold one class only.
 
     Raises:
       ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
@@ -185,7 +162,7 @@ def midranks(values: ArrayLike) -> Floats:
 
 
 def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
-    """Spearman's, by midranks, of (n,) and (n,); nan where either has fewer than two values."""
+    """Spearman's correlation of (n,) and (n,); nan where either has fewer than two values."""
     ranks = np.stack([midranks(first), midranks(second)])
     if ranks.shape[1] < 2 or not np.ptp(ranks, axis=1).all():
         return float("nan")
@@ -195,7 +172,7 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
 def log_loss(labels: ArrayLike, logits: ArrayLike) -> float:
     """Mean binary cross-entropy in nats of logits (n,) against labels (n,); nan if n is 0.
 
-    Taken from logits it is finite for any finite logit, so nothing is clipped.
+    Computed from logits it is finite for any finite logit, so nothing is clipped.
 
     Raises:
       ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.
@@ -236,4 +213,4 @@ def ratio(above: ArrayLike, below: ArrayLike) -> Floats:
     """Elementwise quotient, nan where the denominator is 0."""
     out = np.full(np.shape(below), np.nan)
     np.divide(above, below, out=out, where=np.asarray(below) != 0)
-    return out[()]  # a scalar rather than an array without axes, so that it prints as a number
+    return out[()]  # [()] turns an array without axes into a scalar, which prints as a number

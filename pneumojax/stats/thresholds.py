@@ -1,12 +1,11 @@
-"""From validation films to the threshold at which a network calls PNEUMONIA.
+"""Three rules that choose the threshold above which a film is called class 1.
 
-Three rules, each a pure function of labels and logits. They are for validation films alone: a
-threshold that has seen the films it is scored on flatters itself.
+Choose on validation films only: on the films that it was chosen on, a threshold does better than
+on new ones.
 
-A threshold stands halfway, in logits, between two neighbouring scores. So films of one score are
-never parted, no film lies on it (where rounding on another device could change the call), and it
-keeps its calls when all logits are divided by a temperature, itself included. To call every film,
-or none, it stands one logit beyond the outermost.
+A threshold lies halfway between two neighbouring logits, so no film lies on it, where rounding on
+another device could change its call. Dividing the logits and the threshold by a temperature
+changes no call. The thresholds that call all films, or none, lie one logit beyond the outermost.
 """
 
 import math
@@ -19,10 +18,10 @@ from pneumojax.stats.metrics import Floats, Ints, check_scores, probability
 
 
 class OperatingPoint(NamedTuple):
-    """A threshold, and what it gave on the films that it was chosen on.
+    """A threshold, with its sensitivity and specificity on the films that it was chosen on.
 
-    logit: a film is called PNEUMONIA at this logit or above.
-    probability: the same on the scale of uncalibrated probabilities.
+    logit: a film is called class 1 at this logit or above.
+    probability: the sigmoid of the logit, an uncalibrated probability.
     """
 
     logit: float
@@ -32,7 +31,7 @@ class OperatingPoint(NamedTuple):
 
 
 def youden(labels: ArrayLike, logits: ArrayLike) -> OperatingPoint:
-    """The highest sensitivity + specificity - 1; among equals the highest sensitivity.
+    """The threshold with the highest sensitivity + specificity; ties go to the sensitivity.
 
     Args:
       labels: (n,) of 0 and 1, both present.
@@ -44,7 +43,7 @@ def youden(labels: ArrayLike, logits: ArrayLike) -> OperatingPoint:
       ValueError: a class is missing, lengths differ, or a value is not allowed.
     """
     hits, alarms, thresholds = _candidates(labels, logits)
-    # Whole numbers, so that equals are equal.
+    # Integers, so that ties are exact.
     gain = hits * alarms[-1] - alarms * hits[-1]
     best = np.flatnonzero(gain == gain.max())[-1]
     return _point(hits, alarms, thresholds, best)
@@ -53,9 +52,9 @@ def youden(labels: ArrayLike, logits: ArrayLike) -> OperatingPoint:
 def sensitivity_at_least(
     labels: ArrayLike, logits: ArrayLike, sensitivity: float
 ) -> OperatingPoint:
-    """The highest threshold whose sensitivity on these films reaches the one asked for.
+    """The highest threshold that reaches a sensitivity, and so the most specific one.
 
-    It has the highest specificity of all that do. On other films the sensitivity may fall short.
+    On other films the sensitivity may fall short.
 
     Args:
       labels: (n,) of 0 and 1, both present.
@@ -68,17 +67,16 @@ def sensitivity_at_least(
     if not 0 < sensitivity <= 1:
         raise ValueError(f"a sensitivity to reach is above 0 and at most 1, not {sensitivity}")
     hits, alarms, thresholds = _candidates(labels, logits)
-    # Less than a film: 0.95 of 20 is 19 in spite of rounding.
+    # The margin makes 0.95 of 20 films 19 in spite of rounding.
     needed = math.ceil(sensitivity * hits[-1] - 1e-9)
     return _point(hits, alarms, thresholds, int(np.searchsorted(hits, needed)))
 
 
 def lowest_cost(labels: ArrayLike, logits: ArrayLike, cost_ratio: float) -> OperatingPoint:
-    """The lowest cost where a missed pneumonia costs `cost_ratio` times a false alarm.
+    """The threshold of least cost, if a false negative costs `cost_ratio` false positives.
 
-    Among equals the highest sensitivity. Classes weigh as often as they occur in these films; to
-    choose for a prevalence p, multiply the ratio by p / (1 - p) times normal films / films of
-    pneumonia.
+    Ties go to the sensitivity. Classes count as often as they occur in these films. To choose for
+    a prevalence p, multiply `cost_ratio` by p / (1 - p) times films of class 0 / films of class 1.
 
     Args:
       labels: (n,) of 0 and 1, both present.
@@ -97,7 +95,7 @@ def lowest_cost(labels: ArrayLike, logits: ArrayLike, cost_ratio: float) -> Oper
 
 
 def _candidates(labels: ArrayLike, logits: ArrayLike) -> tuple[Ints, Ints, Floats]:
-    """True positives, false positives and threshold (k + 1,), from no film called to all."""
+    """True positives, false positives and threshold, each (k + 1,), from none called to all."""
     truth, values = check_scores(labels, logits)
     if len(set(truth.tolist())) < 2:
         raise ValueError("a threshold needs films of both classes")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumojax.stats.bootstrap import patient_bootstrap, weighted_auroc, weighted_confusion
-from pneumojax.stats.calibration import calibration_figures, reliability
+from pneumojax.stats.calibration import calibration_metrics, reliability
 from pneumojax.stats.curves import average_precision
 from pneumojax.stats.delong import delong, delong_interval, delong_test
 from pneumojax.stats.intervals import wilson
@@ -89,10 +89,10 @@ def test_figures_of_calls_lie_in_their_intervals_and_mirror_with_the_classes(cou
 @given(FILMS, st.integers(1, 12))
 def test_calibration_error_lies_between_the_mean_gap_and_the_root_of_the_brier_score(films, bins):
     labels, logits, _ = np.array(films).T
-    found = {name: v[0] for name, v in calibration_figures(labels, logits, bins=bins).items()}
+    found = {name: v[0] for name, v in calibration_metrics(labels, logits, bins=bins).items()}
     gap = abs(labels.mean() - probability(logits).mean())
     assert gap - EPS <= found["calibration_error"] <= found["brier"] ** 0.5 + EPS <= 1 + 2 * EPS
-    mirrored = calibration_figures(1 - labels, -logits, bins=1)
+    mirrored = calibration_metrics(1 - labels, -logits, bins=1)
     for name in ("brier", "log_loss"):
         assert found[name] == pytest.approx(mirrored[name][0], abs=1e-12)
     rows = reliability(labels, probability(logits), bins)

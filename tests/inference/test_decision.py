@@ -4,7 +4,7 @@ import pytest
 from configs import base
 from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision, fit_decision, undecided
-from pneumojax.stats.calibration import calibration_figures
+from pneumojax.stats.calibration import calibration_metrics
 from pneumojax.stats.metrics import confusion, probability
 
 RNG = np.random.default_rng([0])
@@ -44,8 +44,8 @@ def test_each_rule_reaches_what_it_is_for():
 
 def test_the_probabilities_are_calibrated_on_the_films_it_was_fitted_on():
     decision = fit_decision(settings(), LABELS, LOGITS)
-    before = calibration_figures(LABELS, LOGITS)["log_loss"]
-    after = calibration_figures(LABELS, LOGITS / decision.temperature)["log_loss"]
+    before = calibration_metrics(LABELS, LOGITS)["log_loss"]
+    after = calibration_metrics(LABELS, LOGITS / decision.temperature)["log_loss"]
     assert after < before
 
 

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from pneumojax.stats.calibration import (
     COLDEST,
     HOTTEST,
-    calibration_figures,
+    calibration_metrics,
     fit_temperature,
     reliability,
 )
@@ -26,7 +26,7 @@ def _films(seed: int, n: int = 500, temperature: float = 1.0) -> tuple[np.ndarra
 
 
 def _figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    return {name: float(v[0]) for name, v in calibration_figures(labels, logits).items()}
+    return {name: float(v[0]) for name, v in calibration_metrics(labels, logits).items()}
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
@@ -128,7 +128,7 @@ def test_weights_count_films_and_resamples_that_cannot_be_fitted_are_undefined()
     weights = np.random.default_rng([4]).integers(0, 4, (4, 60)).astype(float)
     weights[3] = labels  # one class
     weights[2] = (labels == 1) == (logits > 0)  # separated
-    together = calibration_figures(labels, logits, weights)
+    together = calibration_metrics(labels, logits, weights)
     for i in range(2):
         times = weights[i].astype(int)
         alone = _figures(labels.repeat(times), logits.repeat(times))
@@ -169,5 +169,5 @@ def test_films_of_one_probability_share_a_bin_and_their_order_is_irrelevant(film
 
 def test_calibration_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one film"):
-        calibration_figures([], [])
+        calibration_metrics([], [])
     assert reliability([], []) == []

@@ -9,9 +9,9 @@ from pneumojax.stats.curves import (
     precision_recall_band,
     precision_recall_curve,
     roc_band,
+    roc_curve,
     weighted_average_precision,
 )
-from pneumojax.stats.metrics import roc_curve
 
 TIED_FILMS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(-4, 4)), min_size=1, max_size=40

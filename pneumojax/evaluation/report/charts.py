@@ -21,8 +21,9 @@ from pneumojax.stats.curves import (
     precision_recall_band,
     precision_recall_curve,
     roc_band,
+    roc_curve,
 )
-from pneumojax.stats.metrics import auroc, roc_curve
+from pneumojax.stats.metrics import auroc
 
 INK, MUTED, RULE = "#1f2933", "#5f6c7b", "#dde2e8"
 BLUE, ORANGE = "#1f5fa8", "#c8641b"
