@@ -1,0 +1,25 @@
+"""Metrics and their intervals as pure functions of arrays.
+
+This package needs NumPy alone and nothing else of the project, so it can be used by itself.
+Labels and calls are (n,) of 0 and 1, scores are (n,) logits or probabilities. Invalid arrays raise
+ValueError, and undefined values are nan.
+
+    metrics             confusion matrix, AUROC, log loss, rank correlation
+    threshold_metrics   metrics of calls, closed-form intervals, predictive values, McNemar's test
+    thresholds          rules that choose an operating point
+    intervals           Wilson's, Koopman's and percentile intervals
+    delong              interval of an AUROC, and the test of two AUROCs
+    bootstrap           intervals from resampled patients
+    curves              ROC and precision-recall curves with bands
+    calibration         temperature scaling, metrics of calibration, reliability diagram
+    estimates           a metric with its intervals, and its form as JSON
+
+>>> from pneumojax.stats.delong import delong_interval
+>>> from pneumojax.stats.metrics import auroc, call, confusion, probability
+>>> labels, logits = [0, 0, 0, 1, 1, 1], [-2.0, -1.5, 0.5, -0.5, 1.0, 3.0]
+>>> counted = confusion(labels, call(probability(logits), threshold=0.5))
+>>> print(f"sensitivity {counted.sensitivity:.2f}, AUROC {auroc(labels, logits):.2f}")
+sensitivity 0.67, AUROC 0.89
+>>> print("AUROC {0.low:.2f} to {0.high:.2f}".format(delong_interval(labels, logits)))
+AUROC 0.58 to 1.00
+"""
