@@ -1,4 +1,4 @@
-"""Who takes part in which contest, and the process that each of them is."""
+"""The contestants of each contest. Each one is a process of its own."""
 
 import json
 import os
@@ -11,36 +11,44 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-PEERS = Path(__file__).resolve().parent / "peers"
+ROOT = Path(__file__).resolve().parents[1]
 CONTESTS = ("train_step", "inception_v3", "inference", "latency", "input", "startup")
 PEAK = "float32 matrix product"
+# Keras and TensorFlow read these when they are imported.
+ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 @dataclass
 class Contestant:
-    """One worker process; what it is asked and answers is one line of JSON each."""
+    """One worker process. Each question and each answer is one line of JSON.
+
+    Attributes:
+        worker: the module that the process runs.
+        options: fields added to every question.
+        contest: the contest that the worker is asked for, if it differs from the others'.
+    """
 
     name: str
     worker: str
     python: str = sys.executable
     options: dict[str, Any] = field(default_factory=dict)
-    contest: str = ""  # where it plays another than the others
+    contest: str = ""
     _process: subprocess.Popen | None = None
     _log: IO[str] | None = None
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Its answer; `{"error": line}` where it could not be started, failed or died."""
+        """Returns the worker's answer, or `{"error": line}` if it cannot start, fails or dies."""
         try:
             if self._process is None:
                 self._start([], {})
             assert self._process and self._process.stdin
             print(json.dumps(question | self.options), file=self._process.stdin, flush=True)
         except OSError as error:
-            return {"error": self._last_words(error.strerror or "cannot be started")}
+            return {"error": self._last_line(error.strerror or "cannot be started")}
         return self._answer()
 
     def start_up(self, variables: Mapping[str, str]) -> dict[str, Any]:
-        """`seconds` from the start of a new process to the end of its first training step."""
+        """Times a new process from its start to the end of its first training step, in seconds."""
         self.close()
         began = time.perf_counter()
         try:
@@ -57,17 +65,18 @@ class Contestant:
         """Ends the process."""
         if self._process is not None:
             self._process.kill()
-            self._process.communicate()  # waits, and closes its pipes
+            self._process.communicate()  # waits for its end and closes its pipes
             self._process = None
         if self._log is not None:
             self._log.close()
             self._log = None
 
     def _start(self, arguments: list[str], variables: Mapping[str, str]) -> None:
-        self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115, until `close`
+        self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115, `close` closes it
         self._process = subprocess.Popen(
-            [self.python, str(PEERS / f"{self.worker}_worker.py"), *arguments],
-            env=os.environ | dict(variables),
+            [self.python, "-m", self.worker, *arguments],
+            cwd=ROOT,
+            env=os.environ | ENVIRONMENT | dict(variables),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -77,64 +86,75 @@ class Contestant:
     def _answer(self) -> dict[str, Any]:
         assert self._process and self._process.stdout
         for line in self._process.stdout:
-            if line.startswith("{"):  # libraries may greet when they are imported
+            if line.startswith("{"):  # some libraries print a greeting when they are imported
                 return json.loads(line)
-        return {"error": self._last_words("ended without a word")}
+        return {"error": self._last_line("ended without a word")}
 
-    def _last_words(self, otherwise: str) -> str:
-        """The last line that it wrote to standard error, where Python names the exception."""
+    def _last_line(self, otherwise: str) -> str:
+        """Returns the last line of standard error, where Python names the exception."""
         if self._log is None:
             return otherwise
         self._log.seek(0)
         return ([line for line in self._log.read().splitlines() if line] or [otherwise])[-1][:300]
 
 
-def _of_inception_v3(peer_python: str) -> list[Contestant]:
-    # Steps in a row, as in training. The first ones after a pause take longer, since they get
-    # gigabytes from the system anew; the median of few would be of those.
+def contestants_of(contest: str, peer_python: str) -> list[Contestant]:
+    """Lists the contestants in the order in which a round asks them.
+
+    PneumoJAX comes first, because it writes the weights that the others load.
+    """
+    if contest == "inception_v3":
+        return _inception_v3(peer_python)
+    films = {"inference": 128, "latency": 1}.get(contest, 0)
+    options = {"films": films} if films else {}
+    if contest == "latency":
+        options["repeats"] = 20  # one call takes milliseconds
+    if contest == "input":
+        found = [_ours("PneumoJAX"), _ours("PneumoJAX, later passes", {"later": True})]
+    else:
+        found = [
+            _ours("PneumoJAX", options),
+            Contestant("JAX, stock", "benchmarks.peers.stock_jax_worker", options=options),
+            _torch("PyTorch, compiled", peer_python, options | {"compile": True}),
+        ]
+    found += [
+        _keras("Keras on TensorFlow", options),
+        _torch("PyTorch", peer_python, options),
+    ]
+    if contest in ("inference", "latency"):
+        found.append(Contestant("ONNX Runtime", "benchmarks.peers.onnx_worker", options=options))
+    if contest == "latency":
+        for contestant in found:
+            contestant.contest = "inference"
+    if contest in ("train_step", "inference"):
+        found.append(_ours(PEAK))
+        found[-1].contest = "matrix_product"
+    return found
+
+
+def _inception_v3(peer_python: str) -> list[Contestant]:
+    # Each round takes several steps in a row, as training does. The first steps after a pause are
+    # slower, because they request gigabytes from the system again; they must not set the median.
     options = {"network": "inception_v3", "size": 299, "batch": 16, "repeats": 8}
-    ghost, compiled = options | {"microbatch": 4}, options | {"compile": True}
     found = [
-        Contestant("PneumoJAX", "jax", options=options),
-        Contestant("PneumoJAX, batch norm over 4 films", "jax", options=ghost),
-        Contestant("torchvision, compiled", "torch", peer_python, compiled),
-        Contestant("Keras Applications", "keras", options=options),
-        Contestant("torchvision", "torch", peer_python, options),
+        _ours("PneumoJAX", options),
+        _ours("PneumoJAX, batch norm over 4 films", options | {"microbatch": 4}),
+        _torch("torchvision, compiled", peer_python, options | {"compile": True}),
+        _keras("Keras Applications", options),
+        _torch("torchvision", peer_python, options),
     ]
     for contestant in found:
         contestant.contest = "train_step"
     return found
 
 
-def contestants_of(contest: str, peer_python: str) -> list[Contestant]:
-    """In the order in which a round asks them; PneumoJAX first, it writes the shared weights."""
-    films = {"inference": 128, "latency": 1}.get(contest, 0)
-    options = {"films": films} if films else {}
-    if contest == "latency":
-        options["repeats"] = 20  # one call takes milliseconds
-    if contest == "inception_v3":
-        return _of_inception_v3(peer_python)
-    compiled = options | {"compile": True}
-    if contest == "input":
-        found = [
-            Contestant("PneumoJAX", "jax"),
-            Contestant("PneumoJAX, later passes", "jax", options={"later": True}),
-        ]
-    else:
-        found = [
-            Contestant("PneumoJAX", "jax", options=options),
-            Contestant("JAX, stock", "stock_jax", options=options),
-            Contestant("PyTorch, compiled", "torch", peer_python, compiled),
-        ]
-    found += [
-        Contestant("Keras on TensorFlow", "keras", options=options),
-        Contestant("PyTorch", "torch", peer_python, options),
-    ]
-    if contest in ("inference", "latency"):
-        found.append(Contestant("ONNX Runtime", "onnx", options=options))
-    if contest in ("train_step", "inference"):
-        found.append(Contestant(PEAK, "jax", contest="matrix_product"))
-    for contestant in found:
-        if contest == "latency":
-            contestant.contest = "inference"
-    return found
+def _ours(name: str, options: dict[str, Any] | None = None) -> Contestant:
+    return Contestant(name, "benchmarks.peers.jax_worker", options=options or {})
+
+
+def _keras(name: str, options: dict[str, Any]) -> Contestant:
+    return Contestant(name, "benchmarks.peers.keras_worker", options=options)
+
+
+def _torch(name: str, python: str, options: dict[str, Any]) -> Contestant:
+    return Contestant(name, "benchmarks.peers.torch_worker", python, options)

@@ -1,1 +1,1 @@
-"""Contestants of `benchmarks/against_peers.py`, each a program of its own."""
+"""Workers of the contests. Those of the peers import nothing of PneumoJAX."""

@@ -1,4 +1,4 @@
-"""The published network in Keras's functional style; layers are named as our attributes are."""
+"""The same network in Keras's functional style. Layers have the names of our attributes."""
 
 import keras
 
@@ -7,7 +7,7 @@ MODULES = ((64, 48, 64, 8, 16, 32), (128, 64, 96, 16, 32, 64))
 
 
 def keras_network(size: int, heads: tuple[str, ...] = ("auxiliary",)) -> keras.Model:
-    """Images (batch, size, size, 3) in [0, 1] -> {head: logits (batch,)}."""
+    """Maps images (batch, size, size, 3) in [0, 1] to {head: logits (batch,)}."""
     conv = lambda name, width, window, **options: keras.layers.Conv2D(  # noqa: E731
         width, window, activation="relu", name=name, **options
     )

@@ -1,11 +1,10 @@
-"""Keras on TensorFlow: the published network, its own train step, predict and input pipeline."""
+"""Keras on TensorFlow, with Keras's own train step, `predict` and input pipeline.
 
-import os
+`benchmarks.contestants.ENVIRONMENT` chooses the backend.
+"""
+
 from collections.abc import Callable
 from typing import Any
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras
 import numpy as np
@@ -18,7 +17,7 @@ VERSIONS = f"Keras {keras.__version__}, TensorFlow {tf.__version__}"
 
 
 def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
-    """`train_on_batch`, which is Keras's own compiled step."""
+    """Times `train_on_batch`, Keras's own compiled step."""
     if options.get("network") == "inception_v3":
         sides = (options["size"], options["size"], 3)
         backbone = keras.applications.InceptionV3(
@@ -41,7 +40,7 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
 
 
 def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
-    """`predict`, over several batches in one call as users call it."""
+    """Times `predict` over several batches in one call, as users call it."""
     network = keras_network(options["size"])
     with np.load(options["weights"]) as weights:
         for variable in network.variables:
@@ -53,14 +52,14 @@ def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], flo
     logits = model.predict(images, batch_size=64, verbose=0)
     predict = lambda: model.predict(many, batch_size=min(64, len(many)), verbose=0)  # noqa: E731
     if len(many) == 1:
-        predict = lambda: np.asarray(model(many, training=False))  # noqa: E731, `predict` is slower
+        predict = lambda: np.asarray(model(many, training=False))  # noqa: E731, `predict` would be slower
     predict()
     facts = {"versions": VERSIONS, "parameters": model.count_params(), "logits": logits.tolist()}
     return facts, lambda: timed(predict)
 
 
 def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
-    """One pass over a folder by `image_dataset_from_directory`."""
+    """Times one pass over a folder by `image_dataset_from_directory`."""
 
     def one_pass() -> None:
         films = keras.utils.image_dataset_from_directory(

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the network written down as an ONNX graph, for inference alone."""
+"""ONNX Runtime, which runs the network as an ONNX graph. It takes part in inference alone."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from benchmarks.peers.serving import serve, timed
 
 
 def graph_of(weights: dict[str, np.ndarray], size: int) -> onnx.ModelProto:
-    """Images (batch, 3, size, size) -> logits (batch, 1), with our weights as constants."""
+    """Builds images (batch, 3, size, size) -> logits (batch, 1), with the weights as constants."""
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
 
@@ -62,6 +62,7 @@ def graph_of(weights: dict[str, np.ndarray], size: int) -> onnx.ModelProto:
 
 
 def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    """Times the session over several batches."""
     with np.load(options["weights"]) as weights:
         arrays = dict(weights)
     settings = onnxruntime.SessionOptions()

@@ -1,6 +1,6 @@
-"""A contestant's side of a contest: asked over standard input, answers in lines of JSON.
+"""The worker's side of a contest: it reads questions and writes answers, one JSON line each.
 
-Nothing but the standard library is imported here, so that any environment can run a worker.
+This module imports the standard library alone, so that any environment can run a worker.
 """
 
 import json
@@ -12,16 +12,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# From options to what the contestant says of itself and a function that plays one round, seconds.
+# Takes options. Returns facts about the contestant, and a function that plays once and returns its
+# seconds.
 Contest = Callable[[dict[str, Any]], tuple[dict[str, Any], Callable[[], float]]]
 
 
 def serve(contests: dict[str, Contest]) -> None:
     """Answers `{"prepare": contest, ...options}` and then any number of `{"round": true}`.
 
-    A round is the median of as many plays as the option `repeats` says, one by default.
-    What libraries print goes to standard error. Called with the arguments `startup` and options as
-    JSON, it trains one step and answers: process start to that answer is the caller's to measure.
+    A round is the median of several plays; the option `repeats` says how many (1 by default).
+    Output that libraries print goes to standard error. With the command-line arguments `startup`
+    and options as JSON, the worker trains one step and answers; the caller measures the time.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -39,22 +40,22 @@ def serve(contests: dict[str, Contest]) -> None:
                 answer, play = contests[question["prepare"]](question)
                 repeats = question.get("repeats", 1)
             else:
-                assert play is not None, "a round before it was prepared"
+                assert play is not None, "a round was asked for before it was prepared"
                 seconds = statistics.median(play() for _ in range(repeats))
                 answer = {"seconds": seconds, "peak_bytes": peak_bytes()}
-        except Exception as error:  # whatever a library raises is the answer
+        except Exception as error:  # a library may raise anything, and its error is the answer
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
         print(json.dumps(answer), file=answers, flush=True)
 
 
 def peak_bytes() -> int:
-    """The most memory this process has had so far, without that of processes it started."""
+    """Returns the peak memory of this process so far, without its child processes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def timed(work: Callable[[], Any]) -> float:
-    """Seconds that `work` takes."""
+    """Runs `work` and returns its seconds."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

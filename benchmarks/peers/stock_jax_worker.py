@@ -1,4 +1,4 @@
-"""Stock JAX: the published network of Flax NNX's own layers, as a JAX user would write it."""
+"""Stock JAX: the same network made of Flax NNX's own layers, as a JAX user would write it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +17,7 @@ MODULES = ((64, 48, 64, 8, 16, 32), (128, 64, 96, 16, 32, 64))
 
 
 class InceptionModule(nnx.Module):
-    """Four branches side by side, the larger windows factorized."""
+    """An Inception module with four parallel branches and factorized larger windows."""
 
     def __init__(self, features: int, widths: tuple[int, ...], rngs: nnx.Rngs):
         f1, f2_in, f2_out, f3_in, f3_out, f4 = widths
@@ -40,7 +40,7 @@ class InceptionModule(nnx.Module):
 
 
 class Inception(nnx.Module):
-    """Images (batch, size, size, 3) -> logits (batch,); names are our checkpoints'."""
+    """Maps images (batch, size, size, 3) to logits (batch,). Names are those of our checkpoints."""
 
     def __init__(self, size: int, rngs: nnx.Rngs):
         self.stem1 = nnx.Conv(3, 32, (3, 3), strides=2, padding="VALID", rngs=rngs)
@@ -64,13 +64,13 @@ class Inception(nnx.Module):
 
 
 def network_of(options: dict[str, Any]) -> tuple[nnx.GraphDef, nnx.State]:
-    """Definition and parameters; of shapes alone where they are to be loaded."""
+    """Returns definition and parameters. Parameters that will be loaded are shapes alone."""
     make = lambda: nnx.split(Inception(options["size"], nnx.Rngs(0)))  # noqa: E731
     return nnx.eval_shape(make) if "films" in options else make()
 
 
 def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
-    """Value and gradient of the whole batch, Adam, in one jitted function with donated state."""
+    """Times one jitted step with donated state: gradient of the whole batch, then Adam."""
     definition, params = network_of(options)
     optimizer = optax.adam(1e-3)
     state = (params, optimizer.init(params), jnp.zeros((), jnp.int32))
@@ -104,7 +104,7 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
 
 
 def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
-    """The jitted forward pass with our weights."""
+    """Times the jitted forward pass with our weights."""
     definition, params = network_of(options)
     heads = {"narrow": "", "hidden": "classifier.", "logit": "classifier."}
     with np.load(options["weights"]) as weights:
@@ -131,6 +131,7 @@ def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], flo
 
 
 def parameters_of(params: nnx.State) -> int:
+    """Counts all values."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 

@@ -1,4 +1,4 @@
-"""PyTorch, eager and compiled, channels last: the same network, step, inference and DataLoader."""
+"""PyTorch, eager or compiled, in the channels-last layout: the same network and its DataLoader."""
 
 import os
 from collections.abc import Callable
@@ -16,13 +16,13 @@ try:
     from torchvision import __version__ as _version
 
     VERSIONS = f"PyTorch {torch.__version__}, torchvision {_version}"
-except (ImportError, RuntimeError):  # beside another build of torch it fails at its import
+except (ImportError, RuntimeError):  # torchvision's import fails beside another build of torch
     VERSIONS = f"PyTorch {torch.__version__}"
 MODULES = ((64, 48, 64, 8, 16, 32), (128, 64, 96, 16, 32, 64))
 
 
 class InceptionModule(nn.Module):
-    """Four branches side by side, as the paper's figure 5 with factorized windows."""
+    """An Inception module with four parallel branches and factorized larger windows."""
 
     def __init__(self, features: int, widths: tuple[int, ...]):
         super().__init__()
@@ -49,7 +49,7 @@ class InceptionModule(nn.Module):
 
 
 class Inception(nn.Module):
-    """Images (batch, 3, size, size) -> logits (batch,); names are our checkpoints'."""
+    """Maps images (batch, 3, size, size) to logits (batch,). Names are those of our checkpoints."""
 
     def __init__(self, size: int):
         super().__init__()
@@ -72,6 +72,7 @@ class Inception(nn.Module):
 
 
 def network_of(options: dict[str, Any]) -> nn.Module:
+    """Builds the network that the options name, on all cores."""
     torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)
     if options.get("network") == "inception_v3":
@@ -80,7 +81,7 @@ def network_of(options: dict[str, Any]) -> nn.Module:
 
 
 def _torchvision() -> nn.Module:
-    """torchvision's Inception-v3 with one logit and without its auxiliary head."""
+    """Builds torchvision's Inception-v3 with one logit and without the auxiliary head."""
     import torchvision
 
     class Alone(nn.Module):
@@ -98,7 +99,10 @@ def _torchvision() -> nn.Module:
 
 
 def parameters_of(network: nn.Module) -> int:
-    """With running statistics, without scales of batch norms, which Keras's Inception-v3 lacks."""
+    """Counts values with running statistics and without the scales of batch norms.
+
+    Keras's Inception-v3 has no such scales.
+    """
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     statistics = sum(layer.running_mean.numel() + layer.running_var.numel() for layer in norms)
     scales = sum(layer.weight.numel() for layer in norms)
@@ -106,7 +110,7 @@ def parameters_of(network: nn.Module) -> int:
 
 
 def load(network: Inception, weights: dict[str, np.ndarray]) -> None:
-    """Our arrays, (rows, columns, in, out), in PyTorch's order (out, in, rows, columns)."""
+    """Copies our arrays, (rows, columns, in, out), to PyTorch's order (out, in, rows, columns)."""
     ours = {"narrow": "auxiliary_head.narrow"} | {
         name: f"auxiliary_head.classifier.{name}" for name in ("hidden", "logit")
     }
@@ -115,7 +119,7 @@ def load(network: Inception, weights: dict[str, np.ndarray]) -> None:
             continue
         path = ours.get(name, name.replace("blocks.", "modules."))
         kernel = weights[f"{path}.kernel"]
-        if name == "hidden":  # flattened as (height, width, channels) there, channels first here
+        if name == "hidden":  # ours flattens (height, width, channels), PyTorch channels first
             side = network.grid
             kernel = kernel.reshape(side, side, 64, 128).transpose(2, 0, 1, 3).reshape(-1, 128)
         order = (3, 2, 0, 1) if kernel.ndim == 4 else (1, 0)
@@ -125,6 +129,7 @@ def load(network: Inception, weights: dict[str, np.ndarray]) -> None:
 
 
 def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    """Times forward pass, backward pass and Adam."""
     network = network_of(options)
     forward = torch.compile(network) if options.get("compile") else network
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
@@ -143,12 +148,13 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
 
 
 def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
+    """Times the forward pass over several batches with our weights."""
     network = network_of(options)
     with np.load(options["weights"]) as weights:
         load(network, dict(weights))
         films = torch.from_numpy(np.repeat(weights["images"].astype("f4") / 255, 3, -1))
     network.eval()
-    images = films.permute(0, 3, 1, 2)  # channels last in memory, as it came
+    images = films.permute(0, 3, 1, 2)  # this view keeps the channels last in memory
     forward = torch.compile(network) if options.get("compile") else network
     count = options["films"]
     batches = [images[: min(count, len(images))]] * max(1, count // len(images))
@@ -166,7 +172,7 @@ def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], flo
 
 
 class Films(torch.utils.data.Dataset):
-    """Grey films of a folder, decoded by Pillow and resized, as users write it."""
+    """Grey films of a folder, decoded and resized by Pillow, as users would write it."""
 
     def __init__(self, folder: str, size: int):
         self.paths = sorted(
@@ -186,7 +192,7 @@ class Films(torch.utils.data.Dataset):
 
 
 def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], float]]:
-    """One pass by a DataLoader with two worker processes, which stay from pass to pass."""
+    """Times one pass by a DataLoader with two worker processes that live from pass to pass."""
     films = Films(options["folder"], options["size"])
     loader = torch.utils.data.DataLoader(
         films, options["batch"], num_workers=2, persistent_workers=True

@@ -1,16 +1,14 @@
-"""Workers as processes: what they answer, and what becomes of those that fail."""
+"""Workers as processes: their answers, and the treatment of workers that fail."""
 
 import pytest
 
 from benchmarks import against_peers, contestants
 from benchmarks.contestants import Contestant
-from benchmarks.peers import keras_network, serving
+from benchmarks.peers import keras_network
 
 WORKER = """
-import sys
-sys.path.insert(0, {serving!r})
 print("a library greets")
-from serving import serve
+from benchmarks.peers.serving import serve
 {before}
 def contest(options):
     print("and talks")
@@ -22,18 +20,14 @@ serve({{"train_step": contest}})
 
 @pytest.fixture
 def worker(tmp_path, monkeypatch):
-    """Writes a worker of its own kind, with a line that runs before it serves."""
-    monkeypatch.setattr(contestants, "PEERS", tmp_path)
+    """`(kind, line that runs first) -> the name of a worker's module`, which it writes."""
+    monkeypatch.setitem(contestants.ENVIRONMENT, "PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(against_peers, "SETTLE", 0)
 
     def write(kind="fake", before=""):
-        text = WORKER.format(
-            serving=serving.__file__.rsplit("/", 1)[0],
-            before=before,
-            parameters=against_peers.PARAMETERS,
-        )
+        text = WORKER.format(before=before, parameters=against_peers.PARAMETERS)
         (tmp_path / f"{kind}_worker.py").write_text(text)
-        return kind
+        return f"{kind}_worker"
 
     return write
 
@@ -57,7 +51,7 @@ def test_a_start_is_timed_to_the_end_of_the_first_step(worker):
     ("before", "python", "reason"),
     [
         ("import no_such_library", None, "No module named 'no_such_library'"),
-        ("sys.exit()", None, "without a word"),
+        ("raise SystemExit", None, "without a word"),
         ("", "/no/such/python", "No such file"),
     ],
 )
