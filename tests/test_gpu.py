@@ -13,7 +13,7 @@ import pytest
 from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.inference.network import make_network
 from pneumojax.profiling.profile import profile
-from pneumojax.training.logbook import read_history, read_lines
+from pneumojax.run.history import read_history, read_lines
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.hardware import hardware
 from pneumojax.files import write_json
-from pneumojax.training.logbook import read_history
+from pneumojax.run.history import read_history
 
 # Of metrics.json: what is elsewhere in the row, holds paths or names of films, or is of no table.
 LEFT_OUT = {"config", "provenance", "history", "flow", "failures", "explanations", "robustness"}

@@ -21,8 +21,8 @@ from typing import Any
 
 from benchmarks.hardware import hardware
 from pneumojax.files import write_json
+from pneumojax.run.history import read_history
 from pneumojax.terminal import duration
-from pneumojax.training.logbook import read_history
 from tools.protocols import protocol_figures, selection_score
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from pneumojax.config import flatten
-from pneumojax.data.cache import FilmSet
+from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import CLASS_NAMES
-from pneumojax.data.patients import swapped
+from pneumojax.data.patients import count_contradictions
 from pneumojax.inference.trained_run import Trained
 from pneumojax.run import folder as run
-from pneumojax.training.logbook import read_history
+from pneumojax.run.history import read_history
 
 Film = tuple[int, str, str | None]  # label, pathogen, patient
 
@@ -54,7 +54,7 @@ def report_context(
         "flow": {
             "films": film_flow(sides),
             "rejected": [list(pair) for pair in films.rejected],
-            "swapped": swapped(films.paths, films.labels),
+            "swapped": count_contradictions(films.paths, films.labels),
             "duplicates": len(films) - len(set(films.digests)),
             "audit": audit_line,
             "training_prevalence": sum(training) / len(training),

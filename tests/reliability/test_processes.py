@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from pneumojax.training.logbook import read_history, read_lines
+from pneumojax.run.history import read_history, read_lines
 from tests.support import devices, equal_steps
 
 pytestmark = pytest.mark.slow

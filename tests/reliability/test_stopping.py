@@ -11,8 +11,8 @@ import pytest
 
 from pneumojax.errors import UserError
 from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.history import read_lines
 from pneumojax.run.lock import locked
-from pneumojax.training.logbook import read_lines
 from tests.support import kills
 
 pytestmark = pytest.mark.fault

@@ -15,8 +15,8 @@ from pneumojax.inference.ensemble import open_ensemble
 from pneumojax.inference.trained_run import open_run
 from pneumojax.run import folder as run
 from pneumojax.run.checkpoint import Checkpoints, _layout, digest
+from pneumojax.run.history import read_history
 from pneumojax.sharding import make_mesh, placed
-from pneumojax.training.logbook import read_history
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
 

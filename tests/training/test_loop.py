@@ -10,8 +10,9 @@ import pytest
 from pneumojax.errors import UserError
 from pneumojax.inference.network import make_network
 from pneumojax.run.checkpoint import Checkpoints, digest
+from pneumojax.run.history import read_history, read_lines
 from pneumojax.sharding import make_mesh, placed
-from pneumojax.training.logbook import Logbook, read_history, read_lines
+from pneumojax.training.logbook import Logbook
 from pneumojax.training.loop import train
 from pneumojax.training.step_monitor import StepWatch
 

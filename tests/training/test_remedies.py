@@ -11,9 +11,9 @@ from pneumojax.inference.network import make_network
 from pneumojax.inference.test_time_views import VIEWS, averaged, check_views
 from pneumojax.nn.normalisation import standardised
 from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.history import read_history
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.training.checks import check
-from pneumojax.training.logbook import read_history
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.running_statistics import DECAY

@@ -21,8 +21,8 @@ from PIL import Image
 
 from benchmarks.hardware import hardware
 from pneumojax.files import write_json
+from pneumojax.run.history import read_history
 from pneumojax.terminal import duration
-from pneumojax.training.logbook import read_history
 from tools.docs.scaling import COLORS, INK, MUTED, RULE
 from tools.protocols import protocol_figures, selection_score
 
