@@ -190,7 +190,7 @@ def _summarise() -> None:
 
 def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
     """Ends the job; its leader goes on as the command that evaluates, on its own devices."""
-    leads = runtime.leads()
+    leads = runtime.is_leader()
     runtime.leave()
     if not leads:
         runtime.end(0)

@@ -89,27 +89,27 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
             f"--distributed: {reason}. Where the cluster does not tell, give --coordinator="
             "<host:port of process 0>, --processes=<how many> and --process=<which, from 0>"
         ) from error
-    if not leads():
+    if not is_leader():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
-def several() -> bool:
+def is_multiprocess() -> bool:
     """Whether this is a job of several processes."""
     import jax
 
     return jax.process_count() > 1
 
 
-def leads() -> bool:
+def is_leader() -> bool:
     """Whether this process writes and prints; the only one of a job of one does."""
     import jax
 
     return jax.process_index() == 0
 
 
-def meet(name: str) -> None:
+def barrier(name: str) -> None:
     """Waits until all processes of the job are here."""
-    if several():
+    if is_multiprocess():
         from jax.experimental import multihost_utils
 
         multihost_utils.sync_global_devices(name)
@@ -125,11 +125,11 @@ def gathered(array: Any) -> Any:
 @contextmanager
 def leader_first(name: str) -> Iterator[None]:
     """The leader runs what is within, then the others do, and find what it has made."""
-    if not leads():
-        meet(name)
+    if not is_leader():
+        barrier(name)
     yield
-    if leads():
-        meet(name)
+    if is_leader():
+        barrier(name)
 
 
 def leave() -> None:
@@ -142,7 +142,7 @@ def leave() -> None:
 def is_of_another_process(error: Exception) -> bool:
     """Whether an error says that this job's processes cannot reach each other any more."""
     signs = ("Gloo", "NCCL", "UNAVAILABLE", "heartbeat", "coordination", "DEADLINE_EXCEEDED")
-    return several() and any(sign in str(error) for sign in signs)
+    return is_multiprocess() and any(sign in str(error) for sign in signs)
 
 
 def end(status: int) -> NoReturn:

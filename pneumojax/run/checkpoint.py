@@ -192,8 +192,8 @@ class Checkpoints:
                     f"{printable(reason)}); using the one before it"
                 )
                 if set_aside:
-                    runtime.meet(f"{kind} {step} is damaged")  # all have tried to read it
-                if set_aside and runtime.leads():
+                    runtime.barrier(f"{kind} {step} is damaged")  # all have tried to read it
+                if set_aside and runtime.is_leader():
                     target = self._folder / "damaged" / f"{kind}-{step}"
                     target.parent.mkdir(exist_ok=True)
                     shutil.rmtree(target, ignore_errors=True)

@@ -12,15 +12,15 @@ from ml_collections import ConfigDict
 
 from pneumojax import runtime
 from pneumojax.data.films import CLASS_NAMES
-from pneumojax.data.out_of_distribution import fit_scope
-from pneumojax.data.patients import swapped, swapped_warning
+from pneumojax.data.out_of_distribution import fit_distribution
+from pneumojax.data.patients import contradiction_warning, count_contradictions
 from pneumojax.data.pipeline import (
     films_per_epoch,
     steps_per_epoch,
     to_devices,
     training_batches,
 )
-from pneumojax.data.splits import Sides, load_sides, preprocessing_of
+from pneumojax.data.splits import Splits, load_splits, preprocessing_of
 from pneumojax.errors import Stopped, UserError
 from pneumojax.files import printable
 from pneumojax.inference.decision import fit_decision, undecided
@@ -77,13 +77,13 @@ def train(
     if not checkpoints.steps("latest"):
         source = weights_to_start_from(config, network, cache_dir, download=download)
     with runtime.leader_first("films"):
-        sides = load_sides(config, cache_dir, verify=verify_films)
+        sides = load_splits(config, cache_dir, verify=verify_films)
     visited = films_per_epoch(sides.train.labels, config.data.balanced)
     if note := check_batch(config, mesh, visited):
         print(note)
     with runtime.leader_first("run folder"):
         run.begin(workdir, config)
-    with locked(workdir) if runtime.leads() else contextlib.nullcontext():
+    with locked(workdir) if runtime.is_leader() else contextlib.nullcontext():
         with runtime.leader_first("films' fingerprint"):
             run.write_provenance(workdir, sides, config)
         _describe(sides, workdir, config, mesh)
@@ -91,7 +91,7 @@ def train(
 
 
 def _train_on(
-    sides: Sides,
+    sides: Splits,
     config: ConfigDict,
     workdir: Path,
     network: Network,
@@ -130,7 +130,7 @@ def _train_on(
     stamp = {"synthetic": True} if run.is_synthetic(config) else {}
     logbook = (
         Logbook(workdir, first_step, tensorboard=config.log.tensorboard, stamp=stamp)
-        if runtime.leads()
+        if runtime.is_leader()
         else NoLogbook()
     )
     progress = Progress(config.epochs, per_epoch, config.batch_size)
@@ -165,7 +165,7 @@ def _train_on(
             checkpoints.save_latest(state, meta | {"epoch": epoch, "best": best})
             if asked_to_stop:
                 logbook.close()
-                if runtime.several():
+                if runtime.is_multiprocess():
                     runtime.leave()  # else the first to end would be lost to those that still write
                 raise Stopped(asked_to_stop, f"saved after step {step:,} of {last_step:,}")
             if ends_epoch and stops_early(epoch, best, config):
@@ -200,7 +200,7 @@ def _resume_or_begin(
     return state, meta["best"]
 
 
-def _meta(config: ConfigDict, sides: Sides) -> dict[str, Any]:
+def _meta(config: ConfigDict, sides: Splits) -> dict[str, Any]:
     """What a checkpoint says about itself, apart from its step."""
     return {
         "config": config.to_dict(),
@@ -209,7 +209,7 @@ def _meta(config: ConfigDict, sides: Sides) -> dict[str, Any]:
         "films": sides.fingerprint,
         "synthetic": run.is_synthetic(config),
         "decision": undecided("no validation film")._asdict(),  # the best one's own replaces it
-        "scope": fit_scope(sides.train),
+        "scope": fit_distribution(sides.train),
         "versions": run.versions(),
     }
 
@@ -218,7 +218,7 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _describe(sides: Sides, workdir: Path, config: ConfigDict, mesh: Mesh) -> None:
+def _describe(sides: Splits, workdir: Path, config: ConfigDict, mesh: Mesh) -> None:
     """Says what is about to be trained on what."""
     pneumonia = float(np.mean(sides.train.labels))
     stamp = "  [synthetic films]" if run.is_synthetic(config) else ""
@@ -228,7 +228,7 @@ def _describe(sides: Sides, workdir: Path, config: ConfigDict, mesh: Mesh) -> No
         f"films: {len(sides.train):,} to train on, {pneumonia:.1%} pneumonia; "
         f"{len(sides.rejected)} unreadable left out, {sides.train.ignored} other files ignored"
     )
-    other = swapped(sides.train.paths, sides.train.labels)
-    if warning := swapped_warning(other, len(sides.train)):
+    other = count_contradictions(sides.train.paths, sides.train.labels)
+    if warning := contradiction_warning(other, len(sides.train)):
         print(warning)
     print(sides.audit.line(), flush=True)

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from pneumojax import runtime
-from pneumojax.data.cache import FilmSet
+from pneumojax.data.film_set import FilmSet
 from pneumojax.data.pipeline import Batch
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
@@ -119,7 +119,7 @@ class StepWatch:
             "figures": {name: str(value) for name, value in figures.items()},
             "films": [self._films.paths[i] for i in np.unique(runtime.gathered(films))],
         }
-        if runtime.leads():
+        if runtime.is_leader():
             write_json(path, report)
         self._logbook.close()
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""

@@ -25,7 +25,7 @@ class StopRequest:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        if threading.current_thread() is threading.main_thread() and not runtime.several():
+        if threading.current_thread() is threading.main_thread() and not runtime.is_multiprocess():
             self._before = {number: signal.signal(number, self._note) for number in signals.SIGNALS}
         return self
 
@@ -39,7 +39,7 @@ class StopRequest:
 
     def reached(self, step: int) -> int:
         """Number of the signal after which this step is to be the last, 0 if none has come."""
-        if runtime.several() and multihost_utils.reached_preemption_sync_point(step):
+        if runtime.is_multiprocess() and multihost_utils.reached_preemption_sync_point(step):
             return signal.SIGTERM
         return self._by
 

@@ -56,7 +56,7 @@ def start_from(source: Source, network: Network, state: State, workdir: Path) ->
     ours = flatten_dict(network.join(state["params"], state.get("statistics", {})))
     merged, rows = merge(ours, source.arrays)
     report = {"weights": source.path, "kind": source.kind, "stages": rows}
-    if runtime.leads():
+    if runtime.is_leader():
         write_json(workdir / "start.json", report)
     print(f"starting from {source.kind} weights, {printable(source.path)}")
     print(_table(rows))

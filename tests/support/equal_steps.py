@@ -61,7 +61,7 @@ def film_set(count: int) -> Any:
 
     Gradients of labels without any pattern would cancel, to rounding.
     """
-    from pneumojax.data.cache import FilmSet
+    from pneumojax.data.film_set import FilmSet
     from pneumojax.data.index import RECORD, FilmIndex
     from pneumojax.decoding.film import Preprocessing
 
@@ -165,7 +165,7 @@ def main() -> None:
                 with jax.enable_x64(dtype == "float64"):
                     result = run(case, dtype, mesh, steps)
                 found |= {f"{case}/{dtype}/{count}/{name}": a for name, a in result.items()}
-    if runtime.leads():
+    if runtime.is_leader():
         np.savez(arguments.out, **found)
 
 
