@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pneumojax.evaluation.compare.predictions_csv import read_scored
+from pneumojax.evaluation.compare.predictions_csv import read_predictions
 from pneumojax.files import as_text, from_text, printable, read_csv, write_csv
 from pneumojax.predict.output import PredictionFile
 
@@ -58,12 +58,12 @@ def test_predictions_go_on_with_such_names_and_are_compared_by_them(tmp_path, na
     with PredictionFile(tmp_path / name, of_run) as predictions:
         assert predictions.done.keys() == predictions.names == set(NAMES)
     if name == "p.csv":
-        assert list(read_scored(tmp_path / name).films) == NAMES
+        assert list(read_predictions(tmp_path / name).films) == NAMES
 
 
 def test_a_file_of_elsewhere_with_such_names_is_read_as_it_is(tmp_path):
     (tmp_path / "x.csv").write_text("file,probability\n=a.png,0.5\n'b.png,0.5\n'=c.png,0.5\n")
-    assert list(read_scored(tmp_path / "x.csv").films) == ["=a.png", "'b.png", "=c.png"]
+    assert list(read_predictions(tmp_path / "x.csv").films) == ["=a.png", "'b.png", "=c.png"]
 
 
 @given(TEXT)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pneumojax.errors import UserError
-from pneumojax.evaluation.compare.predictions_csv import read_scored
+from pneumojax.evaluation.compare.predictions_csv import read_predictions
 from pneumojax.predict.output import COLUMNS, PredictionFile
 
 OF_RUN = {"threshold": 0.25, "trained_on": "some", "checkpoint": "7-abc", "disclaimer": "None."}
@@ -60,7 +60,7 @@ def test_a_file_cut_at_any_byte_is_completed_to_the_same(tmp_path, name):
 
 def test_compare_reads_the_csv(tmp_path):
     written(tmp_path / "p.csv")
-    scored = read_scored(tmp_path / "p.csv")
+    scored = read_predictions(tmp_path / "p.csv")
     assert {name: film.call for name, film in scored.films.items()} == {
         row["file"]: int(row["call"] == "pneumonia") for row in ROWS if row["call"]
     }

@@ -1,11 +1,8 @@
-"""Several networks on the same films: each one's figures, and the tests of each pair.
-
-Pure functions of arrays; reading and writing are in `compare.py`.
-"""
+"""Metrics of several networks on the same films, and tests of each pair, as pure functions."""
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,20 +10,28 @@ from numpy.typing import ArrayLike, NDArray
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
 from pneumojax.stats.curves import weighted_average_precision
-from pneumojax.stats.delong import delong_interval, delong_test
+from pneumojax.stats.delong import PairedTest, delong_interval, delong_test
 from pneumojax.stats.estimates import (
     LEVEL,
     LIKELIHOOD_RATIOS,
     RESAMPLES,
+    Estimate,
     at_prevalences,
-    figure,
-    json_ready,
+    estimate,
 )
 from pneumojax.stats.intervals import percentile_interval
 from pneumojax.stats.metrics import Floats, Ints, check_labels, check_scores, confusion
-from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms, mcnemar, threshold_metrics
+from pneumojax.stats.threshold_metrics import (
+    ClosedForm,
+    McNemar,
+    PredictiveValues,
+    closed_forms,
+    mcnemar,
+    threshold_metrics,
+)
 
-# Of those that a network's figures hold, what is compared, in the order of the tables.
+# The metrics of which differences are computed, in the order of the tables. Likelihood ratios are
+# given for each network only.
 COMPARED = (
     "auroc",
     "average_precision",
@@ -40,7 +45,100 @@ COMPARED = (
     "mcc",
     "brier",
 )
-# Likelihood ratios are told of each network only: a difference of ratios has no use.
+
+
+@dataclass(frozen=True)
+class NetworkEstimates:
+    """Metrics of one network: `COMPARED` and `LIKELIHOOD_RATIOS` in `estimates`."""
+
+    estimates: Mapping[str, Estimate]
+    predictive_values: Sequence[PredictiveValues]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric of the second network minus the same of the first, with bootstrap limits."""
+
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The differences between two networks.
+
+    differences: by metric.
+    delong: the test of the AUROCs.
+    mcnemar: the tests of "accuracy", "sensitivity" and "specificity".
+    """
+
+    first: str
+    second: str
+    differences: Mapping[str, Difference]
+    delong: PairedTest
+    mcnemar: Mapping[str, McNemar]
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How films were resampled; `unit` is "patient" or "film"."""
+
+    unit: str
+    resamples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Networks on the same n films; `patients` is None where they are unknown."""
+
+    n: int
+    patients: int | None
+    prevalence: float
+    level: float
+    networks: Mapping[str, NetworkEstimates]
+    pairs: Sequence[Pair]
+    bootstrap: Bootstrap
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What one network says about the films."""
+
+    labels: Ints
+    probabilities: Floats
+    calls: Ints
+
+    def metrics(self, weights: Floats) -> dict[str, Floats]:
+        """All metrics (b,), one per row of weights (b, n)."""
+        counted = weighted_confusion(self.labels, self.calls, weights)
+        found = threshold_metrics(counted, CLASS_NAMES)
+        error = (self.labels - self.probabilities) ** 2
+        return {
+            "auroc": weighted_auroc(self.labels, self.probabilities, weights),
+            "average_precision": weighted_average_precision(
+                self.labels, self.probabilities, weights
+            ),
+            "brier": weights @ error / weights.sum(axis=1),
+            **{name: found[name] for name in (*COMPARED, *LIKELIHOOD_RATIOS) if name in found},
+        }
+
+    def closed_forms(self) -> dict[str, ClosedForm | None]:
+        """The closed-form interval of each metric; None where there is none."""
+        known = closed_forms(confusion(self.labels, self.calls))
+        of_auroc = delong_interval(self.labels, self.probabilities, LEVEL)
+        known["auroc"] = ClosedForm(of_auroc, "delong")
+        return {name: known.get(name) for name in (*COMPARED, *LIKELIHOOD_RATIOS)}
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """A network's metrics on all films, and their values (b,) in b resamples."""
+
+    scored: _Scored
+    values: Mapping[str, float]
+    drawn: Mapping[str, Floats]
 
 
 def compare_networks(
@@ -51,25 +149,18 @@ def compare_networks(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Figures of two or more networks on n films, and of the differences, ready for JSON.
+) -> Comparison:
+    """Metrics of two or more networks on the same films, and the differences of each pair.
 
-    All networks see the same resampled patients, so the intervals of differences are paired.
+    All networks get the same resamples, so the intervals of differences are paired.
 
     Args:
       labels: (n,) of 0 and 1, at least one.
       probabilities: (n,) in [0, 1] of each network, by its name.
       calls: (n,) of 0 and 1 of each network, under the same names.
-      patients: (n,) one key per film; None where unknown, then films are drawn singly.
+      patients: (n,) one key per film; None where unknown, then films are resampled.
       resamples: of the bootstrap.
       seed: of the bootstrap.
-
-    Returns:
-      "networks": by name "figures", each {"value", "low", "high", "method", "bootstrap"}, and
-      "predictive_values" at `PREVALENCES`. "pairs": for each two names "differences", second
-      minus first, each {"difference", "low", "high"}; "delong"; and "mcnemar" on all films and on
-      those of each class, which tests accuracy, sensitivity and specificity. What is undefined is
-      None.
 
     Raises:
       ValueError: no film, fewer than two networks, lengths differ, or a value is not allowed.
@@ -77,82 +168,78 @@ def compare_networks(
     truth = check_labels(labels)
     if not truth.size or len(probabilities) < 2 or probabilities.keys() != calls.keys():
         raise ValueError("a comparison needs films and two networks, each with calls")
-    scores = {name: check_scores(truth, p)[1] for name, p in probabilities.items()}
-    called = {name: check_labels(c) for name, c in calls.items()}
-
-    def figures(weights: Floats) -> dict[str, Floats]:
-        return {
-            f"{name} {key}": values
-            for name in scores
-            for key, values in _figures(truth, scores[name], called[name], weights).items()
-        }
-
-    value = {key: float(v[0]) for key, v in figures(np.ones((1, truth.size))).items()}
+    scored = {
+        name: _Scored(truth, check_scores(truth, of_films)[1], check_labels(calls[name]))
+        for name, of_films in probabilities.items()
+    }
     units = np.arange(truth.size) if patients is None else np.asarray(patients)
-    drawn = resample(figures, units, resamples=resamples, seed=seed)
-
     unit = "film" if patients is None else "patient"
-    networks = {
-        name: {
-            "figures": {
-                key: figure(value[f"{name} {key}"], formula, drawn[f"{name} {key}"], unit)
-                for key, formula in _formulas(truth, scores[name], called[name]).items()
-            },
-            "predictive_values": json_ready(at_prevalences(confusion(truth, called[name]))),
+    sampled = _sample(scored, units, resamples, seed)
+    return Comparison(
+        n=truth.size,
+        patients=None if patients is None else len(set(units.tolist())),
+        prevalence=float(truth.mean()),
+        level=LEVEL,
+        networks={name: _estimates(network, unit) for name, network in sampled.items()},
+        pairs=[
+            _pair(first, second, sampled) for first, second in itertools.combinations(sampled, 2)
+        ],
+        bootstrap=Bootstrap(unit, resamples, seed),
+    )
+
+
+def _sample(
+    scored: Mapping[str, _Scored], units: NDArray, resamples: int, seed: int
+) -> dict[str, _Sampled]:
+    """Metrics of all networks on all films and in the same resamples of the units (n,)."""
+
+    def metrics(weights: Floats) -> dict[str, Floats]:
+        return {
+            f"{name} {metric}": values
+            for name, network in scored.items()
+            for metric, values in network.metrics(weights).items()
         }
-        for name in scores
-    }
-    pairs = []
-    for first, second in itertools.combinations(scores, 2):
-        differences = {}
-        for key in COMPARED:
-            one, two = f"{first} {key}", f"{second} {key}"
-            limits = percentile_interval(drawn[two] - drawn[one], LEVEL)
-            change = {"difference": value[two] - value[one], **limits._asdict()}
-            differences[key] = json_ready(change)
-        areas = delong_test(truth, scores[first], scores[second], LEVEL)
-        # On one class alone the films called right are its sensitivity, or its specificity.
-        kinds = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
-        pairs.append(
-            {
-                "first": first,
-                "second": second,
-                "differences": differences,
-                "delong": json_ready(areas._asdict()),
-                "mcnemar": {
-                    key: mcnemar(truth[on], called[first][on], called[second][on])._asdict()
-                    for key, on in kinds.items()
-                },
-            }
+
+    whole = metrics(np.ones((1, units.size)))
+    drawn = resample(metrics, units, resamples=resamples, seed=seed)
+    result = {}
+    for name, network in scored.items():
+        keys = {metric: f"{name} {metric}" for metric in (*COMPARED, *LIKELIHOOD_RATIOS)}
+        result[name] = _Sampled(
+            network,
+            {metric: float(whole[key][0]) for metric, key in keys.items()},
+            {metric: drawn[key] for metric, key in keys.items()},
         )
-    return {
-        "n": truth.size,
-        "patients": None if patients is None else len(set(units.tolist())),
-        "prevalence": float(truth.mean()),
-        "level": LEVEL,
-        "networks": networks,
-        "pairs": pairs,
-        "bootstrap": {
-            "unit": unit,
-            "resamples": resamples,
-            "seed": seed,
+    return result
+
+
+def _estimates(network: _Sampled, unit: str) -> NetworkEstimates:
+    scored, values, drawn = network.scored, network.values, network.drawn
+    return NetworkEstimates(
+        {
+            name: estimate(values[name], closed_form, drawn[name], unit)
+            for name, closed_form in scored.closed_forms().items()
         },
-    }
+        at_prevalences(confusion(scored.labels, scored.calls)),
+    )
 
 
-def _figures(truth: Ints, scores: Floats, calls: Ints, weights: Floats) -> dict[str, Floats]:
-    """Every figure (b,) of one network under rows of weights (b, n)."""
-    counted = threshold_metrics(weighted_confusion(truth, calls, weights), CLASS_NAMES)
-    return {
-        "auroc": weighted_auroc(truth, scores, weights),
-        "average_precision": weighted_average_precision(truth, scores, weights),
-        "brier": weights @ (truth - scores) ** 2 / weights.sum(axis=1),
-        **{name: counted[name] for name in (*COMPARED, *LIKELIHOOD_RATIOS) if name in counted},
-    }
-
-
-def _formulas(truth: Ints, scores: Floats, calls: Ints) -> dict[str, ClosedForm | None]:
-    """Interval in closed form and its method for each figure; None where there is none."""
-    known = closed_forms(confusion(truth, calls))
-    known["auroc"] = ClosedForm(delong_interval(truth, scores, LEVEL), "delong")
-    return {name: known.get(name) for name in (*COMPARED, *LIKELIHOOD_RATIOS)}
+def _pair(first: str, second: str, sampled: Mapping[str, _Sampled]) -> Pair:
+    one, two = sampled[first], sampled[second]
+    differences = {}
+    for name in COMPARED:
+        limits = percentile_interval(two.drawn[name] - one.drawn[name], LEVEL)
+        differences[name] = Difference(two.values[name] - one.values[name], *limits)
+    truth = one.scored.labels
+    # Among films of one class, the films called correctly are the sensitivity or the specificity.
+    films = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
+    return Pair(
+        first,
+        second,
+        differences,
+        delong_test(truth, one.scored.probabilities, two.scored.probabilities, LEVEL),
+        {
+            name: mcnemar(truth[some], one.scored.calls[some], two.scored.calls[some])
+            for name, some in films.items()
+        },
+    )

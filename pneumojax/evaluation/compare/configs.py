@@ -1,36 +1,55 @@
-"""In which fields the configs of compared runs differ, as far as they are known."""
+"""The fields in which the configs of compared runs differ."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pneumojax.config import flatten
 from pneumojax.errors import UserError
 
-_LARGEST = 64 << 20  # bytes of a JSON file to look for a config in; the largest of ours have 1 MB
+_LARGEST = 64 << 20  # bytes; larger JSON files are not searched for a config
 _ABSENT = "absent"
 
 
-class FieldDifference(NamedTuple):
+@dataclass(frozen=True)
+class FieldDifference:
     """A field of the config, and its value in each network by the network's name."""
 
     field: str
     values: Mapping[str, Any]
 
 
-def read_config_of(csv: Path) -> dict[str, Any] | None:
-    """The flat config of the run that a CSV of predictions is of; None where none lies near it.
+@dataclass(frozen=True)
+class ConfigDifferences:
+    """The networks whose config is known or unknown, and the fields in which the known differ."""
 
-    An evaluation has it in metrics.json beside its CSV; a run folder in config.json.
+    known: Sequence[str]
+    unknown: Sequence[str]
+    different: Sequence[FieldDifference]
+
+
+def config_differences(predictions: Mapping[str, Path]) -> ConfigDifferences:
+    """Compares the configs that lie beside the CSVs of predictions."""
+    found = {name: read_config_of(path) for name, path in predictions.items()}
+    known = {name: config for name, config in found.items() if config is not None}
+    unknown = [name for name in found if name not in known]
+    return ConfigDifferences(list(known), unknown, _field_differences(known))
+
+
+def read_config_of(csv: Path) -> dict[str, Any] | None:
+    """The flat config of the run that made a CSV of predictions; None where it is not found.
+
+    It is looked for in metrics.json of the evaluation, then in config.json of the run folder.
     """
-    for path, key in (
+    places: list[tuple[Path, str | None]] = [
         (csv.parent / "metrics.json", "config"),
         (csv.parent / "config.json", None),
-        (csv.parent.parent.parent / "config.json", None),
-    ):
-        if key is None and path.parent != csv.parent and csv.parent.parent.name != "evaluation":
-            continue
+    ]
+    if csv.parent.parent.name == "evaluation":
+        places.append((csv.parent.parent.parent / "config.json", None))
+    for path, key in places:
         found = _read(path)
         config = found.get(key) if key else found
         if isinstance(config, dict) and config:
@@ -41,19 +60,19 @@ def read_config_of(csv: Path) -> dict[str, Any] | None:
     return None
 
 
-def field_differences(configs: Mapping[str, Mapping[str, Any]]) -> list[FieldDifference]:
-    """The fields that are not the same in all of two or more flat configs."""
-    fields = sorted(set().union(*configs.values()))
-    found = []
-    for field in fields:
+def _field_differences(configs: Mapping[str, Mapping[str, Any]]) -> list[FieldDifference]:
+    """The fields that are not the same in all of the flat configs."""
+    different = []
+    for field in sorted(set().union(*configs.values())):
         values = {name: config.get(field, _ABSENT) for name, config in configs.items()}
         first, *others = values.values()
         if any(value != first for value in others):
-            found.append(FieldDifference(field, values))
-    return found
+            different.append(FieldDifference(field, values))
+    return different
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; an empty one where the file cannot be read."""
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST:
             return {}

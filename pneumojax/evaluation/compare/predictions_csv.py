@@ -1,7 +1,7 @@
-"""Reads what a network said of films: a CSV of predictions, or the one in a run folder."""
+"""Reads predictions of films: from a CSV, or from the CSV in a run folder."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,19 +13,20 @@ from pneumojax.numerals import decimal
 from pneumojax.numerals import probability as probability_of
 from pneumojax.stats.metrics import call
 
-THRESHOLD = 0.5  # where a file has no calls
-_ROUNDING = 1e-6  # a probability at the threshold may be written on its other side
-_ONE_NETWORK = ("threshold", "checkpoint")  # columns that are the same in every row of one network
-_SEEN = ("trained_on", "warnings")  # columns that begin with it, of an evaluation or a prediction
-_SEEN_TEXT = "the network was trained on "  # as the notes of `pneumojax.data.seen` begin
+THRESHOLD = 0.5  # used where a file has no calls
+_ROUNDING = 1e-6  # writing a probability may round it across the threshold by this much
+_ONE_NETWORK = ("threshold", "checkpoint")  # columns with one value in all rows of a network
+_SEEN = ("trained_on", "warnings")  # columns of an evaluation and of a prediction with such notes
+_SEEN_TEXT = "the network was trained on "  # the notes of `pneumojax.data.seen` begin so
 
 
 @dataclass(frozen=True)
-class ScoredFilm:
-    """One row: label and patient are None where the file does not tell them.
+class FilmPrediction:
+    """One row of a CSV.
 
+    label, patient: None where the file does not have them.
     seen: whether the row says that the network was trained on the film or its patient.
-    sha256: of the film's file; "" where the row does not tell it.
+    sha256: digest of the film's file, or "".
     """
 
     probability: float
@@ -37,48 +38,47 @@ class ScoredFilm:
 
 
 @dataclass(frozen=True)
-class Scored:
+class PredictionsFile:
     """One network's predictions.
 
-    path: the CSV.
-    films: by the name in its column `file`.
+    films: by the name in the column `file`.
     without_probability: names of films that the network could not read.
-    has_calls: whether calls are the file's own; else they are at `THRESHOLD`.
+    has_calls: whether the file has calls; otherwise films are called at `THRESHOLD`.
     synthetic: whether the file is stamped as one of synthetic films.
-    threshold: of the column of that name; None where there is none.
+    threshold: the value in the column of that name, or None.
     """
 
     path: Path
-    films: Mapping[str, ScoredFilm]
+    films: Mapping[str, FilmPrediction]
     without_probability: tuple[str, ...]
     has_calls: bool
     synthetic: bool
     threshold: float | None = None
 
     @property
-    def several_thresholds(self) -> bool:
-        """Whether no one threshold makes the file's calls, beyond what rounding explains."""
-        ill = [film.probability for film in self.films.values() if film.call]
-        well = [film.probability for film in self.films.values() if not film.call]
-        return bool(ill and well) and max(well) > min(ill) + _ROUNDING
+    def mixes_thresholds(self) -> bool:
+        """Whether no single threshold explains the file's calls, beyond rounding."""
+        positive = [film.probability for film in self.films.values() if film.call]
+        negative = [film.probability for film in self.films.values() if not film.call]
+        return bool(positive and negative) and max(negative) > min(positive) + _ROUNDING
 
 
 def find_csv(source: Path, split: str | None = None) -> Path:
-    """The CSV that a user means: the file itself, or the one of a run or evaluation folder.
+    """The CSV of predictions: the source itself, or the one in a run or evaluation folder.
 
     Args:
       source: a CSV, a run folder, or one folder of its `evaluation/`.
-      split: which evaluation of a run folder; its validation, "val", by default.
+      split: which evaluation of a run folder; "val" by default.
 
     Raises:
-      UserError: there is none; for a run folder with the evaluations that it has.
+      UserError: there is none. For a run folder the message lists the evaluations that it has.
     """
     name = repr(str(source))
     if source.is_file():
         return source
     if not source.is_dir():
-        raise UserError(f"--mode=compare: {name} does not exist")
-    # A run folder may hold a predictions.csv of its own, of films without labels.
+        raise UserError(f"compare: {name} does not exist")
+    # evaluation/ comes first: a run folder may also hold a predictions.csv of unlabelled films.
     if (source / "evaluation").is_dir():
         wanted = source / "evaluation" / (split or "val") / "predictions.csv"
         if wanted.is_file():
@@ -86,75 +86,80 @@ def find_csv(source: Path, split: str | None = None) -> Path:
         known = sorted(path.parent.name for path in source.glob("evaluation/*/predictions.csv"))
         has = f"it has {', '.join(map(repr, known))}" if known else "it has none"
         raise UserError(
-            f"--mode=compare: {name} has no evaluation of {split or 'val'!r}; {has}; name another "
-            "with --split, or its folder"
+            f"compare: {name} has no evaluation of {split or 'val'!r}; {has}; name another with "
+            "--split, or its folder"
         )
     if (source / "predictions.csv").is_file():
         return source / "predictions.csv"
     raise UserError(
-        f"--mode=compare: {name} has neither evaluation/ nor predictions.csv; evaluate the run "
-        "first, or name a CSV"
+        f"compare: {name} has neither evaluation/ nor predictions.csv; evaluate the run first, or "
+        "name a CSV"
     )
 
 
-def read_scored(path: Path) -> Scored:
-    """The predictions in a CSV with at least the columns `file` and `probability`.
+def read_predictions(path: Path) -> PredictionsFile:
+    """Reads a CSV that has at least the columns `file` and `probability`.
 
-    `label`, `call`, `patient`, `threshold`, `sha256` and whether the network was trained on a film
-    are read where they are there. A row without a probability is a film that could not be read.
-    Nothing in the file is ever taken for anything but text.
+    `label`, `call`, `patient`, `threshold`, `sha256` and the notes of films that the network was
+    trained on are read where they exist. A row without a probability is a film that could not be
+    read.
 
     Raises:
-      UserError: unreadable, no such columns, a film named twice, rows of several networks, or a
-        value that is none; the line of the file is named.
+      UserError: the file cannot be read, a column is missing, a film is listed twice, rows come
+        from several networks, or a value is not allowed. The message names the line.
     """
     name = repr(str(path))
-    films: dict[str, ScoredFilm] = {}
-    without: dict[str, None] = {}  # in order, and found as fast as in a set
-    synthetic = False
-    of_network: dict[str, str] = {}
     try:
-        # utf-8-sig: spreadsheets write a mark in front. Other bytes of file names survive.
+        # utf-8-sig skips the byte order mark of spreadsheets; surrogateescape keeps the bytes of
+        # file names that are not UTF-8.
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
-            rows = csv.DictReader(stream, strict=True)
-            columns = rows.fieldnames or []
-            if missing := [c for c in ("file", "probability") if c not in columns]:
-                raise UserError(
-                    f"{name} has no column {' and '.join(map(repr, missing))}; its first line "
-                    f"reads {','.join(columns)[:80]!r}"
-                )
-            for row in rows:
-                where = f"{name}, line {rows.line_num}"
-                if None in row or None in row.values():
-                    raise UserError(f"{where}: not as many cells as the first line has")
-                file = from_text(row["file"])
-                if file in films or file in without:
-                    raise UserError(f"{where}: {file!r} is there twice")
-                synthetic |= SYNTHETIC_STAMP in row.get("disclaimer", "")
-                _check_network(row, of_network, where)
-                if row["probability"]:
-                    films[file] = _film(row, where)
-                else:
-                    without[file] = None
+            return _parse(stream, path)
     except OSError as error:
         raise UserError(f"cannot read {name}: {error.strerror}") from error
     except csv.Error as error:
-        raise UserError(f"{name} is no CSV of predictions: {error}") from error
+        raise UserError(f"{name} is not a CSV of predictions: {error}") from error
+
+
+def _parse(lines: Iterable[str], path: Path) -> PredictionsFile:
+    name = repr(str(path))
+    rows = csv.DictReader(lines, strict=True)
+    columns = rows.fieldnames or []
+    if missing := [c for c in ("file", "probability") if c not in columns]:
+        raise UserError(
+            f"{name} has no column {' and '.join(map(repr, missing))}; its first line "
+            f"reads {','.join(columns)[:80]!r}"
+        )
+    films: dict[str, FilmPrediction] = {}
+    without: dict[str, None] = {}  # an ordered set
+    synthetic = False
+    of_network: dict[str, str] = {}
+    for row in rows:
+        where = f"{name}, line {rows.line_num}"
+        if None in row or None in row.values():
+            raise UserError(f"{where}: the number of cells is not that of the first line")
+        file = from_text(row["file"])
+        if file in films or file in without:
+            raise UserError(f"{where}: {file!r} is listed twice")
+        synthetic |= SYNTHETIC_STAMP in row.get("disclaimer", "")
+        _check_network(row, of_network, where)
+        if row["probability"]:
+            films[file] = _film(row, where)
+        else:
+            without[file] = None
     if not films:
         raise UserError(f"{name} holds no film with a probability")
     threshold = _threshold(of_network.get("threshold", ""), name)
-    return Scored(path, films, tuple(without), "call" in columns, synthetic, threshold)
+    return PredictionsFile(path, films, tuple(without), "call" in columns, synthetic, threshold)
 
 
 def _check_network(row: Mapping[str, str], before: dict[str, str], where: str) -> None:
-    """Refuses a row of another network, or of another threshold, than the rows before it."""
+    """Refuses a row whose checkpoint or threshold is not that of the rows before it."""
     for column in _ONE_NETWORK:
         value = row.get(column, "")
         if value != before.setdefault(column, value):
             raise UserError(
-                f"{where}: {column} {value!r}, but {before[column]!r} in the rows before; compare "
-                "the rows of each network on their own, or remove the column if they are to count "
-                "as one"
+                f"{where}: {column} is {value!r} but {before[column]!r} in the rows before; put "
+                "each network in a file of its own, or remove the column to treat all rows as one"
             )
 
 
@@ -167,15 +172,15 @@ def _threshold(text: str, name: str) -> float | None:
         raise UserError(f"{name}: threshold {error}") from error
 
 
-def _film(row: Mapping[str, str], where: str) -> ScoredFilm:
+def _film(row: Mapping[str, str], where: str) -> FilmPrediction:
     try:
         probability = probability_of(row["probability"])
     except ValueError as error:
         raise UserError(
-            f"{where}: {row['probability']!r} is no probability between 0 and 1"
+            f"{where}: {row['probability']!r} is not a probability between 0 and 1"
         ) from error
     label, called = _class(row, "label", where), _class(row, "call", where)
-    return ScoredFilm(
+    return FilmPrediction(
         probability=probability,
         call=int(call(probability, THRESHOLD)) if called is None else called,
         label=label,
@@ -186,7 +191,7 @@ def _film(row: Mapping[str, str], where: str) -> ScoredFilm:
 
 
 def _class(row: Mapping[str, str], column: str, where: str) -> int | None:
-    """Class by name in any case; None where there is no such column, or a label is empty."""
+    """Index of the class named in any case; None without the column, or for an empty label."""
     text = row.get(column, "").strip()
     if column not in row or not text and column == "label":
         return None

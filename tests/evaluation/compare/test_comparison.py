@@ -1,4 +1,3 @@
-import json
 import time
 
 import numpy as np
@@ -34,76 +33,69 @@ def compared():
     )
 
 
-def test_each_network_has_the_figures_it_has_alone(compared):
+def test_each_network_has_the_metrics_that_it_has_alone(compared):
     labels, probabilities, calls, patients, result = compared
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
-    assert (result["n"], result["patients"], result["prevalence"]) == (240, 120, 0.75)
+    assert (result.n, result.patients, result.prevalence) == (240, 120, 0.75)
     for name in "AB":
         alone = patient_bootstrap(labels, calls[name], probabilities[name], patients)
         alone["f1_PNEUMONIA"] = alone["f1_positive"]
-        figures = result["networks"][name]["figures"]
-        for figure in figures.keys() - {"average_precision", "brier"}:
-            drawn = figures[figure]["bootstrap"]
-            assert (drawn["low"], drawn["high"]) == pytest.approx(alone[figure]), figure
-        assert figures["auroc"]["method"] == "delong"
-        assert figures["brier"]["method"] == "patient bootstrap"
-        assert all(f["low"] < f["value"] < f["high"] for f in figures.values())
-        assert figures["brier"]["value"] == pytest.approx(
-            np.mean((probabilities[name] - labels) ** 2)
-        )
-        rows = result["networks"][name]["predictive_values"]
-        assert [row["prevalence"] for row in rows] == [0.05, 0.2, 0.5]
-        assert all(row["positive_predictive_value"]["low"] > 0 for row in rows)
+        found = result.networks[name].estimates
+        for metric in found.keys() - {"average_precision", "brier"}:
+            assert found[metric].bootstrap == pytest.approx(alone[metric]), metric
+        assert found["auroc"].method == "delong"
+        assert found["brier"].method == "patient bootstrap"
+        assert all(e.low < e.value < e.high for e in found.values())
+        assert found["brier"].value == pytest.approx(np.mean((probabilities[name] - labels) ** 2))
+        rows = result.networks[name].predictive_values
+        assert [row.prevalence for row in rows] == [0.05, 0.2, 0.5]
+        assert all(row.positive_predictive_value.low > 0 for row in rows)
 
 
 def test_a_pair_has_differences_and_both_tests(compared):
     labels, probabilities, calls, _, result = compared
-    (pair,) = result["pairs"]
-    assert (pair["first"], pair["second"]) == ("A", "B")
-    assert tuple(pair["differences"]) == COMPARED
-    figures = {name: result["networks"][name]["figures"] for name in "AB"}
-    for figure, row in pair["differences"].items():
-        change = figures["B"][figure]["value"] - figures["A"][figure]["value"]
-        assert row["difference"] == pytest.approx(change, abs=1e-12)
-        assert row["low"] < row["difference"] < row["high"]
-    tested = delong_test(labels, probabilities["A"], probabilities["B"])
-    assert pair["delong"] == tested._asdict()
+    (pair,) = result.pairs
+    assert (pair.first, pair.second) == ("A", "B")
+    assert tuple(pair.differences) == COMPARED
+    first, second = (result.networks[name].estimates for name in "AB")
+    for metric, row in pair.differences.items():
+        change = second[metric].value - first[metric].value
+        assert row.difference == pytest.approx(change, abs=1e-12)
+        assert row.low < row.difference < row.high
+    assert pair.delong == delong_test(labels, probabilities["A"], probabilities["B"])
     ill = labels == 1
     only = mcnemar(labels[ill], calls["A"][ill], calls["B"][ill])
-    assert pair["mcnemar"]["sensitivity"] == only._asdict()
-    counts = [pair["mcnemar"][f]["only_first_right"] for f in ("sensitivity", "specificity")]
-    assert sum(counts) == pair["mcnemar"]["accuracy"]["only_first_right"]
+    assert pair.mcnemar["sensitivity"] == only
+    counts = [pair.mcnemar[name].only_first_right for name in ("sensitivity", "specificity")]
+    assert sum(counts) == pair.mcnemar["accuracy"].only_first_right
 
 
 def test_the_bootstrap_of_the_difference_agrees_with_delongs_where_films_are_independent():
     labels, probabilities, calls = _networks(1, n=600)
-    (pair,) = compare_networks(labels, probabilities, calls, None)["pairs"]
-    drawn, formula = pair["differences"]["auroc"], pair["delong"]
-    assert (drawn["low"], drawn["high"]) == pytest.approx(
-        (formula["low"], formula["high"]), abs=4e-3
-    )
+    (pair,) = compare_networks(labels, probabilities, calls, None).pairs
+    drawn, formula = pair.differences["auroc"], pair.delong
+    assert (drawn.low, drawn.high) == pytest.approx((formula.low, formula.high), abs=4e-3)
 
 
 def test_equal_networks_do_not_differ_and_have_no_interval():
     labels, probabilities, calls = _networks(2)
     twice = {"A": probabilities["A"], "B": probabilities["A"]}
     result = compare_networks(labels, twice, {"A": calls["A"], "B": calls["A"]}, None)
-    (pair,) = result["pairs"]
-    nothing = {"difference": 0, "low": None, "high": None}
-    assert all(row == nothing for row in pair["differences"].values())
-    assert pair["delong"]["p"] is None and pair["mcnemar"]["accuracy"]["p"] == 1
-    assert result["bootstrap"]["unit"] == "film" and result["patients"] is None
+    (pair,) = result.pairs
+    for row in pair.differences.values():
+        assert row.difference == 0 and np.isnan([row.low, row.high]).all()
+    assert np.isnan(pair.delong.p) and pair.mcnemar["accuracy"].p == 1
+    assert result.bootstrap.unit == "film" and result.patients is None
 
 
 def test_every_pair_of_three_is_compared_and_one_class_is_survived():
     _, probabilities, calls = _networks(3, n=40)
     probabilities["C"], calls["C"] = probabilities["A"] ** 2, calls["A"]
     result = compare_networks(np.ones(40, int), probabilities, calls, None, resamples=50)
-    pairs = [(pair["first"], pair["second"]) for pair in result["pairs"]]
+    pairs = [(pair.first, pair.second) for pair in result.pairs]
     assert pairs == [("A", "B"), ("A", "C"), ("B", "C")]
-    assert result["networks"]["A"]["figures"]["auroc"]["value"] is None
-    assert result["pairs"][0]["differences"]["specificity"]["difference"] is None
-    assert result["pairs"][0]["delong"]["p"] is None
+    pair = result.pairs[0]
+    undefined = (pair.differences["specificity"].difference, pair.delong.p)
+    assert np.isnan([result.networks["A"].estimates["auroc"].value, *undefined]).all()
 
 
 def test_films_of_two_networks_are_resampled_a_thousand_times_within_two_seconds():

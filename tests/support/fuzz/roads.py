@@ -19,15 +19,16 @@ from configs import base
 from pneumojax import command_line
 from pneumojax.config import flatten, resolve, run_name
 from pneumojax.data.films import find_films
-from pneumojax.data.patients import carve, identify
+from pneumojax.data.hold_out import hold_out
+from pneumojax.data.patients import identify
 from pneumojax.decoding.film import FilmError, read_bytes
 from pneumojax.errors import UserError
-from pneumojax.evaluation.compare.predictions_csv import read_scored
+from pneumojax.evaluation.compare import predictions_csv
 from pneumojax.files import printable, read_csv, write_csv
 from pneumojax.predict.output import COLUMNS, PredictionFile
 from pneumojax.predict.sources import Sources
 from pneumojax.run.folder import FILM_COLUMNS, read_config, read_films
-from pneumojax.training.logbook import read_history
+from pneumojax.run.history import read_history
 from tests.support.fuzz.worker import Road
 
 _OF_RUN = {"threshold": 0.5, "trained_on": "", "checkpoint": "", "disclaimer": ""}
@@ -57,7 +58,7 @@ def read_predictions(data: bytes, folder: Path) -> str:
         path = folder / name
         path.write_bytes(data)
         for read in (
-            lambda path=path: read_scored(path),
+            lambda path=path: predictions_csv.read_predictions(path),
             lambda path=path: PredictionFile(path, _OF_RUN).__exit__(None, None, None),
         ):
             try:
@@ -112,7 +113,7 @@ def read_folder(data: bytes, folder: Path) -> str:
         assert [row["file"] for row in back] == names
         assert [row["patient"] for row in back] == [w.patient for w in who]
         labels = np.array([file.label for file in found.files])
-        carve([w.patient for w in who], labels, [str(i) for i in range(len(who))], 0.3, 0)
+        hold_out([w.patient for w in who], labels, [str(i) for i in range(len(who))], 0.3, 0)
         answers.append("carved")
     except UserError as error:
         answers.append(raised_at(error))

@@ -1,0 +1,141 @@
+"""Pairs the films of several files of predictions, which may differ in films and in columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumojax.errors import UserError
+from pneumojax.evaluation.compare.predictions_csv import THRESHOLD, PredictionsFile
+
+_MOST_NAMED = 3
+
+Networks = Mapping[str, PredictionsFile]  # by the network's letter
+
+
+@dataclass(frozen=True)
+class PairedFilms:
+    """The films that have a probability of every network, in the first network's order.
+
+    files: (n,) names of the films.
+    labels: (n,) of 0 and 1.
+    patients: (n,) one key per film, or None where no file has all of them.
+    notes: one line on each thing that a reader of the comparison has to know.
+    """
+
+    files: Sequence[str]
+    labels: NDArray
+    patients: Sequence[str] | None
+    notes: Sequence[str]
+
+
+def pair_films(networks: Networks) -> PairedFilms:
+    """Pairs films by name.
+
+    Raises:
+        UserError: the networks share no film, one name stands for two films, a label is missing
+            or two files contradict each other.
+    """
+    files = _shared_films(networks)
+    labels, label_notes = _labels(networks, files)
+    patients = _patients(networks, files)
+    notes = _left_out_notes(networks, files) + label_notes
+    if patients is None:
+        notes.append("no file has the patients of all films: the bootstrap draws films instead")
+    return PairedFilms(files, labels, patients, notes + _threshold_notes(networks))
+
+
+def seen_warnings(networks: Networks, files: Sequence[str]) -> list[str]:
+    """One warning for each network that was trained on some of the films or their patients."""
+    counted = {name: sum(n.films[file].seen for file in files) for name, n in networks.items()}
+    return [
+        f"{name} was trained on {count:,} of these {len(files):,} films or on films of their "
+        "patients: its metrics say nothing about new patients"
+        for name, count in counted.items()
+        if count
+    ]
+
+
+def _shared_films(networks: Networks) -> list[str]:
+    first = next(iter(networks.values()))
+    files = [f for f in first.films if all(f in network.films for network in networks.values())]
+    if not files:
+        examples = "; ".join(f"{k}: {next(iter(n.films))!r}" for k, n in networks.items())
+        raise UserError(
+            "compare: no film is in all of the files. Films are paired by the column 'file', "
+            f"whose first entries are {examples}"
+        )
+    for file in files:
+        digests = {n.films[file].sha256 for n in networks.values()} - {""}
+        if len(digests) > 1:
+            raise UserError(
+                f"compare: {file!r} is a different film in another file: its sha256 differs"
+            )
+    return files
+
+
+def _left_out_notes(networks: Networks, files: Sequence[str]) -> list[str]:
+    """The number of films of each network that are not compared, and the first of their names."""
+    notes, shared = [], set(files)
+    for name, network in networks.items():
+        for left_out, why in (
+            ([file for file in network.films if file not in shared], "not in all files"),
+            (network.without_probability, "without a probability"),
+        ):
+            if left_out:
+                some = ", ".join(map(repr, left_out[:_MOST_NAMED]))
+                rest = len(left_out) - _MOST_NAMED
+                more = f" and {rest:,} more" if rest > 0 else ""
+                films = "1 film" if len(left_out) == 1 else f"{len(left_out):,} films"
+                notes.append(f"{name}: {films} {why}, so not compared: {some}{more}")
+    return notes
+
+
+def _labels(networks: Networks, files: Sequence[str]) -> tuple[NDArray, list[str]]:
+    """Label of each film, from the files that have it, which must agree."""
+    labels, notes = [], []
+    for file in files:
+        known = {network.films[file].label for network in networks.values()} - {None}
+        if len(known) > 1:
+            raise UserError(f"compare: the files give different labels for {file!r}")
+        if not known:
+            raise UserError(
+                f"compare: none of the files has a label for {file!r}. At least one of them must "
+                "come from evaluate or have a column 'label'"
+            )
+        labels.append(known.pop())
+    for name, network in networks.items():
+        if missing := sum(network.films[file].label is None for file in files):
+            notes.append(f"{name} has no label for {missing:,} films; taken from another file")
+    return np.array(labels), notes
+
+
+def _patients(networks: Networks, files: Sequence[str]) -> list[str] | None:
+    """Patient of each film, from the first file that has all of them; None where none has."""
+    for network in networks.values():
+        patients = [network.films[file].patient for file in files]
+        if all(patients):
+            return [str(patient) for patient in patients]
+    return None
+
+
+def _threshold_notes(networks: Networks) -> list[str]:
+    """Notes on thresholds that are unknown, mixed, or different between the networks."""
+    notes = []
+    for name, network in networks.items():
+        if not network.has_calls:
+            notes.append(f"{name} has no column 'call'; its films are called at {THRESHOLD}")
+        elif network.mixes_thresholds:
+            notes.append(
+                f"{name} is called at several thresholds: a film that it calls NORMAL has a higher "
+                "probability than one that it calls PNEUMONIA"
+            )
+    known = {k: n.threshold for k, n in networks.items() if n.has_calls and n.threshold is not None}
+    if len(set(known.values())) > 1:
+        each = ", ".join(f"{name} at {threshold:.4g}" for name, threshold in known.items())
+        notes.append(
+            f"the networks are called at different thresholds ({each}), which changes "
+            "sensitivity, specificity and all other metrics of calls"
+        )
+    return notes

@@ -1,0 +1,58 @@
+"""The result of a comparison, and its form in comparison.json."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pneumojax.evaluation.compare.comparison import Comparison
+from pneumojax.evaluation.compare.configs import ConfigDifferences
+from pneumojax.evaluation.compare.pairing import PairedFilms
+from pneumojax.evaluation.compare.predictions_csv import PredictionsFile
+from pneumojax.stats.estimates import json_ready
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """Several files of predictions, compared on the films that they share.
+
+    files: by the network's letter.
+    warnings: reasons not to trust the metrics.
+    """
+
+    disclaimer: str
+    warnings: Sequence[str]
+    files: Mapping[str, PredictionsFile]
+    paired: PairedFilms
+    configs: ConfigDifferences
+    comparison: Comparison
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether some of the files are of synthetic films."""
+        return any(file.synthetic for file in self.files.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of comparison.json."""
+        comparison, compared = self.comparison, set(self.paired.files)
+        networks = {
+            name: {
+                "path": str(file.path),
+                "not_compared": [film for film in file.films if film not in compared],
+                "without_probability": file.without_probability,
+                "figures": comparison.networks[name].estimates,
+                "predictive_values": comparison.networks[name].predictive_values,
+            }
+            for name, file in self.files.items()
+        }
+        stored: dict[str, Any] = json_ready(
+            {
+                "disclaimer": self.disclaimer,
+                "synthetic": self.synthetic,
+                "warnings": self.warnings,
+                "notes": self.paired.notes,
+                "configs": self.configs,
+                **vars(comparison),
+                "networks": networks,
+            }
+        )
+        return stored

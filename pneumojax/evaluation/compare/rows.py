@@ -1,0 +1,126 @@
+"""The rows of a comparison's tables as text, for the terminal and for Markdown."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from pneumojax.evaluation.compare.comparison import Difference, Pair
+from pneumojax.evaluation.compare.configs import ConfigDifferences
+from pneumojax.evaluation.compare.result import ComparisonResult
+from pneumojax.files import printable
+from pneumojax.stats.estimates import Estimate
+from pneumojax.stats.intervals import Interval
+from pneumojax.stats.threshold_metrics import PredictiveValue
+
+HEADER = ("pair", "metric", "difference", "interval", "p")
+_TITLES = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "positive_predictive_value": "PPV",
+    "negative_predictive_value": "NPV",
+    "f1_PNEUMONIA": "F1 of PNEUMONIA",
+    "mcc": "MCC",
+    "brier": "Brier score",
+}
+_LONGEST_VALUE = 80  # characters; comparison.json has whole values
+
+
+def heading(result: ComparisonResult) -> list[str]:
+    """How many films and patients are compared, and where each network's predictions come from."""
+    comparison = result.comparison
+    people = "unknown" if comparison.patients is None else f"{comparison.patients:,}"
+    films = f"{comparison.n:,} films, {comparison.prevalence:.1%} PNEUMONIA, patients: {people}"
+    return [films, *(f"{name}: {str(file.path)!r}" for name, file in result.files.items())]
+
+
+def difference_rows(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
+    """Rows under `HEADER`: each difference of each pair."""
+    for pair in result.comparison.pairs:
+        for metric, row in pair.differences.items():
+            change = f"{row.difference:+.3f}" if math.isfinite(row.difference) else "undefined"
+            yield (
+                f"{pair.second} - {pair.first}",
+                title(metric),
+                change,
+                limits(row, "+"),
+                _tested(pair, metric),
+            )
+
+
+def config_lines(configs: ConfigDifferences) -> list[str]:
+    """Lines that say in which fields the runs' configs differ, and whose config is unknown."""
+    lines = []
+    if len(configs.known) > 1:
+        names, different = " and ".join(configs.known), configs.different
+        count = f"{len(different)} {'field' if len(different) == 1 else 'fields'}"
+        lines = [f"the configs of {names} " + (f"differ in {count}:" if different else "are equal")]
+        if len(different) > 1:
+            lines[0] += " a difference between metrics cannot be attributed to one of them alone"
+        for row in different:
+            values = "; ".join(f"{name}: {_short(v)}" for name, v in row.values.items())
+            lines.append(f"  {printable(row.field)}: {values}")
+    if configs.unknown:
+        names = ", ".join(configs.unknown)
+        lines.append(f"there is no config beside the predictions of {names}, so it is not compared")
+    return lines
+
+
+def notes(result: ComparisonResult) -> list[str]:
+    """What a reader has to know about the films, the intervals and the tests."""
+    comparison = result.comparison
+    level, drawn = f"{100 * comparison.level:g} %", comparison.bootstrap
+    lines = [
+        *result.paired.notes,
+        f"Intervals are at {level}. Those of differences come from {drawn.resamples:,} bootstrap "
+        f"resamples of {drawn.unit}s, the same for all networks. Those of one network are Wilson's "
+        "for shares of films, DeLong's for AUROC, Koopman's for likelihood ratios, and the "
+        "bootstrap's for the rest.",
+        "Closed-form intervals and both tests treat films as independent. Where patients have "
+        "several films, rely on the bootstrap.",
+        "Intervals and tests are about these films. They do not say what another training seed "
+        "would give.",
+    ]
+    if len(comparison.pairs) > 1:
+        lines.append(f"p-values are not adjusted for the number of pairs, {len(comparison.pairs)}.")
+    return lines
+
+
+def title(metric: str) -> str:
+    """The name of a metric for readers."""
+    return _TITLES.get(metric, metric.replace("_", " "))
+
+
+def number(metric: Estimate | PredictiveValue) -> str:
+    """The value with three decimals."""
+    return f"{metric.value:.3f}" if math.isfinite(metric.value) else "undefined"
+
+
+def limits(metric: Estimate | PredictiveValue | Difference | Interval, sign: str = "") -> str:
+    """The interval with three decimals; `sign` "+" puts a sign before positive limits too."""
+    low, high = metric.low, metric.high
+    if not math.isfinite(low):
+        return "no interval"
+    if not math.isfinite(high):
+        return f"above {low:{sign}.3f}"
+    return f"{low:{sign}.3f} to {high:{sign}.3f}"
+
+
+def p_value(p: float) -> str:
+    """A p-value with three decimals."""
+    if math.isnan(p):
+        return "no test"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _tested(pair: Pair, metric: str) -> str:
+    """The p-value and the name of the test of a difference; "" where there is none."""
+    if metric == "auroc":
+        return f"{p_value(pair.delong.p)} DeLong"
+    if metric in pair.mcnemar:
+        return f"{p_value(pair.mcnemar[metric].p)} McNemar"
+    return ""
+
+
+def _short(value: Any) -> str:
+    text = repr(value)  # also escapes what is not printable
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
