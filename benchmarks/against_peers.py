@@ -1,15 +1,15 @@
-"""PneumoJAX beside Keras, PyTorch and ONNX Runtime on this machine, round by round.
+"""Compares the speed of PneumoJAX, Keras, PyTorch and ONNX Runtime on this machine.
 
 Command:   pip install -r requirements-bench.txt
            python -m benchmarks.against_peers --peer-python=<python with torch> [contest ...]
-Contests:  train_step, inception_v3, inference, latency, input, startup; all if none is named.
-Each contestant is one process of its own, new for each contest. A round asks each for the same
-work, one after the other, so that whatever else the machine does falls on all. One that cannot run
-is named with the reason, and the others go on. Results go to records/performance/.
-PyTorch's CPU build needs an environment of its own where the project's would bring CUDA:
+Contests:  train_step, inception_v3, inference, latency, input, startup; all by default.
+Each contestant is a process of its own, new for each contest. A round asks each of them for the
+same work in turn, so that other work of the machine slows all alike. A contestant that cannot run
+is listed with the reason, and the others continue. Results go to records/performance/.
+Use a separate environment for PyTorch, to get its CPU build instead of the CUDA build:
            python3.11 -m venv torch-env
            torch-env/bin/pip install torch==2.13.0 numpy pillow
-inception_v3 needs torchvision beside it, which torch 2.14.1 and torchvision 0.29.1 are.
+The contest inception_v3 also needs torchvision; torch 2.14.1 and torchvision 0.29.1 fit together.
 """
 
 import argparse
@@ -25,32 +25,35 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.contest_summary import print_table, summary
 from benchmarks.contestants import CONTESTS, Contestant, contestants_of
 from benchmarks.hardware import hardware
-from pneumojax.data import phantom
+from pneumojax.data import phantom_films
 from pneumojax.data.films import SUFFIXES
 from pneumojax.files import write_json
-from tools.docs.contests import summary, terminal_table
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PARAMETERS = 1_176_297  # of the network as published
+PARAMETERS = 1_176_297  # of configs/base.py
 INCEPTION_V3 = 21_804_833  # with one logit, running statistics included
-SETTLE = 0.25  # seconds; threads of the one before may wait actively for as long
-ENLARGED = 5  # drawn films are about 200 x 250 pixels, published ones 860 x 1,270 by the median
+SETTLE = 0.25  # seconds; threads of the last contestant may spin for so long
+ENLARGED = 5  # synthetic films have about 200 x 250 pixels, published ones 860 x 1,270 (median)
 
 
 def main() -> None:
+    """Runs the contests, stores the results and prints their tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("contests", nargs="*", choices=[[], *CONTESTS], help="default: all")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--peer-python", default=sys.executable, help="a Python that has torch")
-    parser.add_argument("--films", type=Path, help="full-size films for `input`; else drawn")
+    parser.add_argument(
+        "--films", type=Path, help="full-size films for `input`; synthetic by default"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "records" / "performance")
     arguments = parser.parse_args()
-    os.environ["JAX_PLATFORMS"] = "cpu"  # as the peers' builds
+    os.environ["JAX_PLATFORMS"] = "cpu"  # the peers' builds use the CPU too
     arguments.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         options = {"batch": 64, "size": 150, "scratch": scratch}
@@ -78,13 +81,13 @@ def main() -> None:
                 result["films"] = sum(path.suffix.lower() in SUFFIXES for path in found)
             result["summary"] = summary(contest, rounds)
             write_json(arguments.output / f"{contest}.json", result)
-            terminal_table(result)
+            print_table(result)
 
 
 def _compete(
     contest: str, contestants: list[Contestant], options: dict[str, Any], rounds: int
 ) -> dict[str, dict[str, Any]]:
-    """{contestant: what it said of itself, its seconds in each round, its peak memory}."""
+    """Returns {contestant: its facts, its seconds in each round, its peak memory}."""
     results: dict[str, dict[str, Any]] = {}
     try:
         for contestant in contestants:
@@ -95,7 +98,9 @@ def _compete(
         began = time.perf_counter()
         for number in range(rounds):
             able = [c for c in contestants if "error" not in results[c.name]]
-            turn = number % max(len(able), 1)  # nobody always follows the same one
+            turn = number % max(
+                len(able), 1
+            )  # the order rotates, so that nobody always follows the same one
             for contestant in able[turn:] + able[:turn]:
                 time.sleep(SETTLE)
                 _note(results[contestant.name], contestant.ask({"round": True}))
@@ -108,7 +113,7 @@ def _compete(
 
 
 def _note(result: dict[str, Any], answer: dict[str, Any]) -> None:
-    """Adds a round to a result. One that fails leaves none: rounds are compared one by one."""
+    """Adds a round to a result. A failure removes all rounds, since rounds are compared in pairs."""
     if "error" in answer:
         result |= {"seconds": [], "error": answer["error"]}
     else:
@@ -119,7 +124,7 @@ def _note(result: dict[str, Any], answer: dict[str, Any]) -> None:
 
 
 def _check_alike(results: dict[str, dict[str, Any]], parameters: int) -> None:
-    """All have the network's parameters, and the same logits where weights were shared."""
+    """Ends the contest unless all have the network's parameters and, with its weights, its logits."""
     ours = results.get("PneumoJAX", {}).get("logits")
     for name, facts in results.items():
         if facts.get("parameters", parameters) != parameters:
@@ -129,13 +134,15 @@ def _check_alike(results: dict[str, dict[str, Any]], parameters: int) -> None:
             difference = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
             facts["largest_logit_difference"] = difference
             if difference > 1e-3:
-                sys.exit(f"error: {name} has the same weights, but its logits differ: {difference}")
+                sys.exit(
+                    f"error: {name} has the same weights, but its logits differ by {difference}"
+                )
 
 
 def _start_up(
     contestants: list[Contestant], scratch: Path, rounds: int
 ) -> dict[str, dict[str, Any]]:
-    """Seconds from process start to the end of the first step, compilation caches empty, filled."""
+    """Times process start to the end of the first step, with empty and with filled caches."""
     results: dict[str, dict[str, Any]] = {
         f"{contestant.name}, {state}": {"seconds": []}
         for contestant in contestants
@@ -144,7 +151,7 @@ def _start_up(
     for number in range(rounds):
         for contestant in contestants:
             caches = scratch / f"{contestant.name}-{number}".replace(" ", "-")
-            # The first as main.py sets it; the second is PyTorch's.
+            # The first is JAX's, as main.py sets it; the second is PyTorch's.
             names = ("JAX_COMPILATION_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
             for state in ("cold", "warm"):
                 result = results[f"{contestant.name}, {state}"]
@@ -160,14 +167,14 @@ def _start_up(
 
 
 def _folder_of_films(films: Path | None, scratch: Path) -> Path:
-    """The folder of class folders given, or 200 drawn films as large as published ones."""
+    """Returns the folder of classes given, or writes 200 synthetic films of the published size."""
     if films is not None:
         if not films.is_dir():
             sys.exit(f"error: --films: {str(films)!r} is not a folder")
         films = films.resolve()
         return films / "train" if (films / "train").is_dir() else films
-    print("input: no --films, drawing two hundred", file=sys.stderr)
-    phantom.write_films(scratch, train={"none": 100, "bacteria": 50, "virus": 50}, test={})
+    print("input: no --films, so 200 synthetic films are drawn", file=sys.stderr)
+    phantom_films.write_films(scratch, train={"none": 100, "bacteria": 50, "virus": 50}, test={})
     rng = np.random.default_rng(0)
     for path in sorted((scratch / "train").rglob("*.jpeg")):
         with Image.open(path) as film:

@@ -17,7 +17,9 @@ import jax
 import numpy as np
 
 from configs import base
-from pneumojax.data.cache import FilmSet, load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.film_set import FilmSet
+from pneumojax.data.films import find_films
 from pneumojax.data.pipeline import Batch, to_devices, training_batches
 from pneumojax.data.splits import preprocessing_of
 from pneumojax.files import write_json
@@ -63,10 +65,10 @@ def main() -> None:
     arguments = parser.parse_args()
     config = base.get_config()
     films = load_split(
-        arguments.root,
+        find_films(arguments.root),
         "train",
         preprocessing_of(config),
-        arguments.cache_dir.expanduser().resolve(),
+        FilmCache(arguments.cache_dir.expanduser().resolve()),
         max_rejected_fraction=config.data.max_rejected_fraction,
     )
     rows = measure(films)

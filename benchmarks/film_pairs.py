@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pneumojax.data.cache import FilmSet
+from pneumojax.data.film_set import FilmSet
 from pneumojax.files import write_json
 from pneumojax.inference.scoring import make_scorer
 from pneumojax.inference.trained_run import Trained, open_run

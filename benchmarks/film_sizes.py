@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.film_pairs import command_line, score_pair
-from pneumojax.data.cache import FilmSet, load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.film_set import FilmSet
+from pneumojax.data.films import find_films
 from pneumojax.data.splits import preprocessing_of
 from pneumojax.inference.trained_run import Trained
 from pneumojax.stats.metrics import auroc
@@ -21,7 +23,11 @@ def compare(trained: Trained, roots: list[Path], cache_dir: Path) -> dict[str, A
 
     def load(root: Path) -> FilmSet:
         return load_split(
-            root, "train", preprocessing_of(trained.config), cache_dir, max_rejected_fraction=1.0
+            find_films(root),
+            "train",
+            preprocessing_of(trained.config),
+            FilmCache(cache_dir),
+            max_rejected_fraction=1.0,
         )
 
     first, second = (load(root) for root in roots)

@@ -25,7 +25,8 @@ from pneumojax.data.decoding import FilmError, Preprocessing, decode_film
 from pneumojax.data.formats import decode_any
 
 from pneumojax.data import cache_build
-from pneumojax.data.cache import load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.films import find_films
 from pneumojax.isolation.films import Decoded, FilmDecoder
 from pneumojax.predict import predict
 
@@ -69,7 +70,8 @@ def _ingest(films: list[Path], scratch: Path) -> None:
         (root / "train" / name).mkdir(parents=True)
     for film in films:
         (root / "train" / film.parent.name / film.name).symlink_to(film)
-    load_split(root, "train", Preprocessing(), scratch / "cache", max_rejected_fraction=1.0)
+    cache = FilmCache(scratch / "cache")
+    load_split(find_films(root), "train", Preprocessing(), cache, max_rejected_fraction=1.0)
 
 
 @contextlib.contextmanager

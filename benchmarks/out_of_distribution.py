@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits, load_sample_images
 
 from configs import base
-from pneumojax.data.out_of_distribution import QUANTILE, Scope, fit_scope
-from pneumojax.data.splits import load_sides
+from pneumojax.data.out_of_distribution import QUANTILE, TrainingDistribution, fit_distribution
+from pneumojax.data.splits import load_splits
 from pneumojax.files import write_json
 
 
@@ -30,11 +30,11 @@ def main() -> None:
     arguments = parser.parse_args()
     config = base.get_config()
     config.data.root = arguments.root
-    sides = load_sides(config, Path(arguments.cache_dir).expanduser())
-    fitted = fit_scope(sides.train)
+    sides = load_splits(config, Path(arguments.cache_dir).expanduser())
+    fitted = fit_distribution(sides.train)
     if fitted is None or sides.validation is None:
         parser.error("--root: too few films to fit a scope, or none to validate on")
-    scope = Scope(**fitted)
+    scope = TrainingDistribution(**fitted)
     held_out = sides.validation.pixels(np.arange(len(sides.validation)))
     rows = {}
     for name, images in {"held-out films": held_out, **others(held_out)}.items():

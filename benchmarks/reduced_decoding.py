@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.film_pairs import command_line, score_pair
-from pneumojax.data.cache import load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.films import find_films
 from pneumojax.data.splits import preprocessing_of
 from pneumojax.inference.trained_run import Trained
 
@@ -22,10 +23,10 @@ def compare(trained: Trained, roots: list[Path], cache_dir: Path) -> dict[str, A
     (root,) = roots
     full, reduced = (
         load_split(
-            root,
+            find_films(root),
             "train",
             dataclasses.replace(preprocessing_of(trained.config), reduced_decode=reduced),
-            cache_dir,
+            FilmCache(cache_dir),
             max_rejected_fraction=1.0,
         )
         for reduced in (False, True)

@@ -1,8 +1,8 @@
-"""How a step's time grows with batch and film size, and a start's with the number of films.
+"""Times training steps by batch and film size, and starts of training by number of films.
 
 Command:   python -m benchmarks.scaling [batch] [image_size] [films]
-Each point is written to records/performance/scaling.json as it is measured; the same command goes on
-where it was stopped. Remove the file to measure anew. At the end it draws docs/images/scaling.png.
+Each point is stored in records/performance/scaling.json as soon as it is measured, and the same
+command continues after an interruption. Remove the file to measure again.
 """
 
 import argparse
@@ -20,9 +20,8 @@ from typing import Any
 
 from benchmarks.contestants import Contestant
 from benchmarks.hardware import hardware
-from pneumojax.data import phantom
+from pneumojax.data import phantom_films
 from pneumojax.files import write_json
-from tools.docs.scaling import draw
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,13 +30,13 @@ POINTS = {
     "image_size": (75, 100, 150, 200, 250, 300),
     "films": (100, 1_000, 5_000),
 }
-# What a start finds in its cache folder, in the order in which one start leaves it to the next.
+# The contents of the cache folder at the start. Each start leaves the next content behind.
 STATES = ("nothing", "compiled steps", "compiled steps and decoded films")
 Points = dict[str, dict[str, dict[str, Any]]]
 
 
 def measure(curves: list[str], path: Path, rounds: int) -> Points:
-    """All points of some curves; what `path` has is not measured again."""
+    """Measures all points of some curves. Points that `path` holds are not measured again."""
     points: Points = json.loads(path.read_text())["points"] if path.exists() else {}
     kept = {
         c: [x for x, point in curve.items() if "error" not in point] for c, curve in points.items()
@@ -56,7 +55,7 @@ def measure(curves: list[str], path: Path, rounds: int) -> Points:
 
 
 def step_time(change: dict[str, int], rounds: int) -> dict[str, Any]:
-    """The training step of `configs/base.py` with another batch or film size, in a new process."""
+    """Times the training step of `configs/base.py` with another batch or film size."""
     shape = {"batch": 64, "image_size": 150} | change
     worker = Contestant("PneumoJAX", "jax")
     try:
@@ -78,11 +77,11 @@ def step_time(change: dict[str, int], rounds: int) -> dict[str, Any]:
 
 
 def start_up(films: int) -> dict[str, Any]:
-    """Seconds from the start of `main.py` to its first finished step, once for each of `STATES`."""
+    """Times `main.py` from its start to its first finished step, once for each of `STATES`."""
     shares = {"none": films * 7 // 20, "bacteria": films * 8 // 20, "virus": films * 5 // 20}
     with tempfile.TemporaryDirectory() as scratch:
         root, cache = Path(scratch) / "films", Path(scratch) / "cache"
-        phantom.write_films(root, train=shares, test={})
+        phantom_films.write_films(root, train=shares, test={})
         found: dict[str, float] = {}
         for state in STATES:
             if state == "compiled steps":
@@ -95,10 +94,10 @@ def start_up(films: int) -> dict[str, Any]:
 
 
 def _first_step(root: Path, workdir: Path, cache: Path) -> float | str:
-    """Seconds to the first line of metrics, or the last line of a run that ended before it."""
+    """Returns the seconds to the first line of metrics, or the last line of a run that failed."""
     command = [sys.executable, str(ROOT / "main.py"), f"--config={ROOT / 'configs' / 'base.py'}"]
     command += [f"--config.data.root={root}", f"--workdir={workdir}", f"--cache_dir={cache}"]
-    # Set by hand, the compilation cache would be shared by what is to start without.
+    # A compilation cache from the environment would serve starts that are to have none.
     variables = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     metrics = workdir / "metrics.jsonl"
     with tempfile.TemporaryFile("w+") as log:
@@ -117,19 +116,16 @@ def _first_step(root: Path, workdir: Path, cache: Path) -> float | str:
 
 
 def main() -> None:
-    """Measures what is missing, then draws it all."""
+    """Measures the points that are missing."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("curves", nargs="*", choices=[[], *POINTS], help="default: all")
     parser.add_argument("--rounds", type=int, default=7, help="steps timed for each point")
     parser.add_argument("--output", type=Path, default=ROOT / "records" / "performance")
-    parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images")
     arguments = parser.parse_args()
     path = arguments.output / "scaling.json"
-    points = measure(arguments.curves or list(POINTS), path, arguments.rounds)
-    arguments.images.mkdir(parents=True, exist_ok=True)
-    draw(points, arguments.images / "scaling.png")
+    measure(arguments.curves or list(POINTS), path, arguments.rounds)
 
 
 if __name__ == "__main__":

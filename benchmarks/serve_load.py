@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from benchmarks.hardware import hardware
-from pneumojax.data import phantom
+from pneumojax.data import phantom, phantom_films
 from pneumojax.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,7 +48,7 @@ def drawn(patient: int) -> bytes:
     """A film of its own for each patient, as a PNG."""
     stream = io.BytesIO()
     pathogen = ("none", "bacteria", "virus")[patient % 3]
-    film = phantom.draw_film(phantom.SEED, patient, 1, pathogen)
+    film = phantom.draw_film(phantom_films.SEED, patient, 1, pathogen)
     Image.fromarray(film).save(stream, "PNG")
     return stream.getvalue()
 

@@ -1,10 +1,10 @@
-"""Films/s and memory of a training's input against the number of films, cached and streamed.
+"""Measures films/s and memory of training input by number of films, cached and streamed.
 
 Command:   python -m benchmarks.streaming --scratch=<folder with 12 GB free>
-It draws some hundred films and writes them again and again, each file with a number of its own in
-it, so that all differ. Every point is measured in a process of its own and written to
-records/performance/streaming.json at once; the same command goes on where it was stopped. Remove the
-file to measure anew. At the end it draws docs/images/stream.png.
+It draws some hundred films and writes many copies of them, each with a number of its own, so that
+all files differ. Every point is measured in a process of its own and stored at once in
+records/performance/streaming.json; the same command continues after an interruption. Remove the
+file to measure again.
 """
 
 import argparse
@@ -24,29 +24,28 @@ from PIL import Image
 
 from benchmarks.hardware import hardware
 from configs import base
-from pneumojax.data import phantom
+from pneumojax.data import phantom, phantom_films
 from pneumojax.files import write_json
-from tools.docs.streaming import draw
 
 ROOT = Path(__file__).resolve().parents[1]
 
 FILMS = (2_000, 20_000, 200_000)
-KINDS = {"streamed": 1e-6, "cached": 1e6}  # and the max_cache_gb that makes it so
+KINDS = {"streamed": 1e-6, "cached": 1e6}  # kind -> the config.data.max_cache_gb that enforces it
 DRAWN = 200  # different pictures
-LEAST_READ = 20_000  # films; and every film at least once
-ROUND = 2_000  # films between two looks at clock and memory
+LEAST_READ = 20_000  # films read for each point, and every film at least once
+ROUND = 2_000  # films between two readings of clock and memory
 
 
 def write_films(root: Path, films: int) -> None:
-    """A folder of so many films in the Kaggle layout, four of each patient; whole or not there."""
+    """Writes films in the Kaggle layout, four of each patient. An interrupted call leaves no folder."""
     if root.is_dir():
         return
     pictures: dict[str, list[bytes]] = {pathogen: [] for pathogen in phantom.PATHOGENS}
     for i in range(DRAWN):
         pathogen = phantom.PATHOGENS[i % 3]
         stream = io.BytesIO()
-        film = Image.fromarray(phantom.draw_film(phantom.SEED, i, 1, pathogen))
-        film.save(stream, "JPEG", quality=phantom.JPEG_QUALITY)
+        film = Image.fromarray(phantom.draw_film(phantom_films.SEED, i, 1, pathogen))
+        film.save(stream, "JPEG", quality=phantom_films.JPEG_QUALITY)
         pictures[pathogen].append(stream.getvalue())
     unfinished = root.with_name(f".{root.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -58,19 +57,19 @@ def write_films(root: Path, films: int) -> None:
     for i in range(films):
         pathogen = phantom.PATHOGENS[i % 3]
         picture = pictures[pathogen][i // 3 % len(pictures[pathogen])]
-        name = phantom.film_name(i // 12 + 1, i // 3 % 4 + 1, pathogen)
+        name = phantom_films.film_name(i // 12 + 1, i // 3 % 4 + 1, pathogen)
         (folders[pathogen] / name).write_bytes(_numbered(picture, i))
     unfinished.rename(root)
 
 
 def _numbered(jpeg: bytes, number: int) -> bytes:
-    """The picture with a number in a comment, which no decoder shows."""
+    """Puts a number into a comment of the JPEG, which no decoder shows."""
     return jpeg[:2] + b"\xff\xfe\x00\x0a" + number.to_bytes(8) + jpeg[2:]
 
 
 def open_films(root: Path, cache_dir: Path, kind: str) -> tuple[Any, dict[str, Any]]:
-    """The films of a folder as a training opens them, and what that took."""
-    from pneumojax.data.splits import load_sides
+    """Opens a folder as training does; returns the films, and the seconds and memory this took."""
+    from pneumojax.data.splits import load_splits
     from pneumojax.data.tensorflow_import import tensorflow
 
     config = base.get_config()
@@ -78,7 +77,7 @@ def open_films(root: Path, cache_dir: Path, kind: str) -> tuple[Any, dict[str, A
     tensorflow()
     before = _status("VmRSS")
     began = time.perf_counter()
-    films = load_sides(config, cache_dir, log=lambda line: None).train
+    films = load_splits(config, cache_dir, log=lambda line: None).train
     return films, {
         "seconds": time.perf_counter() - began,
         "imports_mb": before,
@@ -88,7 +87,7 @@ def open_films(root: Path, cache_dir: Path, kind: str) -> tuple[Any, dict[str, A
 
 
 def read_films(films: Any, cache_dir: Path) -> dict[str, Any]:
-    """The training stream, an epoch of it at least: films/s and the most memory it had."""
+    """Reads at least an epoch of the training stream; returns films/s and the peak of memory."""
     from pneumojax.data.pipeline import training_batches
 
     for path in cache_dir.rglob("*"):
@@ -113,7 +112,7 @@ def read_films(films: Any, cache_dir: Path) -> dict[str, Any]:
 
 
 def _forget(path: Path) -> None:
-    """Asks the system to drop a file from its cache, so that the first round comes from disk."""
+    """Asks the system to drop a file from its cache, so that the first round reads the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -122,7 +121,7 @@ def _forget(path: Path) -> None:
 
 
 def _memory() -> dict[str, float]:
-    """MB of this process: all that is resident, and what of it is not a file's pages."""
+    """Returns the resident MB of this process, with and without the pages of files."""
     return {"all_mb": _status("VmRSS"), "own_mb": _status("RssAnon")}
 
 
@@ -133,7 +132,7 @@ def _status(name: str) -> float:
 
 
 def measure(path: Path, scratch: Path, sizes: list[int]) -> dict[str, Any]:
-    """All points; what `path` has is not measured again."""
+    """Measures all points. Points that `path` holds are not measured again."""
     points = json.loads(path.read_text())["points"] if path.exists() else {}
     for films in sizes:
         for kind in KINDS:
@@ -159,9 +158,9 @@ def measure(path: Path, scratch: Path, sizes: list[int]) -> dict[str, Any]:
 
 
 def _ask(work: str, root: Path, cache: Path, kind: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, f"--work={work}", f"--kind={kind}"]
+    command = [sys.executable, "-m", "benchmarks.streaming", f"--work={work}", f"--kind={kind}"]
     command += [f"--root={root}", f"--scratch={cache}"]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    answer = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     return json.loads(answer.splitlines()[-1])
 
 
@@ -170,14 +169,13 @@ def _size(folder: Path) -> int:
 
 
 def main() -> None:
-    """Measures what is missing, then draws it all."""
+    """Measures the points that are missing."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scratch", type=Path, required=True, help="for films and caches")
     parser.add_argument("--films", type=int, nargs="*", default=list(FILMS))
     parser.add_argument("--output", type=Path, default=ROOT / "records" / "performance")
-    parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--work", choices=["prepare", "read"], help=argparse.SUPPRESS)
     parser.add_argument("--kind", choices=list(KINDS), help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
@@ -189,8 +187,7 @@ def main() -> None:
         print(json.dumps(opening | more))
         return
     scratch.mkdir(parents=True, exist_ok=True)
-    points = measure(arguments.output.resolve() / "stream.json", scratch, arguments.films)
-    draw(points, arguments.images.resolve() / "stream.png")
+    measure(arguments.output.resolve() / "stream.json", scratch, arguments.films)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from pneumojax.data.cache import FilmSet, load_split, resolve_root
-from pneumojax.data.splits import preprocessing_of
+from pneumojax.data.cache import FilmCache
+from pneumojax.data.film_set import FilmSet
+from pneumojax.data.splits import configured_folder, load_configured
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run, write_scores
 from pneumojax.evaluation.stability import threshold_stability
@@ -54,15 +55,8 @@ def cross_validate(
         train(of_fold.lock(), folders[-1], cache_dir, verify_films=verify_films)
         if not (folders[-1] / "evaluation" / "val" / "metrics.json").exists():
             evaluate_run([folders[-1]], cache_dir)
-    films = load_split(
-        resolve_root(config.data.root, cache_dir),
-        "train",
-        preprocessing_of(config),
-        cache_dir,
-        max_rejected_fraction=config.data.max_rejected_fraction,
-        max_cache_gb=config.data.max_cache_gb,
-        verify=verify_films,
-    )
+    cache = FilmCache(cache_dir, config.data.max_cache_gb, verify_films)
+    films = load_configured(config, configured_folder(config, cache_dir), "train", cache)
     return _out_of_fold(folders, films, workdir / OUT_OF_FOLD, config.decision)
 
 

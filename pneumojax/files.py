@@ -13,13 +13,19 @@ from pneumojax.errors import UserError
 
 
 @contextmanager
-def failing_clearly(path: Path) -> Iterator[None]:
-    """Raises UserError in place of what the system says of writing to `path`."""
+def failing_clearly(path: Path, flag: str = "", advice: str = "") -> Iterator[None]:
+    """Turns the system's errors while `path` is written into UserError.
+
+    Args:
+        flag: the flag that named the path, which begins the message.
+        advice: what to do, which ends the message.
+    """
     try:
         yield
     except OSError as error:
-        # Pillow raises errors that have a text of their own in place of the system's.
-        raise UserError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+        reason = error.strerror or error  # errors that Pillow raises have no strerror
+        line = f"{flag}: " * bool(flag) + f"cannot write {str(path)!r}: {reason}"
+        raise UserError(line + f"; {advice}" * bool(advice)) from error
 
 
 class Appended:

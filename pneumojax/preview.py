@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pneumojax.augment.augment import check_augment, film_keys, make_augment
 from pneumojax.data.films import CLASS_NAMES
-from pneumojax.data.splits import load_sides
+from pneumojax.data.splits import load_splits
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.files import printable, replacing
 from pneumojax.run import folder as run
@@ -27,11 +27,11 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
     epochs of a run of this config.
 
     Raises:
-        UserError: as `load_sides`, or the folder holds something else.
+        UserError: as `load_splits`, or the folder holds something else.
     """
     check_augment(config.augment)
     run.begin(workdir, config)
-    films = load_sides(config, cache_dir).train
+    films = load_splits(config, cache_dir).train
     chosen = np.concatenate(
         [
             np.flatnonzero(films.labels == label)[_evenly(np.sum(films.labels == label))]

@@ -26,10 +26,10 @@ quiet()
 @pytest.fixture(scope="session")
 def films_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in the Kaggle layout: 70 training and 14 test films, patients in the names."""
-    from pneumojax.data import phantom
+    from pneumojax.data import phantom_films
 
     root = tmp_path_factory.mktemp("films")
-    phantom.write_films(
+    phantom_films.write_films(
         root,
         train={"none": 28, "bacteria": 22, "virus": 20},
         test={"none": 6, "bacteria": 4, "virus": 4},

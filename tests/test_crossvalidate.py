@@ -9,7 +9,8 @@ import pytest
 
 from pneumojax import crossvalidate
 from pneumojax.crossvalidate import cross_validate
-from pneumojax.data.cache import load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.films import find_films
 from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
@@ -92,10 +93,10 @@ def test_an_ensemble_answers_with_the_mean_of_probabilities(folds, films_root, c
     (own,) = (folder / "evaluation").glob(f"{name}*")
     rows = {row["file"]: row for row in rows_of(own / "predictions.csv")}
     films = load_split(
-        films_root,
+        find_films(films_root),
         "train",
         Preprocessing(**ensemble.first.meta["preprocessing"]),
-        cache_dir,
+        FilmCache(cache_dir),
         max_rejected_fraction=0,
     )
     logits = make_ensemble_scorer(ensemble, 16)(films)

@@ -17,7 +17,7 @@ from flax import nnx
 
 from configs import base, inception_v3
 from pneumojax.config import flatten
-from pneumojax.data import chest_xray, phantom
+from pneumojax.data import chest_xray, phantom, phantom_films
 from pneumojax.data import out_of_distribution as scope
 from pneumojax.data.films import CLASS_NAMES, SPLITS
 from pneumojax.decoding import decompression_limits as bounds
@@ -379,11 +379,11 @@ def test_numbers_in_data_are_those_of_the_code():
     for line in chest_xray.ChestXray.__doc__.splitlines():
         if line.strip().startswith(("| train", "| test")):
             assert line.strip() in text
-    for split, counts in (("train", phantom.TRAIN_FILMS), ("test", phantom.TEST_FILMS)):
+    for split, counts in (("train", phantom_films.TRAIN_FILMS), ("test", phantom_films.TEST_FILMS)):
         cells = [str(counts[pathogen]) for pathogen in phantom.PATHOGENS]
         drawn = table("docs/data.md", "split", "normal", "bacteria")
         assert [split, *cells, str(sum(counts.values()))] in drawn
-    assert f"`synthetic-v{phantom.VERSION}/`" in text
+    assert f"`synthetic-v{phantom_films.VERSION}/`" in text
     side = base.get_config().data.image_size
     assert f"At {side} pixels a film takes {side * side:,} bytes" in text
     for name in (*CLASS_NAMES, *SPLITS):

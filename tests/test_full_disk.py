@@ -56,12 +56,12 @@ def only_line(result):
 def small(films_root, cache_dir):
     """`(workdir) -> the flags` of a small network, its films decoded already."""
     from configs import base
-    from pneumojax.data.splits import load_sides
+    from pneumojax.data.splits import load_splits
 
     config = base.get_config()
     config.data.root, config.data.image_size = str(films_root), 32
     config.data.val_fraction = 0.2
-    load_sides(config, cache_dir, log=lambda line: None)
+    load_splits(config, cache_dir, log=lambda line: None)
     return lambda workdir: (
         *("main.py", f"--config.data.root={films_root}", f"--cache_dir={cache_dir}"),
         *("--config.data.image_size=32", "--config.data.val_fraction=0.2"),

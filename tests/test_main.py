@@ -402,11 +402,11 @@ REAL = Path(os.environ.get("PNEUMOJAX_FILMS", ROOT.parent / "shared" / "data"))
 @pytest.mark.parametrize("name", ["chest_xray_full_sample", "chest_xray_224"])
 def test_real_films_are_all_found_read_and_divided_by_patient(name, tmp_path):
     from configs import base
-    from pneumojax.data.splits import load_sides
+    from pneumojax.data.splits import load_splits
 
     config = base.get_config()
     config.data.root = str(REAL / name)
-    sides = load_sides(config, tmp_path, log=lambda line: None)
+    sides = load_splits(config, tmp_path, log=lambda line: None)
     counts = {"chest_xray_full_sample": 144, "chest_xray_224": 5_216}
     assert len(sides.train) + len(sides.validation) == counts[name]
     assert not sides.rejected and "disjoint" in sides.audit.line()

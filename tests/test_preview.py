@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pneumojax.augment.augment import film_keys, make_augment
-from pneumojax.data.splits import load_sides
+from pneumojax.data.splits import load_splits
 from pneumojax.errors import UserError
 from pneumojax.preview import augmented, contact_sheet, preview
 
@@ -19,7 +19,7 @@ def changed(config, **fields):
 
 def test_films_are_shown_as_training_would_see_them(config, cache_dir):
     config = changed(config, augment__rotation=20.0, augment__size=24)
-    films = load_sides(config, cache_dir, log=lambda line: None).train
+    films = load_splits(config, cache_dir, log=lambda line: None).train
     chosen = np.array([3, 0, 7], np.int32)
     shown = augmented(config, films.pixels(chosen), chosen, epochs=2)
     assert shown.shape == (2, 3, 24, 24)

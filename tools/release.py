@@ -23,7 +23,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pneumojax.data.splits import load_sides
+from pneumojax.data.splits import load_splits
 from pneumojax.errors import UserError
 from pneumojax.files import replacing, write_csv, write_json
 from pneumojax.inference.decision import Decision
@@ -31,8 +31,8 @@ from pneumojax.inference.scoring import make_scorer
 from pneumojax.inference.trained_run import Trained, open_run
 from pneumojax.run import folder as run
 from pneumojax.run.checkpoint import Checkpoints, cast
+from pneumojax.run.history import read_history
 from pneumojax.run.seal import check_seal, sealed
-from pneumojax.training.logbook import read_history
 
 LARGEST_DIFFERENCE = 0.02  # of a logit: at most half a percentage point of probability
 LARGEST_BYTES = 5_000_000
@@ -119,7 +119,7 @@ def _smallest(
     trained: Trained, decision: Decision, cache_dir: Path
 ) -> tuple[str | None, dict[str, Any]]:
     """The type to store parameters in, None for their own, and what float16 would lose."""
-    films = load_sides(trained.config, cache_dir).validation
+    films = load_splits(trained.config, cache_dir).validation
     if films is None:
         raise UserError("this run has no validation films to check the packed network on")
     score = make_scorer(trained.network, trained.mesh, trained.config.batch_size)

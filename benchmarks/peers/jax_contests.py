@@ -3,7 +3,6 @@
 The matrix product measures how fast the machine can compute at all.
 """
 
-import functools
 import os
 import shutil
 import time
@@ -123,28 +122,30 @@ def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
 
     The first pass decodes the films into an empty cache. A later pass reads the cache.
     """
-    from pneumojax.data.cache import load_split
+    from pneumojax.data.cache import FilmCache, load_split
+    from pneumojax.data.film_set import FilmSet
+    from pneumojax.data.films import find_films
     from pneumojax.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
     from pneumojax.decoding.film import Preprocessing
 
     folder = Path(options["folder"])
-    cache = Path(options["scratch"]) / f"cache-{os.getpid()}"
-    load = functools.partial(
-        load_split,
-        folder.parent,
-        folder.name,
-        Preprocessing(image_size=options["size"], reduced_decode=True),
-        cache,
-        max_rejected_fraction=1.0,
-        log=lambda line: None,
-    )
+    scratch = Path(options["scratch"]) / f"cache-{os.getpid()}"
+
+    def load() -> FilmSet:
+        return load_split(
+            find_films(folder.parent),
+            folder.name,
+            Preprocessing(image_size=options["size"], reduced_decode=True),
+            FilmCache(scratch, log=lambda line: None),
+            max_rejected_fraction=1.0,
+        )
 
     def read_all() -> None:
         for _ in evaluation_batches(load(), options["batch"]):
             pass
 
     def first_pass() -> float:
-        shutil.rmtree(cache, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
         return timed(read_all)
 
     first_pass()

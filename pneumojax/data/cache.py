@@ -1,183 +1,88 @@
-"""The films of one split, ready to be asked for by index: decoded once, or streamed from shards.
+"""Loads the films of one split: decoded once and kept, or streamed from shards if too large.
 
-A cache entry is a folder named by everything its contents depend on: the films' paths, sizes and
-times, and for decoded films how they are decoded, and by which decoder. It appears under that name
-complete or not at all, and its bytes are checked when it is opened or read.
+An entry of the cache is a folder whose name is a digest of everything that its contents depend on:
+the films' paths, sizes and times and, for decoded films, the preprocessing and the version of the
+decoder. An entry appears under its name complete or not at all, and its bytes are checked when it
+is opened or read.
 """
 
 import hashlib
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
 
-from pneumojax.config import NAMED_SETS
-from pneumojax.data import patients
-from pneumojax.data.cache_build import IMAGES, PixelStore, build_entry, is_whole, read_rejected
-from pneumojax.data.cache_check import fits
-from pneumojax.data.disk_space import require_room, too_large
-from pneumojax.data.films import FilmFile, find_films, seen_in
-from pneumojax.data.index import Column, FilmIndex, open_index
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.data.cache_build import IMAGES, PixelStore, build_entry, read_rejected
+from pneumojax.data.cache_check import fits, is_whole
+from pneumojax.data.disk_space import require_disk_space, too_large
+from pneumojax.data.film_set import FilmSet
+from pneumojax.data.films import FilmFolder
+from pneumojax.data.index import open_index
+from pneumojax.decoding.film import Preprocessing, read_bytes
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.errors import UserError
 
 if TYPE_CHECKING:
     from pneumojax.data.shards import StreamedFilms
 
-FORMAT = 3  # of a cache entry; raise it when what is stored changes
+FORMAT = 3  # of a cache entry; raise it when the stored contents change
 
 
 @dataclass(frozen=True)
-class FilmSet:
-    """The readable films of one split, and what is known about each.
+class FilmCache:
+    """A folder that keeps films, and how it is used.
 
     Attributes:
-        images: uint8 (m, image_size, image_size), memory-mapped or streamed; m may exceed n.
-        rows: int64 (n,), each film's place in `images`; read them through `pixels`.
-        index: what is known about the n films.
-        rejected: path and reason of each file that is no readable film.
-        ignored: how many other files lie under the root.
+        folder: the folder, named by --cache_dir.
+        max_gb: 10^9 bytes that the decoded films of a split may take; a larger split is streamed
+            from shards. 0 leaves the choice to `too_large`.
+        verify: hash every film again, and rebuild an entry if contents changed behind an unchanged
+            size and time.
+        log: takes the lines about progress and about damaged or ignored files.
     """
 
-    root: Path
-    split: str
-    preprocessing: Preprocessing
-    images: "np.ndarray | StreamedFilms"
-    rows: np.ndarray
-    index: FilmIndex
-    rejected: list[tuple[str, str]]
-    ignored: int
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def pixels(self, films: np.ndarray) -> np.ndarray:
-        """uint8 (k, image_size, image_size) of k films by their index."""
-        return self.images.take(self.rows[films], axis=0)
-
-    def select(self, films: np.ndarray) -> "FilmSet":
-        """Some of the films, by index or bool (n,), sharing the pixels; nothing is read."""
-        chosen = np.arange(len(self))[films]
-        return replace(self, rows=self.rows[chosen], index=self.index.select(chosen))
-
-    @property
-    def paths(self) -> Column:
-        """Relative to the root, sorted."""
-        return self.index.paths
-
-    @property
-    def labels(self) -> np.ndarray:
-        """int32 (n,), 1 is pneumonia."""
-        return self.index.labels
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """int32 (n, 2), width and height of each file's picture, pixels."""
-        return self.index.sizes
-
-    @property
-    def digests(self) -> Column:
-        """SHA-256 of each file's bytes."""
-        return self.index.digests
-
-    @property
-    def identities(self) -> Iterator[patients.Identity]:
-        """Patient and pathogen of each film, from the file name."""
-        return map(patients.identify, self.paths, self.labels.tolist())
-
-    @property
-    def patients(self) -> list[str]:
-        """Patient of each film."""
-        one: dict[str, str] = {}  # the same text for all films of a patient
-        return [one.setdefault(who.patient, who.patient) for who in self.identities]
-
-    @property
-    def patients_known(self) -> list[bool]:
-        """Whether each film's name carries its patient."""
-        return [identity.known for identity in self.identities]
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits of all paths and contents, the same wherever the folder lies."""
-        digest = hashlib.sha256()
-        for path, contents in zip(self.paths, self.digests, strict=True):
-            digest.update(f"{contents} {path}\n".encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()[:16]
-
-
-def resolve_root(root: str, cache_dir: Path) -> Path:
-    """The folder behind `data.root`, where a named set is drawn or fetched at first use."""
-    if root not in NAMED_SETS:
-        return Path(root)
-    if root == "synthetic":
-        from pneumojax.data import phantom
-
-        return phantom.ensure_films(cache_dir)
-    from pneumojax.data import chest_xray  # imports TensorFlow
-
-    return chest_xray.export_pneumonia_mnist(cache_dir)
+    folder: Path
+    max_gb: float = 0.0
+    verify: bool = False
+    log: Callable[[str], None] = print
 
 
 def load_split(
-    root: Path,
+    folder: FilmFolder,
     split: str,
     preprocessing: Preprocessing,
-    cache_dir: Path,
+    cache: FilmCache,
     *,
     max_rejected_fraction: float,
-    max_cache_gb: float = 0.0,
-    verify: bool = False,
-    log: Callable[[str], None] = print,
 ) -> FilmSet:
-    """Finds one split's films, reads them unless the cache has them, and says what was left out.
-
-    Args:
-        max_cache_gb: 10^9 bytes that decoded films may take; films that would take more are
-            streamed from shards. 0: as `too_large` chooses.
-        verify: hash every file again, and rebuild the entry where contents changed behind an
-            unchanged size and time.
+    """Reads the films of one split, from the cache if it has them.
 
     Raises:
-        UserError: no such split, no readable film, or more unreadable ones than allowed; no room
-            for the films, decoded or not.
+        UserError: there is no such split, no readable film, or a larger fraction of unreadable
+            ones than allowed; or the films do not fit on the disk, decoded or not.
     """
-    folder = find_films(root)
-    files = [file for file in folder.files if file.split == split]
-    if not files:
-        raise UserError(
-            f"data.root: split {split!r} of {str(root)!r} holds no film {seen_in(folder)}"
-        )
+    wanted = folder.of_split(split)
     if folder.ignored_folders:
-        names = ", ".join(map(repr, folder.ignored_folders[:5]))
-        more = len(folder.ignored_folders) - 5
-        log(
-            f"ignored: the files in {names}{f' and {more:,} more folders' * (more > 0)} of "
-            f"{str(root)!r}; only NORMAL and PNEUMONIA are classes"
-        )
-    decoded = cache_dir / "films" / _key(folder.root, files, PIL.__version__, preprocessing)
-    entry, why = decoded, too_large(decoded, len(files), preprocessing, max_cache_gb)
-    if why:
-        entry = cache_dir / "shards" / _key(folder.root, files)
-        log(f"{split}: {why}; films are streamed from shards in {str(entry)!r}")
-    stored = None if why else preprocessing
-    if os.path.lexists(entry) and not (is_whole(entry) and fits(entry, len(files), stored)):
-        log(f"cache: {str(entry)!r} is damaged; decoding its films again")
-        _remove(entry)
-    if verify and entry.is_dir() and _changed(folder.root, entry):
-        log(f"cache: films of {split} changed under the same size and time; decoding again")
-        shutil.rmtree(entry)
+        cache.log(_ignored(folder))
+    decoded = cache.folder / "films" / _key(wanted, PIL.__version__, preprocessing)
+    reason = too_large(decoded, len(wanted.files), preprocessing, cache.max_gb)
     images: np.ndarray | StreamedFilms
-    if why:
-        images = _streamed(entry, folder.root, files, preprocessing, why, verify=verify, log=log)
+    if reason:
+        entry = cache.folder / "shards" / _key(wanted)
+        cache.log(f"{split}: {reason}; films are streamed from shards in {str(entry)!r}")
+        _remove_unusable(entry, wanted, None, cache)
+        images = _streamed(entry, wanted, preprocessing, reason, cache)
     else:
+        entry = decoded
+        _remove_unusable(entry, wanted, preprocessing, cache)
         if not entry.is_dir():
-            build_entry(entry, folder.root, files, preprocessing, PixelStore, log)
+            build_entry(entry, wanted, preprocessing, PixelStore, cache.log)
         images = np.asarray(np.load(entry / IMAGES, mmap_mode="r"))
     index = open_index(entry)
     films = FilmSet(
@@ -190,12 +95,49 @@ def load_split(
         rejected=read_rejected(entry),
         ignored=folder.ignored,
     )
-    _check_rejected(films, len(files), max_rejected_fraction)
+    _check_rejected(films, wanted, max_rejected_fraction)
     return films
 
 
+def _ignored(folder: FilmFolder) -> str:
+    names = ", ".join(map(repr, folder.ignored_folders[:5]))
+    more = len(folder.ignored_folders) - 5
+    return (
+        f"ignored: the files in {names}{f' and {more:,} more folders' * (more > 0)} of "
+        f"{str(folder.root)!r}; only NORMAL and PNEUMONIA are classes"
+    )
+
+
+def _key(folder: FilmFolder, *more: object) -> str:
+    """24 hex digits of the files' names, sizes and times, and of what else contents depend on."""
+    digest = hashlib.sha256(repr((FORMAT, str(folder.root.resolve()), *more)).encode())
+    for file in folder.files:
+        stat = repr((file.path, file.size, file.mtime_ns))
+        digest.update(stat.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:24]
+
+
+def _remove_unusable(
+    entry: Path, folder: FilmFolder, preprocessing: Preprocessing | None, cache: FilmCache
+) -> None:
+    """Removes an entry that is damaged or, if films are verified, older than its films.
+
+    Args:
+        preprocessing: that of decoded films; None for shards.
+    """
+    if not os.path.lexists(entry):
+        return
+    if not (is_whole(entry) and fits(entry, len(folder.files), preprocessing)):
+        cache.log(f"cache: {str(entry)!r} is damaged; decoding its films again")
+        _remove(entry)
+    elif cache.verify and _has_changed_films(folder.root, entry):
+        split = folder.files[0].split
+        cache.log(f"cache: films of {split} changed under the same size and time; decoding again")
+        shutil.rmtree(entry)
+
+
 def _remove(entry: Path) -> None:
-    """Removes a damaged entry; it may be a file or a link in the place of a folder."""
+    """Removes a damaged entry, which may also be a file or a link."""
     try:
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -208,61 +150,54 @@ def _remove(entry: Path) -> None:
         ) from error
 
 
+def _has_changed_films(root: Path, entry: Path) -> bool:
+    index = open_index(entry)
+    try:
+        return any(
+            hashlib.sha256(read_bytes(root / path)).hexdigest() != contents
+            for path, contents in zip(index.paths, index.digests, strict=True)
+        )
+    except FilmError:  # a file that cannot be read any more; building the entry reports it
+        return True
+
+
 def _streamed(
-    entry: Path,
-    root: Path,
-    files: Sequence[FilmFile],
-    preprocessing: Preprocessing,
-    why: str,
-    *,
-    verify: bool,
-    log: Callable[[str], None],
+    entry: Path, folder: FilmFolder, preprocessing: Preprocessing, reason: str, cache: FilmCache
 ) -> "StreamedFilms":
-    """The films of shards, which are written first where there are none."""
-    if importlib.util.find_spec("array_record") is None:  # TFDS asks for it on Linux alone
-        raise UserError(f"data.max_cache_gb: {why}, and streaming them needs array_record")
+    """Opens the shards of the films, which are written first if there are none.
+
+    Args:
+        reason: why the films are not kept decoded, from `too_large`.
+    """
+    if importlib.util.find_spec("array_record") is None:  # TFDS requires it on Linux alone
+        raise UserError(f"data.max_cache_gb: {reason}, and streaming them needs array_record")
     from pneumojax.data.shards import ShardStore, StreamedFilms  # imports TFDS
 
-    if verify and entry.is_dir():
-        if not (films := StreamedFilms(entry, open_index(entry), preprocessing)).damaged():
+    if cache.verify and entry.is_dir():
+        films = StreamedFilms(entry, open_index(entry), preprocessing)
+        if not films.damaged():
             return films
-        log(f"cache: {str(entry)!r} is damaged; decoding its films again")
+        cache.log(f"cache: {str(entry)!r} is damaged; decoding its films again")
         shutil.rmtree(entry)
     if not entry.is_dir():
-        require_room(entry, files, why)
-        build_entry(entry, root, files, preprocessing, ShardStore, log)
+        require_disk_space(entry, folder.files, reason)
+        build_entry(entry, folder, preprocessing, ShardStore, cache.log)
     return StreamedFilms(entry, open_index(entry), preprocessing)
 
 
-def _key(root: Path, files: Sequence[FilmFile], *more: object) -> str:
-    """24 hex digits of the files' names, sizes and times, and of what else contents depend on."""
-    digest = hashlib.sha256(repr((FORMAT, str(root.resolve()), *more)).encode())
-    for file in files:
-        stat = repr((file.path, file.size, file.mtime_ns))
-        digest.update(stat.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:24]
-
-
-def _changed(root: Path, entry: Path) -> bool:
-    index = open_index(entry)
-    return any(
-        hashlib.sha256((root / path).read_bytes()).hexdigest() != contents
-        for path, contents in zip(index.paths, index.digests, strict=True)
-    )
-
-
-def _check_rejected(films: FilmSet, found: int, allowed: float) -> None:
+def _check_rejected(films: FilmSet, folder: FilmFolder, allowed: float) -> None:
     if not films.rejected:
         return
     path, reason = films.rejected[0]
-    example = f"first: {path}: {reason}"
+    example, found = f"first: {path}: {reason}", len(folder.files)
     if not len(films):
         raise UserError(
-            f"data.root: none of {found:,} files in {films.split!r} is a readable film ({example})"
+            f"{folder.named_by}: none of {found:,} files in {films.split!r} is a readable film "
+            f"({example})"
         )
     if len(films.rejected) > allowed * found:
         raise UserError(
             f"data.max_rejected_fraction: {len(films.rejected):,} of {found:,} files in "
-            f"{films.split!r} are no readable films, more than {allowed:.1%} ({example}); "
+            f"{films.split!r} are not readable films, more than {allowed:.1%} ({example}); "
             "mend or remove them, or raise the field"
         )

@@ -1,7 +1,7 @@
-"""Reads and checks films into a new entry of the cache; it is there whole or not at all.
+"""Decodes films into a new entry of the cache, which appears complete or not at all.
 
-An entry is a folder: what is known about the films (`index.py`), what was left out and why, and
-a store of the films themselves, decoded or as files.
+An entry is a folder: an index of the films (`index.py`), the list of rejected files, and a store of
+the films themselves, decoded or as files.
 """
 
 import contextlib
@@ -19,36 +19,33 @@ from typing import Protocol
 
 import numpy as np
 
-from pneumojax.data.films import FilmFile
+from pneumojax.data.films import FilmFile, FilmFolder
 from pneumojax.data.index import IndexWriter
-from pneumojax.decoding.film import (
-    DecodedFilm,
-    FilmError,
-    Preprocessing,
-    UnreadFile,
-    read_bytes,
-)
+from pneumojax.decoding.film import DecodedFilm, Preprocessing, read_bytes
+from pneumojax.decoding.film_error import FilmError, UnfinishedDecoding, UnreadFile
 from pneumojax.errors import UserError
+from pneumojax.files import failing_clearly
 from pneumojax.isolation.films import FilmDecoder
+from pneumojax.terminal import Progress, rate
 
 IMAGES = "images.npy"
 REJECTED = "rejected.json"
-_CHECKSUMS = "checksums.json"
+CHECKSUMS = "checksums.json"
 _IN_A_CALL = 16  # films that a child process decodes in one call
-_BYTES_IN_A_CALL = 1 << 20  # beyond which a call takes no further film
-_AHEAD = 2  # calls for each core that are made before their films are stored
+_BYTES_IN_A_CALL = 1 << 20  # a call that holds more takes no further film
+_AHEAD = 2  # calls for each core that run before their films are stored
 
 
 class Store(Protocol):
     """Takes the readable films of an entry, in order."""
 
-    verb: str  # what is done to films, for the line of progress
+    verb: str  # the action in the line of progress, such as "decoding"
 
     def add(self, film: DecodedFilm) -> None:
-        """Stores one."""
+        """Stores one film."""
 
     def close(self) -> None:
-        """All are there."""
+        """Writes what is still in memory; no film follows."""
 
 
 class PixelStore:
@@ -70,54 +67,37 @@ class PixelStore:
         self._films += 1
 
     def close(self) -> None:
-        """Hands the pixels to the disk."""
+        """Writes the pixels to the disk."""
         self._images.flush()
 
 
 def build_entry(
     entry: Path,
-    root: Path,
-    files: Sequence[FilmFile],
+    folder: FilmFolder,
     preprocessing: Preprocessing,
     make_store: Callable[[Path, Sequence[FilmFile], Preprocessing], Store],
     log: Callable[[str], None],
 ) -> None:
-    """Decodes all files and stores them in a temporary sibling, which is renamed to `entry`.
+    """Decodes all films into a temporary folder beside `entry`, which is then renamed to it.
 
     Args:
-        make_store: called with the folder to write to, the files and how they are decoded.
+        make_store: makes the store from the folder to write to, the files and the preprocessing.
 
     Raises:
-        UserError: a film cannot be read any more, or the cache not be written.
+        UserError: a film cannot be read any more, or the cache cannot be written.
     """
     building = entry.with_name(f"{entry.name}.building-{os.getpid()}")
-    with _failing_clearly(entry.parent), _removed_on_failure(building):
+    advice = "make room or name another folder"
+    with failing_clearly(entry.parent, "--cache_dir", advice), _removed_on_failure(building):
         _remove_abandoned(entry)
         building.mkdir(parents=True)
-        store = make_store(building, files, preprocessing)
-        rejected: list[tuple[str, str]] = []
-        began = told = 0.0
-        with IndexWriter(building) as index:
-            for done, (file, film) in enumerate(_decoded(root, files, preprocessing), start=1):
-                if isinstance(film, str):
-                    rejected.append((file.path, film))
-                else:
-                    store.add(film)
-                    index.add(file, film)
-                now = time.monotonic()
-                began, told = began or now, told or now  # counted from the first film on
-                if now - told > 2 or done == len(files):
-                    told, rate = now, done / max(now - began, 1e-3)
-                    left = (len(files) - done) / rate
-                    log(
-                        f"{store.verb} {done:,}/{len(files):,} films, {rate:,.0f} films/s, "
-                        f"{left:.0f} s left"
-                    )
+        store = make_store(building, folder.files, preprocessing)
+        rejected = _store_films(building, folder, preprocessing, store, log)
         store.close()
         del store
         (building / REJECTED).write_text(json.dumps(rejected))
-        checksums = {path.name: _checksum(path) for path in sorted(building.iterdir())}
-        (building / _CHECKSUMS).write_text(json.dumps(checksums))
+        checksums = {path.name: checksum(path) for path in sorted(building.iterdir())}
+        (building / CHECKSUMS).write_text(json.dumps(checksums))
         for path in building.iterdir():
             with open(path, "rb") as stream:
                 os.fsync(stream.fileno())
@@ -129,27 +109,8 @@ def build_entry(
             shutil.rmtree(building)
 
 
-def is_whole(entry: Path) -> bool:
-    """Whether an entry holds the files that were written and no other, with the same bytes.
-
-    Every file has to be listed, so that an empty list of checksums does not pass for a whole entry.
-    117 MB take a twentieth of a second. For shards only the sizes are compared here; their bytes
-    are checked film by film as they are read.
-    """
-    try:
-        checksums = json.loads((entry / _CHECKSUMS).read_text())
-        found = [path for path in entry.iterdir() if path.name != _CHECKSUMS]
-        return bool(found) and checksums == {path.name: _checksum(path) for path in found}
-    except (OSError, ValueError, RecursionError):
-        return False
-
-
-def read_rejected(entry: Path) -> list[tuple[str, str]]:
-    """Path and reason of each file that was no readable film."""
-    return [(path, reason) for path, reason in json.loads((entry / REJECTED).read_text())]
-
-
-def _checksum(path: Path) -> int:
+def checksum(path: Path) -> int:
+    """CRC-32 of a file of an entry; of a shard only the size, since its films have digests."""
     if ".array_record-" in path.name:
         return path.stat().st_size
     total = 0
@@ -159,26 +120,56 @@ def _checksum(path: Path) -> int:
     return total
 
 
+def read_rejected(entry: Path) -> list[tuple[str, str]]:
+    """Path and reason of each file that is not a readable film."""
+    return [(path, reason) for path, reason in json.loads((entry / REJECTED).read_text())]
+
+
+def _store_films(
+    building: Path,
+    folder: FilmFolder,
+    preprocessing: Preprocessing,
+    store: Store,
+    log: Callable[[str], None],
+) -> list[tuple[str, str]]:
+    """Decodes and stores all films; returns path and reason of each rejected file."""
+    rejected: list[tuple[str, str]] = []
+    progress = Progress(log, seconds=2)
+    began, total = 0.0, len(folder.files)
+    with IndexWriter(building) as index:
+        for done, (file, film) in enumerate(_decoded(folder, preprocessing), start=1):
+            if isinstance(film, str):
+                rejected.append((file.path, film))
+            else:
+                store.add(film)
+                index.add(file, film)
+            # The clock starts with the first film, so that starting the decoders does not count.
+            began = began or time.monotonic()
+            if progress.is_due() or done == total:
+                progress.show(f"{store.verb} {rate(done, total, time.monotonic() - began)}")
+    return rejected
+
+
 def _allocate(path: Path) -> None:
-    """Takes a file's room on the disk: writing to mapped memory without any is a SIGBUS."""
+    """Reserves a file's space: writing to mapped memory on a full disk would be a SIGBUS."""
     with open(path, "r+b") as stream:
         os.posix_fallocate(stream.fileno(), 0, os.path.getsize(path))
 
 
 def _decoded(
-    root: Path, files: Sequence[FilmFile], preprocessing: Preprocessing
+    folder: FilmFolder, preprocessing: Preprocessing
 ) -> Iterator[tuple[FilmFile, DecodedFilm | str]]:
-    """Each file with its decoded film or the reason why not, in order, decoded in parallel."""
+    """Each file with its decoded film or the reason for its rejection, in order."""
     cores = os.cpu_count() or 1
     with FilmDecoder() as decoder:
 
         def read(group: list[FilmFile]) -> list[tuple[FilmFile, DecodedFilm | str]]:
-            return _read_group(root, group, preprocessing, decoder)
+            return _read_group(folder, group, preprocessing, decoder)
 
         pool = ThreadPoolExecutor(cores)  # each thread waits for a child process that decodes
         waiting: deque[Future[list[tuple[FilmFile, DecodedFilm | str]]]] = deque()
         try:
-            for group in _groups(files):  # never all at once: millions of films would wait
+            for group in _groups(folder.files):  # bounded: there may be millions of films
                 waiting.append(pool.submit(read, group))
                 if len(waiting) > _AHEAD * cores:
                     yield from waiting.popleft().result()
@@ -189,7 +180,7 @@ def _decoded(
 
 
 def _groups(files: Sequence[FilmFile]) -> Iterator[list[FilmFile]]:
-    """Consecutive files for one call of a child process; small films need it for speed."""
+    """Consecutive files for one call of a child process: a call for each small film is slow."""
     group: list[FilmFile] = []
     for file in files:
         group.append(file)
@@ -201,14 +192,23 @@ def _groups(files: Sequence[FilmFile]) -> Iterator[list[FilmFile]]:
 
 
 def _read_group(
-    root: Path, group: Sequence[FilmFile], preprocessing: Preprocessing, decoder: FilmDecoder
+    folder: FilmFolder,
+    group: Sequence[FilmFile],
+    preprocessing: Preprocessing,
+    decoder: FilmDecoder,
 ) -> list[tuple[FilmFile, DecodedFilm | str]]:
-    contents = [_contents(root / file.path) for file in group]
+    contents = [_contents(folder, file) for file in group]
     readable = [data for data in contents if isinstance(data, bytes)]
     films = iter(decoder.decode_for_training(readable, preprocessing))
     found: list[tuple[FilmFile, DecodedFilm | str]] = []
     for file, data in zip(group, contents, strict=True):
         film = next(films) if isinstance(data, bytes) else data
+        if isinstance(film, UnfinishedDecoding):
+            # A stored rejection would outlive the trouble of the machine that caused it.
+            raise UserError(
+                f"{folder.named_by}: {str(folder.root / file.path)!r} could not be decoded twice "
+                f"({film}); start again when the machine is less busy, or remove the file"
+            )
         if isinstance(film, FilmError):
             found.append((file, str(film)))
         elif isinstance(data, bytes):
@@ -217,29 +217,19 @@ def _read_group(
     return found
 
 
-def _contents(path: Path) -> bytes | FilmError:
+def _contents(folder: FilmFolder, file: FilmFile) -> bytes | FilmError:
     """The bytes of a file that was listed a moment ago, or why they are not those of a film."""
+    path = folder.root / file.path
     try:
         return read_bytes(path)
     except UnreadFile as error:
-        # An entry without it would be trusted for ever.
+        # An entry without the film would be trusted in every later run.
         raise UserError(
-            f"data.root: {str(path)!r} {error}; the folder changed or vanished "
+            f"{folder.named_by}: {str(path)!r} {error}; the folder changed or vanished "
             "while its films were decoded. Restore it and start again"
         ) from error
     except FilmError as error:
         return error
-
-
-@contextlib.contextmanager
-def _failing_clearly(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"--cache_dir: cannot write to {str(folder)!r}: {error.strerror}; make room or name "
-            "another folder"
-        ) from error
 
 
 @contextlib.contextmanager
@@ -252,7 +242,7 @@ def _removed_on_failure(folder: Path) -> Iterator[None]:
 
 
 def _remove_abandoned(entry: Path) -> None:
-    """Removes what a killed process left half-built."""
+    """Removes the half-built folders of processes that were killed."""
     for folder in entry.parent.glob(f"{entry.name}.building-*"):
         process = int(folder.name.rsplit("-", 1)[1])
         try:

@@ -1,31 +1,19 @@
-"""The TFDS road: a folder of films as the data set `chest_xray`, and PneumoniaMNIST as a folder.
-
-For those who want the films in TFDS; training reads folders without it.
-"""
+"""A folder of films as the TFDS data set `chest_xray`; training does not use it."""
 
 import hashlib
 import io
 import itertools
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pneumojax.data.films import (
-    CLASS_NAMES,
-    LAYOUT,
-    SPLITS,
-    FilmFile,
-    Folder,
-    find_films,
-)
+from pneumojax.data.films import CLASS_NAMES, LAYOUT, SPLITS, FilmFile, FilmFolder, find_films
 from pneumojax.data.patients import identify
-from pneumojax.data.tensorflow_import import tensorflow
-from pneumojax.decoding.film import FilmError, decode_grey
+from pneumojax.decoding.film import decode_grey
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.errors import UserError
 
 _HOMEPAGE = "https://doi.org/10.17632/rscbjbr9sj"
@@ -55,9 +43,9 @@ _CITATION = """
 class ChestXray(tfds.core.GeneratorBasedBuilder):
     """Paediatric chest films, normal or pneumonia, from a folder in the Kaggle layout.
 
-    Written for "Chest X-Ray Images (Pneumonia)": frontal films of children of one to five years,
-    Guangzhou Women and Children's Medical Center. Kermany, Zhang, Goldbaum 2018,
-    doi 10.17632/rscbjbr9sj, CC BY 4.0. Counted on the official folders:
+    The builder was written for "Chest X-Ray Images (Pneumonia)": frontal films of children of one
+    to five years, Guangzhou Women and Children's Medical Center. Kermany, Zhang, Goldbaum 2018,
+    doi 10.17632/rscbjbr9sj, CC BY 4.0. The official folders hold:
 
     | split | normal | pneumonia | bacteria | virus | patients               |
     | ----- | ------ | --------- | -------- | ----- | ---------------------- |
@@ -65,19 +53,19 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
     | test  | 234    | 390       | 242      | 148   | as published           |
 
     Among the training films are 24 groups of byte-identical files, each of one patient. A patient
-    is the pathogen or series together with the number.
+    is identified by the pathogen or series together with the number.
 
         import pneumojax.data.chest_xray
         tfds.load("chest_xray", builder_kwargs={"root": folder}, data_dir=...)
 
-    What is prepared is kept under the fingerprint of the root (names, sizes and times of its
-    films), so a changed or a second folder is prepared anew. The films may instead be given as
-    the `manual_dir` of a `tfds.download.DownloadConfig`; TFDS keeps one prepared set for that
-    road, and a folder of other films is refused rather than served that one's.
+    The prepared set is kept under a fingerprint of the folder (names, sizes and times of its
+    films), so a changed or a second folder is prepared again. The folder may instead be given as
+    the `manual_dir` of a `tfds.download.DownloadConfig`. TFDS keeps one prepared set for that case,
+    and a folder with other films is refused, since TFDS would return the films of the first.
 
-    There is a split for each that the folder has; a folder of the two classes alone becomes
-    "train". Unreadable films are left out: `info.metadata` has their number as "rejected" and
-    the reason for each as "reasons".
+    The set has the splits of the folder; a folder of the two classes alone becomes "train".
+    Unreadable films are left out: `info.metadata` has their number as "rejected" and the reason for
+    each as "reasons".
 
     Raises:
         UserError: no root was given, or two, or it holds no readable film.
@@ -100,8 +88,8 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
         return {"_original_state": state | {"root": self._root}}
 
     def is_prepared(self) -> bool:
-        """Whether the films of this builder are prepared; without a root that is not known yet."""
-        # `tfds.load` asks this first, and where it is true it drops the `manual_dir` unread.
+        """Whether the films are prepared; False without a root, when it is not known yet."""
+        # `tfds.load` asks this first, and ignores the `manual_dir` if the answer is True.
         return self._folder is not None and super().is_prepared()
 
     def download_and_prepare(
@@ -110,7 +98,7 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
         download_config: tfds.download.DownloadConfig | None = None,
         **kwargs: Any,
     ) -> None:
-        """Prepares the films of the root, or of the `manual_dir` where no root was given."""
+        """Prepares the films of the root, or of the `manual_dir` if no root was given."""
         config = download_config or tfds.download.DownloadConfig()
         if config.manual_dir is not None:
             if self._root is not None:
@@ -125,11 +113,11 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
             )
         super().download_and_prepare(download_config=config, **kwargs)
 
-    def _refuse_other_films(self, folder: Folder) -> None:
+    def _refuse_other_films(self, folder: FilmFolder) -> None:
         if not self.data_path.exists():
             return
         prepared = tfds.core.MetadataDict()
-        prepared.load_metadata(self.data_path)  # not self.info: it may be older than the files
+        prepared.load_metadata(self.data_path)  # self.info may be older than the files
         if prepared["fingerprint"] != _fingerprint(folder):
             raise UserError(
                 f"chest_xray: {str(self.data_dir)!r} was prepared from other films than "
@@ -160,7 +148,7 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
         del dl_manager  # nothing is downloaded
-        assert self._folder is not None  # download_and_prepare saw to it
+        assert self._folder is not None  # set by download_and_prepare
         files: dict[str, list[FilmFile]] = {}
         for film in self._folder.files:
             files.setdefault("train" if film.split == "all" else film.split, []).append(film)
@@ -168,11 +156,11 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
         generators: dict[str, Iterator[tuple[str, dict[str, Any]]]] = {}
         for split in (split for split in SPLITS if split in files):
             examples = self._generate_examples(files[split])
-            # TFDS takes a split without examples for a fault, so look at the first.
+            # TFDS raises an error for a split without examples.
             if first := next(examples, None):
                 generators[split] = itertools.chain([first], examples)
         if not generators:
-            raise UserError(f"data.root: no readable film in {str(self._folder.root)!r}; {LAYOUT}")
+            raise UserError(f"chest_xray: no readable film in {str(self._folder.root)!r}; {LAYOUT}")
         return generators
 
     def _generate_examples(self, files: list[FilmFile]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -199,57 +187,14 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
             )
 
 
-def export_pneumonia_mnist(cache_dir: Path) -> Path:
-    """Writes TFDS's `pneumonia_mnist` (28 x 28 pixels) as a folder that is read like any other.
-
-    The names carry no patient: the set does not tell who is on which film. Without a network
-    TFDS tries for some minutes before it gives up.
-
-    Returns:
-        `cache_dir / "pneumonia_mnist"`, with train, val and test; written once.
-
-    Raises:
-        UserError: the set cannot be downloaded or the folder not written.
-    """
-    folder = cache_dir / "pneumonia_mnist"
-    if folder.is_dir():
-        return folder
-    tensorflow()  # before TFDS uses it, or it would take a GPU's memory
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        datasets = tfds.load(
-            "pneumonia_mnist", split=list(SPLITS), data_dir=str(cache_dir / "tfds")
-        )
-        with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".pneumonia_mnist-") as temporary:
-            written = Path(temporary) / "films"
-            for split, dataset in zip(SPLITS, datasets, strict=True):
-                _write_split(written / split, tfds.as_numpy(dataset))
-            written.rename(folder)  # last, so that half a set is never taken for a whole one
-    except Exception as error:  # network, disk and TFDS each fail in their own ways
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"pneumonia_mnist: could not be fetched into {str(cache_dir)!r} ({reason}); "
-            "check the network or use a folder of films"
-        ) from error
-    return folder
-
-
-def _write_split(folder: Path, examples: Iterator[dict[str, np.ndarray]]) -> None:
-    for name in CLASS_NAMES:
-        (folder / name).mkdir(parents=True)
-    for number, example in enumerate(examples):
-        film = Image.fromarray(np.squeeze(example["image"], axis=-1))
-        film.save(folder / CLASS_NAMES[int(example["label"])] / f"film-{number:05d}.png")
-
-
-def _find_some(root: str | Path) -> Folder:
-    folder = find_films(Path(root).expanduser())
+def _find_some(root: str | Path) -> FilmFolder:
+    folder = find_films(Path(root).expanduser(), "chest_xray")
     if not folder.files:
-        raise UserError(f"data.root: no films in {str(root)!r}; {LAYOUT}")
+        raise UserError(f"chest_xray: no films in {str(root)!r}; {LAYOUT}")
     return folder
 
 
-def _fingerprint(folder: Folder) -> str:
+def _fingerprint(folder: FilmFolder) -> str:
     digest = hashlib.sha256()
     for film in folder.files:
         digest.update(repr((film.path, film.split, film.size, film.mtime_ns)).encode())
@@ -257,7 +202,7 @@ def _fingerprint(folder: Folder) -> str:
 
 
 def _grey_file(data: bytes) -> bytes:
-    """The film as one upright grey channel, encoded; a JPEG that is so already stays as it is.
+    """Encodes the film as one upright grey channel; an upright grey JPEG is returned unchanged.
 
     Raises:
         FilmError: as `decode_grey`.

@@ -1,4 +1,4 @@
-"""Whether disk and memory have room for films, decoded or as files."""
+"""Decides whether films fit on the disk and in memory, decoded or as files."""
 
 import os
 import shutil
@@ -9,19 +9,20 @@ from pneumojax.data.films import FilmFile
 from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
 
-DISK = 0.9  # share of a disk's free bytes that decoded films may take of themselves
-# And of the memory, all of it: pages that do not stay in it are read from disk one by one, which
-# is slower than decoding (docs/data.md).
+# Decoded films may take this share of the disk's free bytes and of the memory, unless the config
+# says otherwise. Pages that do not stay in memory are read from the disk one by one, which is
+# slower than decoding (docs/data.md).
+DISK = 0.9
 MEMORY = 0.5
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 def too_large(entry: Path, films: int, preprocessing: Preprocessing, max_cache_gb: float) -> str:
-    """Why so many films are not kept decoded in `entry`; empty where they are.
+    """Says why films should not be kept decoded in `entry`, or "" if they should.
 
     Args:
-        max_cache_gb: 10^9 bytes that they may take. 0: `DISK` of what the disk has free and
-            `MEMORY` of the memory, or as much as they do where they lie there already.
+        max_cache_gb: 10^9 bytes that they may take. 0 stands for `DISK` of the free disk and
+            `MEMORY` of the memory, or for any size if they are stored already.
 
     Raises:
         UserError: `max_cache_gb` is negative.
@@ -29,41 +30,44 @@ def too_large(entry: Path, films: int, preprocessing: Preprocessing, max_cache_g
     if not max_cache_gb >= 0:
         raise UserError(f"config.data.max_cache_gb is {max_cache_gb}: it is 0 or more.")
     needed = films * preprocessing.image_size**2
-    what = f"{films:,} films take {_bytes(needed)} decoded"
+    taken = f"{films:,} films take {_bytes(needed)} decoded"
     if max_cache_gb:
         is_too_large = needed > max_cache_gb * 1e9
-        return f"{what}, more than data.max_cache_gb, {max_cache_gb:g} GB" if is_too_large else ""
+        return f"{taken}, more than data.max_cache_gb, {max_cache_gb:g} GB" if is_too_large else ""
     if entry.is_dir():
         return ""
     free, memory = _free(entry), _memory()
     if needed > DISK * free:
-        return f"{what}, more than {DISK:.0%} of the {_bytes(free)} free in --cache_dir"
+        return f"{taken}, more than {DISK:.0%} of the {_bytes(free)} free in --cache_dir"
     if needed > MEMORY * memory:
-        return f"{what}, more than {MEMORY:.0%} of the {_bytes(memory)} of memory"
+        return f"{taken}, more than {MEMORY:.0%} of the {_bytes(memory)} of memory"
     return ""
 
 
-def require_room(entry: Path, files: Sequence[FilmFile], why: str) -> None:
-    """Raises UserError where the disk cannot take the files in shards, before any is written.
+def require_disk_space(entry: Path, files: Sequence[FilmFile], reason: str) -> None:
+    """Checks, before anything is written, that the disk can take the files in shards.
 
     Args:
-        why: they are not kept decoded, from `too_large`.
+        reason: why the films are not kept decoded, from `too_large`.
+
+    Raises:
+        UserError: it cannot.
     """
     needed, free = sum(file.size for file in files), _free(entry)
     if needed > free:
         raise UserError(
-            f"--cache_dir: {why}; in shards they take {_bytes(needed)}, and {_bytes(free)} are "
+            f"--cache_dir: {reason}; in shards they take {_bytes(needed)}, and {_bytes(free)} are "
             f"free for {str(entry.parent)!r}; make room or name another folder"
         )
 
 
 def _free(path: Path) -> int:
-    """Bytes that the disk has free on which `path` would be made."""
+    """The free bytes of the disk that `path` would be made on."""
     return shutil.disk_usage(next(parent for parent in path.parents if parent.exists())).free
 
 
 def _memory() -> int:
-    """Bytes of this machine's memory, or of its container's."""
+    """The bytes of memory of this machine, or of its container."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = _CONTAINER.read_text().strip() if _CONTAINER.is_file() else "max"
     return min(physical, int(limit)) if limit.isdigit() else physical

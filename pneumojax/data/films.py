@@ -1,12 +1,9 @@
-"""Finds the films of a folder in the Kaggle layout, whatever else lies there.
-
-For everything that reads folders: the cache and the TFDS builder.
-"""
+"""Finds the films of a folder in the Kaggle layout; only names, sizes and times are read."""
 
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -15,52 +12,96 @@ from pneumojax.errors import UserError
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")  # the index is the label
 SPLITS = ("train", "val", "test")
 SUFFIXES = (".jpeg", ".jpg", ".png")
-
-_NO_FILMS = (".", "__MACOSX")  # folders of the system begin with these
-
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
-
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
-
-_SHOWN = 5  # names in a message
-_LOOKED_AT = 1000  # files of a folder among which DICOM is looked for
-
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 LAYOUT = "expected <root>/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg"
 
+_HIDDEN = (".", "__MACOSX")  # prefixes of folders that operating systems add
+_SHOWN = 5  # names in a message
+_LOOKED_AT = 1000  # files of a folder that are searched for DICOM
 
-@dataclass(frozen=True, slots=True)  # half the memory, and there may be millions
+
+@dataclass(frozen=True, slots=True)  # slots halve the memory, and there may be millions of files
 class FilmFile:
-    """One file that should be a film; nothing of its contents has been read."""
+    """One file that should be a film; its contents have not been read."""
 
     path: str  # relative to the root, with forward slashes
-    split: str  # "train", "val", "test", or "all" where the folder has no splits
+    split: str  # "train", "val", "test", or "all" in a folder without splits
     label: int
     size: int  # bytes
     mtime_ns: int
 
 
 @dataclass(frozen=True)
-class Folder:
-    """The films under a root, sorted by path, and what else lies there.
+class FilmFolder:
+    """The films under a root, sorted by path, and the other contents of the folder.
 
-    ignored: how many other files.
-    ignored_folders: folders beside the class folders, relative to the root, in which are files;
-        a third class would be one.
+    Attributes:
+        named_by: the flag or field by which the user named the folder; errors begin with it.
+        ignored: the number of other files.
+        ignored_folders: folders with files in them that are not class folders, relative to the
+            root. A third class would be one.
     """
 
     root: Path
     files: tuple[FilmFile, ...]
-    ignored: int
+    named_by: str = "data.root"
+    ignored: int = 0
     ignored_folders: tuple[str, ...] = ()
 
+    @property
+    def splits(self) -> list[str]:
+        """The names of the splits that have files, sorted."""
+        return sorted({film.split for film in self.files})
 
-def find_films(root: Path) -> Folder:
-    """Lists the films of a folder in the Kaggle layout, whatever else the archive left there.
+    def of_split(self, split: str) -> "FilmFolder":
+        """The folder with the files of one split alone.
 
-    Only direct children of class folders count. Folder names and suffixes may be in any case;
-    dot-files, `__MACOSX`, other suffixes and a nested second copy are left out and counted.
-    Where the splits lie one folder further down, that folder is the root; a folder of
-    the two classes alone is accepted as one split named "all".
+        Raises:
+            UserError: the split has no file.
+        """
+        files = tuple(file for file in self.files if file.split == split)
+        if not files:
+            raise UserError(
+                f"{self.named_by}: split {split!r} of {str(self.root)!r} holds no film "
+                f"{self._contents()}"
+            )
+        return replace(self, files=files)
+
+    def only_split(self) -> str:
+        """The one split that has films.
+
+        Raises:
+            UserError: several splits have films, or none.
+        """
+        splits = self.splits
+        if not splits:
+            raise UserError(
+                f"{self.named_by}: {str(self.root)!r} holds no JPEG or PNG film {self._contents()}"
+            )
+        if len(splits) > 1:
+            raise UserError(
+                f"{self.named_by}: {str(self.root)!r} has several splits ({', '.join(splits)}); "
+                "name one with --split"
+            )
+        return splits[0]
+
+    def _contents(self) -> str:
+        others = f", {self.ignored:,} other files" if self.ignored else ""
+        found = ", ".join(self.splits) or "none"
+        return f"(splits with films: {found}{others}){_dicom_hint(self.root)}"
+
+
+def find_films(root: Path, named_by: str = "data.root") -> FilmFolder:
+    """Lists the films of a folder in the Kaggle layout.
+
+    Only direct children of class folders count. Folder names and suffixes may be in any case.
+    Hidden files, `__MACOSX`, other suffixes and a nested second copy are counted as ignored. Where
+    the splits lie one folder further down, that folder is the root. A folder of the two classes
+    alone is one split named "all".
+
+    Args:
+        named_by: the flag or field by which the user named the folder.
 
     Raises:
         UserError: the root is missing, not a folder, cannot be read, or has no class folder.
@@ -69,28 +110,19 @@ def find_films(root: Path) -> Folder:
         wrong = "is not a folder" if root.exists() else "does not exist"
         if root.name.lower().endswith(ARCHIVES):
             wrong += "; unpack it first"
-        raise UserError(f"data.root: {str(root)!r} {wrong}; {LAYOUT}")
+        raise UserError(f"{named_by}: {str(root)!r} {wrong}; {LAYOUT}")
     try:
-        root, splits = _locate_splits(root)
-        films, ignored, folders = _scan(root, splits)
+        root, splits = _locate_splits(root, named_by)
+        return _scan(root, splits, named_by)
     except OSError as error:
         raise UserError(
-            f"data.root: cannot read {str(error.filename)!r} ({error.strerror}); "
+            f"{named_by}: cannot read {str(error.filename)!r} ({error.strerror}); "
             "check its permissions"
         ) from error
-    ordered = tuple(sorted(films, key=lambda film: film.path))
-    return Folder(root, ordered, ignored, tuple(sorted(folders)))
 
 
-def seen_in(folder: Folder) -> str:
-    """The contents of a folder that lacks the films asked for, in brackets."""
-    splits = ", ".join(sorted({film.split for film in folder.files}))
-    others = f", {folder.ignored:,} other files" if folder.ignored else ""
-    return f"(splits with films: {splits or 'none'}{others}){_hint(folder.root)}"
-
-
-def _locate_splits(root: Path) -> tuple[Path, dict[Path, str]]:
-    """The folder to call root, and the split that each of its split folders holds."""
+def _locate_splits(root: Path, named_by: str) -> tuple[Path, dict[Path, str]]:
+    """The folder that holds the split folders, and the split of each of them."""
     if splits := _split_folders(root):
         return root, splits
     if _class_folders(root):
@@ -100,15 +132,15 @@ def _locate_splits(root: Path) -> tuple[Path, dict[Path, str]]:
         return below[0]
     if below:
         names = ", ".join(repr(child.name) for child, _ in below)
-        raise UserError(f"data.root: {str(root)!r} holds several data sets ({names}); name one")
+        raise UserError(f"{named_by}: {str(root)!r} holds several data sets ({names}); name one")
     raise UserError(
-        f"data.root: no NORMAL or PNEUMONIA folder in {str(root)!r} "
-        f"(found {_contents(root)}){_hint(root)}; {LAYOUT}"
+        f"{named_by}: no NORMAL or PNEUMONIA folder in {str(root)!r} "
+        f"(found {_listing(root)}){_dicom_hint(root)}; {LAYOUT}"
     )
 
 
-def _contents(folder: Path) -> str:
-    """A few names in a folder and, of each folder among them, a few names below it."""
+def _listing(folder: Path) -> str:
+    """A few names in a folder and, for each folder among them, a few names in that."""
     found = []
     for child in sorted(folder.iterdir())[:_SHOWN]:
         below = ""
@@ -120,8 +152,8 @@ def _contents(folder: Path) -> str:
     return "; ".join(found) + "; ..." * (len(os.listdir(folder)) > _SHOWN) or "nothing"
 
 
-def _hint(root: Path) -> str:
-    """A sentence on DICOM files, which have no place in the layout; "" where there is none."""
+def _dicom_hint(root: Path) -> str:
+    """A sentence about DICOM files under the root, which the layout excludes; "" without any."""
     near = _subfolders(root)
     for folder in (root, *near, *(below for child in near for below in _subfolders(child))):
         for child in islice(folder.iterdir(), _LOOKED_AT):
@@ -133,8 +165,7 @@ def _hint(root: Path) -> str:
     return ""
 
 
-def _scan(root: Path, splits: dict[Path, str]) -> tuple[list[FilmFile], int, list[str]]:
-    """The films in the class folders, the number of other files and the folders of such."""
+def _scan(root: Path, splits: dict[Path, str], named_by: str) -> FilmFolder:
     classes = {
         folder: (split, label)
         for parent, split in splits.items()
@@ -154,11 +185,12 @@ def _scan(root: Path, splits: dict[Path, str]) -> tuple[list[FilmFile], int, lis
                 elif Path(entry.path) not in known:
                     others = _count_files(entry)
                     ignored += others
-                    # os.path.isdir takes a link to itself for no folder; entry.is_dir() raises.
+                    # For a link to itself os.path.isdir is False, while entry.is_dir() raises.
                     is_folder = os.path.isdir(entry.path)
-                    if others and is_folder and not entry.name.startswith(_NO_FILMS):
+                    if others and is_folder and not entry.name.startswith(_HIDDEN):
                         folders.append(Path(entry.path).relative_to(root).as_posix())
-    return films, ignored, folders
+    ordered = tuple(sorted(films, key=lambda film: film.path))
+    return FilmFolder(root, ordered, named_by, ignored, tuple(sorted(folders)))
 
 
 def _split_folders(folder: Path) -> dict[Path, str]:
@@ -171,7 +203,7 @@ def _class_folders(folder: Path) -> dict[Path, int]:
 
 
 def _named(folder: Path, names: Sequence[str]) -> dict[Path, str]:
-    """The subfolders with one of the names, in whatever case, and that name."""
+    """The subfolders that have one of the names, in any case, each with that name."""
     by_lower = {name.lower(): name for name in names}
     return {
         child: by_lower[child.name.lower()]
@@ -182,9 +214,7 @@ def _named(folder: Path, names: Sequence[str]) -> dict[Path, str]:
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(
-        child
-        for child in folder.iterdir()
-        if not child.name.startswith(_NO_FILMS) and child.is_dir()
+        child for child in folder.iterdir() if not child.name.startswith(_HIDDEN) and child.is_dir()
     )
 
 
@@ -195,7 +225,7 @@ def _looks_like_film(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
     except OSError as error:
-        if error.errno == errno.ELOOP:  # a link to itself leads to no film
+        if error.errno == errno.ELOOP:  # a link to itself
             return False
         raise
 

@@ -1,7 +1,7 @@
-"""What is known about the films of a stored set, in columns that are mapped and not read.
+"""The facts about the films of a stored set, in columns that are memory-mapped.
 
-`films.bin` has a record for each film and `paths.bin` the paths, one after another. They lie in
-the file system's cache, so ten million films take hardly more memory than ten thousand.
+`films.bin` has a record for each film and `paths.bin` the paths, one after another. The system
+reads the pages that are used, so ten million films take hardly more memory than ten thousand.
 """
 
 import functools
@@ -20,7 +20,7 @@ RECORD = np.dtype(
     [
         ("sha256", "u1", (32,)),
         ("size", "<i4", (2,)),  # width and height of the file's picture, pixels
-        ("path_end", "<i8"),  # in paths.bin, bytes
+        ("path_end", "<i8"),  # the position behind the path in paths.bin, bytes
         ("label", "u1"),
     ]
 )
@@ -28,7 +28,7 @@ NAMES = ("films.bin", "paths.bin")
 
 
 class Column(Sequence[str]):
-    """Text for each film, made when it is asked for; a list of it would take 100 bytes a film."""
+    """One text for each film, made on access: a list of them would take 100 bytes a film."""
 
     def __init__(self, at: Callable[[int], str], rows: np.ndarray):
         self._at = at
@@ -57,7 +57,7 @@ class FilmIndex:
     Attributes:
         records: `RECORD` (m,), mapped.
         text: uint8, all paths, mapped.
-        rows: int64 (n,), which of the records.
+        rows: int64 (n,), the records of these films.
     """
 
     records: np.ndarray
@@ -73,17 +73,17 @@ class FilmIndex:
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
-        """int32 (n,)."""
+        """int32 (n,), 1 is pneumonia."""
         return self.records["label"][self.rows].astype(np.int32)
 
     @functools.cached_property
     def sizes(self) -> np.ndarray:
-        """int32 (n, 2), width and height."""
+        """int32 (n, 2), width and height, pixels."""
         return self.records["size"][self.rows].astype(np.int32)
 
     @property
     def paths(self) -> Column:
-        """Relative to the root."""
+        """Paths relative to the root."""
         return Column(self._path, self.rows)
 
     @property
@@ -132,18 +132,23 @@ class IndexWriter:
 
 
 def open_index(folder: Path) -> FilmIndex:
-    """The index that an `IndexWriter` wrote."""
+    """Opens the index that an `IndexWriter` wrote."""
     records, text = (
         _mapped(folder / name, dtype) for name, dtype in zip(NAMES, (RECORD, np.uint8), strict=True)
     )
     return FilmIndex(records, text, np.arange(len(records)))
 
 
-def numbered(values: Sequence[str]) -> np.ndarray:
-    """int64 (n,), the same for films of the same value and for no others, from 0 to 2 n."""
+def group_numbers(values: Sequence[str]) -> np.ndarray:
+    """Numbers films so that two have the same number if and only if they have the same value.
+
+    Returns:
+        int64 (n,), from 0 to 2 n.
+    """
     hashes = np.fromiter(map(hash, values), np.int64, len(values))
     _, numbers, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    # Hashes are 8 bytes a film where a dictionary takes 200. Where two agree, the values tell.
+    # Hashes take 8 bytes a film and a dictionary 200, so only films whose hashes agree are
+    # compared by their values.
     seen: dict[str, int] = {}
     for film in np.flatnonzero(counts[numbers] > 1).tolist():
         numbers[film] = len(counts) + seen.setdefault(values[film], len(seen))
@@ -151,6 +156,6 @@ def numbered(values: Sequence[str]) -> np.ndarray:
 
 
 def _mapped(path: Path, dtype: Any) -> np.ndarray:
-    if not path.stat().st_size:  # which cannot be mapped
+    if not path.stat().st_size:  # an empty file cannot be mapped
         return np.empty(0, dtype)
     return np.asarray(np.memmap(path, dtype, "r"))

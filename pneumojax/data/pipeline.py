@@ -1,7 +1,7 @@
-"""Decoded films -> an order for each epoch -> batches of fixed shape -> the devices.
+"""Turns decoded films into batches of fixed shape, in a new order each epoch, on the devices.
 
-The order is a function of (seed, epoch) and a batch one of the step, so a stream can start at any
-step and no iterator has to be saved.
+The order is a function of (seed, epoch) and the batch a function of the step, so a stream can start
+at any step and no iterator state has to be saved.
 """
 
 import functools
@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from pneumojax.data.cache import FilmSet
+from pneumojax.data.film_set import FilmSet
 from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
 
@@ -23,7 +23,7 @@ Batch = dict[str, Any]
 
 
 def steps_per_epoch(films: int, batch_size: int) -> int:
-    """Batches that hold each film once, the last one padded."""
+    """The number of batches that hold each film once; the last one is padded."""
     return math.ceil(films / batch_size)
 
 
@@ -33,39 +33,43 @@ def epoch_order(films: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def films_per_epoch(labels: np.ndarray, balanced: bool) -> int:
-    """How many films an epoch visits: all, or twice as many as the rarer class has."""
-    ill = int(np.sum(labels == 1))
-    return 2 * min(ill, len(labels) - ill) if balanced else len(labels)
+    """The number of films in an epoch: all of them or, balanced, twice the rarer class."""
+    pneumonia = int(np.sum(labels == 1))
+    return 2 * min(pneumonia, len(labels) - pneumonia) if balanced else len(labels)
 
 
 def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """As `epoch_order`, of all films of the rarer class and as many of the other, by chance."""
+    """As `epoch_order`, with all films of the rarer class and as many random ones of the other."""
     order = epoch_order(len(labels), seed, epoch)
-    ill = labels[order] == 1
-    place_in_class = np.where(ill, np.cumsum(ill), np.cumsum(~ill))
+    pneumonia = labels[order] == 1
+    place_in_class = np.where(pneumonia, np.cumsum(pneumonia), np.cumsum(~pneumonia))
     return order[place_in_class <= films_per_epoch(labels, balanced=True) // 2]
 
 
 def batch_rows(order: np.ndarray, batch_size: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Batch `step` of an epoch: int64 (batch_size,) rows and float32 (batch_size,) mask.
 
-    The last batch is filled from the front of the order with films whose mask is 0: real films,
-    so that statistics over a batch stay sane, which count for nothing.
+    The last batch is padded with films from the front of the order, whose mask is 0. Padding with
+    films and not with zeros keeps the batch statistics of normalisation meaningful.
     """
     positions = step * batch_size + np.arange(batch_size)
     return order[positions % len(order)], (positions < len(order)).astype(np.float32)
 
 
 def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
-    """One batch on the host, `rows` being indices into `films`.
+    """One batch on the host.
+
+    Args:
+        rows: int64 (batch,), indices into `films`.
+        mask: float32 (batch,), 0 for padding.
 
     Returns:
-        `image` uint8 (batch, height, width, 1), `label` int32 (batch,), `mask` float32 (batch,)
-        with 0 for padding, `film` int32 (batch,) index into `films`.
+        `image` uint8 (batch, height, width, 1), `label` int32 (batch,), `mask` as given, and `film`
+        int32 (batch,), which is `rows`.
     """
     pixels = films.pixels(rows)
     return {
-        # `[..., None]` would be a stride of 0, for which JAX copies pixel by pixel.
+        # `[..., None]` would add an axis of stride 0, and JAX would copy pixel by pixel.
         "image": pixels.reshape(*pixels.shape, 1),
         "label": films.labels[rows],
         "mask": mask,
@@ -76,9 +80,13 @@ def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
 def training_batches(
     films: FilmSet, batch_size: int, *, seed: int, start_step: int, balanced: bool = False
 ) -> Iterator[Batch]:
-    """An endless stream from global step `start_step` on, this process's share of each batch.
+    """An endless stream of batches, of each the part that this process loads.
 
-    `batch_size` counts the films of a step over all processes; `balanced` as in `films_per_epoch`.
+    Args:
+        batch_size: the films of a step over all processes.
+        seed: of the order of films.
+        start_step: the global step of the first batch.
+        balanced: as in `films_per_epoch`.
     """
     tf = tensorflow()
     per_epoch = steps_per_epoch(films_per_epoch(films.labels, balanced), batch_size)
@@ -115,10 +123,10 @@ def training_batches(
 
 
 class _Stream:
-    """Batches of a prefetching iterator that is let go before the interpreter shuts down.
+    """Batches of a prefetching iterator that is released before the interpreter shuts down.
 
-    Its thread calls Python; were it still at work then, after an error whose traceback holds on
-    to it, the process would never end.
+    The iterator's thread calls Python. If a traceback kept the iterator alive until shutdown, that
+    thread would still be running and the process would never end.
     """
 
     def __init__(
@@ -129,8 +137,8 @@ class _Stream:
     ):
         self._held = [iterator]
         self._names = names
-        self._failed = failed  # what its thread could not mend
-        weakref.finalize(self, self._held.clear)  # when collected, and at exit
+        self._failed = failed  # errors that were raised on the iterator's thread
+        weakref.finalize(self, self._held.clear)  # runs on collection and at exit
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -138,14 +146,14 @@ class _Stream:
     def __next__(self) -> Batch:
         try:
             return dict(zip(self._names, next(self._held[0]), strict=True))
-        except Exception:  # TensorFlow makes one of its own of any
+        except Exception:  # tf.data re-raises every exception as its own type
             if self._failed:
                 raise self._failed[0] from None
             raise
 
 
 def evaluation_batches(films: FilmSet, batch_size: int) -> Iterator[Batch]:
-    """Every film once, in order, the last batch padded and masked; read on a thread, two ahead."""
+    """Every film once, in order, the last batch padded; a thread reads two batches ahead."""
     order = np.arange(len(films))
     share = _process_share(batch_size)
 
@@ -164,11 +172,11 @@ def evaluation_batches(films: FilmSet, batch_size: int) -> Iterator[Batch]:
 
 
 def to_devices(batches: Iterable[Batch], mesh: Mesh, ahead: int = 2) -> Iterator[Batch]:
-    """The batches as arrays split over the mesh's first axis, `ahead` of them under way."""
+    """Moves batches to the devices, split over the mesh's first axis, `ahead` of their use."""
     sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
     queue: list[Batch] = []
     for batch in batches:
-        # All arrays in one call: each call costs a tenth of a millisecond.
+        # One call for all arrays, since each call costs a tenth of a millisecond.
         queue.append(jax.make_array_from_process_local_data(sharding, batch))
         if len(queue) > ahead:
             yield queue.pop(0)

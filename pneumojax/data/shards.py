@@ -1,7 +1,7 @@
-"""Films that would not fit decoded: their files in TFDS shards, read by index and decoded anew.
+"""Streams films that would not fit decoded: TFDS shards hold their files, decoded on each access.
 
-The shards are array records of one film each, in the order of the index beside them, so any film
-is one read, and batches are those that the cache of decoded films would give, bit for bit.
+The shards are array records in the order of the index beside them, one film a record, so that any
+film takes one read. Batches are bit for bit those that the cache of decoded films gives.
 """
 
 import contextlib
@@ -23,20 +23,20 @@ from pneumojax.data.index import FilmIndex
 from pneumojax.decoding.film import DecodedFilm, FilmError, Preprocessing, decode_film
 from pneumojax.errors import UserError
 
-NAME = "chest_xray_files"  # of the TFDS data set
+NAME = "chest_xray_files"  # the name of the TFDS data set
 _SPLIT = "films"
 _SHARD_BYTES = 1 << 28
-_MOST_SHARDS = 256  # each stays open once it was read from
-_FILMS_AT_ONCE = 256  # between which TFDS writes what it knows of the set
+_MOST_SHARDS = 256  # each shard stays open after its first read
+_FILMS_AT_ONCE = 256  # TFDS rewrites the description of the set at each call
 
 
 class ShardStore:
-    """Writes films' files, as they are, as a data set that `tfds.builder_from_directory` opens."""
+    """Writes the files of films unchanged into a data set for `tfds.builder_from_directory`."""
 
     verb = "checking and writing to shards"
 
     def __init__(self, folder: Path, files: Sequence[FilmFile], preprocessing: Preprocessing):
-        del preprocessing  # films are stored as they are
+        del preprocessing  # the files are stored unchanged
         total = sum(file.size for file in files)
         shards = min(_MOST_SHARDS, math.ceil(total / _SHARD_BYTES) or 1)
         identity = tfds.core.DatasetIdentity(
@@ -64,7 +64,7 @@ class ShardStore:
             self._write()
 
     def close(self) -> None:
-        """Writes what is left, and what TFDS knows of the set."""
+        """Writes the remaining films and TFDS's description of the set."""
         self._write()
         with _as_os_error():
             self._writer.close_all()
@@ -76,10 +76,10 @@ class ShardStore:
 
 
 class StreamedFilms:
-    """Stands where the array of decoded films would: the same pixels, decoded when asked for.
+    """Replaces the array of decoded films: the same pixels, decoded on each access.
 
     Attributes:
-        shape: that of the array, (films, image_size, image_size).
+        shape: the array's shape, (films, image_size, image_size).
     """
 
     def __init__(self, entry: Path, index: FilmIndex, preprocessing: Preprocessing):
@@ -96,7 +96,7 @@ class StreamedFilms:
         Raises:
             UserError: a shard is gone or damaged.
         """
-        assert axis == 0  # as np.ndarray.take has it
+        assert axis == 0  # the argument of np.ndarray.take
         pixels = np.empty((len(rows), *self.shape[1:]), np.uint8)
 
         def read(place: int) -> None:
@@ -108,7 +108,7 @@ class StreamedFilms:
                 raise UserError(
                     f"--cache_dir: the shards in {str(self._entry)!r} are damaged at film "
                     f"{self._index.paths[row]!r} ({reason}); start again with --verify_films, "
-                    "which writes them anew"
+                    "which writes them again"
                 ) from error
 
         for _ in self._pool.map(read, range(len(rows))):
@@ -116,7 +116,7 @@ class StreamedFilms:
         return pixels
 
     def damaged(self) -> bool:
-        """Reads every film's file; whether any is not what was written."""
+        """Reads the files of all films, and tells whether any differs from what was written."""
 
         def is_damaged(row: int) -> bool:
             try:
@@ -129,7 +129,7 @@ class StreamedFilms:
         return any(any(self._pool.map(is_damaged, block.tolist())) for block in blocks)
 
     def _file(self, row: int) -> bytes:
-        """A film's file, of which the digest is checked: a flipped bit can still be a picture."""
+        """A film's file, checked by its digest: a file with a flipped bit may still decode."""
         with _as_os_error():
             data = self._source[row]["file"]
         if hashlib.sha256(data).digest() != self._index.records["sha256"][row].tobytes():
@@ -143,7 +143,7 @@ class StreamedFilms:
 
 @contextlib.contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Array records report what the system or their checksums say as a RuntimeError."""
+    """Array records report errors of the system and of their checksums as RuntimeError."""
     try:
         yield
     except RuntimeError as error:

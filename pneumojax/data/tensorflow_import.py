@@ -6,9 +6,9 @@ from types import ModuleType
 
 
 def quiet() -> None:
-    """Keeps TensorFlow from greeting on standard error; for before its import."""
+    """Silences TensorFlow's start-up messages. Call it before TensorFlow is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # It tells of oneDNN on some processors whatever that level; nothing is computed by it here.
+    # On some processors TensorFlow reports oneDNN at any level. Nothing here computes with it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 

@@ -2,8 +2,12 @@
 
 
 class FilmError(Exception):
-    """A file that is not a readable film; the message is the short reason for the list."""
+    """A file that is not a readable film. The message is the short reason for a list of files."""
 
 
 class UnreadFile(FilmError):
-    """A file that the file system does not give, so that its contents are unknown."""
+    """A file that the file system does not deliver, so that its contents are unknown."""
+
+
+class UnfinishedDecoding(FilmError):
+    """The machine ended the decoding, so that it is unknown whether the file is a film."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pneumojax.data.patients import swapped_warning
+from pneumojax.data.patients import contradiction_warning
 from pneumojax.data.seen import THIS_FILM
 
 
@@ -21,7 +21,7 @@ def cautions(result: Mapping[str, Any]) -> list[str]:
     """One line for each reason not to take the figures at their word; from `metrics.json`."""
     lines = [
         trained_on_line(**result["trained_on"], n=result["n"]),
-        swapped_warning(result.get("flow", {}).get("swapped", 0), result["n"]),
+        contradiction_warning(result.get("flow", {}).get("swapped", 0), result["n"]),
     ]
     return [line for line in lines if line]
 

@@ -9,10 +9,12 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from pneumojax.data.audit import audit
-from pneumojax.data.cache import FilmSet, load_split, resolve_root
+from pneumojax.data.cache import FilmCache
+from pneumojax.data.film_set import FilmSet
+from pneumojax.data.films import find_films
+from pneumojax.data.leakage import audit_leakage
 from pneumojax.data.seen import SeenFilms
-from pneumojax.data.splits import load_sides, only_split, preprocessing_of
+from pneumojax.data.splits import configured_folder, load_configured, load_splits
 from pneumojax.errors import UserError
 from pneumojax.evaluation.audits.audits import audit_network
 from pneumojax.evaluation.report.report import write_evaluation
@@ -180,7 +182,7 @@ def _films(
 ) -> tuple[FilmSet, str]:
     """The films asked for and the name of their split."""
     if root is None and split in (None, "train", "val"):
-        sides = load_sides(config, cache_dir, verify=verify)
+        sides = load_splits(config, cache_dir, verify=verify)
         side = "train" if split == "train" else "validation"
         if sides.fingerprint[side] != _fingerprints(meta)[side]:
             raise UserError(
@@ -193,18 +195,13 @@ def _films(
                 "--split=val: this run has no validation (data.val_fraction is 0); use --split=test"
             )
         return films, split or "val"
-    folder = resolve_root(config.data.root, cache_dir) if root is None else Path(root).expanduser()
-    split = split or only_split(folder)
-    films = load_split(
-        folder,
-        split,
-        preprocessing_of(config),
-        cache_dir,
-        max_rejected_fraction=config.data.max_rejected_fraction,
-        max_cache_gb=config.data.max_cache_gb,
-        verify=verify,
-    )
-    return films, split
+    if root is None:
+        folder = configured_folder(config, cache_dir)
+    else:
+        folder = find_films(Path(root).expanduser(), "--films")
+    split = split or folder.only_split()
+    cache = FilmCache(cache_dir, config.data.max_cache_gb, verify)
+    return load_configured(config, folder, split, cache), split
 
 
 def _against_training(
@@ -217,7 +214,7 @@ def _against_training(
         return "audit: these are the films that the run was trained on", {}
     count = len(seen)
     scored = "scored" if split == "train" else split  # of another folder's train
-    result = audit(
+    result = audit_leakage(
         {"train": np.arange(count), scored: count + np.arange(len(films))},
         [run.hidden(patient) for patient in [row["patient"] for row in seen] + films.patients],
         [row["patient_known"] == "1" for row in seen] + films.patients_known,

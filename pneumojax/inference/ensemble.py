@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumojax.data.cache import FilmSet
+from pneumojax.data.film_set import FilmSet
 from pneumojax.errors import UserError
 from pneumojax.fields import read_record
 from pneumojax.inference.decision import Decision

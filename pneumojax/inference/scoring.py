@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from pneumojax.data.cache import FilmSet
+from pneumojax.data.film_set import FilmSet
 from pneumojax.data.pipeline import evaluation_batches, to_devices
 from pneumojax.inference.forward import make_forward
 from pneumojax.inference.network import Network

@@ -52,6 +52,10 @@ class WorkerKilled(WorkerLost):
     """Something outside ended the child, as the system does when memory runs out."""
 
 
+class WorkerTimeout(WorkerLost):
+    """A call took too long by the clock, with less processor time than it may take."""
+
+
 class Refused(Exception):
     """The task refused its file; the text is the reason."""
 
@@ -99,7 +103,7 @@ class Child:
             self._write(data, deadline)
             answer = self._read_answer(deadline)
         except TimeoutError as error:
-            raise WorkerLost(f"its decoder took longer than {limits.wall:g} s") from error
+            raise WorkerTimeout(f"its decoder took longer than {limits.wall:g} s") from error
         except (EOFError, OSError) as error:
             raise self._reason(limits) from error
         except (protocol.ProtocolError, MemoryError) as error:

@@ -8,9 +8,16 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from pneumojax.decoding.film import Preprocessing, decode_film
-from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.film_error import FilmError, UnfinishedDecoding
 from pneumojax.decoding.formats import AnyFilm, decode_any, decode_any_grey
-from pneumojax.isolation.child import DEFAULT, Limits, Refused, WorkerKilled, WorkerLost
+from pneumojax.isolation.child import (
+    DEFAULT,
+    Limits,
+    Refused,
+    WorkerKilled,
+    WorkerLost,
+    WorkerTimeout,
+)
 from pneumojax.isolation.pool import Workers
 from pneumojax.isolation.tasks import Answer
 
@@ -82,18 +89,25 @@ class FilmDecoder:
     def decode_for_training(
         self, files: Sequence[bytes], preprocessing: Preprocessing
     ) -> list[tuple[np.ndarray, int, int] | FilmError]:
-        """Decodes several JPEG or PNG films in one call, which small films are the faster for.
+        """Decodes several JPEG or PNG films in one call, which is faster for small films.
 
         Returns:
-            For each file what `decode_film` returns, or the error that it raises. If a decoder
-            crashes, the files are tried again one by one, so that only the guilty one is refused.
+            For each file the result of `decode_film`, or the error that it raises. If a decoder is
+            lost, each file is tried again alone, so that only the one that causes it is refused.
+            UnfinishedDecoding for a film that the machine did not let it decode then either.
         """
         try:
             return self._decode_together(files, preprocessing)
+        except FilmError:
+            return [self._decode_alone(file, preprocessing) for file in files]
+
+    def _decode_alone(
+        self, file: bytes, preprocessing: Preprocessing
+    ) -> tuple[np.ndarray, int, int] | FilmError:
+        try:
+            return self._decode_together([file], preprocessing)[0]
         except FilmError as error:
-            if len(files) == 1:
-                return [error]
-            return [self.decode_for_training([file], preprocessing)[0] for file in files]
+            return error
 
     def _decode_together(
         self, files: Sequence[bytes], preprocessing: Preprocessing
@@ -126,7 +140,10 @@ class FilmDecoder:
         except Refused as refusal:
             raise FilmError(str(refusal)) from None
         except WorkerKilled as killed:  # twice, for the same film
-            raise FilmError(f"{killed}: the machine may be out of memory") from killed
+            reason = f"{killed}: the machine may be out of memory"
+            raise UnfinishedDecoding(reason) from killed
+        except WorkerTimeout as late:  # a film that computes for so long runs out of processor time
+            raise UnfinishedDecoding(f"{late}: the machine is too busy") from late
         except WorkerLost as lost:
             raise FilmError(f"{lost}: the file is damaged, or was made to do harm") from lost
 

@@ -6,22 +6,13 @@ import fcntl
 import itertools
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 from pneumojax.errors import UserError
+from pneumojax.files import failing_clearly
 
 # Files of these look regular and are the system's: reading some waits, writing some changes it.
 _OF_THE_SYSTEM = (Path("/proc"), Path("/sys"))
-
-
-@contextlib.contextmanager
-def failing_clearly(path: Path) -> Iterator[None]:
-    """Raises UserError in place of what the system says of writing to `path`."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"--output: cannot write {str(path)!r}: {error.strerror}") from error
 
 
 def user_path(name: str, flag: str) -> Path:
@@ -42,7 +33,7 @@ def check_destination(path: Path) -> None:
     Raises:
         UserError: it is a folder, a pipe, a device or the like, or a file of the system.
     """
-    with failing_clearly(path):
+    with failing_clearly(path, "--output"):
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
@@ -63,7 +54,7 @@ def open_alone(path: Path) -> int:
         UserError: as `check_destination`, another process holds it, or it cannot be written.
     """
     check_destination(path)
-    with failing_clearly(path):
+    with failing_clearly(path, "--output"):
         path.parent.mkdir(parents=True, exist_ok=True)
         # It may have become a pipe or a device since: O_NONBLOCK does not wait for its other end.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -97,7 +88,7 @@ def make_new(folder: Path) -> Path:
     """
     for number in itertools.count(1):
         path = folder / ("predictions.csv" if number == 1 else f"predictions-{number}.csv")
-        with failing_clearly(path):
+        with failing_clearly(path, "--output"):
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 path.touch(exist_ok=False)

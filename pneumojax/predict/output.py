@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import IO, Any
 
 from pneumojax.errors import UserError
-from pneumojax.files import as_text, from_text
+from pneumojax.files import as_text, failing_clearly, from_text
 from pneumojax.numerals import decimal, probability
-from pneumojax.predict.destination import failing_clearly, open_alone
+from pneumojax.predict.destination import open_alone
 
 # `file`, `probability` and `call` are what `--mode=compare` reads.
 COLUMNS = (
@@ -58,7 +58,7 @@ class PredictionFile:
         # Unbuffered: what a full disk did not take must not be tried again when it is closed.
         self._stream = open(open_alone(path), "r+b", buffering=0)  # noqa: SIM115
         try:
-            with failing_clearly(path):
+            with failing_clearly(path, "--output"):
                 self._end = self._read()
                 self._stream.truncate(self._end)
                 if self._end == 0 and not self._json:
@@ -75,7 +75,7 @@ class PredictionFile:
     ) -> None:
         try:
             # A full disk may be told as late as here, by file systems that write behind.
-            with failing_clearly(self._path):
+            with failing_clearly(self._path, "--output"):
                 try:
                     os.fsync(self._stream.fileno())
                 finally:
@@ -97,7 +97,7 @@ class PredictionFile:
             self._note(row)
 
     def _write(self, data: bytes) -> None:
-        with failing_clearly(self._path):
+        with failing_clearly(self._path, "--output"):
             try:
                 self._stream.seek(self._end)
                 left = memoryview(data)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pneumojax.data.out_of_distribution import Scope, warnings_about
+from pneumojax.data.out_of_distribution import TrainingDistribution, warnings_about
 from pneumojax.data.seen import CANNOT_TELL, SeenFilms
 from pneumojax.decoding.film import Preprocessing
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
@@ -136,7 +136,7 @@ class _RowMaker:
     def __init__(self, ensemble: Ensemble):
         self._ensemble = ensemble
         meta = ensemble.first.meta
-        self._scope = Scope(**meta["scope"]) if meta.get("scope") else None
+        self._scope = TrainingDistribution.from_meta(meta)
         if self._scope is None:
             print("note: this run does not know what its training films look like: no such warning")
         self._seen = SeenFilms.of_runs(ensemble.workdirs)

@@ -14,7 +14,7 @@ from pneumojax.data.pipeline import (
     to_devices,
     training_batches,
 )
-from pneumojax.data.splits import load_sides
+from pneumojax.data.splits import load_splits
 from pneumojax.errors import UserError
 from pneumojax.files import printable, replacing, write_json
 from pneumojax.inference.network import make_network
@@ -53,7 +53,7 @@ def profile(
     mesh = make_mesh()
     check(config, mesh)
     network = make_network(config)
-    films = load_sides(config, cache_dir, verify=verify_films).train
+    films = load_splits(config, cache_dir, verify=verify_films).train
     balanced = config.data.balanced
     visited = films_per_epoch(films.labels, balanced)
     if note := check_batch(config, mesh, visited):

@@ -32,7 +32,7 @@ from ml_collections import ConfigDict
 from configs import base
 from pneumojax.config import differences
 from pneumojax.config_limits import wrong_field
-from pneumojax.data.splits import Sides
+from pneumojax.data.splits import Splits
 from pneumojax.errors import UserError
 from pneumojax.fields import Field, is_group, is_text, list_of, mapping_of, optional, read_record
 from pneumojax.files import read_csv, refuse_links_out, write_csv, write_json
@@ -161,7 +161,7 @@ def refuse_other_config(workdir: Path, config: ConfigDict) -> None:
         )
 
 
-def write_provenance(workdir: Path, sides: Sides, config: ConfigDict) -> None:
+def write_provenance(workdir: Path, sides: Splits, config: ConfigDict) -> None:
     """Records films and surroundings.
 
     Raises:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from pneumojax.data import phantom
+from pneumojax.data import phantom, phantom_films
 
 _DRAWN = (("none", "Healthy"), ("bacteria", "One dense lobe"), ("virus", "Haze on both sides"))
 _PATIENT = 7  # whose drawings show well what their captions say
@@ -25,6 +25,6 @@ def examples() -> list[Example]:
 
 def _png(pathogen: str) -> bytes:
     stream = io.BytesIO()
-    film = phantom.draw_film(phantom.SEED, _PATIENT, 1, pathogen)
+    film = phantom.draw_film(phantom_films.SEED, _PATIENT, 1, pathogen)
     Image.fromarray(film).save(stream, "PNG")
     return stream.getvalue()

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from pneumojax.data.out_of_distribution import Scope, warnings_about
+from pneumojax.data.out_of_distribution import TrainingDistribution, warnings_about
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.overlay import overlay
 from pneumojax.inference.trained_run import Trained
@@ -38,7 +38,7 @@ def make_reader(trained: Trained) -> Callable[[Decoded], Reading]:
 
     The film must be decoded by the run's preprocessing, with a preview of `LARGEST_SIDE`.
     """
-    scope = Scope(**trained.meta["scope"]) if trained.meta.get("scope") else None
+    scope = TrainingDistribution.from_meta(trained.meta)
     explain = jax.jit(make_explainer(trained.network, trained.mesh))
     side = trained.meta["preprocessing"]["image_size"]
     # One film for each device, of which the first alone is looked at.

@@ -8,13 +8,15 @@ import zlib
 import numpy as np
 import pytest
 
-from pneumojax.data.cache import load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.films import find_films
 from pneumojax.data.index import RECORD
 from pneumojax.decoding.film import Preprocessing
 
 
 def load(root, cache_dir, log):
-    return load_split(root, "train", Preprocessing(32), cache_dir, max_rejected_fraction=0, log=log)
+    cache = FilmCache(cache_dir, log=log)
+    return load_split(find_films(root), "train", Preprocessing(32), cache, max_rejected_fraction=0)
 
 
 def truncated(entry):

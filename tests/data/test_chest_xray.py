@@ -9,8 +9,9 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pneumojax.data.chest_xray import ChestXray, _grey_file, export_pneumonia_mnist
+from pneumojax.data.chest_xray import ChestXray, _grey_file
 from pneumojax.data.films import find_films
+from pneumojax.data.named_sets import export_pneumonia_mnist
 from pneumojax.data.patients import identify
 from pneumojax.decoding.film import Preprocessing, read_film
 from pneumojax.errors import UserError
@@ -122,13 +123,13 @@ def test_no_root_two_roots_and_no_film_are_each_one_clear_line(tmp_path, load):
         load()
     with pytest.raises(UserError, match="both given"):
         load(root=root, manual_dir=root)
-    with pytest.raises(UserError, match=r"data\.root: .*does not exist"):
+    with pytest.raises(UserError, match=r"chest_xray: .*does not exist"):
         load(root=tmp_path / "nowhere")
     (tmp_path / "empty/NORMAL").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"data\.root: no films"):
+    with pytest.raises(UserError, match=r"chest_xray: no films"):
         load(root=tmp_path / "empty")
     (tmp_path / "empty/NORMAL/a.jpeg").write_text("text")
-    with pytest.raises(UserError, match=r"data\.root: no readable film"):
+    with pytest.raises(UserError, match=r"chest_xray: no readable film"):
         load(root=tmp_path / "empty")
 
 

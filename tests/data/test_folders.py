@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data.cache import load_split
+from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
-from pneumojax.data.splits import only_split
 from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
 
@@ -41,7 +40,7 @@ def test_dicom_files_are_named_where_films_are_looked_for(tmp_path, place):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"\0" * 128 + b"DICM")
     with pytest.raises(UserError, match=r"looks like DICOM: --mode=predict reads DICOM") as caught:
-        only_split(tmp_path)
+        find_films(tmp_path).only_split()
     assert "several splits" not in str(caught.value)
 
 
@@ -49,14 +48,14 @@ def test_several_splits_are_named(tmp_path):
     for split in ("train", "test"):
         film(tmp_path / split / "NORMAL" / "a.png")
     with pytest.raises(UserError, match=r"has several splits \(test, train\)"):
-        only_split(tmp_path)
+        find_films(tmp_path).only_split()
 
 
 def test_class_folders_without_a_film_hold_no_split(tmp_path):
     (tmp_path / "NORMAL").mkdir()
     (tmp_path / "NORMAL" / "notes.txt").write_text("nothing to see")
     with pytest.raises(UserError, match=r"holds no JPEG or PNG film .*1 other files"):
-        only_split(tmp_path)
+        find_films(tmp_path).only_split()
 
 
 def test_a_third_class_is_named_before_the_films_are_read(tmp_path):
@@ -67,12 +66,11 @@ def test_a_third_class_is_named_before_the_films_are_read(tmp_path):
     (tmp_path / "films" / ".thumbnails" / "c.png").write_bytes(b"")
     told: list[str] = []
     load_split(
-        tmp_path / "films",
+        find_films(tmp_path / "films"),
         "train",
         Preprocessing(32),
-        tmp_path / "cache",
+        FilmCache(tmp_path / "cache", log=told.append),
         max_rejected_fraction=0,
-        log=told.append,
     )
     assert told[0].startswith("ignored: the files in 'extra', 'train/COVID' of ")
     assert "only NORMAL and PNEUMONIA are classes" in told[0]

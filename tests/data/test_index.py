@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pneumojax.data.films import FilmFile
-from pneumojax.data.index import IndexWriter, numbered, open_index
+from pneumojax.data.index import IndexWriter, group_numbers, open_index
 from pneumojax.decoding.film import DecodedFilm
 
 NAMES = ["train/NORMAL/a.jpeg", "", "train/NORMAL/\udcff\n\u00e9.png", "b", "b"]
@@ -47,7 +47,7 @@ class Colliding(str):
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", "cc", "dd", "ee", ""])))
 def test_values_have_one_number_where_they_are_equal_and_not_where_hashes_are(values):
-    numbers = numbered([Colliding(value) for value in values])
+    numbers = group_numbers([Colliding(value) for value in values])
     assert numbers.shape == (len(values),) and numbers.dtype == np.int64
     for value, number in zip(values, numbers, strict=True):
         assert [v == value for v in values] == (numbers == number).tolist()

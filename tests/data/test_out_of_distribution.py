@@ -7,8 +7,14 @@ import pytest
 from PIL import Image
 
 from pneumojax.data import out_of_distribution as scopes
-from pneumojax.data.out_of_distribution import Scope, fit, fit_scope, statistics, warnings_about
-from pneumojax.data.phantom import write_films
+from pneumojax.data.out_of_distribution import (
+    TrainingDistribution,
+    fit,
+    fit_distribution,
+    statistics,
+    warnings_about,
+)
+from pneumojax.data.phantom_films import write_films
 from pneumojax.decoding.formats import AnyFilm
 
 
@@ -40,7 +46,7 @@ def film(pixels, width=300, height=300, colour=0.0):
 
 def test_few_films_like_the_training_ones_are_warned_of_and_all_others_are(films):
     order = np.random.default_rng(0).permutation(len(films))
-    fitted = Scope(**fit_scope(Films(films[order[:200]])))
+    fitted = TrainingDistribution(**fit_distribution(Films(films[order[:200]])))
     held_out = films[order[200:]]
     share = np.mean(fitted.distances(held_out) > fitted.limit)
     assert share <= 0.1  # of 200 films the quantile 0.995 is one film
@@ -50,14 +56,16 @@ def test_few_films_like_the_training_ones_are_warned_of_and_all_others_are(films
 
 
 def test_a_fit_is_the_same_each_time_and_survives_json(films):
-    first, again = fit_scope(Films(films)), fit_scope(Films(films))
+    first, again = fit_distribution(Films(films)), fit_distribution(Films(films))
     assert json.dumps(first) == json.dumps(again)
-    read = Scope(**json.loads(json.dumps(first)))
-    np.testing.assert_array_equal(read.distances(films), Scope(**first).distances(films))
+    read = TrainingDistribution(**json.loads(json.dumps(first)))
+    np.testing.assert_array_equal(
+        read.distances(films), TrainingDistribution(**first).distances(films)
+    )
 
 
 def test_the_limit_is_the_quantile_of_the_films_it_was_fitted_on(films):
-    fitted = Scope(**fit_scope(Films(films)))
+    fitted = TrainingDistribution(**fit_distribution(Films(films)))
     assert fitted.films == len(films)
     assert np.sum(fitted.distances(films) > fitted.limit) == 2  # 0.5 % of 260
 
@@ -74,9 +82,9 @@ def test_distances_are_mahalanobis(films):
 
 
 def test_too_few_films_fit_nothing_and_many_are_thinned_out(films, monkeypatch):
-    assert fit_scope(Films(films[:199])) is None
+    assert fit_distribution(Films(films[:199])) is None
     monkeypatch.setattr(scopes, "MOST_FILMS", 220)
-    assert fit_scope(Films(films))["films"] == 220
+    assert fit_distribution(Films(films))["films"] == 220
 
 
 def test_statistics_do_not_change_with_brightness_but_for_those_that_measure_it(films):
@@ -88,7 +96,7 @@ def test_statistics_do_not_change_with_brightness_but_for_those_that_measure_it(
 
 
 def test_each_warning_has_its_cause(films):
-    fitted = Scope(**fit_scope(Films(films)))
+    fitted = TrainingDistribution(**fit_distribution(Films(films)))
     usual = films[int(np.argmin(fitted.distances(films)))]
     pictures = [
         film(usual),

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pneumojax.data.audit import audit
-from pneumojax.data.patients import Identity, carve, divide_into_folds, identify
+from pneumojax.data.hold_out import divide_into_folds, hold_out
+from pneumojax.data.leakage import audit_leakage
+from pneumojax.data.patients import Identity, identify
 from pneumojax.errors import UserError
 
 
@@ -61,14 +62,14 @@ def _any_films(draw):
 class TestCarve:
     def test_takes_the_fraction_of_every_class(self):
         patients, labels, digests = _films()
-        validation = carve(patients, labels, digests, 0.1, seed=0)
+        validation = hold_out(patients, labels, digests, 0.1, seed=0)
         assert validation.dtype == bool and validation.shape == labels.shape
         assert np.array_equal(np.bincount(labels[validation]), [12, 12])
 
     @pytest.mark.parametrize("fraction", [0.01, 0.3, 0.5, 0.8])
     def test_comes_as_close_as_groups_allow(self, fraction):
         patients, labels, digests = _films()
-        validation = carve(patients, labels, digests, fraction, seed=3)
+        validation = hold_out(patients, labels, digests, fraction, seed=3)
         wanted = 120 * fraction
         for label in (0, 1):
             assert abs(np.sum(validation[labels == label]) - wanted) <= max(1.5, 3 - wanted)
@@ -79,7 +80,7 @@ class TestCarve:
         labels = np.append(labels, [1] * 60)
         digests += [f"huge/{i}" for i in range(60)]
         for seed in range(20):
-            validation = carve(patients, labels, digests, 0.1, seed)
+            validation = hold_out(patients, labels, digests, 0.1, seed)
             assert abs(np.sum(validation & (labels == 1)) - 18) <= 1.5
 
     @settings(max_examples=80, deadline=None)
@@ -87,7 +88,7 @@ class TestCarve:
     def test_no_patient_and_no_identical_file_is_on_both_sides(self, films, fraction, seed):
         patients, labels, digests = films
         try:
-            validation = carve(patients, labels, digests, fraction, seed)
+            validation = hold_out(patients, labels, digests, fraction, seed)
         except UserError:  # too few groups; test_a_side_without_a_class_is_refused has that
             return
         for keys in (np.array(patients), np.array(digests)):
@@ -103,23 +104,23 @@ class TestCarve:
         random.shuffle(order)
         shuffled = [patients[i] for i in order], labels[order], [digests[i] for i in order]
         try:
-            expected = carve(patients, labels, digests, 0.3, 0)[order]
+            expected = hold_out(patients, labels, digests, 0.3, 0)[order]
         except UserError:
             with pytest.raises(UserError):
-                carve(*shuffled, 0.3, 0)
+                hold_out(*shuffled, 0.3, 0)
             return
-        assert np.array_equal(carve(*shuffled, 0.3, 0), expected)
+        assert np.array_equal(hold_out(*shuffled, 0.3, 0), expected)
 
     def test_is_a_function_of_the_seed(self):
         films = _films()
-        carves = [carve(*films, 0.2, seed) for seed in (0, 0, 1)]
-        assert np.array_equal(carves[0], carves[1])
-        assert not np.array_equal(carves[0], carves[2])
+        choices = [hold_out(*films, 0.2, seed) for seed in (0, 0, 1)]
+        assert np.array_equal(choices[0], choices[1])
+        assert not np.array_equal(choices[0], choices[2])
 
     def test_another_patient_moves_little(self):
         patients, labels, digests = _films(100, 1)
-        before = carve(patients, labels, digests, 0.1, 0)
-        after = carve([*patients, "IM-new"], np.append(labels, 0), [*digests, "new"], 0.1, 0)
+        before = hold_out(patients, labels, digests, 0.1, 0)
+        after = hold_out([*patients, "IM-new"], np.append(labels, 0), [*digests, "new"], 0.1, 0)
         assert np.sum(before != after[:-1]) <= 1
 
     def test_an_identical_file_under_two_patients_keeps_them_together(self):
@@ -129,48 +130,48 @@ class TestCarve:
             digests[right] = digests[left]  # a chain of 31 patients
         chain = {patients[i] for i in of_virus[:93]}
         for seed in range(5):
-            validation = carve(patients, labels, digests, 0.2, seed)
-            sides = {bool(v) for v, p in zip(validation, patients, strict=True) if p in chain}
-            assert len(sides) == 1
+            validation = hold_out(patients, labels, digests, 0.2, seed)
+            splits = {bool(v) for v, p in zip(validation, patients, strict=True) if p in chain}
+            assert len(splits) == 1
 
     def test_two_patients_of_a_class_are_one_on_each_side(self):
         patients, labels = ["IM-1", "IM-2", "virus-1", "virus-2"], np.array([0, 0, 1, 1])
         for fraction in (0.01, 0.5, 0.99):
-            validation = carve(patients, labels, list("abcd"), fraction, 0)
+            validation = hold_out(patients, labels, list("abcd"), fraction, 0)
             assert np.array_equal(np.bincount(labels[validation]), [1, 1])
 
     def test_a_fraction_of_zero_is_no_validation(self):
-        assert not carve(*_films(), 0, seed=0).any()
-        assert carve([], np.array([], int), [], 0.0, 0).shape == (0,)
+        assert not hold_out(*_films(), 0, seed=0).any()
+        assert hold_out([], np.array([], int), [], 0.0, 0).shape == (0,)
 
     @pytest.mark.parametrize("fraction", [-0.1, 1, 1.5, float("nan")])
     def test_a_fraction_out_of_range_is_refused(self, fraction):
         with pytest.raises(UserError, match=r"^data\.val_fraction: .*not in \[0, 1\)"):
-            carve(*_films(), fraction, seed=0)
+            hold_out(*_films(), fraction, seed=0)
 
     def test_a_side_without_a_class_is_refused(self):
         patients, labels = ["IM-1", "IM-1", "virus-1", "virus-2"], np.array([0, 0, 1, 1])
         with pytest.raises(UserError, match=r"^data\.val_fraction: .*no NORMAL .*2 in all"):
-            carve(patients, labels, list("abcd"), 0.5, 0)
+            hold_out(patients, labels, list("abcd"), 0.5, 0)
 
 
 def _audit(train, validation, known=True):
     """Of films given as (patient, label, digest)."""
     patients, labels, digests = zip(*train, *validation, strict=True)
     is_validation = np.arange(len(patients)) >= len(train)
-    sides = {"train": ~is_validation, "validation": np.flatnonzero(is_validation)}
-    return audit(sides, patients, [known] * len(patients), np.array(labels), digests)
+    splits = {"train": ~is_validation, "validation": np.flatnonzero(is_validation)}
+    return audit_leakage(splits, patients, [known] * len(patients), np.array(labels), digests)
 
 
 class TestAudit:
     def test_proves_that_the_carve_is_disjoint(self):
         patients, labels, digests = _films()
-        validation = carve(patients, labels, digests, 0.1, 0)
-        sides = {"train": ~validation, "validation": validation}
-        result = audit(sides, patients, [True] * len(patients), labels, digests)
+        validation = hold_out(patients, labels, digests, 0.1, 0)
+        splits = {"train": ~validation, "validation": validation}
+        result = audit_leakage(splits, patients, [True] * len(patients), labels, digests)
         assert result.line() == (
             "audit: train 216 films of 72 patients, validation 24 films of 8 patients; "
-            "0 patients and 0 identical files on both sides: disjoint"
+            "0 patients and 0 identical files in more than one split: disjoint"
         )
         assert result.patients_known
         assert result.as_dict()["sides"]["train"] == {
@@ -184,7 +185,10 @@ class TestAudit:
         validation = [("IM-1", 0, "e"), ("virus-2", 1, "c"), ("virus-1", 1, "f")]
         result = _audit(train, validation)
         assert (result.shared_patients, result.shared_files) == (2, 1)
-        assert "; NOT disjoint: 2 patients and 1 identical file on both sides" in result.line()
+        assert (
+            "; NOT disjoint: 2 patients and 1 identical file in more than one split"
+            in result.line()
+        )
 
     def test_without_names_it_never_says_disjoint(self):
         apart = _audit([("x.png", 0, "a")], [("y.png", 1, "b")], known=False)
@@ -193,7 +197,7 @@ class TestAudit:
             assert "patients unknown for 2 films" in result.line()
             assert "disjoint" not in result.line()
             assert not result.patients_known and result.unknown_films == 2
-        assert "1 identical file on both sides" in shared.line()
+        assert "1 identical file in more than one split" in shared.line()
 
     def test_equal_paths_of_two_folders_are_not_a_shared_patient(self):
         result = _audit([("NORMAL/1.png", 0, "a")], [("NORMAL/1.png", 0, "b")], known=False)
@@ -201,11 +205,11 @@ class TestAudit:
 
     def test_one_unknown_name_is_enough_to_doubt(self):
         patients, labels = ["IM-1", "virus-1", "x.png"], np.array([0, 1, 1])
-        sides = {"train": np.array([0]), "validation": np.array([1, 2])}
-        result = audit(sides, patients, [True, True, False], labels, list("abc"))
+        splits = {"train": np.array([0]), "validation": np.array([1, 2])}
+        result = audit_leakage(splits, patients, [True, True, False], labels, list("abc"))
         assert "patients unknown for 1 film;" in result.line()
         assert "disjoint" not in result.line()
-        assert result.sides["validation"].patients == 1
+        assert result.splits["validation"].patients == 1
 
     def test_mentions_duplicates_and_conflicting_labels(self):
         train = [("IM-1", 0, "a"), ("IM-1", 0, "a"), ("IM-2", 0, "b"), ("virus-1", 1, "b")]
@@ -218,7 +222,7 @@ class TestAudit:
 
     def test_films_on_neither_side_do_not_count(self):
         patients, labels = ["IM-1", "IM-1", "IM-2"], np.array([0, 0, 1])
-        result = audit(
+        result = audit_leakage(
             {"train": np.array([0]), "test": np.array([2])}, patients, [True] * 3, labels, "aab"
         )
         assert result.duplicate_groups == 0 and result.shared_patients == 0

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from pneumojax.data import phantom
+from pneumojax.data import phantom, phantom_films
 from pneumojax.data.patients import identify
 from pneumojax.errors import UserError
 
@@ -23,7 +23,7 @@ FEW = {"none": 8, "bacteria": 7, "virus": 6}
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("films")
-    phantom.write_films(root, train=FEW, test=FEW)
+    phantom_films.write_films(root, train=FEW, test=FEW)
     return root
 
 
@@ -41,8 +41,8 @@ def sample() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture
 def few_films(monkeypatch: pytest.MonkeyPatch) -> None:
     """`ensure_films` writes a few films only."""
-    write_films = phantom.write_films
-    monkeypatch.setattr(phantom, "write_films", lambda root: write_films(root, FEW, FEW))
+    write_films = phantom_films.write_films
+    monkeypatch.setattr(phantom_films, "write_films", lambda root: write_films(root, FEW, FEW))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -55,7 +55,7 @@ def people(root: Path, split: str) -> set[str]:
 
 
 def test_the_same_bytes_are_written_twice(root: Path, tmp_path: Path) -> None:
-    phantom.write_films(tmp_path, train=FEW, test=FEW)
+    phantom_films.write_films(tmp_path, train=FEW, test=FEW)
     assert files(tmp_path) == files(root)
 
 
@@ -99,7 +99,7 @@ def test_some_patients_have_several_films_and_none_more_than_four(root: Path) ->
 
 
 def test_the_shipped_set_has_the_size_and_the_balance_that_the_docs_give() -> None:
-    train, test = phantom.TRAIN_FILMS, phantom.TEST_FILMS
+    train, test = phantom_films.TRAIN_FILMS, phantom_films.TEST_FILMS
     assert set(train) == set(test) == set(phantom.PATHOGENS)
     assert (sum(train.values()), sum(test.values())) == (640, 160)
     assert 1 - train["none"] / 640 == pytest.approx(0.65)
@@ -153,11 +153,11 @@ def test_an_unknown_pathogen_is_refused() -> None:
 def test_a_second_call_finds_the_films_and_leaves_them_alone(
     few_films: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    films = phantom.ensure_films(tmp_path / "cache")
-    assert films == tmp_path / "cache" / f"synthetic-v{phantom.VERSION}"
+    films = phantom_films.ensure_films(tmp_path / "cache")
+    assert films == tmp_path / "cache" / f"synthetic-v{phantom_films.VERSION}"
     assert [p.name for p in films.parent.iterdir()] == [films.name]
-    monkeypatch.setattr(phantom, "write_films", lambda root: pytest.fail("drawn again"))
-    assert phantom.ensure_films(tmp_path / "cache") == films
+    monkeypatch.setattr(phantom_films, "write_films", lambda root: pytest.fail("drawn again"))
+    assert phantom_films.ensure_films(tmp_path / "cache") == films
 
 
 def test_a_kill_half_way_leaves_nothing_that_passes_for_finished(
@@ -165,18 +165,18 @@ def test_a_kill_half_way_leaves_nothing_that_passes_for_finished(
 ) -> None:
     program = """
         import os, pathlib, sys
-        from pneumojax.data import phantom
-        draw_film, drawn = phantom.draw_film, []
+        from pneumojax.data import phantom_films
+        draw_film, drawn = phantom_films.draw_film, []
         def draw_until_killed(*film):
             drawn.append(film)
             return draw_film(*film) if len(drawn) < 10 else os._exit(9)
-        phantom.draw_film = draw_until_killed
-        phantom.ensure_films(pathlib.Path(sys.argv[1]))
+        phantom_films.draw_film = draw_until_killed
+        phantom_films.ensure_films(pathlib.Path(sys.argv[1]))
     """
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
     assert subprocess.run(command, cwd=Path(phantom.__file__).parents[2]).returncode == 9
     assert len(list(tmp_path.rglob("*.jpeg"))) == 9
-    assert len(files(phantom.ensure_films(tmp_path))) == 2 * sum(FEW.values())
+    assert len(files(phantom_films.ensure_films(tmp_path))) == 2 * sum(FEW.values())
 
 
 def test_an_interrupt_leaves_the_cache_folder_empty(
@@ -186,23 +186,23 @@ def test_an_interrupt_leaves_the_cache_folder_empty(
         root.mkdir()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(phantom, "write_films", interrupted)
+    monkeypatch.setattr(phantom_films, "write_films", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        phantom.ensure_films(tmp_path)
+        phantom_films.ensure_films(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_process_that_comes_second_takes_the_films_of_the_first(
     few_films: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_few = phantom.write_films
+    write_few = phantom_films.write_films
 
     def write_while_another_finishes(root: Path) -> None:
         write_few(root)
         shutil.copytree(root, tmp_path / root.name)
 
-    monkeypatch.setattr(phantom, "write_films", write_while_another_finishes)
-    films = phantom.ensure_films(tmp_path)
+    monkeypatch.setattr(phantom_films, "write_films", write_while_another_finishes)
+    films = phantom_films.ensure_films(tmp_path)
     assert len(files(films)) == 2 * sum(FEW.values())
     assert [p.name for p in tmp_path.iterdir()] == [films.name]
 
@@ -210,4 +210,4 @@ def test_a_process_that_comes_second_takes_the_films_of_the_first(
 def test_a_cache_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file/cache"):
-        phantom.ensure_films(tmp_path / "file" / "cache")
+        phantom_films.ensure_films(tmp_path / "file" / "cache")

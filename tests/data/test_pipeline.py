@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from pneumojax.data import cache, cache_build
-from pneumojax.data.cache import load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.films import find_films
 from pneumojax.data.pipeline import (
     balanced_order,
     batch_rows,
@@ -20,16 +21,17 @@ from pneumojax.data.pipeline import (
     steps_per_epoch,
     training_batches,
 )
-from pneumojax.data.splits import load_sides
+from pneumojax.data.splits import load_splits
 from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
 
 SMALL = Preprocessing(image_size=32)
 
 
-def load(root: Path, cache_dir: Path, **options):
-    options = {"max_rejected_fraction": 0.0, "log": lambda line: None} | options
-    return load_split(root, "train", SMALL, cache_dir, **options)
+def load(root: Path, cache_dir: Path, max_rejected_fraction=0.0, verify=False):
+    cache = FilmCache(cache_dir, verify=verify, log=lambda line: None)
+    folder = find_films(root)
+    return load_split(folder, "train", SMALL, cache, max_rejected_fraction=max_rejected_fraction)
 
 
 @pytest.fixture
@@ -71,14 +73,8 @@ def test_a_changed_film_or_preprocessing_is_decoded_again(own_root, tmp_path, ch
     else:
         film.rename(film.with_stem("IM-0099-0001"))
     lines = []
-    load_split(
-        own_root,
-        "train",
-        preprocessing,
-        tmp_path / "cache",
-        max_rejected_fraction=0,
-        log=lines.append,
-    )
+    cache = FilmCache(tmp_path / "cache", log=lines.append)
+    load_split(find_films(own_root), "train", preprocessing, cache, max_rejected_fraction=0)
     assert any("10/10" in line for line in lines)
 
 
@@ -139,7 +135,7 @@ def test_no_readable_film_is_one_clear_line(own_root, tmp_path):
 
 def test_missing_split_names_those_that_are_there(own_root, tmp_path):
     with pytest.raises(UserError, match="'test' .* holds no film .*with films: train"):
-        load_split(own_root, "test", SMALL, tmp_path, max_rejected_fraction=0)
+        find_films(own_root).of_split("test")
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 16, 56, 64])
@@ -173,11 +169,13 @@ def test_a_process_ends_while_batches_are_under_way(films_root, cache_dir):
     script = """
 import sys
 from pathlib import Path
-from pneumojax.data.cache import load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.films import find_films
 from pneumojax.decoding.film import Preprocessing
 from pneumojax.data.pipeline import training_batches
 root, cache_dir = map(Path, sys.argv[1:])
-films = load_split(root, "train", Preprocessing(32), cache_dir, max_rejected_fraction=0)
+cache = FilmCache(cache_dir)
+films = load_split(find_films(root), "train", Preprocessing(32), cache, max_rejected_fraction=0)
 stream = training_batches(films, 16, seed=0, start_step=0)
 next(stream)
 raise SystemExit(3)
@@ -200,13 +198,13 @@ def test_padding_is_made_of_films_and_masked():
     assert rows.tolist() == [3, 4, 2, 0] and mask.tolist() == [1, 0, 0, 0]
 
 
-def test_validation_is_carved_by_patient_and_a_fraction_of_zero_trains_on_all(config, cache_dir):
+def test_validation_is_held_out_by_patient_and_a_fraction_of_zero_trains_on_all(config, cache_dir):
     config = config.copy_and_resolve_references()
-    sides = load_sides(config, cache_dir)
-    assert not set(sides.train.patients) & set(sides.validation.patients)
-    assert "disjoint" in sides.audit.line()
+    splits = load_splits(config, cache_dir)
+    assert not set(splits.train.patients) & set(splits.validation.patients)
+    assert "disjoint" in splits.audit.line()
     config.data.val_fraction = 0.0
-    assert load_sides(config, cache_dir).validation is None
+    assert load_splits(config, cache_dir).validation is None
 
 
 def test_shipped_validation_is_used_as_it_is_when_asked_for(config, films_root, tmp_path):
@@ -215,16 +213,16 @@ def test_shipped_validation_is_used_as_it_is_when_asked_for(config, films_root, 
     for link, target in (("train", "train"), ("val", "test")):
         (tmp_path / "root" / link).symlink_to(films_root / target)
     config.data.root, config.data.val = str(tmp_path / "root"), "folder"
-    sides = load_sides(config, tmp_path)
-    assert len(sides.train) == 70 and len(sides.validation) == 14
+    splits = load_splits(config, tmp_path)
+    assert len(splits.train) == 70 and len(splits.validation) == 14
     (tmp_path / "root" / "val").unlink()
     (tmp_path / "root" / "val").mkdir()
     (tmp_path / "root" / "val" / "NORMAL").symlink_to(films_root / "test" / "NORMAL")
     with pytest.raises(UserError, match="val of .* holds only NORMAL"):
-        load_sides(config, tmp_path)
+        load_splits(config, tmp_path)
     config.data.val = "folders"
     with pytest.raises(UserError, match="config.data.val is 'folders'"):
-        load_sides(config, tmp_path)
+        load_splits(config, tmp_path)
 
 
 def test_one_class_alone_cannot_be_trained_on(config, films_root, tmp_path):
@@ -233,7 +231,7 @@ def test_one_class_alone_cannot_be_trained_on(config, films_root, tmp_path):
     config = config.copy_and_resolve_references()
     config.data.root = str(tmp_path)
     with pytest.raises(UserError, match="holds only NORMAL films"):
-        load_sides(config, tmp_path / "cache")
+        load_splits(config, tmp_path / "cache")
 
 
 def test_films_lie_as_jax_copies_them_fastest(films_root, cache_dir):
@@ -261,13 +259,13 @@ def test_each_fold_is_validation_once_and_what_makes_no_fold_is_refused(config, 
     for fold in range(3):
         config = config.copy_and_resolve_references()
         config.data.folds, config.data.fold = 3, fold
-        sides = load_sides(config, cache_dir, log=lambda line: None)
-        assert sides.audit.shared_patients == 0
-        assert len(sides.train) + len(sides.validation) == len(
-            {*sides.train.paths, *sides.validation.paths}
+        splits = load_splits(config, cache_dir, log=lambda line: None)
+        assert splits.audit.shared_patients == 0
+        assert len(splits.train) + len(splits.validation) == len(
+            {*splits.train.paths, *splits.validation.paths}
         )
-        seen += sides.validation.paths
-    assert sorted(seen) == sorted([*sides.train.paths, *sides.validation.paths])
+        seen += splits.validation.paths
+    assert sorted(seen) == sorted([*splits.train.paths, *splits.validation.paths])
     for field, value, told in (
         ("fold", 3, "config.data.fold is 3: the folds are 0 to 2"),
         ("folds", -1, "config.data.folds is -1"),
@@ -276,4 +274,4 @@ def test_each_fold_is_validation_once_and_what_makes_no_fold_is_refused(config, 
         wrong = config.copy_and_resolve_references()
         wrong.data[field] = value
         with pytest.raises(UserError, match=told):
-            load_sides(wrong, cache_dir, log=lambda line: None)
+            load_splits(wrong, cache_dir, log=lambda line: None)

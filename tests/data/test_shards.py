@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data import cache, cache_build
-from pneumojax.data import disk_space as room
-from pneumojax.data.cache import load_split
+from pneumojax.data import cache, cache_build, disk_space
+from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
 from pneumojax.data.pipeline import evaluation_batches, training_batches
 from pneumojax.decoding.film import Preprocessing
@@ -54,9 +53,9 @@ def all_kinds(tmp_path_factory):
     return root
 
 
-def load(root, cache_dir, max_cache_gb=STREAMED, **options):
-    options = {"max_rejected_fraction": 0.1, "log": lambda line: None} | options
-    return load_split(root, "train", REDUCED, cache_dir, max_cache_gb=max_cache_gb, **options)
+def load(root, cache_dir, max_gb=STREAMED, *, verify=False, log=lambda line: None):
+    cache = FilmCache(cache_dir, max_gb, verify, log)
+    return load_split(find_films(root), "train", REDUCED, cache, max_rejected_fraction=0.1)
 
 
 def shard_of(cache_dir):
@@ -121,12 +120,11 @@ def test_shards_are_written_once_whatever_the_size_of_films(all_kinds, tmp_path,
     load(all_kinds, tmp_path)
     monkeypatch.setattr(cache, "build_entry", None)  # calling it would raise
     films = load_split(
-        all_kinds,
+        find_films(all_kinds),
         "train",
         Preprocessing(48, "nearest"),
-        tmp_path,
+        FilmCache(tmp_path, STREAMED),
         max_rejected_fraction=0.1,
-        max_cache_gb=STREAMED,
     )
     assert films.pixels(np.arange(3)).shape == (3, 48, 48)
 
@@ -145,7 +143,7 @@ def disk_of(monkeypatch):
     """`(bytes)`: so many are free from here on."""
     usage = namedtuple("usage", "free")
     return lambda free: monkeypatch.setattr(
-        room.shutil, "disk_usage", lambda path: usage(int(free))
+        disk_space.shutil, "disk_usage", lambda path: usage(int(free))
     )
 
 
@@ -153,7 +151,9 @@ def test_what_nine_tenths_of_the_free_disk_would_not_hold_is_streamed_and_told_w
     all_kinds, tmp_path, disk_of, monkeypatch
 ):
     decoded, told = 38 * 32 * 32, []
-    monkeypatch.setattr(cache, "require_room", lambda *arguments: None)  # these files are larger
+    monkeypatch.setattr(
+        cache, "require_disk_space", lambda *arguments: None
+    )  # these files are larger
     disk_of(decoded / 0.9 - 1)
     load(all_kinds, tmp_path / "little", 0.0, log=told.append)
     assert told[0].startswith(
@@ -172,7 +172,7 @@ def test_what_half_of_the_memory_would_not_hold_is_streamed_and_told_why(
 ):
     decoded, told = 38 * 32 * 32, []
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(room, "_CONTAINER", limit)
+    monkeypatch.setattr(disk_space, "_CONTAINER", limit)
     for free, streams in ((2 * decoded - 1, True), (2 * decoded, False), ("max", False)):
         limit.write_text(f"{free}\n")
         films = load(all_kinds, tmp_path / str(free), 0.0, log=told.append)
@@ -276,7 +276,7 @@ def test_a_full_disk_under_the_shards_is_one_line_and_leaves_nothing(
         raise RuntimeError("write() failed: No space left on device; writing /x; at byte 7")
 
     monkeypatch.setattr(shards.tfds.core.SequentialWriter, "add_examples", full)
-    with pytest.raises(UserError, match="--cache_dir: cannot write to .*No space left on device;"):
+    with pytest.raises(UserError, match="--cache_dir: cannot write .*No space left on device;"):
         load(all_kinds, tmp_path)
     assert list((tmp_path / "shards").iterdir()) == []
 
@@ -288,10 +288,11 @@ def test_no_more_films_are_read_ahead_than_the_cores_can_use(all_kinds, monkeypa
     monkeypatch.setattr(
         cache_build, "read_bytes", lambda *given: [started.append(given), read(*given)][1]
     )
-    files = find_films(all_kinds).files * 10
+    folder = find_films(all_kinds)
+    folder = replace(folder, files=folder.files * 10)
     # The calls that wait, and the one whose films are being taken.
     most_ahead = (2 * cache_build._AHEAD + 1) * cache_build._IN_A_CALL
-    for taken, _ in enumerate(cache_build._decoded(all_kinds, files, REDUCED), start=1):
+    for taken, _ in enumerate(cache_build._decoded(folder, REDUCED), start=1):
         assert len(started) <= taken + most_ahead
     assert taken == len(started) == 380
 
@@ -323,13 +324,13 @@ def test_a_process_ends_while_films_are_streamed(all_kinds, cache_dir):
     script = """
 import sys
 from pathlib import Path
-from pneumojax.data.cache import load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.films import find_films
 from pneumojax.decoding.film import Preprocessing
 from pneumojax.data.pipeline import training_batches
 root, cache_dir = map(Path, sys.argv[1:])
-films = load_split(
-    root, "train", Preprocessing(32), cache_dir, max_rejected_fraction=0.1, max_cache_gb=1e-9
-)
+cache = FilmCache(cache_dir, 1e-9)
+films = load_split(find_films(root), "train", Preprocessing(32), cache, max_rejected_fraction=0.1)
 next(training_batches(films, 16, seed=0, start_step=0))
 raise SystemExit(3)
 """

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data.cache import load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.films import find_films
 from pneumojax.decoding.film import Preprocessing, decode_film
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import decode_any, decode_any_grey
@@ -83,11 +84,15 @@ def test_a_training_set_with_a_film_that_crashes_its_decoder_lacks_that_film_alo
     root = shutil.copytree(films_root, tmp_path / "films")
     bad = sorted((root / "train" / "NORMAL").iterdir())[3]
     bad.write_bytes(bad.read_bytes() + crashing_decoders)
-    films = load_split(
-        root, "train", SMALL, tmp_path / "cache", max_rejected_fraction=0.1, log=lambda line: None
-    )
-    whole = load_split(
-        films_root, "train", SMALL, tmp_path / "whole", max_rejected_fraction=0, log=print
+    films, whole = (
+        load_split(
+            find_films(folder),
+            "train",
+            SMALL,
+            FilmCache(tmp_path / name),
+            max_rejected_fraction=0.1,
+        )
+        for folder, name in ((root, "cache"), (films_root, "whole"))
     )
     ((path, reason),) = films.rejected
     assert path == bad.relative_to(root).as_posix() and "crashed" in reason

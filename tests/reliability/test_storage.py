@@ -6,7 +6,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from pneumojax.data.cache import load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.films import find_films
 from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.run.checkpoint import Checkpoints
@@ -78,10 +79,9 @@ def test_a_read_only_file_system_is_one_line_for_run_and_cache(small, run_comman
     assert "Read-only file system" in only_line(run_command([*line, f"--cache_dir={disk / 'c'}"]))
 
 
-def load(root, cache_dir, log=lambda line: None, **options):
-    return load_split(
-        root, "train", Preprocessing(32), cache_dir, max_rejected_fraction=0, log=log, **options
-    )
+def load(root, cache_dir, log=lambda line: None, max_gb=0.0):
+    cache = FilmCache(cache_dir, max_gb, log=log)
+    return load_split(find_films(root), "train", Preprocessing(32), cache, max_rejected_fraction=0)
 
 
 def test_a_full_disk_under_the_cache_is_one_line_and_leaves_nothing(films_root, small_disk):
@@ -89,8 +89,8 @@ def test_a_full_disk_under_the_cache_is_one_line_and_leaves_nothing(films_root, 
     with pytest.raises(UserError, match="more than 90% of the .* free in --cache_dir; in shards"):
         load(films_root, disk)
     assert list(disk.iterdir()) == []
-    with pytest.raises(UserError, match="--cache_dir: cannot write to .*No space left on device"):
-        load(films_root, disk, max_cache_gb=1.0)
+    with pytest.raises(UserError, match="--cache_dir: cannot write .*No space left on device"):
+        load(films_root, disk, max_gb=1.0)
     assert list((disk / "films").iterdir()) == []
 
 

@@ -58,10 +58,10 @@ SMALL = (
 
 def draw_films(folder: Path) -> Path:
     """A folder of 70 drawn films, by Kaggle's layout."""
-    from pneumojax.data import phantom
+    from pneumojax.data import phantom_films
 
     if not folder.is_dir():
-        phantom.write_films(folder, train={"none": 28, "bacteria": 22, "virus": 20}, test={})
+        phantom_films.write_films(folder, train={"none": 28, "bacteria": 22, "virus": 20}, test={})
     return folder
 
 

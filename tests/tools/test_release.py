@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pneumojax.data.out_of_distribution import fit_scope
-from pneumojax.data.splits import load_sides, preprocessing_of
+from pneumojax.data.out_of_distribution import fit_distribution
+from pneumojax.data.splits import load_splits, preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.trained_run import open_run
@@ -31,7 +31,7 @@ OUT_OF_FOLD = Decision("youden", 1.5, 0.6, 70, "")
 
 def make_run(folder, config, cache_dir, scale=1.0):
     """A run that was never trained, its checkpoint made of initial weights times `scale`."""
-    sides = load_sides(config, cache_dir)
+    sides = load_splits(config, cache_dir)
     run.begin(folder, config)
     run.write_provenance(folder, sides, config)
     (folder / "metrics.jsonl").write_text(
@@ -44,7 +44,7 @@ def make_run(folder, config, cache_dir, scale=1.0):
         "films": sides.fingerprint,
         "synthetic": False,
         "decision": OWN._asdict(),
-        "scope": fit_scope(sides.train),
+        "scope": fit_distribution(sides.train),
         "epoch": 1,
     }
     scaled = jax.tree.map(lambda leaf: scale * leaf, params)

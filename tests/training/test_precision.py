@@ -8,7 +8,7 @@ from flax import nnx
 
 from configs import base
 from pneumojax.data.pipeline import to_devices, training_batches
-from pneumojax.data.splits import load_sides
+from pneumojax.data.splits import load_splits
 from pneumojax.inference.network import make_network
 from pneumojax.nn.blocks import Conv, MainHead
 from pneumojax.sharding import make_mesh, replicated
@@ -29,7 +29,7 @@ def runs(films_root, cache_dir):
         config.model.stem, config.model.modules = (4, 4, 8), ((4, 4, 8, 2, 4, 4),)
         config.model.heads = ("main", "auxiliary")
         config.batch_size, config.model.dtype = 16, dtype
-        films = load_sides(config, cache_dir, log=lambda line: None).train
+        films = load_splits(config, cache_dir, log=lambda line: None).train
         mesh, network, optimizer = make_mesh(), make_network(config), make_optimizer(config, 1)
         begin = jax.jit(lambda c=config, o=optimizer: initial_state(c, o))
         state = jax.device_put(begin(), replicated(mesh))

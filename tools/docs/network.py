@@ -1,9 +1,8 @@
-"""Redraws every picture in docs/images from code and synthetic films, for whoever changes either.
+"""The pictures of the network and of synthetic films, drawn from the code.
 
-Command:   python -m tools.docs
+The shapes and counts of the network come from the modules themselves.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from PIL import Image
@@ -19,16 +19,14 @@ from configs import base
 from pneumojax.data import phantom
 from pneumojax.nn import pools
 from pneumojax.nn.inception import Inception
+from tools.docs.drawing import INK, MUTED, RULE
 
-ROOT = Path(__file__).resolve().parents[2]
-
-IMAGES = ROOT / "docs" / "images"
-INK, MUTED, RULE = "#1f2933", "#5f6c7b", "#c3cad3"
 CONV, POOL, DENSE, JOIN, CARD = "#dbe8f7", "#e3f1e3", "#f9e7d3", "#ebe4f5", "#f6f7f9"
+Box = tuple[float, float, float, float]  # x, y, width, height
 
 
 def stages() -> dict[str, tuple[int, ...]]:
-    """Shape of one film, without the batch axis, behind each stage of `configs/base.py`."""
+    """Returns the shape behind each stage of `configs/base.py`, without the batch axis."""
     config = base.get_config()
     side = config.data.image_size
     abstract = nnx.eval_shape(
@@ -62,12 +60,12 @@ def stages() -> dict[str, tuple[int, ...]]:
 
 
 def times(shape: tuple[int, ...]) -> str:
-    """(35, 35, 64) -> "35×35×64"."""
+    """Writes (35, 35, 64) as "35×35×64"."""
     return "×".join(f"{size:,}" for size in shape)
 
 
-def draw_network() -> Figure:
-    """The network of `configs/base.py` on a white card, 800 units wide."""
+def draw_network(path: Path) -> None:
+    """Draws the network of `configs/base.py` on a white card, 800 units wide."""
     config = base.get_config()
     shapes = stages()
     figure = Figure((8, 6.45), dpi=200, facecolor="white")
@@ -131,12 +129,12 @@ def draw_network() -> Figure:
         776, 622, "height×width×channels behind each box", size=7.5, color=MUTED, va="center",
         ha="right",
     )  # fmt: skip
-    return figure
+    figure.savefig(path)
 
 
-def draw_films(rows: int = 3, columns: int = 5, height: int = 180) -> Image.Image:
-    """A contact sheet: a row each of normal, bacteria and virus, one film a patient."""
-    width, gap, label = 210, 8, 26
+def draw_films(path: Path) -> None:
+    """Draws a row each of normal, bacteria and virus films, each film of another patient."""
+    rows, columns, height, width, gap, label = 3, 5, 180, 210, 8, 26
     sheet = Image.new("L", (columns * (width + gap) + gap, rows * (height + label) + gap), 255)
     titles = ("normal", "pneumonia, bacteria", "pneumonia, virus")
     figure = Figure((sheet.width / 100, sheet.height / 100), dpi=100)
@@ -147,22 +145,23 @@ def draw_films(rows: int = 3, columns: int = 5, height: int = 180) -> Image.Imag
         top = row * (height + label)
         axes.text(gap, top + label / 2 + 1, f"{title} (synthetic)", size=10.5, va="center")
         for column in range(columns):
-            pixels = phantom.draw_film(phantom.SEED, column + 1, 1, pathogen)
+            pixels = phantom.draw_film(phantom_films.SEED, column + 1, 1, pathogen)
             film = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
             sheet.paste(film, (gap + column * (width + gap), top + label))
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, extent=(0, sheet.width, sheet.height, 0))
-    figure.canvas.draw()
-    return Image.fromarray(_pixels(figure)).convert("L")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("L").save(path, optimize=True)
 
 
 def _module(
     axes: Axes,
-    box: tuple[float, float, float, float],
+    box: Box,
     widths: tuple[int, ...],
     before: tuple[int, ...],
     after: tuple[int, ...],
 ) -> None:
-    """Four branches side by side between what comes in and their concatenation."""
+    """Draws four parallel branches between the input and their concatenation."""
     f1, f2_in, f2_out, f3_in, f3_out, f4 = widths
     x, y, width, height = box
     _box(axes, box, CARD, edge=RULE)
@@ -188,11 +187,11 @@ def _module(
 
 def _chain(
     axes: Axes,
-    boxes: list[tuple[float, float, float, float]],
+    boxes: list[Box],
     labels: list[tuple[str, str, str]],
     dashed: bool = False,
 ) -> None:
-    """Boxes from left to right with arrows between them."""
+    """Draws boxes from left to right with arrows between them."""
     for i, (box, (text, shape, colour)) in enumerate(zip(boxes, labels, strict=True)):
         x, y, width, height = box
         _box(axes, box, colour, dashed=dashed)
@@ -206,7 +205,7 @@ def _chain(
 
 def _box(
     axes: Axes,
-    box: tuple[float, float, float, float],
+    box: Box,
     colour: str,
     text: str = "",
     *,
@@ -223,7 +222,7 @@ def _box(
 
 
 def _path(axes: Axes, points: list[tuple[float, float]]) -> None:
-    """A line through the points with an arrowhead at the last."""
+    """Draws a line through the points with an arrowhead at the last."""
     axes.plot(*zip(*points[:-1], strict=True), color=MUTED, linewidth=1)
     axes.annotate(
         "",
@@ -237,31 +236,3 @@ def _path(axes: Axes, points: list[tuple[float, float]]) -> None:
 def _caption(axes: Axes, x: float, y: float, text: str, note: str = "") -> None:
     axes.text(x, y, text, size=9.5, color=INK, weight="bold", va="center")
     axes.text(x + 20 + 7 * len(text), y, note, size=7.8, color=MUTED, va="center")
-
-
-def _pixels(figure: Figure) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
-
-
-def main() -> None:
-    """Writes docs/images/network.png and docs/images/synthetic_films.png."""
-    pictures: dict[str, Callable[[], Figure | Image.Image]] = {
-        "network.png": draw_network,
-        "synthetic_films.png": draw_films,
-    }
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    for name, draw in pictures.items():
-        picture = draw()
-        if isinstance(picture, Figure):
-            picture.savefig(IMAGES / name)
-        else:
-            picture.save(IMAGES / name, optimize=True)
-        print(f"{IMAGES / name}: {(IMAGES / name).stat().st_size / 1000:.0f} kB")
-
-
-if __name__ == "__main__":
-    main()

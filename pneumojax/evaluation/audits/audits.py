@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumojax.data.cache import FilmSet
+from pneumojax.data.film_set import FilmSet
 from pneumojax.evaluation.audits.failures import failures
 from pneumojax.evaluation.audits.film_statistics import film_statistics
 from pneumojax.evaluation.audits.robustness import robustness, sample_films

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumojax.data.cache import FilmSet
+from pneumojax.data.film_set import FilmSet
 from pneumojax.stats.metrics import Floats
 
 DARK, BRIGHT = 16, 240  # grey levels below which, and from which, a pixel of the border counts

@@ -48,7 +48,7 @@ def flow(result: Result) -> Section:
         tables.append(Table(("left out", "reason"), [tuple(row) for row in found["rejected"]]))
     else:
         text.append("No file was left out as unreadable.")
-    text.append("Sides are divided by patient, read from file names; docs/data.md has the rule.")
+    text.append("Splits are divided by patient, read from file names; docs/data.md has the rule.")
     return Section("Flow of films", text, tables)
 
 

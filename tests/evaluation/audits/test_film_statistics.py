@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from pneumojax.data.cache import load_split
+from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.films import find_films
 from pneumojax.decoding.film import Preprocessing
 from pneumojax.evaluation.audits import film_statistics
 from pneumojax.evaluation.audits.film_statistics import STATISTICS, pixel_statistics
@@ -11,12 +12,11 @@ from pneumojax.evaluation.audits.film_statistics import STATISTICS, pixel_statis
 @pytest.fixture(scope="module")
 def films(films_root, cache_dir):
     return load_split(
-        films_root,
+        find_films(films_root),
         "test",
         Preprocessing(32),
-        cache_dir,
+        FilmCache(cache_dir, log=lambda _: None),
         max_rejected_fraction=0,
-        log=lambda _: None,
     )
 
 

@@ -1,0 +1,143 @@
+"""Divides films by patient: a validation set held out of the training films, or folds."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.index import group_numbers
+from pneumojax.errors import UserError
+
+
+def hold_out(
+    patients: Sequence[str],
+    labels: np.ndarray,
+    digests: Sequence[str],
+    fraction: float,
+    seed: int,
+) -> np.ndarray:
+    """Chooses the validation films, by patient and stratified by class.
+
+    Patients who share a byte-identical film stay together as a group, and the majority of a group's
+    films decides its class. The groups of a class are visited in an order hashed from the seed and
+    the group's name, so that the choice depends neither on the order of the files nor on other
+    patients. A group is taken if it brings its class closer to the fraction.
+
+    Args:
+        patients: (n,) patient of each film.
+        labels: (n,) label of each film.
+        digests: (n,) hash of each file's bytes.
+        fraction: fraction of the films wanted for validation, 0 for none.
+        seed: another seed chooses other patients.
+
+    Returns:
+        bool (n,), True for a validation film.
+
+    Raises:
+        UserError: the fraction is not in [0, 1), or training or validation would lack a class.
+    """
+    if not 0 <= fraction < 1:
+        raise UserError(f"data.val_fraction: {fraction} is not in [0, 1)")
+    if fraction == 0:
+        return np.zeros(len(patients), bool)
+    labels = np.asarray(labels)
+    groups = _groups(patients, digests)
+    majority = {name: int(labels[films].mean() >= 0.5) for name, films in groups.items()}
+    chosen: set[str] = set()
+    for label in range(len(CLASS_NAMES)):
+        sizes = {name: len(films) for name, films in groups.items() if majority[name] == label}
+        chosen |= _take(sizes, fraction, seed)
+    validation = np.zeros(len(patients), bool)
+    for name in chosen:
+        validation[groups[name]] = True
+    for split, mask in (("validation", validation), ("training", ~validation)):
+        for label, name in enumerate(CLASS_NAMES):
+            if not np.any(labels[mask] == label):
+                raise UserError(
+                    f"data.val_fraction: {fraction} leaves no {name} film for {split} "
+                    f"({np.sum(labels == label)} in all); give more patients or set it to 0"
+                )
+    return validation
+
+
+def divide_into_folds(
+    patients: Sequence[str], labels: np.ndarray, digests: Sequence[str], folds: int, seed: int
+) -> np.ndarray:
+    """Gives each film one of k folds, by patient and stratified by class.
+
+    Groups of patients are formed and visited as in `hold_out`; each goes to the fold that has the
+    fewest films of its class so far.
+
+    Returns:
+        int64 (n,), from 0 to folds - 1.
+
+    Raises:
+        UserError: fewer than two folds, or a fold would have no film of a class.
+    """
+    if folds < 2:
+        raise UserError(f"data.folds: {folds} is neither 0 nor at least 2")
+    labels = np.asarray(labels)
+    groups = _groups(patients, digests)
+    sizes = np.zeros((len(CLASS_NAMES), folds), np.int64)
+    fold_of = np.zeros(len(patients), np.int64)
+    for name in sorted(groups, key=lambda name: _rank(name, seed)):
+        films = groups[name]
+        label = int(labels[films].mean() >= 0.5)
+        fold = int(np.argmin(sizes[label]))
+        sizes[label, fold] += len(films)
+        fold_of[films] = fold
+    for label, name in enumerate(CLASS_NAMES):
+        if len(np.unique(fold_of[labels == label])) < folds:
+            raise UserError(
+                f"data.folds: {folds} folds leave one without a {name} film "
+                f"({np.sum(labels == label)} in all); give more patients or fewer folds"
+            )
+    return fold_of
+
+
+def _groups(patients: Sequence[str], digests: Sequence[str]) -> dict[str, list[int]]:
+    """Films that must stay together, under the name of the group's first patient (union-find)."""
+    parent: dict[str, str] = {patient: patient for patient in patients}
+
+    def find(patient: str) -> str:
+        while parent[patient] != patient:
+            parent[patient] = parent[parent[patient]]
+            patient = parent[patient]
+        return patient
+
+    owner: dict[int, str] = {}
+    contents = group_numbers(digests)
+    for film in np.flatnonzero(np.bincount(contents)[contents] > 1).tolist():
+        patient = patients[film]
+        owned_by = owner.setdefault(int(contents[film]), patient)
+        first, second = sorted((find(owned_by), find(patient)))
+        parent[second] = first  # the root of a group is its first patient in sorted order
+    groups: dict[str, list[int]] = {}
+    for i, patient in enumerate(patients):
+        groups.setdefault(find(patient), []).append(i)
+    return groups
+
+
+def _take(sizes: Mapping[str, int], fraction: float, seed: int) -> set[str]:
+    """The validation groups of one class; of two groups or more, each split gets at least one."""
+    if len(sizes) < 2:
+        return set()
+    order = sorted(sizes, key=lambda name: _rank(name, seed))
+    wanted = fraction * sum(sizes.values())
+    taken: list[str] = []
+    for name in order:
+        if abs(wanted - sizes[name]) < abs(wanted):
+            taken.append(name)
+            wanted -= sizes[name]
+    if not taken:
+        taken = [min(order, key=lambda name: sizes[name])]
+    if len(taken) == len(order):
+        taken.pop()
+    return set(taken)
+
+
+def _rank(name: str, seed: int) -> str:
+    # An unknown patient is named by the file's path, which need not be valid text.
+    text = f"{seed}/{name}".encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()
