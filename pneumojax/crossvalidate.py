@@ -20,6 +20,7 @@ from pneumojax.inference.ensemble import OUT_OF_FOLD
 from pneumojax.inference.scoring import make_scorer
 from pneumojax.inference.trained_run import open_run
 from pneumojax.run.folder import read_films
+from pneumojax.stats.estimates import json_ready
 from pneumojax.stats.metrics import auroc
 from pneumojax.training.loop import train
 
@@ -81,7 +82,7 @@ def _out_of_fold(
     decision = fit_decision(settings, films.labels, logits)
     folds = np.array([fold_of[path] for path in films.paths])
     write_json(folder / "decision.json", decision._asdict())
-    stability = threshold_stability(settings, films.labels, logits, films.patients)
+    stability = json_ready(threshold_stability(settings, films.labels, logits, films.patients))
     write_json(folder / "stability.json", {"decision": decision._asdict(), "shares": stability})
     apart = logits / np.array([member.decision.temperature for member in members])[folds]
     out_of_fold = {
