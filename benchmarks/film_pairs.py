@@ -11,11 +11,11 @@ import numpy as np
 from pneumojax.data.film_set import FilmSet
 from pneumojax.files import write_json
 from pneumojax.inference.scoring import make_scorer
-from pneumojax.inference.trained_run import Trained, open_run
+from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.stats.metrics import call, probability
 
 # From a run, folders of films and the cache to the figures of a comparison.
-Compare = Callable[[Trained, list[Path], Path], dict[str, Any]]
+Compare = Callable[[TrainedRun, list[Path], Path], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Pair:
         return int(np.sum(first != second))
 
 
-def score_pair(trained: Trained, first: FilmSet, second: FilmSet) -> Pair:
+def score_pair(trained: TrainedRun, first: FilmSet, second: FilmSet) -> Pair:
     """Pixels and logits of two readings of the same films, in the same order."""
     score = make_scorer(trained.network, trained.mesh, trained.config.batch_size)
     everything = np.arange(len(first))

@@ -14,11 +14,11 @@ from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import find_films
 from pneumojax.data.splits import preprocessing_of
-from pneumojax.inference.trained_run import Trained
+from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.stats.metrics import auroc
 
 
-def compare(trained: Trained, roots: list[Path], cache_dir: Path) -> dict[str, Any]:
+def compare(trained: TrainedRun, roots: list[Path], cache_dir: Path) -> dict[str, Any]:
     """Differences of pixels, logits and calls over the films that both folders have."""
 
     def load(root: Path) -> FilmSet:

@@ -15,10 +15,10 @@ from benchmarks.film_pairs import command_line, score_pair
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
 from pneumojax.data.splits import preprocessing_of
-from pneumojax.inference.trained_run import Trained
+from pneumojax.inference.trained_run import TrainedRun
 
 
-def compare(trained: Trained, roots: list[Path], cache_dir: Path) -> dict[str, Any]:
+def compare(trained: TrainedRun, roots: list[Path], cache_dir: Path) -> dict[str, Any]:
     """Differences of pixels, logits and calls over the films of one folder."""
     (root,) = roots
     full, reduced = (

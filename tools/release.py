@@ -28,7 +28,7 @@ from pneumojax.errors import UserError
 from pneumojax.files import replacing, write_csv, write_json
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.scoring import make_scorer
-from pneumojax.inference.trained_run import Trained, open_run
+from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.run import folder as run
 from pneumojax.run.checkpoint import Checkpoints, cast
 from pneumojax.run.history import read_history
@@ -116,7 +116,7 @@ def reseal(metadata: Path) -> None:
 
 
 def _smallest(
-    trained: Trained, decision: Decision, cache_dir: Path
+    trained: TrainedRun, decision: Decision, cache_dir: Path
 ) -> tuple[str | None, dict[str, Any]]:
     """The type to store parameters in, None for their own, and what float16 would lose."""
     films = load_splits(trained.config, cache_dir).validation

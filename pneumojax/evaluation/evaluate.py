@@ -30,7 +30,7 @@ from pneumojax.inference.ensemble import (
     open_ensemble,
     output_folder,
 )
-from pneumojax.inference.trained_run import Trained
+from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.run import folder as run
 
@@ -105,7 +105,7 @@ def evaluate_run(
 
 def write_scores(
     folder: Path,
-    trained: Trained,
+    trained: TrainedRun,
     workdir: Path,
     films: FilmSet,
     name: str,

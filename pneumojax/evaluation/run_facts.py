@@ -8,7 +8,7 @@ from pneumojax.config import flatten
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.patients import count_contradictions
-from pneumojax.inference.trained_run import Trained
+from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.run import folder as run
 from pneumojax.run.history import read_history
 
@@ -16,7 +16,7 @@ Film = tuple[int, str, str | None]  # label, pathogen, patient
 
 
 def report_context(
-    trained: Trained, workdir: Path, films: FilmSet, split: str, audit_line: str
+    trained: TrainedRun, workdir: Path, films: FilmSet, split: str, audit_line: str
 ) -> dict[str, Any]:
     """The context of `write_evaluation`, from a run folder and the films that were scored.
 

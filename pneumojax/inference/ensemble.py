@@ -15,7 +15,7 @@ from pneumojax.errors import UserError
 from pneumojax.fields import read_record
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.scoring import make_scorer
-from pneumojax.inference.trained_run import Trained, open_run
+from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.run.agreement import decision_fields
 from pneumojax.run.folder import read_config
 
@@ -41,13 +41,13 @@ class Ensemble:
     decision: what makes calls of the logits that `combine` returns.
     """
 
-    members: tuple[Trained, ...]
+    members: tuple[TrainedRun, ...]
     workdirs: tuple[Path, ...]
     decisions: tuple[Decision, ...]
     decision: Decision
 
     @property
-    def first(self) -> Trained:
+    def first(self) -> TrainedRun:
         """The one member; or of several the first, for what all have in common."""
         return self.members[0]
 

@@ -1,37 +1,32 @@
 """Grad-CAM: where on a film the last Inception module found evidence for pneumonia.
 
-Source: Selvaraju et al., Proc. ICCV 2017, 618. A map says which places raise the logit as the
-network is; not that there is disease, nor that the network is right, nor that covering the place
-would change the call. A map of a film called normal shows what speaks for pneumonia all the same.
+Source: Selvaraju et al., Proc. ICCV 2017, 618. A map shows which places raise the logit of the
+network. It does not show disease, or that the network is right, or that the call would change if
+the place were covered. A film called normal has a map of the evidence for pneumonia as well.
 """
-
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
-from jax.sharding import Mesh, PartitionSpec
+from jax import Array
+from jax.sharding import Mesh
 
-from pneumojax.inference.forward import microbatch_size, to_unit_range
+from pneumojax.inference.forward import Forward, over_microbatches, to_unit_range
 from pneumojax.inference.network import Network, main_logits
 from pneumojax.inference.test_time_views import averaged
 
-Explainer = Callable[[dict, Array], tuple[Array, Array]]
 
-
-def make_explainer(network: Network, mesh: Mesh) -> Explainer:
+def make_explainer(network: Network, mesh: Mesh) -> Forward:
     """A pure `(params, uint8 images (batch, h, w, 1)) -> (logits (batch,), maps (batch, h, w))`.
 
-    Jit it. Each channel of the feature maps is weighted by the mean gradient of the predicting
-    head's logit; the weighted sum is cut off below 0, divided by its own largest value and
-    enlarged to the film bilinearly. So maps are float32 in [0, 1], 1 where the evidence on that
-    film is strongest: two films' maps cannot be compared in strength. Where nothing speaks for
-    pneumonia the map is 0 everywhere. Only the heads are differentiated, so it costs little more
-    than a forward pass. The batch must be a multiple of the mesh's devices.
+    Each channel of the last feature maps is weighted by the mean gradient of the main head's
+    logit; the weighted sum is cut off below 0, divided by its own largest value and enlarged
+    bilinearly. Maps are float32 in [0, 1], 1 where the evidence on that film is strongest, so the
+    maps of two films cannot be compared in strength. A map is 0 everywhere if nothing on the film
+    is evidence for pneumonia. Only the heads are differentiated, so a map costs little more than
+    a forward pass. The network must have `explains`; the devices must divide the batch.
     """
-    axis = mesh.axis_names[0]
 
-    def explain_few(params: dict, images: Array) -> tuple[Array, Array]:
+    def explain(params: dict, images: Array) -> tuple[Array, Array]:
         module = network.module(params)
         features = module.features(to_unit_range(images))
 
@@ -52,16 +47,4 @@ def make_explainer(network: Network, mesh: Mesh) -> Explainer:
         )
         return logits, jax.image.resize(evidence, images.shape[:3], "linear")
 
-    def explain(params: dict, images: Array) -> tuple[Array, Array]:
-        at_once = microbatch_size(len(images), mesh)
-        parts = images.reshape(-1, at_once, *images.shape[1:])
-        logits, maps = lax.map(lambda part: explain_few(params, part), parts)
-        return logits.reshape(-1), maps.reshape(images.shape[:3])
-
-    return jax.shard_map(
-        explain,
-        mesh=mesh,
-        in_specs=(PartitionSpec(), PartitionSpec(axis)),
-        out_specs=PartitionSpec(axis),
-        check_vma=False,
-    )
+    return over_microbatches(explain, mesh)

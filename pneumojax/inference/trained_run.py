@@ -1,4 +1,4 @@
-"""A trained network, opened from its run folder for whatever scores films with it."""
+"""A trained network, opened from its run folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from pneumojax.data.out_of_distribution import TrainingDistribution
+from pneumojax.decoding.film import Preprocessing
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.inference.decision import Decision, undecided
 from pneumojax.inference.network import Network, make_network
@@ -23,8 +25,8 @@ from pneumojax.sharding import make_mesh, placed
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The best checkpoint of a run, its parameters on every device of `mesh`."""
+class TrainedRun:
+    """The best checkpoint of a run, with its parameters on every device of `mesh`."""
 
     config: ConfigDict
     network: Network
@@ -34,32 +36,43 @@ class Trained:
 
     @property
     def decision(self) -> Decision:
-        """Operating point and temperature, as fitted in training."""
+        """The operating point and temperature that training fitted."""
         if "decision" not in self.meta:
             return undecided("the checkpoint is from a version that fitted none")
         return Decision(**self.meta["decision"])
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """How a film is decoded for this network."""
+        return Preprocessing(**self.meta["preprocessing"])
+
+    @property
+    def training_distribution(self) -> TrainingDistribution | None:
+        """Tells films that are unlike the training films; None if the run did not store it."""
+        return TrainingDistribution.from_meta(self.meta)
+
+    @property
     def answers(self) -> list[Any]:
-        """All that decides a film's answer, as JSON values; equal where answers are."""
+        """Everything that decides a film's answer, as JSON values: equal if answers are equal."""
         meta = self.meta
         parts = [meta["digests"]["params"], meta["preprocessing"], answering(self.config)]
         return [*parts, list(self.decision), meta.get("scope")]
 
     @property
     def trained_on(self) -> str:
-        """Name of the folder of films, or the stamp of drawn ones."""
+        """Name of the folder of training films, or the stamp of synthetic ones."""
         return SYNTHETIC_STAMP if self.meta["synthetic"] else Path(self.config.data.root).name
 
 
-def open_run(workdir: Path, *, any_network: bool = False) -> Trained:
+def open_run(workdir: Path, *, any_network: bool = False) -> TrainedRun:
     """Opens a run folder.
 
     Args:
-        any_network: the class that its config names is imported even if it is none of PneumoJAX's.
+        any_network: import the network class that its config names even if it is not one of
+            PneumoJAX's own. Importing runs its code.
 
     Raises:
-        UserError: no run there, one of a foreign network, or no checkpoint that can be read.
+        UserError: there is no run, its network is foreign, or no checkpoint can be read.
     """
     config = run.read_config(workdir)
     if not any_network:
@@ -72,4 +85,4 @@ def open_run(workdir: Path, *, any_network: bool = False) -> Trained:
     params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
     check_meta(meta, workdir)
     check_config(meta, config, workdir)
-    return Trained(config, network, mesh, params, meta)
+    return TrainedRun(config, network, mesh, params, meta)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pneumojax.decoding.formats import KINDS
 from pneumojax.disclaimer import DISCLAIMER
-from pneumojax.inference.trained_run import Trained
+from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Reading
 
@@ -41,7 +41,7 @@ class About(NamedTuple):
     knows_scope: bool
 
 
-def about(trained: Trained, workdir: Path) -> About:
+def about(trained: TrainedRun, workdir: Path) -> About:
     """The description of a run's network."""
     synthetic = trained.meta["synthetic"]
     return About(
@@ -55,7 +55,7 @@ def about(trained: Trained, workdir: Path) -> About:
     )
 
 
-def _fitted_on(trained: Trained) -> str:
+def _fitted_on(trained: TrainedRun) -> str:
     """A released run may carry a decision of a cross-validation in place of its own."""
     films, own = trained.decision.films, trained.meta.get("decision_of_validation")
     if own is None or own == trained.meta.get("decision"):

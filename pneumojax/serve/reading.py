@@ -10,7 +10,7 @@ from PIL import Image
 from pneumojax.data.out_of_distribution import TrainingDistribution, warnings_about
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.overlay import overlay
-from pneumojax.inference.trained_run import Trained
+from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.isolation.films import Decoded
 
 LARGEST_SIDE = 640  # pixels of the pictures shown
@@ -33,7 +33,7 @@ class Reading(NamedTuple):
     evidence: Image.Image | None
 
 
-def make_reader(trained: Trained) -> Callable[[Decoded], Reading]:
+def make_reader(trained: TrainedRun) -> Callable[[Decoded], Reading]:
     """A function that reads one decoded film; it compiles the network at its first call.
 
     The film must be decoded by the run's preprocessing, with a preview of `LARGEST_SIDE`.

@@ -21,14 +21,14 @@ from pneumojax.evaluation.explanation_sanity import FILMS, Explain, randomisatio
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.overlay import overlay, strip
-from pneumojax.inference.trained_run import Trained
+from pneumojax.inference.trained_run import TrainedRun
 
 _SHOWN = 6  # films of the check that are pictured
 _WIDTH = 300  # pixels of the longer side of a film pictured
 
 
 def audit_network(
-    trained: Trained,
+    trained: TrainedRun,
     decision: Decision,
     films: FilmSet,
     logits: NDArray,
@@ -87,7 +87,7 @@ def audit_network(
     return findings, pictures
 
 
-def _compiled_explainer(trained: Trained) -> Explain:
+def _compiled_explainer(trained: TrainedRun) -> Explain:
     """Explains any number of films, `FILMS` at a time, so that one compiled function does."""
     step = jax.jit(make_explainer(trained.network, trained.mesh))
     batch = math.ceil(FILMS / trained.mesh.size) * trained.mesh.size

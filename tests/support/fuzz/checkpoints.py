@@ -16,7 +16,7 @@ from typing import Any
 
 import pneumojax
 from pneumojax.errors import UserError
-from pneumojax.inference.trained_run import Trained, open_run
+from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.run import folder as run
 from tests.support.fuzz.worker import Road
 
@@ -133,7 +133,7 @@ class _Damaged(Exception):
     """A damaged checkpoint, for which a run takes the one before it."""
 
 
-def _checked(workdir: Path, text: bytes) -> Trained:
+def _checked(workdir: Path, text: bytes) -> TrainedRun:
     config = run.read_config(workdir)
     run.refuse_foreign_network(config, workdir)
     try:
@@ -143,10 +143,10 @@ def _checked(workdir: Path, text: bytes) -> Trained:
         raise _Damaged(str(error)) from error
     check_meta(meta, workdir)
     check_config(meta, config, workdir)
-    return Trained(config, None, None, {}, meta)  # type: ignore[arg-type]
+    return TrainedRun(config, None, None, {}, meta)  # type: ignore[arg-type]
 
 
-def _opened(workdir: Path, text: bytes) -> Trained:
+def _opened(workdir: Path, text: bytes) -> TrainedRun:
     next(workdir.glob("checkpoints/best/*/meta/metadata")).write_bytes(text)
     return open_run(workdir)
 
