@@ -98,9 +98,7 @@ def _compete(
         began = time.perf_counter()
         for number in range(rounds):
             able = [c for c in contestants if "error" not in results[c.name]]
-            turn = number % max(
-                len(able), 1
-            )  # the order rotates, so that nobody always follows the same one
+            turn = number % max(len(able), 1)  # rotates the order of the contestants
             for contestant in able[turn:] + able[:turn]:
                 time.sleep(SETTLE)
                 _note(results[contestant.name], contestant.ask({"round": True}))
@@ -113,7 +111,7 @@ def _compete(
 
 
 def _note(result: dict[str, Any], answer: dict[str, Any]) -> None:
-    """Adds a round to a result. A failure removes all rounds, since rounds are compared in pairs."""
+    """Adds a round to a result. A failure removes all rounds, which are compared one by one."""
     if "error" in answer:
         result |= {"seconds": [], "error": answer["error"]}
     else:
@@ -124,7 +122,7 @@ def _note(result: dict[str, Any], answer: dict[str, Any]) -> None:
 
 
 def _check_alike(results: dict[str, dict[str, Any]], parameters: int) -> None:
-    """Ends the contest unless all have the network's parameters and, with its weights, its logits."""
+    """Ends the contest if a network has another size, or other logits from the same weights."""
     ours = results.get("PneumoJAX", {}).get("logits")
     for name, facts in results.items():
         if facts.get("parameters", parameters) != parameters:
@@ -134,9 +132,7 @@ def _check_alike(results: dict[str, dict[str, Any]], parameters: int) -> None:
             difference = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
             facts["largest_logit_difference"] = difference
             if difference > 1e-3:
-                sys.exit(
-                    f"error: {name} has the same weights, but its logits differ by {difference}"
-                )
+                sys.exit(f"error: {name} has the same weights, but its logits differ: {difference}")
 
 
 def _start_up(

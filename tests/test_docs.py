@@ -27,7 +27,7 @@ from pneumojax.nn.inception import Inception, count_parameters
 from pneumojax.predict import output
 from pneumojax.weights import hdf5
 from tests.support import bombs
-from tools.docs import results as results_table
+from tools.docs import results
 from tools.docs.network import stages, times
 
 ROOT = Path(__file__).parent.parent
@@ -74,7 +74,8 @@ def defined_flags():
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "").startswith("DEFINE_"):
             values = node.args[2] if node.func.attr == "DEFINE_enum" else None
             found[node.args[0].value] = values and ast.literal_eval(values)
-    for path in [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tools").rglob("*.py"), *(ROOT / "tests" / "support").rglob("*.py")]:
+    folders = (ROOT / name for name in ("benchmarks", "tools", "tests/support"))
+    for path in (path for folder in folders for path in folder.rglob("*.py")):
         found |= dict.fromkeys(re.findall(r'add_argument\("--([\w-]+)"', path.read_text()))
     return found
 
@@ -153,11 +154,6 @@ def test_the_first_screen_has_each_command_on_one_line(mark, program):
     assert steps[2].startswith(f".venv/bin/python {program}")
 
 
-def test_the_table_of_results_equals_the_stored_files():
-    readme = read("README.md")
-    assert readme == results_table.placed(readme, results_table.render(results_table.load()))
-
-
 def stored_result():
     figure = {"value": 0.91, "low": 0.8512, "high": 0.9576, "method": "wilson"}
     whole = {"value": 1.0, "low": None, "high": None, "method": "delong"}
@@ -170,7 +166,7 @@ def stored_result():
         "versions": {},
         "history": [epoch, {**epoch, "train_accuracy": 0.9262, "seconds_per_step": 2.5}],
         "validation": {"split": "val", "n": 1_521, "patients": 354, "patients_known": True}
-        | dict.fromkeys(results_table.FIGURES, figure)
+        | dict.fromkeys(results.FIGURES, figure)
         | {"auroc": whole},
         "wall_seconds": 605.7,
     }
@@ -178,7 +174,7 @@ def stored_result():
 
 def test_a_stored_result_becomes_one_row_in_each_table(tmp_path):
     (tmp_path / "one.json").write_text(json.dumps(stored_result()))
-    text = results_table.render(results_table.load(tmp_path))
+    text = results.render(results.load(tmp_path))
     assert "| [base](records/results/one.json) | some | validation, 1,521 films of 354 p" in text
     assert "| 0.910 (0.851 to 0.958) |" in text and "| 1.000 (no interval) |" in text
     assert "| 0.784, 0.926 | 2.25 | 10:05 | a machine |" in text
@@ -196,7 +192,7 @@ def test_a_stored_result_becomes_one_row_in_each_table(tmp_path):
 def test_a_stored_result_that_is_malformed_or_of_test_is_refused(tmp_path, change, message):
     (tmp_path / "one.json").write_text(json.dumps(stored_result() | change))
     with pytest.raises(ValueError, match=message):
-        results_table.load(tmp_path)
+        results.load(tmp_path)
 
 
 def test_pictures_are_all_shown_and_small():
@@ -248,6 +244,7 @@ def test_the_commands_of_extending_lead_from_a_file_to_a_comparison(films_root, 
     assert "AUROC" in result.stdout
 
 
+@pytest.mark.slow  # TensorFlow Datasets takes half a minute; tests/data checks its builder
 def test_the_example_of_the_tfds_builder_runs(films_root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "films").symlink_to(films_root)

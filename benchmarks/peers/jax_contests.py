@@ -25,6 +25,7 @@ from pneumojax.sharding import make_mesh, replicated
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
+from pneumojax.training.step import make_train_step
 
 VERSIONS = f"JAX {jax.__version__}"
 
@@ -62,7 +63,8 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
 
     def compile_once() -> tuple[jax.stages.Compiled, float]:
         began = time.perf_counter()
-        compiled = compile_step(config, network, optimizer, state, 1_000, mesh)
+        step = make_train_step(config, network, optimizer, 1_000, mesh)
+        compiled = compile_step(step, state, config, mesh)
         return compiled, time.perf_counter() - began
 
     facts = {"versions": VERSIONS}
@@ -92,7 +94,7 @@ def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], flo
     config = base.get_config()
     config.data.image_size = options["size"]
     network = make_network(config)
-    begin = jax.jit(lambda: initial_state(config, make_optimizer(config, 1))["params"])
+    begin = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)).params)
     params = begin()
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (64, options["size"], options["size"], 1), "u1")

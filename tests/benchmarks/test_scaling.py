@@ -42,15 +42,3 @@ def test_a_point_that_failed_is_measured_again(measured, tmp_path):
     path.write_text(json.dumps({"points": {"batch": {"8": {"error": "killed"}, "16": POINT}}}))
     points = scaling.measure(["batch"], path, rounds=1)
     assert measured == [{"batch": 8}] and "error" not in points["batch"]["8"]
-
-
-def test_the_picture_shows_what_there_is(tmp_path):
-    points = {
-        "batch": {"16": POINT, "8": POINT, "32": {"error": "killed"}},
-        "image_size": {"75": {"error": "killed"}},
-        "films": {"10": {"seconds": dict.fromkeys(scaling.STATES, 3.0)}},
-    }
-    scaling.draw(points, tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").stat().st_size > 5_000
-    scaling.draw({"batch": {"8": {"error": "killed"}}}, tmp_path / "none.png")
-    assert not (tmp_path / "none.png").exists()

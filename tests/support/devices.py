@@ -22,12 +22,10 @@ import numpy as np
 from benchmarks.hardware import hardware
 from pneumojax.files import write_json
 from tests.support import equal_steps
-from tools.docs.marks import placed
 
 ROOT = Path(__file__).resolve().parents[2]
 
 STORED = ROOT / "records" / "reliability" / "devices.json"
-PAGE = ROOT / "docs" / "reliability.md"
 DEVICES, PROCESSES = (1, 2, 4, 8), (1, 2, 4)
 # {case: the one on one device that it must come to, on which counts of devices}
 RUN_ON = {
@@ -35,11 +33,6 @@ RUN_ON = {
     "plain": ("whole_batch", (2, 4, 8)),
     "two_at_a_time": ("whole_batch", (1, 2, 4)),
     "augmented": ("augmented", DEVICES),
-}
-TITLES = {
-    "plain": "no norm",
-    "two_at_a_time": "two films at a time on each, their gradients added up",
-    "augmented": "batch norm over all films, augmentation, mixup",
 }
 TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 Run = Mapping[str, np.ndarray]
@@ -145,34 +138,19 @@ def measure(out: Path) -> list[dict[str, Any]]:
     return found
 
 
-def render(stored: Mapping[str, Any]) -> str:
-    """Markdown: a line for each case, the largest difference over all counts."""
-    lines = ["| trained on | what | float64 | float32 |", "| --- | --- | --- | --- |"]
-    for over in ("devices", "processes"):
-        for case, title in TITLES.items():
-            found = [r for r in stored["rows"] if (r["over"], r["case"]) == (over, case)]
-            if found:
-                counts = [str(each["count"]) for each in found]
-                worst = [f"{max(each[dtype] for each in found):.1e}" for dtype in TOLERANCE]
-                told = f"{', '.join(counts[:-1])} and {counts[-1]} {over}"
-                lines.append(f"| {told} | {title} | {' | '.join(worst)} |")
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     """Runs what is missing, stores, renders."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for what each run came to")
-    parser.add_argument("--write", action="store_true", help="into docs/reliability.md")
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     # The same steps are compiled again and again.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(out / "xla"))
     result = {
-        "command": "python -m tests.support.devices --out=/tmp/devices --write",
+        "command": "python -m tests.support.devices --out=/tmp/devices",
         "hardware": hardware(),
         "jax": jax.__version__,
         "films": equal_steps.FILMS,
@@ -181,9 +159,8 @@ def main() -> None:
         "rows": measure(out),
     }
     write_json(STORED, result)
-    if arguments.write:
-        PAGE.write_text(placed(PAGE.read_text(), {"devices": render(result)}))
-    print(render(result), end="")
+    for each in result["rows"]:
+        print(each)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The tables of measured speeds: how contestants are compared, and the page against its JSON."""
+"""The results of contests: ratios, shares of the peak, and contestants that could not run."""
 
 import json
 
-from tools.docs import contests as tables
+from benchmarks import contest_summary as tables
+from tools.docs import contests, scaling
 
 
 def seconds(*values, **facts):
@@ -63,7 +64,7 @@ def test_who_could_not_run_is_in_the_table_with_the_reason():
         "Keras": seconds(2.0),
     }
     result = {"contest": "train_step", "summary": tables.summary("train_step", rounds)}
-    headings, cells = tables.table(result)
+    headings, cells = tables.cells(result)
     assert cells[1][:2] == ["PyTorch", "No module named 'torch'"]
     assert cells[0][headings.index("films/s")] == "64"
     assert cells[0][headings.index("times the fastest peer")] == "2.00"
@@ -75,7 +76,7 @@ def test_points_are_in_the_order_of_numbers_and_failed_ones_say_why():
     failed = {"error": "MemoryError: none left", "date": "2026-01-02"}
     start = {"seconds": {"nothing": 20.04, "all": 5.0}, "date": "2026-01-01"}
     points = {"batch": {"128": failed, "16": step}, "films": {"1000": start}}
-    text = tables.scaling_markdown({"points": points, "command": "c", "hardware": "h"})
+    text = scaling.render({"points": points, "command": "c", "hardware": "h"})
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert lines[2] == "| 16 | 150 | 2 | 8 | 200 | 0.50 |"
     assert lines[3] == "| 128 | 150 | MemoryError: none left |  |  |  |"
@@ -89,9 +90,22 @@ def test_how_long_a_step_compiles_is_said_where_it_was_measured_both_ways(tmp_pa
     result |= {"contestants": rounds, "summary": tables.summary("inception_v3", rounds)}
     path = tmp_path / "inception_v3.json"
     path.write_text(json.dumps(result))
-    assert "compiles" not in tables.markdown(tmp_path)
+    assert "compiles" not in contests.markdown(tmp_path)
     rounds[tables.OURS]["compile_seconds_cached"] = 3.21
     path.write_text(json.dumps(result))
-    assert "compiles its step in 40.0 s, and takes 3.2 s from its cache." in tables.markdown(
+    assert "compiles its step in 40.0 s, and takes 3.2 s from its cache." in contests.markdown(
         tmp_path
     )
+
+
+def test_the_picture_of_scaling_leaves_out_failed_points(tmp_path):
+    point = {"median_seconds": 2.0, "flops": 4e11, "peak_bytes": 5e8}
+    points = {
+        "batch": {"16": point, "8": point, "32": {"error": "killed"}},
+        "image_size": {"75": {"error": "killed"}},
+        "films": {"10": {"seconds": dict.fromkeys(("nothing", "compiled steps", "both"), 3.0)}},
+    }
+    scaling.draw(points, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 5_000
+    scaling.draw({"batch": {"8": {"error": "killed"}}}, tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()

@@ -1,4 +1,4 @@
-"""The page on performance against what is stored, and the model of layers against the network."""
+"""The page on performance against the stored figures, and counted layers against the network."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,10 @@ from benchmarks import roofline
 from configs import base
 from pneumojax.inference.network import make_network
 from pneumojax.profiling.work import count_work
-from tools.docs import contests as performance_tables
-from tools.docs import marks as performance_page
-from tools.docs import profiles as profile_table
+from tools.docs import profiles
 
-PAGE = performance_page.PAGE.read_text()
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "performance.md").read_text()
 STORED = json.loads(roofline.STORED.read_text())
 
 
@@ -48,14 +47,8 @@ def test_a_layer_is_bound_by_the_longer_of_its_two_times(batch):
                 assert entry["bound"][name] == bound
 
 
-def test_the_page_shows_what_is_stored():
-    texts = roofline.rendered(STORED) | {"profiles": profile_table.render(profile_table.load())}
-    texts |= {"benchmarks": performance_tables.markdown()}
-    assert performance_page.placed(PAGE, texts) == PAGE
-    assert STORED["command"] in PAGE
-
-
 def test_numbers_in_the_text_are_those_of_the_roofline():
+    assert STORED["command"] in PAGE
     highest = max(
         row[direction]["intensity"]
         for row in STORED["batches"]["64"]
@@ -72,6 +65,6 @@ def test_numbers_in_the_text_are_those_of_the_roofline():
 
 
 def test_a_stored_profile_names_no_folder_of_a_machine():
-    for name, row in profile_table.load().items():
+    for name, row in profiles.load().items():
         assert row["command"].startswith("python main.py --mode=profile"), name
         assert not Path(row["config"]["data"]["root"]).is_absolute()

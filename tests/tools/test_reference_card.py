@@ -1,4 +1,4 @@
-"""The model card against what is stored, and the released network against its card."""
+"""The released network against the model card."""
 
 import json
 import os
@@ -6,24 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import film_sizes as compare_sizes
+from benchmarks import film_sizes
 from configs import reference
 from pneumojax.inference.trained_run import open_run
 from pneumojax.run.folder import read_config
-from tools.docs import reference_card
+from tools.docs.places import REFERENCE, ROOT
 
-CARD = json.loads((reference_card.STORED / "card.json").read_text())
-RELEASED = reference_card.ROOT / "models" / "reference"
-
-
-def test_the_card_shows_what_is_stored():
-    page = reference_card.PAGE.read_text()
-    assert reference_card.rendered(page) == page
-
-
-def test_a_mark_without_its_end_is_told():
-    with pytest.raises(ValueError, match="<!-- results --> and <!-- /results -->, once each"):
-        reference_card.rendered("<!-- results -->\nnothing ends it\n")
+CARD = json.loads((REFERENCE / "card.json").read_text())
+RELEASED = ROOT / "models" / "reference"
 
 
 def test_the_released_network_is_of_the_reference_config_and_small():
@@ -43,15 +33,17 @@ def test_the_released_decision_is_the_cards():
     assert trained.meta["release"]["calls_changed_by_float16"] == 0
 
 
-REAL = Path(os.environ.get("PNEUMOJAX_FILMS", reference_card.ROOT.parent / "shared" / "data"))
+REAL = Path(os.environ.get("PNEUMOJAX_FILMS", ROOT.parent / "shared" / "data"))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real films here; PNEUMOJAX_FILMS names a folder")
 def test_a_films_file_size_moves_its_logit_by_less_than_the_card_says(tmp_path):
     folders = [REAL / "chest_xray_224", REAL / "chest_xray_full_sample"]
-    found = compare_sizes.compare(open_run(RELEASED), folders, tmp_path)
+    found = film_sizes.compare(open_run(RELEASED), folders, tmp_path)
     assert found["films"] == 144
     assert found["logit_difference_largest"] < 0.25
     assert found["calls_changed"] == 0
-    assert "differ by less than 0.25 on all 144" in reference_card.PAGE.read_text()
+    assert (
+        "differ by less than 0.25 on all 144" in (ROOT / "docs" / "reference_model.md").read_text()
+    )

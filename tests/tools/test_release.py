@@ -37,7 +37,7 @@ def make_run(folder, config, cache_dir, scale=1.0):
     (folder / "metrics.jsonl").write_text(
         '{"kind": "step", "step": 1, "epoch": 1}\n{"kind": "epoch", "step": 4, "epoch": 1}\n'
     )
-    params = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))()["params"]
+    params = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))().params
     meta = {
         "config": config.to_dict(),
         "preprocessing": preprocessing_of(config).as_dict(),

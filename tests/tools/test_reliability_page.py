@@ -1,4 +1,4 @@
-"""The counts of what was survived: read from the records, and no fault goes uncounted."""
+"""The counts on the page of reliability: no fault goes uncounted, and failures stand out."""
 
 import json
 import re
@@ -8,15 +8,9 @@ import pytest
 
 from benchmarks.soak import PANELS
 from tests.support import faults
-from tools.docs import reliability as reliability_page
-from tools.docs.marks import placed
+from tools.docs import reliability
 
 TESTS = Path(__file__).resolve().parents[1]
-
-
-def test_the_page_shows_what_is_stored():
-    page = reliability_page.PAGE.read_text()
-    assert placed(page, reliability_page.rendered(reliability_page.STORED)) == page
 
 
 def test_every_module_that_injects_faults_is_counted_and_is_in_the_record():
@@ -25,7 +19,7 @@ def test_every_module_that_injects_faults_is_counted_and_is_in_the_record():
         for path in TESTS.rglob("test_*.py")
         if re.search(r"^(@|pytestmark = .*)pytest\.mark\.fault", path.read_text(), re.MULTILINE)
     }
-    counted = {module for modules in reliability_page.FAULTS.values() for module in modules}
+    counted = {module for modules in reliability.FAULTS.values() for module in modules}
     stored = json.loads(faults.STORED.read_text())["tests"]
     assert counted == marked == {row["module"] for row in stored}
 
@@ -34,33 +28,33 @@ def test_a_failed_test_is_counted_and_a_skipped_one_is_not():
     ends = ["passed", "skipped", "failed", "passed"]
     found = {"tests": [{"module": "storage", "outcome": end} for end in ends]}
     found["tests"].append({"module": "loop", "outcome": "failed"})
-    _, count, lost = reliability_page.faults(found, ("storage",), "disks")
+    _, count, lost = reliability.faults(found, ("storage",), "disks")
     assert count == "3 tests" and lost.startswith("**1** ")
 
 
 def test_a_round_that_ended_otherwise_stands_out():
     found = {"kills": [{"phase": "training"}] * 3, "rounds": 3, "different": []}
-    assert reliability_page.kills(found)[1:] == (
+    assert reliability.kills(found)[1:] == (
         "3 kills in 3 rounds",
         "none that ended otherwise than undisturbed",
     )
-    assert "**1** that" in reliability_page.kills(found | {"different": [2]})[2]
+    assert "**1** that" in reliability.kills(found | {"different": [2]})[2]
 
 
 def test_a_known_defect_that_the_fuzzer_missed_stands_out():
     rows = [{"input": 7}, {"input": 3400}]
-    what, count, lost = reliability_page.found_again({"commit": "abc", "found": rows})
+    what, count, lost = reliability.found_again({"commit": "abc", "found": rows})
     assert "abc" in what and "2 known" in what and "3,400" in count and lost.startswith("none")
     found = {"commit": "abc", "found": [*rows, {"input": None}]}
-    assert reliability_page.found_again(found)[2].startswith("**1** that")
+    assert reliability.found_again(found)[2].startswith("**1** that")
 
 
 def test_what_grows_through_a_soak_stands_out():
     flat = {name: [1, 2, 2, 2.1] for name in PANELS}
     found = {"hours": 2, "steps": 9, "epochs": 3, "quarters": flat}
-    assert "none that grows" in reliability_page.soaked(found)[2]
+    assert "none that grows" in reliability.soaked(found)[2]
     found["quarters"] = flat | {"threads": [1, 2, 2, 3]}
-    assert reliability_page.soaked(found)[2] == "**grew: threads, by 50%**"
+    assert reliability.soaked(found)[2] == "**grew: threads, by 50%**"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from matplotlib.patches import FancyBboxPatch
 from PIL import Image
 
 from configs import base
-from pneumojax.data import phantom
+from pneumojax.data import phantom, phantom_films
 from pneumojax.nn import pools
 from pneumojax.nn.inception import Inception
 from tools.docs.drawing import INK, MUTED, RULE

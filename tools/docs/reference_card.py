@@ -1,36 +1,21 @@
-"""The figures of docs/reference_model.md: stored from runs, and rendered from what is stored.
+"""The tables of docs/reference_model.md and the curves of its trainings.
 
-Command:   python -m tools.docs record --reference=<run> --base=<run> \\
-               --second-seed=<run> --crossvalidation=<folder> --released=models/reference
-           python -m tools.docs render
-`record` writes what it is given into records/reference/card.json and leaves the rest of it. `render`
-puts the tables of it, of the search and of the ablation (`tools/trials.py` wrote those)
-between the marks that the page has, and draws the curves.
+`tools/record_reference.py` stores the figures of the runs, `tools/trials.py` those of the search
+and of the ablation.
 """
 
-import argparse
-import io
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from PIL import Image
 
-from benchmarks.hardware import hardware
-from pneumojax.files import write_json
-from pneumojax.run.history import read_history
 from pneumojax.terminal import duration
-from tools.docs.scaling import COLORS, INK, MUTED, RULE
-from tools.protocols import protocol_figures, selection_score
+from tools.docs.drawing import COLORS, save, style
+from tools.docs.marks import table
+from tools.docs.places import REFERENCE
 
-ROOT = Path(__file__).resolve().parents[2]
-
-STORED = ROOT / "records" / "reference"
-PAGE = ROOT / "docs" / "reference_model.md"
-CURVES = ROOT / "docs" / "images" / "reference_training.png"
 PROTOCOLS = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
@@ -47,58 +32,10 @@ PROTOCOLS = {
     "sharpness_normal": "correlation of sharpness and logit, NORMAL",
     "sharpness_pneumonia": "correlation of sharpness and logit, PNEUMONIA",
 }
-POOLED = ("sensitivity", "specificity", "auroc", "accuracy", "positive_predictive_value")
-
-
-def of_run(workdir: Path) -> dict[str, Any]:
-    """What the card tells of one run, from its evaluation on validation."""
-    result = json.loads((workdir / "evaluation" / "val" / "metrics.json").read_text())
-    figures = protocol_figures(result)
-    return {
-        "config": json.loads((workdir / "config.json").read_text())["name"],
-        "seed": result["config"]["seed"],
-        "epoch": result["epoch"],
-        "films": result["n"],
-        "patients": result["patients"],
-        "decision": result["decision"],
-        "score": selection_score(figures),
-        "figures": figures,
-        "calibration_error": result["calibration"]["calibrated"]["calibration_error"],
-        "shortcuts": result["shortcuts"]["statistics"],
-        "history": read_history(workdir),
-        "versions": result["provenance"]["versions"],
-    }
-
-
-def pooled(folder: Path) -> dict[str, Any]:
-    """What the card tells of the films out of fold."""
-    result = json.loads((folder / "out_of_fold" / "metrics.json").read_text())
-    return {
-        "films": result["n"],
-        "patients": result["patients"],
-        "decision": result["decision"],
-        **{name: result[name] for name in POOLED},
-        "calibration_error": result["calibration"]["calibrated"]["calibration_error"],
-        "matched_auroc": result["shortcuts"]["pairs"]["auroc"],
-        **result["out_of_fold"],
-    }
-
-
-def released(folder: Path) -> dict[str, Any]:
-    """Bytes, and what its checkpoint says of how it was packed."""
-    (checkpoint,) = (folder / "checkpoints" / "best").iterdir()
-    meta = json.loads((checkpoint / "meta" / "metadata").read_text())
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return {
-        "bytes": size,
-        "decision": meta["decision"],
-        "decision_of_validation": meta["decision_of_validation"],
-        **meta["release"],
-    }
 
 
 def shown(figure: Mapping[str, Any] | None) -> str:
-    """A figure with its interval."""
+    """Writes a figure with its interval."""
     if figure is None or figure["value"] is None:
         return "undefined"
     if figure.get("low") is None:
@@ -107,19 +44,13 @@ def shown(figure: Mapping[str, Any] | None) -> str:
 
 
 def followed(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """How far the logit follows sharpness within each class, NORMAL first."""
+    """Writes the rank correlation of sharpness and logit within each class, NORMAL first."""
     both = (figures[f"sharpness_{name}"]["value"] for name in ("normal", "pneumonia"))
     return ", ".join("undefined" if value is None else f"{value:.2f}" for value in both)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
 def results(card: Mapping[str, Any]) -> str:
-    """Each protocol for the base recipe, the reference, and its recipe with another seed."""
+    """Renders each protocol for the base recipe and for the reference with two seeds."""
     runs = [card["base"], card["reference"], card["second_seed"]]
     rows = [
         [title, *(shown(run["figures"][name]) for run in runs)] for name, title in PROTOCOLS.items()
@@ -131,7 +62,7 @@ def results(card: Mapping[str, Any]) -> str:
 
 
 def out_of_fold(card: Mapping[str, Any]) -> str:
-    """Pooled figures, and how steady the threshold is."""
+    """Renders pooled figures, and how much the threshold varies with the patients drawn."""
     found = card["crossvalidation"]
     names = {"accuracy": "accuracy", "positive_predictive_value": "positive predictive value"}
     names = {"sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC"} | names
@@ -159,7 +90,7 @@ def out_of_fold(card: Mapping[str, Any]) -> str:
 
 
 def shortcuts(card: Mapping[str, Any]) -> str:
-    """Trivial statistics: what they predict, and how far either network follows them."""
+    """Renders how well trivial statistics predict, and their correlation with either network."""
     of_reference = {row["name"]: row for row in card["reference"]["shortcuts"]}
     rows = []
     for row in card["base"]["shortcuts"]:
@@ -175,7 +106,7 @@ def shortcuts(card: Mapping[str, Any]) -> str:
 
 
 def search(found: Mapping[str, Any]) -> str:
-    """Every trial, best first."""
+    """Renders every trial, best first."""
     rows = [
         [
             row["trial"],
@@ -198,7 +129,7 @@ def search(found: Mapping[str, Any]) -> str:
 
 
 def ablation(found: Mapping[str, Any]) -> str:
-    """The recipe and each removal: mean of the seeds, each seed, and the difference."""
+    """Renders the recipe and each removal: the mean of the seeds, each seed, and the difference."""
     names = ("auroc", "matched_auroc", "stress_mean_auroc", "stress_mean_balanced_accuracy")
     by_trial: dict[str, list[Mapping[str, Any]]] = {}
     for row in found["rows"]:
@@ -223,7 +154,7 @@ def ablation(found: Mapping[str, Any]) -> str:
 
 
 def packed(card: Mapping[str, Any]) -> str:
-    """What was released: size, type, decision."""
+    """Renders size, type and decision of the released network."""
     found, run = card["released"], card["reference"]
     decision, own = found["decision"], found["decision_of_validation"]
     rows = [
@@ -248,43 +179,27 @@ def packed(card: Mapping[str, Any]) -> str:
     return table(["released", "models/reference"], rows)
 
 
-def draw_curves(card: Mapping[str, Any], path: Path) -> None:
-    """Loss and AUROC by epoch, of the base recipe and the reference."""
+def draw_curves(path: Path) -> None:
+    """Draws loss and AUROC by epoch, of the base recipe and of the reference."""
+    card = json.loads((REFERENCE / "card.json").read_text())
     figure = Figure(figsize=(8, 3.2), layout="constrained", facecolor="white")
     loss, area = figure.subplots(1, 2)
     for name, colour in (("base", COLORS[0]), ("reference", COLORS[2])):
         history = card[name]["history"]
         epochs = [line["epoch"] for line in history]
-        for key, style in (("train_loss", ":"), ("val_loss", "-")):
-            label = f"{name}, {'training' if style == ':' else 'validation'}"
-            loss.plot(epochs, [line[key] for line in history], style, color=colour, label=label)
+        for key, line_style in (("train_loss", ":"), ("val_loss", "-")):
+            label = f"{name}, {'training' if line_style == ':' else 'validation'}"
+            losses = [line[key] for line in history]
+            loss.plot(epochs, losses, line_style, color=colour, label=label)
         area.plot(epochs, [line["val_auroc"] for line in history], "-", color=colour, label=name)
     for axes, title in ((loss, "cross-entropy"), (area, "AUROC, validation")):
-        axes.set_title(title, fontsize=10, color=INK, loc="left")
-        axes.set_xlabel("epoch", fontsize=9, color=INK)
-        axes.grid(axis="y", color=RULE, linewidth=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(colors=MUTED, labelsize=8)
+        style(axes, title, "epoch")
         axes.legend(fontsize=8, frameon=False)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=128)
-    Image.open(drawn).convert("RGB").quantize(32).save(path, optimize=True)  # a third of the bytes
+    save(figure, path)
 
 
-def rendered(page: str) -> str:
-    """The page with what is stored between its marks."""
-    for name in re.findall(r"^<!-- ([a-z ]+) -->$", page, re.MULTILINE):
-        stored, table_of = PARTS[name]
-        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
-        if page.count(begin) != 1 or page.count(end) != 1:
-            raise ValueError(f"the page needs {begin.strip()} and {end.strip()}, once each")
-        text = table_of(json.loads((STORED / stored).read_text()))
-        page = page.split(begin)[0] + begin + "\n" + text + "\n" + end + page.split(end)[1]
-    return page
-
-
-# By the mark of the page: where it is stored, and the function that makes tables of it.
-PARTS = {
+# mark on the page -> file of the stored figures, and the function that renders them
+PARTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "results": ("card.json", results),
     "out of fold": ("card.json", out_of_fold),
     "shortcuts": ("card.json", shortcuts),
@@ -294,34 +209,7 @@ PARTS = {
 }
 
 
-# By the flag of `record`: what reads that folder.
-RECORDED = {
-    "reference": of_run,
-    "base": of_run,
-    "second_seed": of_run,
-    "crossvalidation": pooled,
-    "released": released,
-}
-
-
-def main() -> None:
-    """Stores, or renders."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("record", "render"))
-    for name in ("--reference", "--base", "--second-seed", "--crossvalidation", "--released"):
-        parser.add_argument(name, type=Path)
-    given = parser.parse_args()
-    if given.what == "record":
-        stored = STORED / "card.json"
-        card = json.loads(stored.read_text()) if stored.exists() else {}
-        for name, read in RECORDED.items():
-            if folder := getattr(given, name):
-                card[name] = read(folder.resolve())
-        write_json(stored, card | {"hardware": hardware()})
-        return
-    PAGE.write_text(rendered(PAGE.read_text()))
-    draw_curves(json.loads((STORED / "card.json").read_text()), CURVES)
-
-
-if __name__ == "__main__":
-    main()
+def rendered(mark: str) -> str:
+    """Renders the stored figures of one mark."""
+    stored, render = PARTS[mark]
+    return render(json.loads((REFERENCE / stored).read_text()))

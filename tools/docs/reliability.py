@@ -1,9 +1,5 @@
-"""The counts and the soak on docs/reliability.md, rendered from records/reliability/*.json.
+"""The counts on docs/reliability.md, rendered from records/reliability."""
 
-Command:   python -m tools.docs
-"""
-
-import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.soak import PANELS
-from tools.docs.marks import placed
+from tools.docs import soak
+from tools.docs.marks import table
+from tools.docs.places import RELIABILITY
 
-ROOT = Path(__file__).resolve().parents[2]
-
-STORED = ROOT / "records" / "reliability"
-PAGE = ROOT / "docs" / "reliability.md"
-FAULTS = {  # what is injected: by which modules of tests
+FAULTS = {  # title -> the test modules that inject these faults
     "signals, second processes in a folder": ("stopping",),
     "full, read-only, damaged disks; films that vanish or are replaced": ("storage",),
     "damaged checkpoints": ("checkpoint",),
@@ -26,15 +20,19 @@ FAULTS = {  # what is injected: by which modules of tests
     "losses that are not finite": ("loop",),
     "processes of a job that are killed or told to stop": ("processes",),
 }
-# Of what is watched in a soak, between its second and its last quarter: an allocator that settles
-# adds 3 %, the leak of 200 bytes an array that was found so added 33 %.
+# A curve of the soak may grow by this share between its second and its last quarter. A settling
+# allocator adds 3 %; a leak of 200 bytes for each array, found by a soak, added 33 %.
 GROWTH = 0.1
 EARLIER = "fuzz_a96fade.json"
 HEADINGS = ("what was done", "how often", "what was lost or wrong", "command", "figures")
+KILLS = "`python -m tests.support.kills --kills=200 --out=<folder>`"
+SOAK = "`python -m benchmarks.soak --hours={hours:.0f} --out=<folder>`"
+FUZZ = "`python -m tests.support.fuzz --road={road} --executions={executions} --out=<folder>`"
+Reading = tuple[str, str, str]  # the first three cells of a row
 
 
-def kills(found: dict[str, Any]) -> tuple[str, str, str]:
-    """SIGKILLs by phase, and rounds that ended otherwise."""
+def kills(found: dict[str, Any]) -> Reading:
+    """Counts SIGKILLs by phase, and the rounds that ended otherwise."""
     phases = Counter(kill["phase"] for kill in found["kills"])
     least = min(phases.values())
     return (
@@ -44,17 +42,17 @@ def kills(found: dict[str, Any]) -> tuple[str, str, str]:
     )
 
 
-def faults(found: dict[str, Any], modules: Sequence[str], what: str) -> tuple[str, str, str]:
-    """Tests of the faults that some modules of tests inject."""
+def faults(found: dict[str, Any], modules: Sequence[str], title: str) -> Reading:
+    """Counts the tests of some test modules that inject faults."""
     tests = [row for row in found["tests"] if row["module"] in modules]
     ran = [row for row in tests if row["outcome"] != "skipped"]
     failed = sum(row["outcome"] == "failed" for row in ran)
     count = f"{len(ran)} test{'s' * (len(ran) != 1)}"
-    return what, count, _none(failed, "that ended otherwise than told below")
+    return title, count, _none(failed, "that ended otherwise than told below")
 
 
-def fuzzed(found: dict[str, Any]) -> tuple[str, str, str]:
-    """Generated and damaged inputs to one reader."""
+def fuzzed(found: dict[str, Any]) -> Reading:
+    """Counts the inputs that the fuzzer gave to one reader."""
     return (
         f"generated and damaged inputs, road “{found['road']}”",
         f"{found['executions']:,} inputs",
@@ -62,8 +60,8 @@ def fuzzed(found: dict[str, Any]) -> tuple[str, str, str]:
     )
 
 
-def found_again(found: dict[str, Any]) -> tuple[str, str, str]:
-    """The known defects of an earlier commit, which the fuzzer must find there."""
+def found_again(found: dict[str, Any]) -> Reading:
+    """Counts the known defects of an earlier commit that the fuzzer found there."""
     known = len(found["found"])
     numbers = [row["input"] for row in found["found"] if row["input"] is not None]
     missed = known - len(numbers)
@@ -74,10 +72,10 @@ def found_again(found: dict[str, Any]) -> tuple[str, str, str]:
     )
 
 
-def soaked(found: dict[str, Any]) -> tuple[str, str, str]:
-    """Hours of training under watch; what grew by more than `GROWTH` stands out.
+def soaked(found: dict[str, Any]) -> Reading:
+    """Names the curves of the soak that grew by more than `GROWTH`.
 
-    Not since the first quarter, in which things are opened and used for the first time.
+    The first quarter is left out, because a process opens and allocates many things on first use.
     """
     grown = [
         f"{title}, by {last / before - 1:.0%}"
@@ -94,56 +92,36 @@ def soaked(found: dict[str, Any]) -> tuple[str, str, str]:
     )
 
 
-def soak_table(found: dict[str, Any]) -> str:
-    """Medians of the quarters of each curve."""
-    lines = [("median of", "first quarter", "second", "third", "last"), ("---",) * 5]
-    for name, title in PANELS.items():
-        lines.append((title, *(f"{value:,.4g}" for value in found["quarters"][name])))
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
 def _none(count: int, what: str) -> str:
     return f"none {what}" if not count else f"**{count}** {what}"
 
 
 def rows(folder: Path) -> list[tuple[str, ...]]:
-    """A row for each kind of harm, from the stored records."""
+    """Makes a row for each kind of harm that a folder has a record of."""
     lines: list[tuple[str, ...]] = []
 
-    def add(path: Path, command: str, read: Callable[[Any], tuple[str, str, str]]) -> None:
+    def add(path: Path, command: str, read: Callable[[Any], Reading]) -> None:
         found = json.loads(path.read_text())
-        lines.append((*read(found), command.format(**found), f"[JSON](../records/reliability/{path.name})"))
+        link = f"[JSON](../records/reliability/{path.name})"
+        lines.append((*read(found), command.format(**found), link))
 
-    add(folder / "kills.json", "`python -m tests.support.kills --kills=200 --out=<folder>`", kills)
-    for what, modules in FAULTS.items():
-        read = partial(faults, modules=modules, what=what)
+    add(folder / "kills.json", KILLS, kills)
+    for title, modules in FAULTS.items():
+        read = partial(faults, modules=modules, title=title)
         add(folder / "faults.json", "`python -m tests.support.faults`", read)
-    add(folder / "soak.json", "`python -m benchmarks.soak --hours={hours:.0f} --out=<folder>`", soaked)
+    add(folder / "soak.json", SOAK, soaked)
     earlier = folder / EARLIER
-    fuzz = "`python -m tests.support.fuzz --road={road} --executions={executions} --out=<folder>`"
     for path in sorted(set(folder.glob("fuzz_*.json")) - {earlier}):
-        add(path, fuzz, fuzzed)
+        add(path, FUZZ, fuzzed)
     add(earlier, "benchmarks/fuzz_defects.py of commit 5a34f11, since deleted", found_again)
     return lines
 
 
-def markdown(folder: Path) -> str:
-    """The table."""
-    lines = [HEADINGS, ["---"] * len(HEADINGS), *rows(folder)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+def counts() -> str:
+    """Renders the table of all kinds of harm."""
+    return table(HEADINGS, rows(RELIABILITY))
 
 
-def rendered(folder: Path) -> dict[str, str]:
-    """{mark on the page: what stands there}."""
-    soak = json.loads((folder / "soak.json").read_text())
-    return {"counts": markdown(folder), "soak": soak_table(soak)}
-
-
-def main() -> None:
-    """See the module's docstring."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    PAGE.write_text(placed(PAGE.read_text(), rendered(STORED)))
-
-
-if __name__ == "__main__":
-    main()
+def quarters_of_the_soak() -> str:
+    """Renders the medians of the soak."""
+    return soak.render(json.loads(soak.STORED.read_text()))

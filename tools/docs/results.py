@@ -1,21 +1,19 @@
-"""The README's tables of results, rendered from the files in records/results, one measured run each.
+"""The README's tables of results. Each file in records/results is one measured run.
 
-Command:   python -m tools.docs --write
-A file holds one object: config, films, command, hardware, versions, history (the epoch lines of
-metrics.jsonl), validation (metrics.json of evaluation/val) and wall_seconds of the whole command.
+`tools/record_run.py` writes such a file. It holds one object: config, films, command, hardware,
+versions, history (the epoch lines of metrics.jsonl), validation (metrics.json of evaluation/val)
+and wall_seconds of the whole command.
 """
 
-import argparse
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "records" / "results"
-README = ROOT / "README.md"
-BEGIN, END = "<!-- results -->\n", "<!-- /results -->\n"
+from tools.docs.marks import table
+from tools.docs.places import RESULTS
+
 KEYS: dict[str, type | tuple[type, ...]] = {
     "config": str,
     "films": str,
@@ -32,13 +30,16 @@ FIGURES = {
     "auroc": "AUROC",
     "accuracy": "accuracy",
 }
+SCORED = ("config", "films", "scored on", *FIGURES.values())
+TRAINED = ("config", "films", "training accuracy by epoch", "seconds per step", "whole run, m:ss",
+           "hardware")  # fmt: skip
 
 
 def load(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """{file name: row}, sorted by name.
+    """Reads {file name: result}, sorted by name.
 
     Raises:
-        ValueError: a file is not JSON, lacks a key, or has one that is not known.
+        ValueError: a file is not JSON, lacks a key, has an unknown key, or is not of validation.
     """
     rows = {}
     for path in sorted(folder.glob("*.json")):
@@ -54,16 +55,19 @@ def load(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
     return rows
 
 
+def rendered() -> str:
+    """Renders the stored results."""
+    return render(load())
+
+
 def render(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: what validation said, and what training took; a line where there is no result."""
-    if not rows:
-        return "No result is stored in `records/results/` yet.\n"
+    """Renders one table of validation and one of training."""
     names = {name: f"[{row['config']}](records/results/{name})" for name, row in rows.items()}
     scored = [
         [
             names[name],
             row["films"],
-            _side(row["validation"]),
+            _split(row["validation"]),
             *(_figure(row["validation"][key]) for key in FIGURES),
         ]
         for name, row in rows.items()
@@ -79,43 +83,15 @@ def render(rows: Mapping[str, Mapping[str, Any]]) -> str:
         ]
         for name, row in rows.items()
     ]
-    return "\n".join(
-        [
-            *_table(["config", "films", "scored on", *FIGURES.values()], scored),
-            "",
-            "In brackets: 95 % intervals, Wilson's for shares of films and DeLong's for AUROC. "
-            "Both take films as independent; each linked file has the bootstrap over patients "
-            "beside them.",
-            "",
-            *_table(
-                [
-                    "config",
-                    "films",
-                    "training accuracy by epoch",
-                    "seconds per step",
-                    "whole run, m:ss",
-                    "hardware",
-                ],
-                trained,
-            ),
-            "",
-        ]
+    return (
+        table(SCORED, scored)
+        + "\nIn brackets: 95 % intervals, Wilson's for shares of films and DeLong's for AUROC. "
+        "Both take films as independent; each linked file has the bootstrap over patients "
+        "beside them.\n\n" + table(TRAINED, trained)
     )
 
 
-def placed(readme: str, table: str) -> str:
-    """The README with the text between its two markers replaced.
-
-    Raises:
-        ValueError: the markers are not there, once each.
-    """
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
-        raise ValueError(f"README.md needs {BEGIN.strip()} and {END.strip()}, once each")
-    before, rest = readme.split(BEGIN)
-    return before + BEGIN + "\n" + table + "\n" + END + rest.split(END)[1]
-
-
-def _side(validation: Mapping[str, Any]) -> str:
+def _split(validation: Mapping[str, Any]) -> str:
     patients = f" of {validation['patients']:,} patients" if validation["patients_known"] else ""
     return f"validation, {validation['n']:,} films{patients}"
 
@@ -126,22 +102,3 @@ def _figure(figure: Mapping[str, Any]) -> str:
     if figure["low"] is None:
         return f"{figure['value']:.3f} (no interval)"
     return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
-
-
-def main() -> None:
-    """Prints the tables, or puts them into the README."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put them into README.md")
-    table = render(load())
-    if parser.parse_args().write:
-        README.write_text(placed(README.read_text(), table))
-    else:
-        print(table, end="")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,24 +1,73 @@
-"""Draws what `benchmarks/scaling.py` measured: three curves side by side."""
+"""Seconds of a step and of a start against their size, which `benchmarks/scaling.py` measures."""
 
-import io
+import json
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
-from PIL import Image
 
-INK, MUTED, RULE = "#1f2933", "#5f6c7b", "#c3cad3"
-COLORS = ("#b3541e", "#5f6c7b", "#1f5fa8")
+from tools.docs.drawing import COLORS, MUTED, save, style
+from tools.docs.marks import table
+from tools.docs.places import PERFORMANCE
+
+STORED = PERFORMANCE / "scaling.json"
 LABELS = {
     "batch": "films in a batch (150 pixels)",
     "image_size": "side of a film, pixels (64 films)",
 }
+STEP_HEADER = ("batch", "pixels", "median s a step", "films/s", "GFLOP/s", "peak memory, GB")
+
+
+def rendered() -> str:
+    """Renders the stored points."""
+    return render(json.loads(STORED.read_text()))
+
+
+def render(result: dict[str, Any]) -> str:
+    """Renders a table of steps and a table of starts. A point that failed shows its reason."""
+    steps, starts = [], []
+    states: list[str] = []
+    for curve, points in result["points"].items():
+        for x, point in sorted(points.items(), key=lambda item: int(item[0])):
+            if curve != "films":
+                shape = {"batch": "64", "image_size": "150"} | {curve: x}
+                steps.append([shape["batch"], shape["image_size"], *_step_cells(shape, point)])
+            elif "error" in point:
+                starts.append([f"{int(x):,}", point["error"]])
+            else:
+                states = list(point["seconds"])
+                starts.append([f"{int(x):,}", *(f"{s:.1f}" for s in point["seconds"].values())])
+    text = "### Scaling\n\n"
+    if steps or any(states):
+        text += "![Seconds of a step and of a start against their size](images/scaling.png)\n\n"
+    if steps:
+        text += table(STEP_HEADER, steps)
+    if starts:
+        text += "\nSeconds from the start of `main.py` to its first finished step, measured once "
+        text += "for each content of the cache folder:\n\n" + table(["films", *states], starts)
+    date = max(p["date"] for points in result["points"].values() for p in points.values())
+    text += f"\n`{result['command']}`, {date}, {result['hardware']}; "
+    return text + "[JSON](../records/performance/scaling.json).\n"
+
+
+def _step_cells(shape: dict[str, str], point: dict[str, Any]) -> list[str]:
+    if "error" in point:
+        return [point["error"]]
+    median = point["median_seconds"]
+    gflops, films = point["flops"] / median / 1e9, int(shape["batch"]) / median
+    memory = f"{point['peak_bytes'] / 1e9:.2f}"
+    return [f"{median:.3g}", f"{films:,.0f}", f"{gflops:.0f}", memory]
+
+
+def draw_stored(path: Path) -> None:
+    """Draws the stored points."""
+    draw(json.loads(STORED.read_text())["points"], path)
 
 
 def draw(points: dict[str, dict[str, dict[str, Any]]], path: Path) -> None:
-    """One panel for each curve that has points, as a PNG of 1,500 pixels."""
+    """Draws one panel for each curve that has points. Without any point it writes nothing."""
     curves = {
         name: {int(x): point for x, point in curve.items() if "error" not in point}
         for name, curve in points.items()
@@ -29,25 +78,17 @@ def draw(points: dict[str, dict[str, dict[str, Any]]], path: Path) -> None:
     figure = Figure(figsize=(3.9 * len(curves), 3.3), layout="constrained", facecolor="white")
     panels = figure.subplots(1, len(curves), squeeze=False)[0]
     for axes, (name, curve) in zip(panels, curves.items(), strict=True):
-        draw_panel = _start if name == "films" else _step
-        draw_panel(axes, name, dict(sorted(curve.items())))
+        if name == "films":
+            _draw_starts(axes, dict(sorted(curve.items())))
+        else:
+            _draw_steps(axes, name, dict(sorted(curve.items())))
         axes.set_xscale("log")
         axes.set_xticks(sorted(curve), [f"{x:,}" for x in sorted(curve)])
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.grid(axis="y", color=RULE, linewidth=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(colors=MUTED, labelsize=8)
     save(figure, path)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """A PNG of 32 colours: a quarter of the bytes."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=128)
-    Image.open(drawn).convert("RGB").quantize(32).save(path, optimize=True)
-
-
-def _step(axes: Axes, name: str, curve: dict[int, dict[str, Any]]) -> None:
+def _draw_steps(axes: Axes, name: str, curve: dict[int, dict[str, Any]]) -> None:
     seconds = [point["median_seconds"] for point in curve.values()]
     axes.plot(list(curve), seconds, "o-", color=COLORS[2], markersize=4)
     for x, point in curve.items():
@@ -64,16 +105,14 @@ def _step(axes: Axes, name: str, curve: dict[int, dict[str, Any]]) -> None:
     axes.set_yscale("log", base=2)
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.margins(0.12)
-    axes.set_xlabel(LABELS[name], fontsize=9, color=INK)
-    axes.set_title("seconds a step (at the points: GFLOP/s)", fontsize=9, color=INK, loc="left")
+    style(axes, "seconds a step (at the points: GFLOP/s)", LABELS[name])
 
 
-def _start(axes: Axes, name: str, curve: dict[int, dict[str, Any]]) -> None:
+def _draw_starts(axes: Axes, curve: dict[int, dict[str, Any]]) -> None:
     states = next(iter(curve.values()))["seconds"]
     for color, state in zip(COLORS, states, strict=True):
         seconds = [point["seconds"][state] for point in curve.values()]
         axes.plot(list(curve), seconds, "o-", color=color, markersize=4, label=state)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("films (the cache holds ...)", fontsize=9, color=INK)
-    axes.set_title("seconds from start to first step", fontsize=9, color=INK, loc="left")
+    style(axes, "seconds from start to first step", "films (the cache holds ...)")
     axes.legend(fontsize=7, frameon=False)

@@ -1,0 +1,94 @@
+"""Stores the figures of docs/reference_model.md from the runs that they come from.
+
+Command:   python -m tools.record_reference --reference=<run> --base=<run> \\
+               --second-seed=<run> --crossvalidation=<folder> --released=models/reference
+Each flag replaces its own part of records/reference/card.json; other parts stay. `python -m
+tools.docs` renders them, beside the search and the ablation that `tools/trials.py` stores.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.hardware import hardware
+from pneumojax.files import write_json
+from pneumojax.run.history import read_history
+from tools.protocols import protocol_figures, selection_score
+
+STORED = Path(__file__).resolve().parents[1] / "records" / "reference" / "card.json"
+POOLED = ("sensitivity", "specificity", "auroc", "accuracy", "positive_predictive_value")
+
+
+def of_run(workdir: Path) -> dict[str, Any]:
+    """Reads the figures of one run from its evaluation on validation."""
+    result = json.loads((workdir / "evaluation" / "val" / "metrics.json").read_text())
+    figures = protocol_figures(result)
+    return {
+        "config": json.loads((workdir / "config.json").read_text())["name"],
+        "seed": result["config"]["seed"],
+        "epoch": result["epoch"],
+        "films": result["n"],
+        "patients": result["patients"],
+        "decision": result["decision"],
+        "score": selection_score(figures),
+        "figures": figures,
+        "calibration_error": result["calibration"]["calibrated"]["calibration_error"],
+        "shortcuts": result["shortcuts"]["statistics"],
+        "history": read_history(workdir),
+        "versions": result["provenance"]["versions"],
+    }
+
+
+def pooled(folder: Path) -> dict[str, Any]:
+    """Reads the pooled figures of the films out of fold from a cross-validation."""
+    result = json.loads((folder / "out_of_fold" / "metrics.json").read_text())
+    return {
+        "films": result["n"],
+        "patients": result["patients"],
+        "decision": result["decision"],
+        **{name: result[name] for name in POOLED},
+        "calibration_error": result["calibration"]["calibrated"]["calibration_error"],
+        "matched_auroc": result["shortcuts"]["pairs"]["auroc"],
+        **result["out_of_fold"],
+    }
+
+
+def released(folder: Path) -> dict[str, Any]:
+    """Reads the size of a released run, and how its checkpoint was packed."""
+    (checkpoint,) = (folder / "checkpoints" / "best").iterdir()
+    meta = json.loads((checkpoint / "meta" / "metadata").read_text())
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return {
+        "bytes": size,
+        "decision": meta["decision"],
+        "decision_of_validation": meta["decision_of_validation"],
+        **meta["release"],
+    }
+
+
+# flag -> the function that reads its folder
+READERS = {
+    "reference": of_run,
+    "base": of_run,
+    "second_seed": of_run,
+    "crossvalidation": pooled,
+    "released": released,
+}
+
+
+def main() -> None:
+    """Stores the figures of the folders that the arguments name."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in READERS:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=Path)
+    given = parser.parse_args()
+    card = json.loads(STORED.read_text()) if STORED.exists() else {}
+    for name, read in READERS.items():
+        if folder := getattr(given, name):
+            card[name] = read(folder.resolve())
+    write_json(STORED, card | {"hardware": hardware()})
+
+
+if __name__ == "__main__":
+    main()
