@@ -15,7 +15,7 @@ from pneumojax.decoding.film import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.inference.decision import Decision
-from pneumojax.inference.ensemble import make_ensemble_scorer, open_ensemble
+from pneumojax.inference.predictor import Predictor
 from pneumojax.run.folder import read_films
 
 pytestmark = pytest.mark.slow  # trains and audits several networks
@@ -88,19 +88,19 @@ def test_finished_folds_are_not_trained_or_evaluated_again(folds, cache_dir, mon
 def test_an_ensemble_answers_with_the_mean_of_probabilities(folds, films_root, cache_dir):
     _, folder, _ = folds
     result = evaluate_run([folder], cache_dir, root=str(films_root), split="train")
-    ensemble = open_ensemble([folder])
+    predictor = Predictor.open([folder])
     name = f"train-of-{films_root.name}-"
     (own,) = (folder / "evaluation").glob(f"{name}*")
     rows = {row["file"]: row for row in rows_of(own / "predictions.csv")}
     films = load_split(
         find_films(films_root),
         "train",
-        Preprocessing(**ensemble.first.meta["preprocessing"]),
+        Preprocessing(**predictor.first.meta["preprocessing"]),
         FilmCache(cache_dir),
         max_rejected_fraction=0,
     )
-    logits = make_ensemble_scorer(ensemble, 16)(films)
-    scored = [d.probabilities(z) for d, z in zip(ensemble.decisions, logits, strict=True)]
+    logits = predictor.in_batches_of(16).logits(films)
+    scored = [d.probabilities(z) for d, z in zip(predictor.decisions, logits, strict=True)]
     each = dict(zip(films.paths, np.transpose(scored), strict=True))
     for file, row in rows.items():
         assert float(row["probability"]) == pytest.approx(np.mean(each[file]), abs=1e-4)
@@ -109,7 +109,7 @@ def test_an_ensemble_answers_with_the_mean_of_probabilities(folds, films_root, c
         assert float(row["highest"]) == pytest.approx(max(each[file]), abs=1e-4)
     assert result["members"] == ["fold-0", "fold-1"]
     assert result["decision"]["rule"] == "out of fold"
-    every_file = {row["sha256"] for row in read_films(ensemble.workdirs[0])}
+    every_file = {row["sha256"] for row in read_films(predictor.workdirs[0])}
     assert result["audit"]["shared_files"] == len(every_file)
 
 
@@ -121,11 +121,11 @@ def test_films_that_a_member_has_seen_are_no_validation(folds, cache_dir):
 
 def test_one_member_answers_for_itself(folds):
     _, folder, _ = folds
-    ensemble = open_ensemble([folder / "fold-0"])
+    predictor = Predictor.open([folder / "fold-0"])
     logits = np.array([[-2.0, 0.5]], np.float32)
-    together, spread = ensemble.combine(logits)
+    together, spread = predictor.combine(logits)
     np.testing.assert_array_equal(together, logits[0])
-    assert spread is None and ensemble.decision == ensemble.first.decision
+    assert spread is None and predictor.decision == predictor.first.decision
 
 
 def test_what_cannot_answer_together_is_refused(folds, config, tmp_path, cache_dir):
@@ -135,26 +135,26 @@ def test_what_cannot_answer_together_is_refused(folds, config, tmp_path, cache_d
     other = changed(config, epochs=1, data__image_size=40, log__tensorboard=False)
     train(other, tmp_path / "other", cache_dir)
     with pytest.raises(UserError, match="differ in preprocessing"):
-        open_ensemble([folder / "fold-0", tmp_path / "other"])
+        Predictor.open([folder / "fold-0", tmp_path / "other"])
     with pytest.raises(UserError, match="named twice"):
-        open_ensemble([folder / "fold-0", folder / "fold-0"])
+        Predictor.open([folder / "fold-0", folder / "fold-0"])
     (tmp_path / "half" / "fold-0").mkdir(parents=True)
     (tmp_path / "half" / "fold-0" / "config.json").write_text("{}")
     with pytest.raises(UserError, match="is not finished"):
-        open_ensemble([tmp_path / "half"])
+        Predictor.open([tmp_path / "half"])
 
 
 def test_a_fold_that_is_gone_is_missed_and_a_strange_folder_is_not_one(folds, tmp_path):
     _, folder, _ = folds
     shutil.copytree(folder, tmp_path / "cross")
     shutil.copytree(folder / "fold-1", tmp_path / "cross" / "fold-1-old")
-    assert [path.name for path in open_ensemble([tmp_path / "cross"]).workdirs] == [
+    assert [path.name for path in Predictor.open([tmp_path / "cross"]).workdirs] == [
         "fold-0",
         "fold-1",
     ]
     shutil.rmtree(tmp_path / "cross" / "fold-0")
     with pytest.raises(UserError, match="of the 2 folds of .* there are only fold-1"):
-        open_ensemble([tmp_path / "cross"])
+        Predictor.open([tmp_path / "cross"])
 
 
 def test_without_folds_there_is_nothing_to_cross(config, tmp_path, cache_dir):

@@ -23,13 +23,8 @@ from pneumojax.evaluation.summary import Predictions
 from pneumojax.evaluation.terminal import print_table
 from pneumojax.files import printable, refuse_links_out
 from pneumojax.inference.decision import Decision
-from pneumojax.inference.ensemble import (
-    Ensemble,
-    Spread,
-    make_ensemble_scorer,
-    open_ensemble,
-    output_folder,
-)
+from pneumojax.inference.ensemble import Spread, output_folder
+from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.run import folder as run
@@ -66,36 +61,38 @@ def evaluate_run(
     """
     out = results or output_folder(workdirs)
     refuse_links_out(out)
-    ensemble = open_ensemble(workdirs, any_network=any_network)
-    trained = ensemble.first
+    predictor = Predictor.open(workdirs, any_network=any_network)
+    trained = predictor.first
     config, meta = trained.config, trained.meta
     if root is None and split in (None, "train", "val"):
-        _refuse_other_sides(ensemble)
+        _refuse_other_sides(predictor)
     films, split = _films(config, meta, cache_dir, split, root, verify_films)
-    audit_line, audit_figures = _against_training(ensemble.workdirs, films, split, own=root is None)
-    count = len(ensemble.members)
-    what = f"step {meta['step']} of {ensemble.workdirs[0]}" if count == 1 else ensemble.name
+    audit_line, audit_figures = _against_training(
+        predictor.workdirs, films, split, own=root is None
+    )
+    count = len(predictor.members)
+    what = f"step {meta['step']} of {predictor.workdirs[0]}" if count == 1 else predictor.name
     print(f"evaluating {printable(what)} on {len(films):,} films of {split}")
     print(audit_line)
-    seen = SeenFilms.of_runs(ensemble.workdirs)
+    seen = SeenFilms.of_runs(predictor.workdirs)
     trained_on = [seen.note(*film) for film in zip(films.paths, films.digests, strict=True)]
-    score = make_ensemble_scorer(
-        ensemble, _batch_size(config.batch_size, len(films), trained.mesh.size)
+    predictor = predictor.in_batches_of(
+        _batch_size(config.batch_size, len(films), trained.mesh.size)
     )
-    logits, spread = ensemble.combine(score(films))
+    logits, spread = predictor.combine(predictor.logits(films))
     name = split if root is None else f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
     more: dict[str, Any] = {"audit": audit_figures}
     if count > 1:
-        more |= {"run": ensemble.name, "members": [w.name for w in ensemble.workdirs]}
+        more |= {"run": predictor.name, "members": [w.name for w in predictor.workdirs]}
     return write_scores(
         out / "evaluation" / name,
         trained,
-        ensemble.workdirs[0],
+        predictor.workdirs[0],
         films,
         name,
         logits,
-        ensemble.decision,
-        lambda some: ensemble.combine(score(some))[0],
+        predictor.decision,
+        lambda some: predictor.combine(predictor.logits(some))[0],
         audit_line,
         trained_on,
         more,
@@ -152,9 +149,9 @@ def write_scores(
     return result
 
 
-def _refuse_other_sides(ensemble: Ensemble) -> None:
+def _refuse_other_sides(predictor: Predictor) -> None:
     """Raises UserError for members that were validated on different films."""
-    sides = {_fingerprints(member.meta)["validation"] for member in ensemble.members}
+    sides = {_fingerprints(member.meta)["validation"] for member in predictor.members}
     if len(sides) > 1:
         raise UserError(
             "--workdir: these runs hold out different patients, so each has seen what another is "

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax import Array
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 

@@ -1,26 +1,22 @@
-"""One run, or several whose calibrated probabilities are averaged: what scores films."""
+"""Several runs that answer together: which ones, and the mean of their probabilities."""
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumojax.data.film_set import FilmSet
 from pneumojax.errors import UserError
 from pneumojax.fields import read_record
 from pneumojax.inference.decision import Decision
-from pneumojax.inference.scoring import make_scorer
-from pneumojax.inference.trained_run import TrainedRun, open_run
+from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.run.agreement import decision_fields
 from pneumojax.run.folder import read_config
 
 OUT_OF_FOLD = "out_of_fold"  # the folder of a cross-validation that holds its common decision
-_FARTHEST = 36.0  # logit of the probability nearest to 1 that float64 tells from it
+_LARGEST_LOGIT = 36.0  # the logit of the largest probability below 1 in float64
 
 
 class Spread(NamedTuple):
@@ -31,113 +27,51 @@ class Spread(NamedTuple):
     highest: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """Runs that answer together.
+def combine(logits: NDArray, decisions: Sequence[Decision]) -> tuple[NDArray[np.float64], Spread]:
+    """Logits (members, n) -> one logit per film (n,), and the spread of the members.
 
-    members: at least one; of several, all see the same pixels.
-    workdirs: their run folders.
-    decisions: what makes each member's logits calibrated probabilities.
-    decision: what makes calls of the logits that `combine` returns.
+    The result is the logit of the mean of the members' calibrated probabilities (Lakshminarayanan
+    et al. 2017, arXiv 1612.01474).
     """
-
-    members: tuple[TrainedRun, ...]
-    workdirs: tuple[Path, ...]
-    decisions: tuple[Decision, ...]
-    decision: Decision
-
-    @property
-    def first(self) -> TrainedRun:
-        """The one member; or of several the first, for what all have in common."""
-        return self.members[0]
-
-    @property
-    def name(self) -> str:
-        """Names of the run folders."""
-        return ", ".join(workdir.name for workdir in self.workdirs)
-
-    @property
-    def identity(self) -> str:
-        """The first member's step, and 12 hex digits of all that decides an answer."""
-        parts = [[m.answers for m in self.members], self.decisions, self.decision]
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return f"{self.first.meta['step']}-{digest[:12]}"
-
-    def combine(self, logits: NDArray) -> tuple[NDArray, Spread | None]:
-        """The members' logits (members, n) -> one logit a film (n,), and how far they are apart.
-
-        One member's logits stay as they are. Of several it is the logit of the mean of their
-        calibrated probabilities (Lakshminarayanan et al. 2017, arXiv 1612.01474).
-        """
-        if len(self.members) == 1:
-            return logits[0], None
-        each = np.stack([d.probabilities(z) for d, z in zip(self.decisions, logits, strict=True)])
-        mean = each.mean(0)
-        with np.errstate(divide="ignore"):
-            together = np.clip(np.log(mean) - np.log1p(-mean), -_FARTHEST, _FARTHEST)
-        return together, Spread(each.std(0), each.min(0), each.max(0))
+    each = np.stack([d.probabilities(z) for d, z in zip(decisions, logits, strict=True)])
+    mean = each.mean(0)
+    with np.errstate(divide="ignore"):
+        together = np.clip(np.log(mean) - np.log1p(-mean), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+    return together, Spread(each.std(0), each.min(0), each.max(0))
 
 
-def open_ensemble(workdirs: Sequence[Path], *, any_network: bool = False) -> Ensemble:
-    """Opens one run folder, several, or the folds of a cross-validation by its folder.
+def resolve_members(workdirs: Sequence[Path]) -> tuple[list[Path], Decision | None]:
+    """The run folders that are named, and the decision that they have in common, if any.
 
-    Several are called at the decision of their cross-validation, where they are one; else at the
-    mean of their own thresholds. `any_network` as in `open_run`.
+    The folder of a cross-validation stands for its folds, which share the decision that was fitted
+    on the films out of fold.
 
     Raises:
-        UserError: no run there, one that is refused, or runs that see other pixels or other
-            kinds of films.
+        UserError: the cross-validation is not finished, a fold is missing, or a run is named
+            twice.
     """
-    common = None
-    if len(workdirs) == 1 and (folds := folds_of(workdirs[0])):
-        path = workdirs[0] / OUT_OF_FOLD / "decision.json"
-        if not path.is_file():
-            raise UserError(
-                f"--workdir: the cross-validation in {str(workdirs[0])!r} is not finished: "
-                "run it again"
-            )
-        if [fold.name for fold in folds] != [f"fold-{i}" for i in range(_count(folds[0]))]:
-            names = ", ".join(fold.name for fold in folds)
-            raise UserError(
-                f"--workdir: of the {_count(folds[0])} folds of {str(workdirs[0])!r} there are "
-                f"only {names}; name those that you want with commas between"
-            )
-        common, workdirs = _common_decision(path), folds
     if len(set(workdirs)) < len(workdirs):
         raise UserError("--workdir: a run folder is named twice")
-    members = tuple(open_run(workdir, any_network=any_network) for workdir in workdirs)
-    if len(members) == 1:
-        only = members[0].decision
-        return Ensemble(members, tuple(workdirs), (only,), only)
-    for field in ("preprocessing", "class_names", "synthetic"):
-        values = [member.meta.get(field) for member in members]
-        for value, workdir in zip(values, workdirs, strict=True):
-            if value != values[0]:
-                raise UserError(
-                    f"--workdir: {str(workdirs[0])!r} and {str(workdir)!r} differ in {field} "
-                    f"({values[0]}, {value}): runs that answer together must not"
-                )
-    decisions = tuple(common or member.decision for member in members)
-    threshold = float(np.mean([decision.threshold for decision in decisions]))
-    rule = "out of fold" if common else "mean"
-    films = common.films if common else 0
-    together = Decision(rule, 1.0, threshold, films, "")
-    return Ensemble(members, tuple(workdirs), decisions, together)
-
-
-def _common_decision(path: Path) -> Decision:
-    record = read_record(path, decision_fields())
-    if other := sorted(record.keys() - set(Decision._fields)):
-        raise UserError(f"{str(path)!r} cannot be used: it has an unknown field {other[0]!r}")
-    return Decision(**record)
-
-
-def _count(fold: Path) -> int:
-    return read_config(fold).data.folds
+    folds = folds_of(workdirs[0]) if len(workdirs) == 1 else []
+    if not folds:
+        return list(workdirs), None
+    path = workdirs[0] / OUT_OF_FOLD / "decision.json"
+    if not path.is_file():
+        raise UserError(
+            f"--workdir: the cross-validation in {str(workdirs[0])!r} is not finished: run it again"
+        )
+    count = read_config(folds[0]).data.folds
+    if [fold.name for fold in folds] != [f"fold-{i}" for i in range(count)]:
+        names = ", ".join(fold.name for fold in folds)
+        raise UserError(
+            f"--workdir: of the {count} folds of {str(workdirs[0])!r} there are only {names}; name "
+            "those that you want with commas between"
+        )
+    return folds, _common_decision(path)
 
 
 def folds_of(workdir: Path) -> list[Path]:
-    """The run folders of a cross-validation, in order; none where the folder is of no such."""
+    """The run folders of a cross-validation, in order; [] if the folder holds none."""
     folds = (path.parent for path in workdir.glob("fold-*/config.json"))
     numbered = {
         int(path.name.removeprefix("fold-")): path
@@ -147,8 +81,28 @@ def folds_of(workdir: Path) -> list[Path]:
     return [numbered[number] for number in sorted(numbered)]
 
 
+def check_alike(members: Sequence[TrainedRun], workdirs: Sequence[Path]) -> None:
+    """Raises UserError unless all members see the same pixels of the same kind of films."""
+    for field in ("preprocessing", "class_names", "synthetic"):
+        values = [member.meta.get(field) for member in members]
+        for value, workdir in zip(values, workdirs, strict=True):
+            if value != values[0]:
+                raise UserError(
+                    f"--workdir: {str(workdirs[0])!r} and {str(workdir)!r} differ in {field} "
+                    f"({values[0]}, {value}): runs that answer together must agree in it"
+                )
+
+
+def mean_decision(decisions: Sequence[Decision], common: Decision | None) -> Decision:
+    """The decision on combined logits: the mean of the members' thresholds, no temperature."""
+    threshold = float(np.mean([decision.threshold for decision in decisions]))
+    if common:
+        return Decision("out of fold", 1.0, threshold, common.films, "")
+    return Decision("mean", 1.0, threshold, 0, "")
+
+
 def output_folder(workdirs: Sequence[Path]) -> Path:
-    """Where what is said of runs goes: the one that was named, or a folder of these together."""
+    """The folder for the output of runs: that of a single run, or a new one beside the first."""
     if len(workdirs) == 1:
         return workdirs[0]
     names = "\n".join(str(workdir) for workdir in workdirs)
@@ -156,14 +110,8 @@ def output_folder(workdirs: Sequence[Path]) -> Path:
     return workdirs[0].parent / f"ensemble-{digest}"
 
 
-def make_ensemble_scorer(
-    ensemble: Ensemble, batch_size: int
-) -> Callable[[FilmSet], NDArray[np.float32]]:
-    """`films -> logits (members, n)`; each member is compiled at its first call and never again."""
-    scorers = [make_scorer(m.network, m.mesh, batch_size) for m in ensemble.members]
-
-    def score(films: FilmSet) -> NDArray[np.float32]:
-        pairs = zip(scorers, ensemble.members, strict=True)
-        return np.stack([scorer(member.params, films) for scorer, member in pairs])
-
-    return score
+def _common_decision(path: Path) -> Decision:
+    record = read_record(path, decision_fields())
+    if other := sorted(record.keys() - set(Decision._fields)):
+        raise UserError(f"{str(path)!r} cannot be used: it has an unknown field {other[0]!r}")
+    return Decision(**record)

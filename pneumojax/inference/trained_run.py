@@ -7,7 +7,6 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from pneumojax.data.out_of_distribution import TrainingDistribution
 from pneumojax.decoding.film import Preprocessing
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.inference.decision import Decision, undecided
@@ -45,11 +44,6 @@ class TrainedRun:
     def preprocessing(self) -> Preprocessing:
         """How a film is decoded for this network."""
         return Preprocessing(**self.meta["preprocessing"])
-
-    @property
-    def training_distribution(self) -> TrainingDistribution | None:
-        """Tells films that are unlike the training films; None if the run did not store it."""
-        return TrainingDistribution.from_meta(self.meta)
 
     @property
     def answers(self) -> list[Any]:

@@ -4,30 +4,33 @@ Films are found, decoded a little ahead of the network, and written row by row, 
 grows with the number of films by their names and digests alone.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pneumojax.data.out_of_distribution import TrainingDistribution, warnings_about
 from pneumojax.data.seen import CANNOT_TELL, SeenFilms
-from pneumojax.decoding.film import Preprocessing
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.errors import UserError
 from pneumojax.files import refuse_links_out
-from pneumojax.inference.ensemble import Ensemble, Spread, open_ensemble, output_folder
+from pneumojax.inference.ensemble import Spread, output_folder
+from pneumojax.inference.predictor import Predictor
 from pneumojax.isolation.films import FilmDecoder
-from pneumojax.predict.batches import Batches
+from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.predict.destination import check_destination, make_new, user_path
 from pneumojax.predict.output import PredictionFile, Row
 from pneumojax.predict.overlays import Overlays, check_folder
-from pneumojax.predict.reading import Read, make_reader, read_ahead
+from pneumojax.predict.reading import Read, batched, make_reader, read_ahead
 from pneumojax.predict.resuming import Resumed
 from pneumojax.predict.sources import Sources
 from pneumojax.predict.terminal import Progress, Summary, printable
 
 CALLS = ("normal", "pneumonia")
+LARGEST_BATCH = 64
 
 
 class _Places(NamedTuple):
@@ -82,17 +85,17 @@ def predict_files(
     if (total := sources.count()) == 0:
         raise UserError("--mode=predict: no film there; name films, folders or patterns of films")
     with FilmDecoder(total) as decoder:  # its processes start while the network is opened
-        ensemble = open_ensemble(workdirs, any_network=any_network)
-        return _predict(ensemble, sources, total, places, decoder)
+        predictor = Predictor.open(workdirs, any_network=any_network)
+        return _predict(predictor, sources, total, places, decoder)
 
 
 def _predict(
-    ensemble: Ensemble, sources: Sources, total: int, places: _Places, decoder: FilmDecoder
+    predictor: Predictor, sources: Sources, total: int, places: _Places, decoder: FilmDecoder
 ) -> int:
     """Writes the predictions and the overlays; see `predict_files`."""
-    trained, decision = ensemble.first, ensemble.decision
-    row_maker = _RowMaker(ensemble)
-    of_run = _of_run(ensemble)
+    trained, decision = predictor.first, predictor.decision
+    row_maker = _RowMaker(predictor)
+    of_run = _of_run(predictor)
     drawn = None
     if places.overlays is not None:
         drawn = Overlays(places.overlays, of_run["checkpoint"], trained.meta["synthetic"])
@@ -103,15 +106,14 @@ def _predict(
             print(f"going on: {len(predictions.done):,} files are in {printable(str(path))}")
         progress = Progress(total)
         resumed = Resumed(predictions, progress.skip)
-        reading = make_reader(
-            decoder, Preprocessing(**trained.meta["preprocessing"]), drawn is not None
-        )
-        network = Batches(ensemble, total, explain=drawn is not None)
-        films = read_ahead(resumed.wanted(sources.films()), reading, 2 * network.size)
-        for batch, logits, maps in network.run(resumed.new(films)):
-            rows = row_maker.rows(batch, logits)
-            if drawn is not None and maps is not None:
-                for read, row, evidence in zip(batch, rows, maps, strict=False):
+        reading = make_reader(decoder, trained.preprocessing, drawn is not None)
+        predictor = predictor.in_batches_of(_batch_size(total, trained.mesh.size))
+        films = read_ahead(resumed.wanted(sources.films()), reading, 2 * predictor.batch_size)
+        batches = _batches(resumed.new(films), predictor)
+        for batch, answer in predictor.stream(batches, explain=drawn is not None):
+            rows = row_maker.rows(batch, answer.logits)
+            if drawn is not None and answer.maps is not None:
+                for read, row, evidence in zip(batch, rows, answer.maps, strict=False):
                     if read.preview is not None:
                         drawn.add(read.preview, evidence, row)
             predictions.append(rows)
@@ -130,24 +132,43 @@ def _predict(
     return unreadable
 
 
+def _batch_size(films: int, devices: int) -> int:
+    """One film per device for a few films; else whole microbatches, at most `LARGEST_BATCH`."""
+    unit = devices if films <= devices else FILMS_IN_CACHE * devices
+    return unit * max(1, min(LARGEST_BATCH // unit, math.ceil(films / unit)))
+
+
+def _batches(
+    films: Iterable[Read], predictor: Predictor
+) -> Iterator[tuple[list[Read], NDArray[np.uint8]]]:
+    """The films in batches, each with its pixels; those of an unreadable film are 0."""
+    side = predictor.first.preprocessing.image_size
+    for batch in batched(films, predictor.batch_size):
+        images = np.zeros((predictor.batch_size, side, side, 1), np.uint8)
+        for i, read in enumerate(batch):
+            if read.film is not None:
+                images[i, ..., 0] = read.film.pixels
+        yield batch, images
+
+
 class _RowMaker:
     """Makes the rows of a batch, with what makes an answer doubtful as warnings."""
 
-    def __init__(self, ensemble: Ensemble):
-        self._ensemble = ensemble
-        meta = ensemble.first.meta
+    def __init__(self, predictor: Predictor):
+        self._predictor = predictor
+        meta = predictor.first.meta
         self._scope = TrainingDistribution.from_meta(meta)
         if self._scope is None:
             print("note: this run does not know what its training films look like: no such warning")
-        self._seen = SeenFilms.of_runs(ensemble.workdirs)
+        self._seen = SeenFilms.of_runs(predictor.workdirs)
         if not self._seen.known:
             print(CANNOT_TELL)
 
     def rows(self, batch: list[Read], each: np.ndarray) -> list[Row]:
         """Makes rows from films and the logits (members, at least as many) of the networks."""
-        logits, spread = self._ensemble.combine(each)
-        probabilities = self._ensemble.decision.probabilities(logits)
-        calls = self._ensemble.decision.calls(probabilities)
+        logits, spread = self._predictor.combine(each)
+        probabilities = self._predictor.decision.probabilities(logits)
+        calls = self._predictor.decision.calls(probabilities)
         warned = iter(warnings_about([read.film for read in batch if read.film], self._scope))
         rows = []
         for i, read in enumerate(batch):
@@ -170,12 +191,12 @@ class _RowMaker:
         return [note for note in notes if note][:1]
 
 
-def _of_run(ensemble: Ensemble) -> Row:
+def _of_run(predictor: Predictor) -> Row:
     """The columns that are the same in every row."""
-    synthetic = ensemble.first.meta["synthetic"]
+    synthetic = predictor.first.meta["synthetic"]
     return {
-        "threshold": ensemble.decision.threshold,
-        "trained_on": ensemble.first.trained_on,
-        "checkpoint": ensemble.identity,
+        "threshold": predictor.decision.threshold,
+        "trained_on": predictor.first.trained_on,
+        "checkpoint": predictor.identity,
         "disclaimer": f"{SYNTHETIC_STAMP}; {DISCLAIMER}" if synthetic else DISCLAIMER,
     }

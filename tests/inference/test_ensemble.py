@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pneumojax.inference.decision import Decision
-from pneumojax.inference.ensemble import Ensemble, output_folder
+from pneumojax.inference.ensemble import output_folder
+from pneumojax.inference.predictor import Predictor
 
 DECISIONS = (Decision("youden", 2.0, 0.4, 9, ""), Decision("youden", 1.0, 0.6, 9, ""))
 
@@ -15,7 +16,7 @@ DECISIONS = (Decision("youden", 2.0, 0.4, 9, ""), Decision("youden", 1.0, 0.6, 9
 def ensemble(count):
     members = (SimpleNamespace(),) * count  # what they are is not looked at
     folders = tuple(Path(f"/runs/{i}") for i in range(count))
-    return Ensemble(members, folders, DECISIONS[:count], Decision("mean", 1.0, 0.5, 0, ""))
+    return Predictor(members, folders, DECISIONS[:count], Decision("mean", 1.0, 0.5, 0, ""), 4)
 
 
 def test_together_they_say_the_mean_of_their_calibrated_probabilities():

@@ -14,7 +14,6 @@ from pneumojax.decoding.formats import decode_any
 from pneumojax.errors import UserError
 from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import FilmDecoder
-from pneumojax.predict import batches
 from pneumojax.predict import predict as room
 from pneumojax.predict.predict import predict_files
 from tests.predict.conftest import DECISION, save
@@ -112,7 +111,7 @@ def test_probabilities_are_calibrated_and_called_at_the_threshold(workdir, film,
     rows, _ = predicted(workdir, tmp_path / "f.png")
     row = rows["f.png"]
     trained = open_run(workdir)
-    preprocessing = room.Preprocessing(**trained.meta["preprocessing"])
+    preprocessing = trained.preprocessing
     pixels = decode_any((tmp_path / "f.png").read_bytes(), preprocessing).pixels
     images = pixels[None, ..., None].astype(np.float32) / 255
     logits = trained.network.logits(trained.params, images)["auxiliary"]
@@ -126,7 +125,7 @@ def test_probabilities_are_calibrated_and_called_at_the_threshold(workdir, film,
 def test_a_killed_run_goes_on_and_ends_with_the_same_file(
     workdir, films_root, tmp_path, suffix, monkeypatch, capsys
 ):
-    monkeypatch.setattr(batches, "LARGEST_BATCH", 4)
+    monkeypatch.setattr(room, "LARGEST_BATCH", 4)
     inputs = [str(films_root / "test"), str(films_root / "test" / "*" / "*")]  # each film twice
     whole, part = tmp_path / f"whole{suffix}", tmp_path / f"part{suffix}"
     predict_files([workdir], inputs, str(whole))
@@ -160,7 +159,7 @@ def test_the_output_of_another_checkpoint_is_refused_and_left_alone(
 
 
 def test_films_are_found_and_decoded_only_a_little_ahead(workdir, film, tmp_path, monkeypatch):
-    monkeypatch.setattr(batches, "LARGEST_BATCH", 4)
+    monkeypatch.setattr(room, "LARGEST_BATCH", 4)
     for i in range(40):
         film.save(tmp_path / f"{i:02d}.png")
     found, written, most = 0, 0, 0

@@ -11,14 +11,14 @@ from orbax.checkpoint.checkpoint_managers import LatestN
 from pneumojax.data.splits import preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision
-from pneumojax.inference.ensemble import open_ensemble
+from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import open_run
 from pneumojax.run import folder as run
 from pneumojax.run.checkpoint import Checkpoints, _layout, digest
 from pneumojax.run.history import read_history
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.state import initial_state
+from pneumojax.training.state import TrainState, initial_state
 
 
 def save(folder, step, items, meta):
@@ -54,10 +54,16 @@ def earlier(tmp_path, config):
         "versions": run.versions(),
         "epoch": 1,
     }
-    training = {key: value for key, value in state.items() if key != "params"}
-    items = {"params": state["params"], "training": training}
+    training = {
+        "step": state.step,
+        "optimizer": state.optimizer,
+        "epoch_sums": {
+            name: getattr(state.epoch_sums, name) for name in ("loss", "correct", "films")
+        },
+    }
+    items = {"params": state.params, "training": training}
     save(folder / "checkpoints" / "latest", 0, items, meta | {"best": {"val_loss": 0.3}})
-    save(folder / "checkpoints" / "best", 0, {"params": state["params"]}, meta)
+    save(folder / "checkpoints" / "best", 0, {"params": state.params}, meta)
     return folder, state
 
 
@@ -65,8 +71,9 @@ def test_a_state_of_before_the_seal_is_resumed_exactly(earlier):
     folder, state = earlier
     lines = []
     checkpoints = Checkpoints(folder / "checkpoints", log=lines.append)
-    restored, meta = checkpoints.restore_latest(placed(jax.eval_shape(lambda: state), make_mesh()))
-    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    abstract = placed(jax.eval_shape(lambda: state), make_mesh())
+    restored, meta = checkpoints.restore_latest(abstract.items())
+    jax.tree.map(np.testing.assert_array_equal, TrainState.from_items(restored), state)
     assert meta["best"] == {"val_loss": 0.3}
     assert len(lines) == 1 and "written by an earlier version" in lines[0]
 
@@ -74,7 +81,7 @@ def test_a_state_of_before_the_seal_is_resumed_exactly(earlier):
 def test_it_is_evaluated_at_its_own_threshold_with_one_line(earlier, capsys):
     folder, state = earlier
     trained = open_run(folder)
-    jax.tree.map(np.testing.assert_array_equal, trained.params, state["params"])
+    jax.tree.map(np.testing.assert_array_equal, trained.params, state.params)
     assert trained.decision.threshold == 0.42
     assert capsys.readouterr().out.count("written by an earlier version") == 1
 
@@ -91,7 +98,7 @@ def test_a_wrong_common_decision_names_its_file_and_field(tmp_path, config, name
     (tmp_path / "out_of_fold").mkdir()
     (tmp_path / "out_of_fold" / "decision.json").write_text(json.dumps(decision))
     with pytest.raises(UserError, match=f"decision.json' cannot be used: .*{name}"):
-        open_ensemble([tmp_path])
+        Predictor.open([tmp_path])
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"films": 3}', '{"films": {"train": 1}}', "\xff"])

@@ -11,7 +11,7 @@ from pneumojax.data.out_of_distribution import STATISTICS
 from pneumojax.data.splits import preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision
-from pneumojax.inference.ensemble import open_ensemble
+from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import open_run
 from pneumojax.run import folder as run
 from pneumojax.run.checkpoint import Checkpoints
@@ -36,7 +36,7 @@ def workdir(tmp_path, config):
         "scope": None,
         "epoch": 1,
     }
-    Checkpoints(folder / "checkpoints").save_best(1, state["params"], meta)
+    Checkpoints(folder / "checkpoints").save_best(1, state.params, meta)
     return folder
 
 
@@ -210,7 +210,7 @@ def test_a_wrong_value_is_one_line_that_names_the_field(workdir, place, value, s
     ],
 )
 @pytest.mark.parametrize(
-    "read", [open_run, read_source, lambda f: open_ensemble([f])], ids=["run", "start", "ensemble"]
+    "read", [open_run, read_source, lambda f: Predictor.open([f])], ids=["run", "start", "ensemble"]
 )
 def test_a_config_that_would_change_answers_is_refused(workdir, group, name, value, read):
     path = workdir / "config.json"
@@ -232,10 +232,10 @@ def test_fields_that_decide_no_answer_may_be_changed(workdir):
 
 @pytest.mark.parametrize("place", ["decision", "config"])
 def test_whatever_decides_an_answer_is_part_of_the_identity(workdir, tmp_path, place):
-    before = open_ensemble([workdir]).identity
+    before = Predictor.open([workdir]).identity
     other = tmp_path / "other"
     shutil.copytree(workdir, other)
-    assert open_ensemble([other]).identity == before
+    assert Predictor.open([other]).identity == before
 
     def change(meta):
         if place == "decision":
@@ -247,4 +247,4 @@ def test_whatever_decides_an_answer_is_part_of_the_identity(workdir, tmp_path, p
             (other / "config.json").write_text(json.dumps(values))
 
     rewrite(other, change, seal=True)
-    assert open_ensemble([other]).identity != before
+    assert Predictor.open([other]).identity != before

@@ -10,7 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
-from pneumojax.inference.ensemble import open_ensemble
+from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import open_run
 from pneumojax.run import folder as run
 from pneumojax.training.warm_start import read_source
@@ -37,8 +37,8 @@ def theirs(tmp_path, config, monkeypatch):
 
 @pytest.mark.parametrize(
     "read",
-    [open_run, read_source, lambda folder: open_ensemble([folder])],
-    ids=["open_run", "read_source", "open_ensemble"],
+    [open_run, read_source, lambda folder: Predictor.open([folder])],
+    ids=["open_run", "read_source", "predictor"],
 )
 def test_a_network_of_elsewhere_is_not_imported(theirs, read):
     folder, marker = theirs

@@ -1,0 +1,178 @@
+"""One trained run, or several that answer together: films in, logits, calls and maps out."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from jax.sharding import Mesh
+from numpy.typing import NDArray
+
+from pneumojax.errors import UserError
+from pneumojax.inference.batching import Films, Images, Step, in_turn, make_step, outputs_of
+from pneumojax.inference.decision import Decision
+from pneumojax.inference.ensemble import (
+    Spread,
+    check_alike,
+    combine,
+    mean_decision,
+    resolve_members,
+)
+from pneumojax.inference.forward import Forward, make_forward
+from pneumojax.inference.gradcam import make_explainer
+from pneumojax.inference.network import Network
+from pneumojax.inference.trained_run import TrainedRun, open_run
+from pneumojax.nn.ops import FILMS_IN_CACHE
+
+T = TypeVar("T")
+
+
+class Answer(NamedTuple):
+    """The networks' answer to n films.
+
+    logits: float32 (members, n).
+    maps: float32 (n, h, w) in [0, 1], the mean of the members' Grad-CAM maps; None if not asked.
+    """
+
+    logits: NDArray[np.float32]
+    maps: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Runs that answer together, and the decision that makes calls of their logits.
+
+    members: at least one run; several see the same pixels.
+    workdirs: their run folders.
+    decisions: each member's own decision, which calibrates its logits.
+    decision: calibrates and calls the logits that `combine` returns.
+    batch_size: films in a batch, a multiple of the devices. Each network is compiled once for it.
+    """
+
+    members: tuple[TrainedRun, ...]
+    workdirs: tuple[Path, ...]
+    decisions: tuple[Decision, ...]
+    decision: Decision
+    batch_size: int
+
+    @classmethod
+    def open(cls, workdirs: Sequence[Path], *, any_network: bool = False) -> "Predictor":
+        """Opens one run folder, several, or the folder of a cross-validation for all its folds.
+
+        The common decision of a cross-validation calls its folds; other ensembles are called at
+        the mean of their own thresholds. `any_network` is that of `open_run`.
+
+        Raises:
+            UserError: there is no run, one is refused, or they see different pixels or films.
+        """
+        folders, common = resolve_members(workdirs)
+        members = tuple(open_run(folder, any_network=any_network) for folder in folders)
+        check_alike(members, folders)
+        own = tuple(member.decision for member in members)
+        batch_size = FILMS_IN_CACHE * members[0].mesh.size
+        if len(members) == 1:
+            return cls(members, tuple(folders), own, own[0], batch_size)
+        decisions = tuple(common or decision for decision in own)
+        together = mean_decision(decisions, common)
+        return cls(members, tuple(folders), decisions, together, batch_size)
+
+    def in_batches_of(self, films: int) -> "Predictor":
+        """The same predictor with another batch size."""
+        return replace(self, batch_size=films)
+
+    @property
+    def first(self) -> TrainedRun:
+        """The only member, or the first of several, for everything that they have in common."""
+        return self.members[0]
+
+    @property
+    def name(self) -> str:
+        """Names of the run folders."""
+        return ", ".join(workdir.name for workdir in self.workdirs)
+
+    @property
+    def identity(self) -> str:
+        """The first member's step, and 12 hex digits of everything that decides an answer."""
+        parts = [[m.answers for m in self.members], self.decisions, self.decision]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return f"{self.first.meta['step']}-{digest[:12]}"
+
+    @property
+    def explains(self) -> bool:
+        """Whether `explain` works: a network of the user's own may lack what Grad-CAM needs."""
+        return all(member.network.explains for member in self.members)
+
+    def logits(self, films: Films) -> NDArray[np.float32]:
+        """Films, a `FilmSet` or uint8 (n, h, w) -> each member's logits (members, n)."""
+        return np.stack(outputs_of(self._score, films, self.batch_size))
+
+    def combine(self, logits: NDArray) -> tuple[NDArray, Spread | None]:
+        """The members' logits (members, n) -> one logit per film (n,), and the members' spread.
+
+        The logits of a single member stay as they are, and have no spread.
+        """
+        if len(self.members) == 1:
+            return logits[0], None
+        return combine(logits, self.decisions)
+
+    def probabilities(self, films: Films) -> NDArray[np.float64]:
+        """Calibrated probabilities of pneumonia (n,); `decision.calls` makes calls of them."""
+        return self.decision.probabilities(self.combine(self.logits(films))[0])
+
+    def explain(self, films: Films) -> Answer:
+        """Logits and Grad-CAM maps of n films.
+
+        Raises:
+            UserError: a network cannot be explained, see `explains`.
+        """
+        return _answer(outputs_of(self._explained(), films, self.batch_size), maps=True)
+
+    def stream(
+        self, batches: Iterable[tuple[T, Images]], *, explain: bool = False
+    ) -> Iterator[tuple[T, Answer]]:
+        """Answers batches of films as they come; the next batch is made meanwhile.
+
+        Args:
+            batches: anything that belongs to a batch, and uint8 (batch_size, h, w, 1).
+            explain: with maps.
+
+        Raises:
+            UserError: a network cannot be explained, see `explains`.
+        """
+        for belongings, outputs in in_turn(self._explained() if explain else self._score, batches):
+            yield belongings, _answer(outputs, maps=explain)
+
+    def _explained(self) -> Step:
+        for member in self.members:
+            if not member.network.explains:
+                raise UserError(
+                    f"--overlays: {member.config.model.network} cannot be explained, because it "
+                    "lacks the methods `features` and `logits`; leave the flag out"
+                )
+        return self._explain
+
+    @cached_property
+    def _score(self) -> Step:
+        return self._compiled(make_forward)
+
+    @cached_property
+    def _explain(self) -> Step:
+        return self._compiled(make_explainer)
+
+    def _compiled(self, make: Callable[[Network, Mesh], Forward]) -> Step:
+        """A step that takes one batch through all members."""
+        steps = [
+            partial(make_step(make(m.network, m.mesh), m.mesh), m.params) for m in self.members
+        ]
+        return lambda images: [step(images) for step in steps]
+
+
+def _answer(outputs: list[Any], *, maps: bool) -> Answer:
+    if not maps:
+        return Answer(np.stack(outputs), None)
+    logits, evidence = zip(*outputs, strict=True)
+    return Answer(np.stack(logits), np.mean(evidence, axis=0))
