@@ -21,12 +21,14 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from pneumojax.data.decoding import FilmError, Preprocessing, decode_film
-from pneumojax.data.formats import decode_any
 
 from pneumojax.data import cache_build
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
+from pneumojax.decoding.film import decode_film
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.formats import decode_any
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.isolation.films import Decoded, FilmDecoder
 from pneumojax.predict import predict
 

@@ -11,7 +11,7 @@ from pneumojax import crossvalidate
 from pneumojax.crossvalidate import cross_validate
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.inference.decision import Decision

@@ -128,7 +128,7 @@ def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
     from pneumojax.data.film_set import FilmSet
     from pneumojax.data.films import find_films
     from pneumojax.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
-    from pneumojax.decoding.film import Preprocessing
+    from pneumojax.decoding.preprocessing import Preprocessing
 
     folder = Path(options["folder"])
     scratch = Path(options["scratch"]) / f"cache-{os.getpid()}"

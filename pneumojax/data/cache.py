@@ -24,8 +24,9 @@ from pneumojax.data.disk_space import require_disk_space, too_large
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import FilmFolder
 from pneumojax.data.index import open_index
-from pneumojax.decoding.film import Preprocessing, read_bytes
+from pneumojax.decoding.film import read_bytes
 from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
 if TYPE_CHECKING:

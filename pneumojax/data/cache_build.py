@@ -21,8 +21,9 @@ import numpy as np
 
 from pneumojax.data.films import FilmFile, FilmFolder
 from pneumojax.data.index import IndexWriter
-from pneumojax.decoding.film import DecodedFilm, Preprocessing, read_bytes
+from pneumojax.decoding.film import DecodedFilm, read_bytes
 from pneumojax.decoding.film_error import FilmError, UnfinishedDecoding, UnreadFile
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.files import failing_clearly
 from pneumojax.isolation.films import FilmDecoder

@@ -11,7 +11,7 @@ import numpy as np
 
 from pneumojax.data.cache_build import CHECKSUMS, IMAGES, REJECTED, checksum
 from pneumojax.data.index import NAMES, RECORD, open_index
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 
 
 def is_whole(entry: Path) -> bool:

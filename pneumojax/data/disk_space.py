@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumojax.data.films import FilmFile
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
 # Decoded films may take this share of the disk's free bytes and of the memory, unless the config

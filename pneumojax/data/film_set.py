@@ -10,7 +10,7 @@ import numpy as np
 
 from pneumojax.data import patients
 from pneumojax.data.index import Column, FilmIndex
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from pneumojax.data.shards import StreamedFilms

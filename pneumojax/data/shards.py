@@ -20,7 +20,9 @@ import tensorflow_datasets as tfds
 
 from pneumojax.data.films import FilmFile
 from pneumojax.data.index import FilmIndex
-from pneumojax.decoding.film import DecodedFilm, FilmError, Preprocessing, decode_film
+from pneumojax.decoding.film import DecodedFilm, decode_film
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
 NAME = "chest_xray_files"  # the name of the TFDS data set

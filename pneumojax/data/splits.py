@@ -13,7 +13,7 @@ from pneumojax.data.films import CLASS_NAMES, FilmFolder, find_films
 from pneumojax.data.hold_out import divide_into_folds, hold_out
 from pneumojax.data.leakage import LeakageAudit, audit_leakage
 from pneumojax.data.named_sets import resolve_root
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
 

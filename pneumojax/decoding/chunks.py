@@ -1,15 +1,15 @@
-"""Looks through the chunks of a PNG or WebP file before it is decoded.
+"""Counts the chunks of a PNG or WebP file before it is decoded.
 
-A chunk costs twelve bytes or fewer to write, and each costs the decoder time and memory.
+A chunk of twelve bytes or fewer already costs the decoder time and memory.
 """
 
 import struct
 
 from pneumojax.decoding.cursor import Cursor, CursorError
 
-MAX_CHUNKS = 512  # but for those of pixels
-MAX_PROFILES = 8  # colour profiles, each of which Pillow inflates; a file may have one
-MAX_PIXEL_CHUNKS = 1 << 17  # of a PNG: the largest film in pieces of 4 kB has 100,000
+MAX_CHUNKS = 512  # without those of pixels
+MAX_PROFILES = 8  # colour profiles, each of which Pillow inflates; the standard allows one
+MAX_PIXEL_CHUNKS = 1 << 17  # of a PNG; the largest film in chunks of 4 kB has 100,000
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK = struct.Struct(">I4s")
@@ -18,9 +18,9 @@ _RIFF_CHUNK = struct.Struct("<4sI")
 
 
 def png_fault(data: bytes) -> str:
-    """Why a PNG must not be decoded: too many chunks, or several pictures; "" where it may be.
+    """Why a PNG must not be decoded: too many chunks, or several pictures; "" if it may be.
 
-    Damage is left to the decoder, which reports it.
+    The decoder reports damage itself.
     """
     cursor, pixels, others, frames, profiles = Cursor(data, len(_PNG)), 0, 0, 0, 0
     controlled = separate = False
@@ -28,7 +28,7 @@ def png_fault(data: bytes) -> str:
         while True:
             length, kind = cursor.peek(_PNG_CHUNK)
             if kind == b"IDAT":
-                # Pixels that no frame control precedes are not part of the animation.
+                # Pixels before the first frame control are a picture outside the animation.
                 separate = separate or not (controlled or pixels)
                 pixels += 1
                 if pixels > MAX_PIXEL_CHUNKS:
@@ -54,7 +54,7 @@ def png_fault(data: bytes) -> str:
 
 
 def webp_fault(data: bytes) -> str:
-    """Why a WebP file must not be decoded: of too many chunks; "" where it may be."""
+    """Says that a WebP file has too many chunks to be decoded; "" if it has not."""
     cursor = Cursor(data, 12)
     try:
         for _ in range(MAX_CHUNKS):
@@ -66,9 +66,9 @@ def webp_fault(data: bytes) -> str:
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels by the first chunk of a WebP file; None where it tells none.
+    """Width and height in pixels from the first chunk of a WebP file; None if it has none.
 
-    Pillow allocates eight bytes for each pixel before it tells the size.
+    Pillow tells the size only after it has allocated eight bytes for each pixel.
     """
     kind, payload = data[12:16], data[20:30]
     if kind == b"VP8X" and len(payload) == 10:

@@ -1,7 +1,7 @@
 """A position in a file's bytes that only moves forwards.
 
-Every scanner of a format uses it. A length of zero in a hostile file would make a scanner that
-computes its own positions read the same place for ever; here such a step raises instead.
+All scanners of formats use it. A scanner that computes positions from the lengths in a hostile file
+could read the same place forever; here a step that does not move forwards raises instead.
 """
 
 import struct
@@ -9,13 +9,13 @@ from typing import Any
 
 
 class CursorError(Exception):
-    """A step that would stand still, go backwards or leave the bytes."""
+    """A step that would not move forwards, or would leave the bytes."""
 
 
 class Cursor:
-    """Reads numbers from bytes. Each call of a method that moves it moves it forwards.
+    """Reads numbers from bytes at a position that every step moves forwards.
 
-    A loop in which every turn moves the cursor ends after at most `len(data)` turns.
+    A loop that moves the cursor in every iteration ends after at most `len(data)` iterations.
 
     Args:
         data: the bytes; they are not copied.
@@ -41,37 +41,37 @@ class Cursor:
         return len(self.data) - self._at
 
     def move_to(self, at: int) -> None:
-        """Moves forwards to a position; the end of the bytes is one.
+        """Moves forwards to a position, at most to the end of the bytes.
 
         Raises:
-            CursorError: the position is not behind the present one, or is behind the end.
+            CursorError: the position is not ahead, or lies beyond the end.
         """
         if not self._at < at <= len(self.data):
             raise CursorError(f"no step from {self._at} to {at} in {len(self.data)} bytes")
         self._at = at
 
     def skip(self, count: int) -> None:
-        """Moves forwards by one byte or more; raises CursorError as `move_to`."""
+        """Moves forwards by `count` bytes, at least one; raises CursorError like `move_to`."""
         at = self._at + count
         if count <= 0 or at > len(self.data):
             raise CursorError(f"no step of {count} from {self._at} in {len(self.data)} bytes")
         self._at = at
 
     def peek(self, layout: struct.Struct, ahead: int = 0) -> tuple[Any, ...]:
-        """Reads the fields of a layout, `ahead` bytes from the position, without a move.
+        """Reads the fields of a layout `ahead` bytes from the position, without moving.
 
         Raises:
             CursorError: the fields are not all within the bytes.
         """
         try:
-            if ahead >= 0:  # or it would count from the end
+            if ahead >= 0:  # a negative offset would count from the end
                 return layout.unpack_from(self.data, self._at + ahead)
         except struct.error:
             pass
         raise CursorError(f"no {layout.size} bytes at {self._at + ahead} of {len(self.data)}")
 
     def take(self, layout: struct.Struct) -> tuple[Any, ...]:
-        """Reads the fields of a layout and moves behind them; raises CursorError as `peek`."""
+        """Reads the fields of a layout and moves past them; raises CursorError like `peek`."""
         fields = self.peek(layout)
         self.skip(layout.size)
         return fields

@@ -1,7 +1,7 @@
-"""Decodes the film in a DICOM file, as a viewer would show it, without reading whose it is.
+"""Decodes the film in a DICOM file as a viewer would show it, without reading the patient's data.
 
-Only the elements that make the picture are read, and no message repeats what stands in a file. The
-standard is DICOM PS3.3 (C.7.6.3 pixels, C.11.1 modality LUT, C.11.2 VOI LUT) and PS3.5.
+Only the elements that the picture needs are read, and no message quotes a file. The standard is
+DICOM PS3.3 (C.7.6.3 pixels, C.11.1 modality LUT, C.11.2 VOI LUT) and PS3.5.
 """
 
 import numpy as np
@@ -9,26 +9,27 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from pneumojax.decoding.decompression_limits import in_turn
+from pneumojax.decoding.decompression_limits import check_size, in_turn
 from pneumojax.decoding.dicom_file import read_elements
 from pneumojax.decoding.dicom_pixels import is_converted_to_rgb, stored_pixels
-from pneumojax.decoding.film import FilmError, check_size, no_warnings
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.pillow import no_warnings
 
 
 def decode_dicom(data: bytes) -> Image.Image:
     """Decodes a film of one frame at full size.
 
-    Rescale or modality LUT, then the first VOI LUT or window. Where a file has neither, 8 bits
-    are shown as they are, and more bits from the darkest pixel to the brightest, as viewers do.
-    MONOCHROME1 is inverted. One frame, 8 to 16 bits, signed or not, uncompressed, deflated, RLE,
-    JPEG (lossless too), JPEG-LS or JPEG 2000.
+    Applies the rescaling or modality LUT, then the first VOI LUT or window. In a file with neither
+    of the latter, 8 bits are shown unchanged and more bits from the darkest to the brightest pixel,
+    as viewers do. MONOCHROME1 is inverted. Pixels may have 8 to 16 bits, signed or not, and be
+    uncompressed, deflated, or compressed by RLE, JPEG (also lossless), JPEG-LS or JPEG 2000.
 
     Returns:
-        Of mode "L", or "RGB" where the file is in colour.
+        A picture of mode "L", or "RGB" for a file in colour.
 
     Raises:
         FilmError: damaged, without pixels, too small, too large, or of a kind not listed above.
-            The message holds sizes and numbers of the file, and nothing else.
+            From the file the message quotes sizes and numbers only.
     """
     try:
         dataset = read_elements(data)
@@ -41,7 +42,7 @@ def decode_dicom(data: bytes) -> Image.Image:
     except FilmError:
         raise
     except Exception:  # damaged files make pydicom and the codecs raise nearly anything
-        # Its message, and the chain that Python would print, might quote the file.
+        # The original message might quote the file, also as part of a chained traceback.
         raise FilmError("damaged DICOM") from None
 
 
@@ -65,9 +66,9 @@ def _check(dataset: Dataset) -> None:
 
 
 def _grey(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """uint8 (rows, columns), by a table of what becomes of each value that can be stored."""
+    """uint8 (rows, columns), by a table with the grey level of every value that can be stored."""
     bits = dataset.BitsStored
-    # Bits above those stored may hold anything; a negative number is its two's complement.
+    # Bits above those stored are undefined. Negative numbers are in two's complement.
     stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     places = stored.view(f"u{stored.itemsize}") & (2**bits - 1)
     values = np.arange(2**bits)
@@ -88,7 +89,7 @@ def _grey(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
 def _shown(
     values: np.ndarray, places: np.ndarray, dataset: Dataset
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """The values after VOI LUT or window, and which of them are black and white."""
+    """The values after the VOI LUT or window, and the values of black and of white."""
     if dataset.get("VOILUTSequence"):
         bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
         if not 1 <= bits <= 16:

@@ -1,7 +1,7 @@
-"""Reads the elements of a DICOM file that its picture is made of, in bounded time and memory.
+"""Reads the elements of a DICOM file that its picture needs, in bounded time and memory.
 
-pydicom takes some 15 us for each element and item and some microseconds for each number of a list,
-of which a file can hold millions. So the reads are counted and the lengths of values are checked
+pydicom takes about 15 us for each element or item and some microseconds for each number of a list,
+and a file can hold millions of them. So reads are counted, and the lengths of values are checked
 before pydicom parses them.
 """
 
@@ -20,13 +20,15 @@ from pydicom.filereader import (
 from pydicom.tag import BaseTag, Tag
 from pydicom.values import converters
 
-from pneumojax.decoding.film import MAX_PIXELS, FilmError, no_warnings
+from pneumojax.decoding.decompression_limits import MAX_PIXELS
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.pillow import no_warnings
 
 MAX_READS = 100_000  # an element or item takes one to three; a film has some hundred elements
 MAX_VALUE = 1 << 16  # bytes of a number, a list of them or a text
-MAX_LUTS = 1 << 20  # bytes of a sequence of tables, of which the largest takes 131,072
-MAX_TABLE = 1 << 18  # bytes of one of its values
-MAX_ITEMS = 1000  # in a sequence of tables
+MAX_LUTS = 1 << 20  # bytes of a sequence of tables; the largest table takes 131,072
+MAX_TABLE = 1 << 18  # bytes of one table
+MAX_ITEMS = 1000  # tables in a sequence
 
 _LUTS = ("ModalityLUTSequence", "VOILUTSequence")
 _TAGS = [
@@ -47,7 +49,7 @@ _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # in either byte order
 
 
 class _CountedReads(io.BytesIO):
-    """Bytes that may be read so many times, since each turn of pydicom's loops reads once."""
+    """Bytes with a limited number of reads: each iteration of pydicom's loops reads once."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -64,9 +66,9 @@ class _CountedReads(io.BytesIO):
 
 
 def _check_character_set(header: bytes) -> None:
-    """The names of character sets are converted wherever they stand, even in unread sequences."""
+    """Checks the length of a character set's name, which pydicom converts even if unasked."""
     order = _CHARACTER_SETS.get(header[:4])
-    if order is None or header[4:6] == b"CS":  # whose length has 16 bits
+    if order is None or header[4:6] == b"CS":  # type CS has a length of 16 bits only
         return
     typed = header[4:6].isalpha() and header[4:6].isupper()
     if typed or int.from_bytes(header[4:8], order) > MAX_VALUE:
@@ -74,14 +76,14 @@ def _check_character_set(header: bytes) -> None:
 
 
 def read_elements(data: bytes) -> Dataset:
-    """Reads the elements that a picture is made of, and the transfer syntax, from a DICOM file.
+    """Reads the elements that a picture needs, and the transfer syntax, from a DICOM file.
 
     Raises:
-        FilmError: of too many elements, of values too long for what they are, or deflated to more
-            than any film takes.
-        Exception: nearly any other where the file is damaged.
+        FilmError: too many elements, values that are too long, or more deflated data than any film
+            has.
+        Exception: nearly any other for a damaged file.
     """
-    with no_warnings():  # about values out of line, which they might quote
+    with no_warnings():  # warnings about invalid values might quote them
         meta, rest = _meta(data)
         if meta.get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian:
             stream = _CountedReads(_inflated(data[rest:]))
@@ -94,17 +96,17 @@ def read_elements(data: bytes) -> Dataset:
             dataset = read_partial(stream, _check_element, force=True, specific_tags=_NUMBERS)
         for name in _LUTS:
             _check_tables(dataset, name)
-        for name in _TAGS:  # converts what was read, which may warn too
+        for name in _TAGS:  # converts the values, which may warn as well
             dataset.get(name)
-    if "TransferSyntaxUID" not in dataset.file_meta:  # pydicom found out, but does not say so
+    if "TransferSyntaxUID" not in dataset.file_meta:  # pydicom guessed it and does not store it
         _, little = dataset.original_encoding
         syntax = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
-        dataset.file_meta.TransferSyntaxUID = syntax  # implicit or not, pixels lie alike
+        dataset.file_meta.TransferSyntaxUID = syntax  # implicit syntax stores pixels alike
     return dataset
 
 
 def _meta(data: bytes) -> tuple[FileMetaDataset, int]:
-    """The file meta information, and where it ends; its lengths are checked before it is read."""
+    """The file meta information and its end; lengths are checked before it is read."""
     stream = _CountedReads(data)
     read_preamble(stream, True)
     start = stream.tell()
@@ -114,10 +116,10 @@ def _meta(data: bytes) -> tuple[FileMetaDataset, int]:
 
 
 def _check_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
-    """Refuses what pydicom would convert at length; True behind the last element."""
+    """Refuses values that pydicom would take long to convert; True after the last element."""
     if tag >> 16 != 2:
         return True
-    # pydicom would read a value of unknown type again, by lengths that are not checked here.
+    # pydicom parses a value of unknown type again, by lengths that are not checked here.
     unknown = vr is not None and vr not in converters
     if unknown or length == _UNDEFINED or (length > MAX_VALUE and vr != "OB"):
         raise FilmError("damaged DICOM")
@@ -125,7 +127,7 @@ def _check_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
 
 
 def _check_element(tag: BaseTag, vr: str | None, length: int) -> bool:
-    """Refuses an element of `_TAGS` whose value pydicom would convert at length; never True."""
+    """Refuses elements of `_TAGS` that pydicom would take long to convert; never stops it."""
     if tag not in _NUMBERS or tag == _PIXELS:
         return False
     if tag in _TABLES:
@@ -137,7 +139,7 @@ def _check_element(tag: BaseTag, vr: str | None, length: int) -> bool:
 
 
 def _check_tables(dataset: Dataset, name: str) -> None:
-    """Refuses a sequence of tables of too many items, or whose first table is too long."""
+    """Refuses a sequence of too many tables, or with a first table that is too long."""
     raw = getattr(dataset.get_item(name), "value", None)
     if isinstance(raw, bytes) and max(raw.count(item) for item in _ITEMS) > MAX_ITEMS:
         raise FilmError("DICOM of too many tables")
@@ -151,7 +153,7 @@ def _check_tables(dataset: Dataset, name: str) -> None:
 
 
 def _inflated(deflated: bytes) -> bytes:
-    """Inflates a dataset, after a pass that keeps nothing and stops at what no film takes."""
+    """Inflates a dataset; a first pass, which stores nothing, checks that it is not too long."""
     inflate, left, most = zlib.decompressobj(-zlib.MAX_WBITS), deflated, 2 * MAX_PIXELS
     while left and not inflate.eof and most > 0:
         most -= len(inflate.decompress(left, 1 << 20))

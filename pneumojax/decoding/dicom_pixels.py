@@ -1,4 +1,4 @@
-"""Takes the stored pixels out of a DICOM dataset: uncompressed, or by the codec of its syntax."""
+"""Decodes the stored pixels of a DICOM dataset with the codec of its transfer syntax."""
 
 import struct
 
@@ -8,13 +8,14 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from pneumojax.decoding.cursor import Cursor
-from pneumojax.decoding.film import FilmError, no_warnings
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.jpeg import read_header
 from pneumojax.decoding.jpeg2000 import codestream_fault
+from pneumojax.decoding.pillow import no_warnings
 
 MAX_FRAGMENTS = 10_000  # of one picture
 
-# imagecodecs, because GDCM, which pydicom would use, ends the process on some damaged files.
+# imagecodecs is used since GDCM, pydicom's choice, ends the process on some damaged files.
 _CODECS = {
     **dict.fromkeys(uid.JPEGTransferSyntaxes, imagecodecs.jpeg8_decode),
     **dict.fromkeys(uid.JPEGLSTransferSyntaxes, imagecodecs.jpegls_decode),
@@ -24,30 +25,31 @@ _END_OF_CODESTREAM = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000 alike
 _ITEM = struct.Struct("<HHI")
 _ITEM_TAG, _LAST_TAG = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _RLE_HEADER = struct.Struct("<16I")
-_RLE_PADDING = 1024  # bytes behind the pixels of a segment, which are ignored
+_RLE_PADDING = 1024  # bytes behind the pixels of a segment that are ignored
 
 
 def is_converted_to_rgb(syntax: str) -> bool:
-    """Whether the codec of a transfer syntax gives RGB, whatever colours it was given."""
+    """Whether the codec of a transfer syntax returns RGB for every colour space."""
     return syntax in _CODECS
 
 
 def stored_pixels(dataset: Dataset) -> np.ndarray:
-    """The pixels as they are stored, (rows, columns), or (rows, columns, 3) for colour.
+    """The pixels as they are stored, before any rescaling or LUT.
 
     Returns:
-        8- or 16-bit integers of either sign and byte order.
+        (rows, columns), or (rows, columns, 3) for colour: 8- or 16-bit integers, signed or not, in
+        either byte order.
 
     Raises:
-        FilmError: cut short, or not of the size and depth that the dataset tells.
-        Exception: nearly any other where the pixels are damaged.
+        FilmError: cut short, or of another size or depth than the dataset says.
+        Exception: nearly any other for damaged pixels.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     shape: tuple[int, ...] = (dataset.Rows, dataset.Columns)
     if dataset.SamplesPerPixel == 3:
         shape = (*shape, 3)
     if syntax in uid.UncompressedTransferSyntaxes:
-        with no_warnings():  # about padding at the end
+        with no_warnings():  # pydicom warns about padding at the end
             dataset.pixel_array_options(raw=True)
             return dataset.pixel_array.reshape(shape)
     if syntax == uid.RLELossless:
@@ -55,7 +57,7 @@ def stored_pixels(dataset: Dataset) -> np.ndarray:
     if syntax not in _CODECS:
         raise FilmError("DICOM of a compression that is not read")
     frame = _joined(dataset.PixelData)
-    # Codecs would fill in what is cut off; CharLS would take ten seconds to find no end.
+    # Most codecs would fill in the missing part, and CharLS would search ten seconds for the end.
     if _END_OF_CODESTREAM not in frame[-4:]:
         raise FilmError("truncated DICOM")
     if syntax in uid.JPEGTransferSyntaxes:
@@ -63,7 +65,7 @@ def stored_pixels(dataset: Dataset) -> np.ndarray:
     size = dataset.Columns, dataset.Rows, dataset.SamplesPerPixel
     if syntax in uid.JPEG2000TransferSyntaxes and (fault := codestream_fault(frame, *size)):
         raise FilmError(f"DICOM whose JPEG 2000 is {fault}")
-    # The codec sees from its own header whether size and type are these, before it decodes.
+    # The codec compares size and type with its own header before it decodes.
     error: Exception | None = None
     for dtype in (np.uint8, np.int8) if dataset.BitsStored <= 8 else (np.uint16, np.int16):
         try:
@@ -74,11 +76,11 @@ def stored_pixels(dataset: Dataset) -> np.ndarray:
 
 
 def _joined(value: bytes) -> bytes:
-    """The one frame of encapsulated pixels (PS3.5, A.4): its fragments behind the offset table.
+    """The one frame of encapsulated pixels (PS3.5, A.4): its fragments without the offset table.
 
     Raises:
-        FilmError: it has more fragments than any film.
-        CursorError: it is cut short.
+        FilmError: there are more fragments than in any film.
+        CursorError: the value is cut short.
     """
     cursor = Cursor(value)
     parts: list[bytes] = []
@@ -100,7 +102,7 @@ def _joined(value: bytes) -> bytes:
 def _run_lengths(frame: bytes, shape: tuple[int, ...], itemsize: int) -> np.ndarray:
     """Decodes RLE (PS3.5, annex G): a segment for each byte of each sample, the highest first.
 
-    pydicom would decode a segment to its end: one of 60 MB takes 4 GB.
+    pydicom would decode a segment to its end, and a segment of 60 MB takes 4 GB.
     """
     count, *offsets = Cursor(frame).peek(_RLE_HEADER)
     samples = shape[2] if len(shape) == 3 else 1
@@ -109,9 +111,9 @@ def _run_lengths(frame: bytes, shape: tuple[int, ...], itemsize: int) -> np.ndar
     ends = [*offsets[1:count], len(frame)]
     pixels = shape[0] * shape[1]
     planes = np.empty((samples, pixels, itemsize), np.uint8)
-    room = np.empty(pixels + _RLE_PADDING, np.uint8)
+    buffer = np.empty(pixels + _RLE_PADDING, np.uint8)
     for number, (start, end) in enumerate(zip(offsets, ends, strict=False)):
-        decoded = imagecodecs.packbits_decode(frame[start:end], out=memoryview(room))
+        decoded = imagecodecs.packbits_decode(frame[start:end], out=memoryview(buffer))
         if len(decoded) < pixels:
             raise FilmError("truncated DICOM")
         planes[number // itemsize, :, number % itemsize] = decoded[:pixels]

@@ -1,6 +1,7 @@
-"""Reads a film of any kind that prediction takes, told by its contents and not by its name.
+"""Decodes films of all kinds that prediction reads: JPEG, PNG, WebP, TIFF and DICOM.
 
-JPEG and PNG are read by `decoding.py`, as in training; here are WebP, TIFF and DICOM beside them.
+The kind is told by the contents and not by the name. JPEG and PNG are decoded by `film.py`, as in
+training.
 """
 
 import io
@@ -9,26 +10,24 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 
+from pneumojax.decoding import tiff_directories
 from pneumojax.decoding.chunks import webp_fault, webp_size
-from pneumojax.decoding.decompression_limits import has_repeated_values, in_turn
-from pneumojax.decoding.film import (
-    CheckedTags,
-    FilmError,
-    Preprocessing,
-    check_size,
-    decode_film,
-    decode_grey,
+from pneumojax.decoding.decompression_limits import check_size, in_turn
+from pneumojax.decoding.film import decode_film, decode_grey
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.pillow import (
+    BoundedExif,
     load,
     no_warnings,
     open_film,
     orientation_of,
-    resize_film,
     upright,
 )
+from pneumojax.decoding.preprocessing import Preprocessing, resize_film
 
 KINDS = ("JPEG", "PNG", "WebP", "TIFF", "DICOM")
-HEAD = 144  # bytes that tell the kind of a file
-_OTHERS = {  # signatures of pictures that are no films, for a clearer line
+HEAD = 144  # bytes from the start of a file that tell its kind
+_OTHERS = {  # signatures of other files, for a clearer message
     b"GIF8": "GIF",
     b"BM": "BMP",
     b"\x00\x00\x00\x0cjP  ": "JPEG 2000 outside DICOM",
@@ -37,19 +36,19 @@ _OTHERS = {  # signatures of pictures that are no films, for a clearer line
     b"\x1f\x8b": "gzip",
 }
 _ARCHIVES = ("ZIP", "gzip")
-_SMALL = 64  # pixels a side at which colour is looked at
+_SMALL = 64  # pixels; the longest side of the copy in which colour is measured
 _BITS_TAG, _PHOTOMETRIC_TAG = 258, 262  # of TIFF
 _TILE_TAGS = (322, 323)  # width and height
-_LARGEST_TILE = 1 << 20  # pixels; a small film may be one tile with room to spare
+_LARGEST_TILE = 1 << 20  # pixels; a film smaller than this may lie in one larger tile
 _WHITE_IS_ZERO = 0
 
 
-class _WebP(CheckedTags, WebPImagePlugin.WebPImageFile):
+class _WebP(BoundedExif, WebPImagePlugin.WebPImageFile):
     pass
 
 
 class AnyFilm(NamedTuple):
-    """A film as the network sees it, and what is known of its file.
+    """A film as the network sees it, and the facts about its file.
 
     pixels: uint8 (image_size, image_size).
     width, height: of the upright film in the file, pixels.
@@ -63,7 +62,7 @@ class AnyFilm(NamedTuple):
 
 
 def kind_of(head: bytes) -> str | None:
-    """One of `KINDS` for a file that begins so (`HEAD` bytes are enough), else None."""
+    """One of `KINDS`, by the first `HEAD` bytes of a file; None for a file of another kind."""
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -78,7 +77,7 @@ def kind_of(head: bytes) -> str | None:
 def _is_dicom(head: bytes) -> bool:
     if head[128:132] == b"DICM":
         return True
-    # Without that preamble a file begins with an element of group 2 or 8, with or without its type.
+    # Without a preamble a file begins with an element of group 2 or 8, with or without a type.
     if head[:2] not in (b"\x02\x00", b"\x08\x00") or head[3:4] != b"\x00":
         return False
     typed = head[4:6].isalpha() and head[4:6].isupper()
@@ -88,11 +87,12 @@ def _is_dicom(head: bytes) -> bool:
 def decode_any(data: bytes, preprocessing: Preprocessing) -> AnyFilm:
     """Decodes one film of any of `KINDS`.
 
-    Alpha is ignored, 16 bits are scaled by their full range (of DICOM as `decode_dicom` says), and
-    the film is turned upright where the file tells how.
+    Alpha is ignored, 16 bits are scaled by their full range (for DICOM see `decode_dicom`), and
+    the film is turned upright if the file says how.
 
     Raises:
-        FilmError: of another kind, damaged, cut short, too small, too large, or several in one.
+        FilmError: of another kind, damaged, cut short, too small, too large, or of several
+            pictures.
     """
     kind = _known(data)
     if kind in ("JPEG", "PNG"):
@@ -104,7 +104,7 @@ def decode_any(data: bytes, preprocessing: Preprocessing) -> AnyFilm:
 
 
 def decode_any_grey(data: bytes) -> Image.Image:
-    """As `decode_any`, but the whole upright film of one channel, for people to look at."""
+    """As `decode_any`, but at full size: the upright film of one channel, for display."""
     kind = _known(data)
     return decode_grey(data) if kind in ("JPEG", "PNG") else _decode_more(data, kind)[0]
 
@@ -123,10 +123,10 @@ def _known(data: bytes) -> str:
 
 
 def _decode_more(data: bytes, kind: str) -> tuple[Image.Image, float]:
-    """The upright film of one channel and its colour, of the kinds that training does not read."""
+    """The upright film of one channel and its colour, for WebP, TIFF and DICOM."""
     if kind != "DICOM":
         return _webp_or_tiff(data, kind)
-    from pneumojax.decoding.dicom import decode_dicom  # takes a while to import
+    from pneumojax.decoding.dicom import decode_dicom  # slow to import
 
     picture = decode_dicom(data)
     return picture.convert("L"), _colour(picture)
@@ -134,7 +134,7 @@ def _decode_more(data: bytes, kind: str) -> tuple[Image.Image, float]:
 
 def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
     plugin = _WebP if kind == "WebP" else TiffImagePlugin.TiffImageFile
-    if kind == "TIFF" and has_repeated_values(data):
+    if kind == "TIFF" and tiff_directories.are_too_costly(data):
         raise FilmError("damaged TIFF header")
     if kind == "WebP" and (fault := webp_fault(data)):
         raise FilmError(f"WebP {fault}")
@@ -145,7 +145,7 @@ def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
             image: ImageFile.ImageFile = plugin(io.BytesIO(data))
         except Exception as error:  # damaged headers make Pillow raise nearly anything
             raise FilmError(f"damaged {kind} header") from error
-    # Not their number: Pillow would read the directory of each to count them.
+    # `n_frames` would make Pillow read the directory of every picture.
     if getattr(image, "is_animated", False):
         raise FilmError(f"{kind} of several pictures: only single films")
     check_size(*image.size)
@@ -159,7 +159,7 @@ def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
 
 
 def _check_tiles(image: ImageFile.ImageFile) -> None:
-    """Raises FilmError for tiles much larger than the film: libtiff unpacks each as a whole."""
+    """Raises FilmError for tiles much larger than the film, since libtiff unpacks whole tiles."""
     tags = image.tag_v2  # type: ignore[attr-defined]
     sides = [tags.get(tag, 0) for tag in _TILE_TAGS]
     if not all(isinstance(side, int) for side in sides):
@@ -175,13 +175,13 @@ def _tiff_grey(image: ImageFile.ImageFile) -> Image.Image:
         return image.convert("L")
     tags = image.tag_v2  # type: ignore[attr-defined]
     grey = np.asarray(image).astype(np.uint16) >> (tags[_BITS_TAG][0] - 8)
-    if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:  # Pillow inverts 8 bits, but not 16
+    if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:  # Pillow inverts 8 bits but not 16
         grey = 255 - grey
     return Image.fromarray(grey.astype(np.uint8))
 
 
 def _colour(image: Image.Image) -> float:
-    """See `AnyFilm`; of a copy so small that a film decoded at reduced size costs little more."""
+    """The `colour` of `AnyFilm`, measured in a small copy, which costs little."""
     if len(image.getbands()) < 3 and image.mode not in ("P", "PA"):
         return 0.0
     if image.format == "JPEG":

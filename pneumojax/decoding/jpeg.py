@@ -1,8 +1,8 @@
 """Reads the header of a JPEG file before a decoder does (ITU-T T.81, annex B).
 
-Pillow and libjpeg-turbo scan the markers independently of each other and trust that they agree:
-Pillow allocates a row by its own reading, and libjpeg-turbo writes the row that it has read. So a
-file is passed on only where no marker before the pixels can be read in two ways.
+Pillow and libjpeg-turbo scan the markers independently and trust that they agree: Pillow allocates
+a row by its own scan, and libjpeg-turbo writes a row by the other. So a file is decoded only if no
+marker before the pixels can be read in two ways.
 """
 
 import re
@@ -15,22 +15,22 @@ from pneumojax.decoding.decompression_limits import MAX_SCANS
 from pneumojax.decoding.film_error import FilmError
 
 MAX_SEGMENTS = 1000  # before the pixels; Pillow keeps each in memory
-MAX_JUNK = 1 << 16  # bytes between segments, which Pillow skips one by one in Python
+MAX_JUNK = 1 << 16  # bytes between segments; Pillow skips them one by one in Python
 
 _SOS, _DQT, _APP1, _APP2, _APP13 = 0xDA, 0xDB, 0xE1, 0xE2, 0xED
-# Bytes in all segments of a kind. Pillow parses quantisation tables and Photoshop blocks in Python,
-# and joins EXIF in a time that grows with the square of its length.
+# The most bytes in all segments of a kind. Pillow parses quantisation tables and Photoshop blocks
+# in Python, and joins EXIF segments in a time that grows with the square of their length.
 _MOST = {_DQT: 1 << 16, _APP1: 1 << 20, _APP13: 1 << 22}
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15 but for DHT, JPG and DAC
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, without DHT, JPG and DAC
 _OTHERS = {0xC4, 0xCC, _DQT, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}  # segments with a length
 _SCALABLE = {0, 1, 2, 9, 10}  # frames of DCT coefficients, by Huffman or arithmetic coding
 _LOSSLESS = 3
-# Possessive, so that a run of bytes is passed once and not tried again from its middle.
+# Possessive quantifiers, so that a run of bytes is not tried again from its middle.
 _MARKER = re.compile(rb"(?:[^\xff]*+\xff++\x00)*+[^\xff]*+\xff++([^\xff\x00])")
 _SEGMENT = struct.Struct(">BBH")
 _FRAME = struct.Struct(">BHHB")
 _START_OF_SCAN = b"\xff\xda\x00"  # a scan header is at most 14 bytes long
-_NEXT_PICTURE = b"\xff\xd9\xff\xd8\xff"  # the end of a picture and the beginning of another
+_NEXT_PICTURE = b"\xff\xd9\xff\xd8\xff"  # the end of a picture and the start of another
 _PICTURES, _PICTURE_ENTRIES, _THUMBNAIL = 0xB001, 0xB002, 1  # of a multi-picture index
 _GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/", b"hdrgainmap")  # Android's and Apple's
 
@@ -40,9 +40,9 @@ class JpegHeader(NamedTuple):
 
     frame: the number of its SOF marker, such as 0 for baseline and 3 for lossless.
     precision: bits of a sample.
-    width, height: pixels; the height is 0 where a DNL marker behind the pixels tells it.
+    width, height: pixels; the height is 0 if a DNL marker behind the pixels gives it.
     components: samples of a pixel.
-    scan: where the first scan's data begin; all metadata lie before it.
+    scan: the position of the first scan's data, which all metadata precede.
     """
 
     frame: int
@@ -56,20 +56,21 @@ class JpegHeader(NamedTuple):
     def scalable(self) -> bool:
         """Whether libjpeg-turbo can decode at reduced size.
 
-        It ignores the request for lossless frames and writes whole rows into a smaller buffer.
+        For a lossless frame it would ignore the request and write whole rows into a buffer that
+        Pillow has made smaller.
         """
         return self.frame in _SCALABLE
 
 
 def read_header(data: bytes, kind: str = "JPEG") -> JpegHeader:
-    """Reads the frame header of a JPEG, and checks all that precedes its pixels.
+    """Reads the frame header of a JPEG, and checks everything before its pixels.
 
     Args:
         data: the file, or a frame of another format.
         kind: the format that messages name.
 
     Raises:
-        FilmError: damaged, of a frame that is not read (hierarchical, or lossless with arithmetic
+        FilmError: damaged, of an unsupported frame (hierarchical, or lossless with arithmetic
             coding), of more segments or scans than any film has, or of several pictures.
     """
     scans = data.count(_START_OF_SCAN)
@@ -79,8 +80,8 @@ def read_header(data: bytes, kind: str = "JPEG") -> JpegHeader:
         header, pictures = _before_pixels(Cursor(data), kind)
     except CursorError as error:
         raise FilmError(f"damaged {kind} header") from error
-    if pictures is None:  # without an index
-        # Every picture has a scan, so that a file of one need not be searched for a second one.
+    if pictures is None:  # the file has no index
+        # Every picture has a scan, so a file with one scan need not be searched for more.
         pictures = 2 if scans > 1 and data.find(_NEXT_PICTURE, header.scan) >= 0 else 1
     if pictures > 1 and not any(mark in data for mark in _GAIN_MAPS):
         raise FilmError(f"{kind} of several pictures: only single films")
@@ -90,7 +91,7 @@ def read_header(data: bytes, kind: str = "JPEG") -> JpegHeader:
 
 
 def _before_pixels(cursor: Cursor, kind: str) -> tuple[JpegHeader, int | None]:
-    """The frame header, and how many pictures an index announces, if there is one."""
+    """The frame header, and the number of pictures by the index; None without an index."""
     header, pictures = None, None
     totals = dict.fromkeys(_MOST, 0)
     for marker, body in _segments(cursor, kind):
@@ -112,13 +113,13 @@ def _before_pixels(cursor: Cursor, kind: str) -> tuple[JpegHeader, int | None]:
 
 
 def _segments(cursor: Cursor, kind: str) -> Iterator[tuple[int, bytes]]:
-    """The segments by their markers, without an end: whoever asks stops at the first scan."""
+    """Marker and body of each segment; the caller stops at the first scan."""
     cursor.skip(2)  # the start of the picture
     junk = 0
     for _ in range(MAX_SEGMENTS):
         start = cursor.at
         fill, marker, length = cursor.peek(_SEGMENT)
-        if fill != 0xFF or marker in (0, 0xFF):  # not at once, as it is in most files
+        if fill != 0xFF or marker in (0, 0xFF):  # junk or padding precedes the marker
             found = _MARKER.match(cursor.data, start, start + MAX_JUNK)
             junk += found.end() - start - 2 if found else MAX_JUNK
             if found is None or junk > MAX_JUNK:
@@ -136,9 +137,9 @@ def _segments(cursor: Cursor, kind: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _indexed_pictures(index: bytes) -> int | None:
-    """The pictures that a multi-picture index names, without thumbnails (CIPA DC-007, 5.2.3).
+    """The number of pictures in a multi-picture index, without thumbnails (CIPA DC-007, 5.2.3).
 
-    None where it cannot be read.
+    None if the index cannot be read.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(index[:4])
     if order is None:
@@ -149,7 +150,7 @@ def _indexed_pictures(index: bytes) -> int | None:
         cursor.move_to(*cursor.peek(number))
         (count,) = cursor.take(struct.Struct(order + "H"))
         values = {}
-        for _ in range(count):  # as many as a segment holds
+        for _ in range(count):  # bounded by the length of the segment
             tag, _, length, value = cursor.take(entry)
             values[tag] = (length, value)
         _, pictures = values.get(_PICTURES, (1, 1))

@@ -1,11 +1,11 @@
-"""Looks through a JPEG 2000 codestream before it is decoded (ITU-T T.800, annex A)."""
+"""Reads the headers of a JPEG 2000 codestream before it is decoded (ITU-T T.800, annex A)."""
 
 import struct
 
 from pneumojax.decoding.cursor import Cursor, CursorError
 from pneumojax.decoding.decompression_limits import MAX_CELLS, MAX_PACKETS, MAX_TILES
 
-MAX_MARKERS = 1 << 17  # in all headers; every tile has several parts of several markers at most
+MAX_MARKERS = 1 << 17  # in all headers; a tile has at most several parts of several markers
 
 _START = b"\xff\x4f\xff\x51"
 _COD, _COC, _SOT, _SOD, _EOC = 0xFF52, 0xFF53, 0xFF90, 0xFF93, 0xFFD9
@@ -16,10 +16,13 @@ _END = struct.Struct(">H")
 
 
 def codestream_fault(frame: bytes, width: int, height: int, samples: int) -> str:
-    """Why a JPEG 2000 codestream must not be decoded; "" where it may be.
+    """Why a JPEG 2000 codestream must not be decoded; "" if it may be.
 
-    Its decoder takes memory for all tiles, precincts and code blocks before it looks at a pixel.
-    Parts of tiles may have coding styles of their own, so all headers are looked through.
+    The decoder allocates all tiles, precincts and code blocks before it decodes a pixel. Parts of
+    tiles may have their own coding styles, so all headers are read.
+
+    Args:
+        width, height, samples: the size that the DICOM header gives.
     """
     try:
         return _fault(Cursor(frame, max(frame.find(_START), 0)), (width, height, samples))
@@ -51,7 +54,7 @@ def _fault(cursor: Cursor, expected: tuple[int, int, int]) -> str:
         cursor.skip(2 + length)
         if marker in (_COD, _COC):
             coding = cursor.data[start + 4 : cursor.at]
-            own = 1 if components < 257 else 2  # bytes of the number of a component
+            own = 1 if components < 257 else 2  # bytes of a component's number
             if marker == _COD:
                 style, layers, rest = coding[0], int.from_bytes(coding[2:4]), coding[5:]
             else:
@@ -63,7 +66,7 @@ def _fault(cursor: Cursor, expected: tuple[int, int, int]) -> str:
 
 
 def _cells(coding: bytes, own_precincts: bool, width: int, height: int, tiles: int) -> int:
-    """Code blocks and precincts that a coding style asks for, of one component."""
+    """The number of code blocks and precincts in one component under a coding style."""
     levels, block_w, block_h = coding[:3]
     sizes = coding[5 : 6 + levels] if own_precincts else b"\xff" * (levels + 1)
     cells = (width * height >> (min(block_w, 8) + min(block_h, 8) + 4)) + tiles

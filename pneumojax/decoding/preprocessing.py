@@ -1,4 +1,4 @@
-"""The settings that determine a film's pixels, and the resize that they ask for."""
+"""The settings that determine a film's pixels, and the resizing."""
 
 from dataclasses import asdict, dataclass
 
@@ -12,15 +12,15 @@ Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Everything that determines the pixels that leave the host; it travels with checkpoints.
+    """The settings that determine the network's input pixels. Every checkpoint stores them.
 
     Args:
         image_size: side of the square that the network sees, pixels.
         resize: "bilinear_antialias", "bilinear" (two taps) or "nearest".
-        reduced_decode: lets the JPEG decoder itself halve a film, up to three times, while no
-            side falls below `image_size`; the filter does the rest. Without effect on
-            "bilinear" and "nearest", which are defined by pixels of the whole film. The default
-            is what films were decoded by where a checkpoint does not say.
+        reduced_decode: lets the JPEG decoder halve a film up to three times while no side falls
+            below `image_size`; the filter does the rest. It has no effect on "bilinear" and
+            "nearest", which are defined by pixels of the whole film. The default is the behaviour
+            of checkpoints that do not store the field.
 
     Raises:
         UserError: a field out of range, named as in the config.
@@ -46,11 +46,11 @@ class Preprocessing:
 def resize_film(
     grey: Image.Image, preprocessing: Preprocessing, box: Box | None = None
 ) -> Image.Image:
-    """A film of one channel, or its rectangle `box`, as the square that the network sees."""
+    """Resizes a film of one channel, or its rectangle `box`, to the network's square."""
     size = (preprocessing.image_size, preprocessing.image_size)
     if preprocessing.resize == "nearest":
         return grey.resize(size, Image.Resampling.NEAREST)
-    if preprocessing.resize == "bilinear_antialias":  # Pillow widens the filter when it shrinks
+    if preprocessing.resize == "bilinear_antialias":  # Pillow widens the filter to shrink
         return grey.resize(size, Image.Resampling.BILINEAR, box)
     scale = (grey.width / size[0], 0, 0, 0, grey.height / size[1], 0)
     return grey.transform(size, Image.Transform.AFFINE, scale, Image.Resampling.BILINEAR)

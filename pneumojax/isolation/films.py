@@ -7,9 +7,10 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from pneumojax.decoding.film import Preprocessing, decode_film
+from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.film_error import FilmError, UnfinishedDecoding
 from pneumojax.decoding.formats import AnyFilm, decode_any, decode_any_grey
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.isolation.child import (
     DEFAULT,
     Limits,

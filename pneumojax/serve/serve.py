@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pneumojax.data.seen import CANNOT_TELL, SeenFilms
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import Decoded, FilmDecoder

@@ -11,7 +11,7 @@ import pytest
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
 from pneumojax.data.index import RECORD
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 
 
 def load(root, cache_dir, log):

@@ -13,7 +13,8 @@ from pneumojax.data.chest_xray import ChestXray, _grey_file
 from pneumojax.data.films import find_films
 from pneumojax.data.named_sets import export_pneumonia_mnist
 from pneumojax.data.patients import identify
-from pneumojax.decoding.film import Preprocessing, read_film
+from pneumojax.decoding.film import read_film
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
 

@@ -15,9 +15,10 @@ from PIL import Image
 
 from pneumojax.data import films
 from pneumojax.data.films import find_films
-from pneumojax.decoding import film as decoding
-from pneumojax.decoding.film import FilmError, Preprocessing, decode_film, read_film
-from pneumojax.decoding.preprocessing import RESIZES
+from pneumojax.decoding import pillow
+from pneumojax.decoding.film import decode_film, read_film
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.preprocessing import RESIZES, Preprocessing
 from pneumojax.errors import UserError
 
 
@@ -214,7 +215,7 @@ class TestDecodeFilm:
     def test_exif_orientation_is_applied(self, orientation, kind):
         upright = Image.fromarray(_smooth())
         undo = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
-        step = undo.get(orientation, decoding._TRANSPOSES.get(orientation))
+        step = undo.get(orientation, pillow._TRANSPOSES.get(orientation))
         stored = upright if step is None else upright.transpose(step)
         exif = Image.Exif()
         exif[0x0112] = orientation
@@ -249,7 +250,7 @@ class TestDecodeFilm:
         exif[0x0112] = 3
         data = _encode(Image.fromarray(_smooth()), "JPEG", exif=exif)
         inside, most = [], []
-        read_header = decoding._read_header
+        read_header = pillow._read_header
 
         def slowly(*arguments):
             inside.append(None)
@@ -258,7 +259,7 @@ class TestDecodeFilm:
             inside.pop()
             return read_header(*arguments)
 
-        monkeypatch.setattr(decoding, "_read_header", slowly)
+        monkeypatch.setattr(pillow, "_read_header", slowly)
         before = list(warnings.filters)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: decode_film(data, Preprocessing(32)), range(40)))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
 

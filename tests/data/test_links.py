@@ -5,7 +5,9 @@ import os
 import pytest
 
 from pneumojax.data.films import find_films
-from pneumojax.decoding.film import FilmError, Preprocessing, read_bytes, read_film
+from pneumojax.decoding.film import read_bytes, read_film
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.predict.sources import Sources
 

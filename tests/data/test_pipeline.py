@@ -22,7 +22,7 @@ from pneumojax.data.pipeline import (
     training_batches,
 )
 from pneumojax.data.splits import load_splits
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
 SMALL = Preprocessing(image_size=32)
@@ -171,7 +171,7 @@ import sys
 from pathlib import Path
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.data.pipeline import training_batches
 root, cache_dir = map(Path, sys.argv[1:])
 cache = FilmCache(cache_dir)

@@ -18,7 +18,7 @@ from pneumojax.data import cache, cache_build, disk_space
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
 from pneumojax.data.pipeline import evaluation_batches, training_batches
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
 STREAMED, CACHED = 1e-9, 1.0
@@ -326,7 +326,7 @@ import sys
 from pathlib import Path
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.data.pipeline import training_batches
 root, cache_dir = map(Path, sys.argv[1:])
 cache = FilmCache(cache_dir, 1e-9)

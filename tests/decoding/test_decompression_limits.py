@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.decoding import decompression_limits as bounds
-from pneumojax.decoding.film import FilmError, Preprocessing, decode_film
+from pneumojax.decoding import decompression_limits, tiff_directories
+from pneumojax.decoding.film import decode_film
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import decode_any
 from pneumojax.decoding.jpeg2000 import codestream_fault
+from pneumojax.decoding.preprocessing import Preprocessing
 from tests.support import bombs
 
 SLOW = ("256 million", "deflated, ", "20,000 pictures", "5,000 scans", "1 GB of text")
@@ -48,7 +50,7 @@ def exif_of(order, entries, values):
 @pytest.mark.parametrize("order", "<>")
 def test_exif_whose_values_have_their_own_places_is_read(order):
     exif = exif_of(order, 5, 3000)
-    assert not bounds.has_repeated_values(exif.removeprefix(b"Exif\0\0"))
+    assert not tiff_directories.are_too_costly(exif.removeprefix(b"Exif\0\0"))
     film = Image.new("L", (40, 20))
     for kind, options in (("JPEG", {}), ("PNG", {}), ("WEBP", {"lossless": True})):
         stream = io.BytesIO()
@@ -57,7 +59,9 @@ def test_exif_whose_values_have_their_own_places_is_read(order):
         assert (read.width, read.height) == (20, 40)  # on its side
 
 
-@pytest.mark.parametrize("scans, refused", [(200, False), (bounds.MAX_SCANS + 1, True)])
+@pytest.mark.parametrize(
+    "scans, refused", [(200, False), (decompression_limits.MAX_SCANS + 1, True)]
+)
 def test_a_jpeg_may_have_many_scans_but_not_any_number(scans, refused):
     data = bombs.jpeg_scans(64, scans)
     if refused:
@@ -92,13 +96,13 @@ def test_large_films_are_decoded_one_at_a_time_and_small_ones_are_not_held_up():
     begun, release, order = threading.Event(), threading.Event(), []
 
     def first():
-        with bounds.in_turn(10_000, 10_000):
+        with decompression_limits.in_turn(10_000, 10_000):
             begun.set()
             release.wait(10)
             order.append("first")
 
     def second():
-        with bounds.in_turn(10_000, 9_000):
+        with decompression_limits.in_turn(10_000, 9_000):
             order.append("second")
 
     one = threading.Thread(target=first)
@@ -106,7 +110,7 @@ def test_large_films_are_decoded_one_at_a_time_and_small_ones_are_not_held_up():
     assert begun.wait(10)
     two = threading.Thread(target=second)
     two.start()
-    with bounds.in_turn(4000, 4000):
+    with decompression_limits.in_turn(4000, 4000):
         order.append("small")
     release.set()
     one.join(10)

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-from pneumojax.decoding import dicom, dicom_file
-from pneumojax.decoding import film as decoding
+from pneumojax.decoding import decompression_limits, dicom, dicom_file, pillow
 from pneumojax.decoding.dicom import decode_dicom
-from pneumojax.decoding.film import FilmError, Preprocessing
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import decode_any
+from pneumojax.decoding.preprocessing import Preprocessing
 
 ROWS, COLUMNS = np.mgrid[:40, :56]
 GREY = ((ROWS * 5 + COLUMNS * 3) % 256).astype(np.uint8)
@@ -176,7 +176,7 @@ def test_refusals_say_why(make_dicom, elements, message):
     ],
 )
 def test_grey_levels_that_are_no_numbers_do_not_make_a_black_film(make_dicom, elements, message):
-    with decoding.no_warnings():  # pydicom writes them, but warns
+    with pillow.no_warnings():  # pydicom writes them, but warns
         data = make_dicom(GREY, **elements)
     with pytest.raises(FilmError, match=message):
         decode_dicom(data)
@@ -202,7 +202,7 @@ def test_a_deflated_file_is_not_inflated_without_end(make_dicom, monkeypatch):
 
 
 def test_size_is_checked_before_pixels_are_decoded(make_dicom, monkeypatch):
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 2_000)
+    monkeypatch.setattr(decompression_limits, "MAX_PIXELS", 2_000)
     monkeypatch.setattr(dicom, "stored_pixels", None)
     with pytest.raises(FilmError, match="56 x 40 pixels: too large"):
         decode_dicom(make_dicom(GREY, "2000"))

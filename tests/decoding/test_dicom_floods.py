@@ -8,7 +8,7 @@ import pytest
 
 from pneumojax.decoding import dicom_file, dicom_pixels
 from pneumojax.decoding.dicom import decode_dicom
-from pneumojax.decoding.film import FilmError
+from pneumojax.decoding.film_error import FilmError
 
 GREY = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
 UNDEFINED = 0xFFFFFFFF

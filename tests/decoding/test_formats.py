@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.decoding.film import FilmError, Preprocessing, decode_film, read_bytes
+from pneumojax.decoding.film import decode_film, read_bytes
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import HEAD, decode_any, decode_any_grey, kind_of
+from pneumojax.decoding.preprocessing import Preprocessing
 
 GREY = np.add.outer(np.arange(48) * 3, np.arange(48) * 2).astype(np.uint8)
 FILM = Image.fromarray(GREY)

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.decoding.film import FilmError, Preprocessing, decode_film
+from pneumojax.decoding.film import decode_film
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import decode_any, decode_any_grey
 from pneumojax.decoding.jpeg import MAX_SEGMENTS, read_header
+from pneumojax.decoding.preprocessing import Preprocessing
 
 GREY = (np.add.outer(np.arange(448) * 3, np.arange(448) * 2) % 256).astype(np.uint8)
 RGB = np.stack([GREY, GREY // 2, 255 - GREY], axis=-1)
@@ -30,7 +32,9 @@ ARITHMETIC = base64.b64decode(
 READ = """
 import sys
 from pathlib import Path
-from pneumojax.decoding.film import FilmError, Preprocessing, decode_film
+from pneumojax.decoding.film import decode_film
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.decoding.formats import decode_any
 for path in map(Path, sys.argv[1:]):
     print(path.stem, end=": ", flush=True)

@@ -11,9 +11,10 @@ from PIL import Image
 
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
-from pneumojax.decoding.film import Preprocessing, decode_film
+from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import decode_any, decode_any_grey
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.isolation.films import FilmDecoder
 from tests.support import bombs
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.decoding.film import FilmError, Preprocessing, decode_film
+from pneumojax.decoding.film import decode_film
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.inference.forward import make_forward
 from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import FilmDecoder

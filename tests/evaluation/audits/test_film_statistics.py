@@ -4,7 +4,7 @@ import scipy.ndimage
 
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.evaluation.audits import film_statistics
 from pneumojax.evaluation.audits.film_statistics import STATISTICS, pixel_statistics
 
