@@ -1,4 +1,4 @@
-"""Grey levels, sharpness, noise, compression and erasing: what leaves each pixel in its place."""
+"""Changes of grey levels, sharpness, noise, compression and erasing; no pixel moves."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-Step = Callable[[Array, Array], Array]  # film (size, size) in [0, 1], key -> film
+Change = Callable[[Array, Array], Array]  # film (size, size) in [0, 1], key -> film
 
-# ITU-T T.81, table K.1: how coarse JPEG's usual luminance is, at quality 50.
+# JPEG's luminance quantisation at quality 50 (ITU-T T.81, table K.1).
 _QUANTISATION = np.array(
     [
         [16, 11, 10, 16, 24, 40, 51, 61],
@@ -27,9 +27,9 @@ _QUANTISATION = np.array(
 )
 
 
-def steps(settings: Mapping[str, Any], size: int) -> list[Step]:
-    """The changes that are on, in their order."""
-    everything: dict[str, Callable[..., Array]] = {
+def changes(settings: Mapping[str, Any]) -> list[Change]:
+    """The changes that `config.augment` turns on, in the order in which they are applied."""
+    always: dict[str, Callable[..., Array]] = {
         "gamma": _gamma,
         "contrast": _contrast,
         "brightness": _brightness,
@@ -42,8 +42,8 @@ def steps(settings: Mapping[str, Any], size: int) -> list[Step]:
         "jpeg": _jpeg,
     }
     neutral = {"downscale": 1.0}
-    chosen: list[Step] = []
-    for name, change in everything.items():
+    chosen: list[Change] = []
+    for name, change in always.items():
         if strength := settings[name]:
             chosen.append(partial(change, strength=strength))
     for name, change in sometimes.items():
@@ -56,7 +56,7 @@ def steps(settings: Mapping[str, Any], size: int) -> list[Step]:
     return chosen
 
 
-def _perhaps(change: Step, probability: float, x: Array, key: Array) -> Array:
+def _perhaps(change: Change, probability: float, x: Array, key: Array) -> Array:
     choose, draw = jax.random.split(key)
     return jnp.where(jax.random.uniform(choose) < probability, change(x, draw), x)
 
@@ -80,7 +80,7 @@ def _brightness(x: Array, key: Array, strength: float) -> Array:
 
 
 def _gaussian(size: int, sigma: Array | float) -> Array:
-    """(size, size): rows that average a line's pixels around each; no dark rim at the ends."""
+    """Blurring matrix (size, size). Each row sums to 1, so the edges do not get darker."""
     distance = jnp.arange(size)[:, None] - jnp.arange(size)[None, :]
     weights = jnp.exp(-0.5 * (distance / jnp.maximum(sigma, 1e-2)) ** 2)
     return weights / weights.sum(1, keepdims=True)
@@ -105,12 +105,14 @@ def _noise(x: Array, key: Array, strength: float) -> Array:
 
 
 def _downscale(x: Array, key: Array, strength: float) -> Array:
-    """By a box as wide as a pixel of the smaller film, and back by lines between its pixels."""
+    """Shrinks the film by averaging over boxes, then enlarges it by linear interpolation."""
     size = x.shape[0]
     width = 1 / jax.random.uniform(key, minval=strength, maxval=1.0)
     place = jnp.arange(size) + 0.5
-    small = place / width  # where each pixel lies among the smaller film's
-    centres = (jnp.arange(size) + 0.5) * width  # of the smaller film's pixels; some lie outside
+    small = place / width  # the same places in pixels of the smaller film
+    # The smaller film has as many rows as the larger one, so that shapes are static. The centres
+    # of those that it does not need lie outside of the film.
+    centres = (jnp.arange(size) + 0.5) * width
     inside = jnp.maximum(
         0, jnp.minimum(1, (width + 1) / 2 - jnp.abs(place[None] - centres[:, None]))
     )
@@ -124,7 +126,7 @@ def _downscale(x: Array, key: Array, strength: float) -> Array:
 
 
 def _jpeg(x: Array, key: Array, strength: float) -> Array:
-    """Blocks of 8x8, as cosines, in steps of JPEG's table; 5 times its steps are quality 10."""
+    """Quantises the cosines of 8x8 blocks as JPEG does; strength 1 goes down to quality 10."""
     size = x.shape[0]
     whole = -(-size // 8) * 8
     x = jnp.pad(x, (0, whole - size), mode="edge") * 255 - 128
@@ -147,7 +149,7 @@ def _jpeg(x: Array, key: Array, strength: float) -> Array:
 
 
 def _erase(x: Array, key: Array, probability: float) -> Array:
-    """Random erasing (Zhong et al. 2020, arXiv 1708.04896): a rectangle gets the mean grey."""
+    """Random erasing (Zhong et al. 2020, arXiv 1708.04896) with the mean grey of the film."""
     keys = jax.random.split(key, 4)
     area = jax.random.uniform(keys[0], minval=0.02, maxval=0.2)
     stretch = jnp.exp(jax.random.uniform(keys[1], minval=-1.2, maxval=1.2) / 2)

@@ -1,4 +1,7 @@
-"""Random changes of training films on the device: a function of (seed, epoch, film) alone."""
+"""Random changes of training films on the device.
+
+They are a function of seed, epoch and film, so they do not depend on batches or on devices.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +17,7 @@ Augment = Callable[[Array, Array], Array]
 
 
 def film_keys(seed: int, epoch: Array, film: Array) -> Array:
-    """Keys (b,), one for each film's index (b,) in an epoch."""
+    """Keys (b,) for film indices (b,) in an epoch."""
     of_epoch = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), epoch)
     return jax.vmap(lambda film: jax.random.fold_in(of_epoch, film))(film)
 
@@ -23,29 +26,29 @@ def make_augment(settings: Mapping[str, Any], image_size: int) -> Augment:
     """`(images (b, h, w, 1) in [0, 1], keys (b,)) -> images (b, size, size, 1) in [0, 1]`.
 
     Args:
-        settings: `config.augment`; what is off costs nothing.
-        image_size: of the films, and of the result where `settings["size"]` is 0.
+        settings: `config.augment`. A change that is off adds no operation.
+        image_size: of the films, and of the result if `settings["size"]` is 0.
     """
     size = settings["size"] or image_size
-    steps = appearance.steps(settings, size)
+    changes = appearance.changes(settings)
 
     def one(image: Array, key: Array) -> Array:
         image = image[..., 0]
         if size != image_size or not geometry.is_off(settings):
             image = geometry.moved(image, jax.random.fold_in(key, 0), size, settings)
-        for place, step in enumerate(steps, start=1):
-            image = step(image, jax.random.fold_in(key, place))
-        return jnp.clip(image, 0, 1)[..., None] if steps else image[..., None]
+        for i, change in enumerate(changes, start=1):
+            image = change(image, jax.random.fold_in(key, i))
+        return jnp.clip(image, 0, 1)[..., None] if changes else image[..., None]
 
     def augment(images: Array, keys: Array) -> Array:
-        if size == image_size and geometry.is_off(settings) and not steps:
+        if size == image_size and geometry.is_off(settings) and not changes:
             return images
         return jax.vmap(one)(images, keys)
 
     return augment
 
 
-def mixed(
+def mixup(
     images: Array,
     labels: Array,
     partners: Array,
@@ -53,10 +56,10 @@ def mixed(
     keys: Array,
     alpha: float,
 ) -> tuple[Array, Array]:
-    """Mixup (Zhang et al. 2018, arXiv 1710.09412): each film with a share of its partner.
+    """Mixup (Zhang et al. 2018, arXiv 1710.09412) of images (b, h, w, 1) and float32 labels (b,).
 
-    The share is of Beta(alpha, alpha), at most one half, from the film's key. Labels, float32, are
-    mixed as the films are.
+    The partner's share is drawn from Beta(alpha, alpha) by the film's key, and mirrored to at most
+    one half, so that each film keeps the larger share. Labels get the same shares.
     """
     share = jax.vmap(lambda key: jax.random.beta(jax.random.fold_in(key, 1_000), alpha, alpha))(
         keys
@@ -67,7 +70,7 @@ def mixed(
     return images, labels * (1 - share) + partner_labels * share
 
 
-# Lowest and highest value of each field that is one number.
+# Lowest and highest value of each field that is a single number.
 _LIMITS = {
     "config.augment.size": (0, float("inf")),
     "config.augment.rotation": (0, 180),
@@ -88,19 +91,20 @@ _LIMITS = {
 
 
 def check_augment(settings: Mapping[str, Any]) -> None:
-    """Raises UserError for a field of `config.augment` that is out of range."""
+    """Raises UserError if a field of `config.augment` is out of range."""
     for field, (low, high) in _LIMITS.items():
         value = settings[field.rsplit(".", 1)[1]]
         if not low <= value <= high:
             allowed = f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
-            raise UserError(f"{field} is {value}: it is {allowed}.")
+            raise UserError(f"{field} is {value}: it must be {allowed}.")
     area, aspect = tuple(settings["crop_area"]), tuple(settings["crop_aspect"])
     if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
         raise UserError(
-            f"config.augment.crop_area is {area}: two shares of the film, above 0, at most 1, "
-            "the smaller first."
+            f"config.augment.crop_area is {area}: it must be two shares of the film above 0 and "
+            "at most 1, the smaller first."
         )
     if len(aspect) != 2 or not 0 < aspect[0] <= aspect[1] < float("inf"):
         raise UserError(
-            f"config.augment.crop_aspect is {aspect}: two ratios above 0, the smaller first."
+            f"config.augment.crop_aspect is {aspect}: it must be two ratios above 0, the smaller "
+            "first."
         )

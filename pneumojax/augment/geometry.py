@@ -1,4 +1,7 @@
-"""Crop, turn, shift and mirror: one affine map for each film, sampled once."""
+"""Random crop, rotation, shift and mirror image as one affine map per film.
+
+One map means one interpolation, which blurs less than one for each change.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +12,7 @@ from jax import Array
 
 
 def is_off(settings: Mapping[str, Any]) -> bool:
-    """Whether no map would move a pixel."""
+    """Whether no change of the geometry is on."""
     return (
         tuple(settings["crop_area"]) == (1, 1)
         and tuple(settings["crop_aspect"]) == (1, 1)
@@ -18,9 +21,9 @@ def is_off(settings: Mapping[str, Any]) -> bool:
 
 
 def moved(image: Array, key: Array, size: int, settings: Mapping[str, Any]) -> Array:
-    """Film (h, w) -> its random crop, turned, shifted, perhaps mirrored: (size, size).
+    """Maps a film (h, w) to (size, size) by a random crop, rotation, shift and mirror image.
 
-    What lies outside of the film repeats its edge: black would tell which films were moved, and
+    Pixels outside of the film repeat its edge. Black pixels would show which films were moved, and
     many films have a bright edge.
     """
     keys = jax.random.split(key, 7)
@@ -29,7 +32,7 @@ def moved(image: Array, key: Array, size: int, settings: Mapping[str, Any]) -> A
     area = uniform(keys[0], minval=settings["crop_area"][0], maxval=settings["crop_area"][1])
     low, high = (jnp.log(bound) for bound in settings["crop_aspect"])
     stretch = jnp.exp(uniform(keys[1], minval=low, maxval=high) / 2)
-    # A crop that is too long for the film is cut to it.
+    # A crop that is longer than the film is cut to the film.
     tall = jnp.minimum(jnp.sqrt(area) / stretch, 1)
     wide = jnp.minimum(jnp.sqrt(area) * stretch, 1)
     middle = jnp.stack([tall, wide]) / 2
@@ -37,7 +40,7 @@ def moved(image: Array, key: Array, size: int, settings: Mapping[str, Any]) -> A
     centre += settings["shift"] * uniform(keys[3], (2,), minval=-1, maxval=1)
     angle = jnp.deg2rad(settings["rotation"]) * uniform(keys[4], minval=-1, maxval=1)
     mirror = jnp.where(uniform(keys[5]) < settings["flip"], -1.0, 1.0)
-    # From the middle of the result, in shares of the crop's sides, back to pixels of the film.
+    # The map goes from pixels of the result to coordinates of the film.
     offsets = (jnp.arange(size) + 0.5) / size - 0.5
     down = (tall * height * offsets)[:, None]
     right = (mirror * wide * width * offsets)[None, :]

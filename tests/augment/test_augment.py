@@ -1,4 +1,4 @@
-"""Augmentation: a function of seed, epoch and film; each ingredient does what it says."""
+"""Augmentation is a function of seed, epoch and film, and each change has its effect."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from configs import base
 from pneumojax.augment import appearance
-from pneumojax.augment.augment import check_augment, film_keys, make_augment, mixed
+from pneumojax.augment.augment import check_augment, film_keys, make_augment, mixup
 from pneumojax.errors import UserError
 
 SIDE = 40
@@ -39,7 +39,7 @@ def settings(**fields):
 
 @pytest.fixture(scope="module")
 def films():
-    """Six films (6, 40, 40, 1): noise over a slope, so that every change is seen."""
+    """Six films (6, 40, 40, 1) of noise over a slope, which every change alters."""
     rng = np.random.default_rng(0)
     slope = np.linspace(0.2, 0.7, SIDE)[None, :, None, None]
     return (slope + rng.uniform(-0.15, 0.15, (6, SIDE, SIDE, 1))).astype(np.float32)
@@ -74,13 +74,13 @@ def test_films_stay_grey_levels_of_the_size_asked_for(films):
 
 
 @pytest.mark.parametrize("name", [*RANGES, "crop_area", "crop_aspect"])
-def test_each_ingredient_changes_films_and_differs_from_epoch_to_epoch(films, name):
+def test_each_change_alters_films_and_differs_from_epoch_to_epoch(films, name):
     augment = jax.jit(make_augment(settings(**{name: EVERYTHING[name]}), SIDE))
     first, second = augment(films, keys()), augment(films, keys(epoch=1))
     assert np.any(first != films) and np.any(first != second)
 
 
-def test_a_probability_of_nothing_leaves_what_it_governs(films):
+def test_at_probability_0_the_changes_that_it_governs_are_off(films):
     never = settings(blur=2.0, sharpen=1.0, noise=0.1, downscale=0.5, jpeg=1.0, probability=0.0)
     np.testing.assert_array_equal(make_augment(never, SIDE)(films, keys()), films)
 
@@ -91,7 +91,7 @@ def test_a_certain_flip_is_the_mirror_image(films):
 
 
 def test_a_crop_keeps_its_share_of_the_area_and_lies_within_the_film():
-    """A film of its own columns tells by its slope how wide the crop was, and where."""
+    """In a film whose grey is its column, the slope gives the width of the crop and its place."""
     ramp = jnp.broadcast_to(jnp.linspace(0, 1, SIDE)[None, None, :, None], (200, SIDE, SIDE, 1))
     augment = jax.jit(make_augment(settings(crop_area=(0.25, 0.25)), SIDE))
     rows = np.asarray(augment(ramp, keys(count=200)))[:, 0, :, 0]
@@ -102,7 +102,7 @@ def test_a_crop_keeps_its_share_of_the_area_and_lies_within_the_film():
 
 
 def test_blur_is_the_gaussian_that_its_sigma_names(films):
-    """The ends differ: there the weights of pixels inside are what is divided by."""
+    """The edges differ from SciPy's: there the weights of the pixels inside are normalised."""
     blurred = np.asarray(appearance._blurred(jnp.asarray(films[0, ..., 0]), 1.5))
     expected = gaussian_filter(films[0, ..., 0], 1.5, truncate=6)
     np.testing.assert_allclose(blurred[8:-8, 8:-8], expected[8:-8, 8:-8], atol=1e-5)
@@ -115,7 +115,7 @@ def test_an_even_film_stays_even_under_all_that_only_averages():
     np.testing.assert_allclose(shown(even, keys()), 0.4, atol=1e-5)
 
 
-def test_downscaling_loses_what_is_finer_than_the_smaller_film():
+def test_downscaling_loses_details_finer_than_a_pixel_of_the_smaller_film():
     stripes = jnp.broadcast_to((jnp.arange(SIDE) % 2.0)[None, :, None, None], (6, SIDE, SIDE, 1))
     shown = make_augment(settings(downscale=0.1), SIDE)(stripes, keys(epoch=2))
     assert np.asarray(shown).std(axis=(1, 2, 3)).min() < 0.1 < 0.5
@@ -125,12 +125,12 @@ def test_jpeg_is_coarser_than_nothing_and_keeps_the_mean_of_blocks(films):
     coarse = appearance._jpeg(jnp.asarray(films[0, ..., 0]), jax.random.key(1), 1.0)
     blocks = [np.asarray(a).reshape(5, 8, 5, 8) for a in (films[0, ..., 0], coarse)]
     means = [block.mean((1, 3)) for block in blocks]
-    # The mean is an eighth of a cosine's coefficient: half a step of 80 levels, over 8 x 255.
+    # A block's mean is its first coefficient / 8, which is rounded by up to half of a step of 80.
     np.testing.assert_allclose(*means, atol=80 / 2 / 8 / 255 + 1e-5)
     assert np.abs(blocks[0] - blocks[1]).max() > 0.02
 
 
-def test_erasing_puts_one_even_rectangle_in():
+def test_erasing_puts_in_one_rectangle_of_one_grey():
     film = jax.random.uniform(jax.random.key(0), (SIDE, SIDE))
     shown = np.asarray(appearance._erase(film, jax.random.key(5), probability=1.0))
     rows, columns = np.nonzero(shown != np.asarray(film))
@@ -138,9 +138,9 @@ def test_erasing_puts_one_even_rectangle_in():
     assert np.unique(inside).size == 1 and 0 < inside.size < 0.25 * SIDE**2
 
 
-def test_mixing_is_of_at_most_half_and_mixes_labels_alike():
+def test_mixup_takes_at_most_half_of_the_partner_and_mixes_labels_alike():
     ours, theirs = jnp.ones((50, 2, 2, 1)), jnp.zeros((50, 2, 2, 1))
-    images, labels = mixed(ours, jnp.ones(50), theirs, jnp.zeros(50), keys(count=50), 0.4)
+    images, labels = mixup(ours, jnp.ones(50), theirs, jnp.zeros(50), keys(count=50), 0.4)
     np.testing.assert_allclose(images[:, 0, 0, 0], labels, rtol=1e-6)
     assert labels.min() >= 0.5 and labels.max() <= 1 and labels.std() > 0.05
 
@@ -149,7 +149,7 @@ def test_mixing_is_of_at_most_half_and_mixes_labels_alike():
     "fields, named",
     [
         ({"blur": -1.0}, "config.augment.blur is -1.0"),
-        ({"downscale": 0.0}, "config.augment.downscale is 0.0: it is 0.05 to 1."),
+        ({"downscale": 0.0}, "config.augment.downscale is 0.0: it must be 0.05 to 1."),
         ({"crop_area": (0.5, 0.2)}, "config.augment.crop_area is"),
         ({"crop_aspect": (0.0, 1.0)}, "config.augment.crop_aspect is"),
     ],
