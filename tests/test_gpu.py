@@ -50,7 +50,7 @@ def test_logits_on_the_gpu_are_the_cpus(config):
     cpu = jax.devices("cpu")[0]
     films = np.random.default_rng(0).random((8, 32, 32, 1), np.float32)
     with jax.default_device(cpu):
-        params = initial_state(config, make_optimizer(config, 1))["params"]
+        params = initial_state(config, make_optimizer(config, 1)).params
         expected = network.logits(params, jnp.asarray(films))["auxiliary"]
     found = jax.jit(network.logits)(jax.device_put(params, jax.devices()[0]), films)["auxiliary"]
     # TF32 keeps ten bits: 2^-11 a rounding, some ten roundings a value, logits below one.

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from pneumojax.data.pipeline import Batch
-from pneumojax.training.state import State
+from pneumojax.training.state import TrainState
 
 SHOW_EVERY = 5.0  # seconds between lines of progress
 
@@ -39,13 +39,13 @@ class Timing:
 
 def time_steps(
     train_step: jax.stages.Compiled,
-    state: State,
+    state: TrainState,
     batches: Iterator[Batch],
     *,
     seconds: float = 20,
     fewest: int = 8,
     most: int = 200,
-) -> tuple[State, Timing]:
+) -> tuple[TrainState, Timing]:
     """Takes steps until `seconds` have passed, at least `fewest` and at most `most` of them.
 
     Like training it looks at a step only when the next is under way, and counts as waiting for

@@ -21,12 +21,14 @@ from pneumojax.inference.network import make_network
 from pneumojax.profiling import devices, measure, trace
 from pneumojax.profiling.page import draw_page, print_page
 from pneumojax.profiling.work import count_work
-from pneumojax.run import folder as run
+from pneumojax.run.begin import claim
+from pneumojax.run.provenance import provenance
 from pneumojax.sharding import make_mesh, replicated
 from pneumojax.training.checks import check, check_batch
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
+from pneumojax.training.step import make_train_step
 
 LONGEST = 10  # operations on the page; profile.json has MORE
 MORE = 50
@@ -69,7 +71,8 @@ def profile(
     state = begin()
     with _CacheHits() as hits:
         began = time.perf_counter()
-        step = compile_step(config, network, optimizer, state, per_epoch, mesh)
+        train_step = make_train_step(config, network, optimizer, per_epoch, mesh)
+        step = compile_step(train_step, state, config, mesh)
         compiling = {"seconds": time.perf_counter() - began, "from_cache": hits.count > 0}
 
     stream = training_batches(
@@ -88,7 +91,7 @@ def profile(
 
     flops = work.step_flops(config.batch_size)
     counted = step.cost_analysis() or {}
-    result = run.provenance(config) | {
+    result = provenance(config) | {
         "config": config.to_dict(),
         "device": {"kind": mesh.devices.flat[0].device_kind, "count": mesh.size},
         "compile": compiling,
@@ -138,7 +141,7 @@ def prepare(workdir: Path, config: ConfigDict) -> None:
                 f"--workdir: {str(workdir)!r} already has a profile ({name}); move it away, name "
                 "another folder, or leave --workdir out for a new one"
             )
-    run.claim(workdir, config)
+    claim(workdir, config)
 
 
 class _CacheHits:

@@ -14,12 +14,13 @@ from jax.profiler import ProfileData, ProfileOptions, StepTraceAnnotation
 
 from pneumojax.data.pipeline import Batch
 from pneumojax.errors import UserError
-from pneumojax.training.state import State
+from pneumojax.training.state import TrainState
 
 STEPS = 3  # every instruction of every loop iteration is an event: megabytes a step on a CPU
 # What layers are made of, and no layers themselves.
 PRIMITIVES = tuple(
-    f"nn/{name}.py" for name in ("ops", "pools", "winograd", "films_at_once", "batch_norm")
+    f"nn/{name}.py"
+    for name in ("ops", "pools", "winograd", "chunked", "batch_norm", "normalisation")
 )
 PACKAGE = str(Path(__file__).parents[1])  # as code objects name their files
 _TRANSFORMS = re.compile(
@@ -69,8 +70,8 @@ class Operation:
 
 
 def record(
-    train_step: jax.stages.Compiled, state: State, batches: Iterator[Batch], folder: Path
-) -> State:
+    train_step: jax.stages.Compiled, state: TrainState, batches: Iterator[Batch], folder: Path
+) -> TrainState:
     """Runs `STEPS` steps under the profiler; the trace lies in `folder`/plugins/profile/<time>.
 
     Raises:

@@ -1,53 +1,51 @@
-"""The train step compiled ahead of its first batch: what training and profiling both run."""
+"""The train step compiled ahead of its first batch, for training and for profiling."""
 
 import time
 
 import jax
 import jax.numpy as jnp
-import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from pneumojax.inference.network import Network
-from pneumojax.sharding import replicated
+from pneumojax.sharding import replicated, split
 from pneumojax.training import heap
-from pneumojax.training.state import State
-from pneumojax.training.step import make_train_step
+from pneumojax.training.state import TrainState
+from pneumojax.training.step import TrainStep
 
 
 def compile_step(
-    config: ConfigDict,
-    network: Network,
-    optimizer: optax.GradientTransformation,
-    state: State,
-    steps_per_epoch: int,
-    mesh: Mesh,
-    class_weights: tuple[float, float] = (1.0, 1.0),
+    train_step: TrainStep, state: TrainState, config: ConfigDict, mesh: Mesh
 ) -> jax.stages.Compiled:
-    """The train step compiled for one shape of batch; another shape would be an error.
+    """The train step compiled for the one shape of batch that the config asks for.
 
-    It is called as `(state, batch) -> (state, metrics)`. The state passed in is used up.
+    It is called as `(state, batch) -> (state, metrics)`, and donates the state. A batch of another
+    shape is an error, where jit alone would compile again.
     """
-    split = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
-    size = (config.batch_size,)
-    image = (*size, config.data.image_size, config.data.image_size, 1)
-    batch = {
-        "image": jax.ShapeDtypeStruct(image, jnp.uint8, sharding=split),
-        "label": jax.ShapeDtypeStruct(size, jnp.int32, sharding=split),
-        "mask": jax.ShapeDtypeStruct(size, jnp.float32, sharding=split),
-        "film": jax.ShapeDtypeStruct(size, jnp.int32, sharding=split),
-    }
     everywhere = replicated(mesh)
-    train_step = jax.jit(
-        make_train_step(config, network, optimizer, steps_per_epoch, mesh, class_weights),
-        donate_argnums=0,  # the new state takes the old one's memory
+    jitted = jax.jit(
+        train_step,
+        donate_argnums=0,  # the new state takes the memory of the old one
         out_shardings=(everywhere, everywhere),
     )
     print("compiling the train step ...", flush=True)
     began = time.perf_counter()
-    compiled = train_step.lower(state, batch).compile()
+    compiled = jitted.lower(state, _abstract_batch(config, mesh)).compile()
     print(f"compiled in {time.perf_counter() - began:.1f} s")
-    needs = compiled.memory_analysis()  # None where the compiler does not tell
+    needs = compiled.memory_analysis()  # None if the backend does not report it
     if needs and jax.default_backend() == "cpu" and jax.local_device_count() == 1:
-        heap.set_aside(needs.temp_size_in_bytes)
+        heap.reserve(needs.temp_size_in_bytes)
     return compiled
+
+
+def _abstract_batch(config: ConfigDict, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+    films, size = config.batch_size, config.data.image_size
+    shapes = {
+        "image": ((films, size, size, 1), jnp.uint8),
+        "label": ((films,), jnp.int32),
+        "mask": ((films,), jnp.float32),
+        "film": ((films,), jnp.int32),
+    }
+    return {
+        name: jax.ShapeDtypeStruct(shape, dtype, sharding=split(mesh))
+        for name, (shape, dtype) in shapes.items()
+    }

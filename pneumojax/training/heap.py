@@ -11,7 +11,7 @@ _DEFAULTS = {_MAX_MAPPED_BLOCKS: 65_536, _MAPPED_FROM: LARGE, _TRIMMED_FROM: 2 *
 
 
 @functools.cache  # once for steps of one size: they take turns with the block
-def set_aside(size: int) -> None:
+def reserve(size: int) -> None:
     """Leaves a free block in the calling thread's heap for the temporary memory of its steps.
 
     glibc asks the system for a large block at each request, and gives it back when it is freed.

@@ -26,10 +26,12 @@ from pneumojax.files import printable
 from pneumojax.inference.decision import fit_decision, undecided
 from pneumojax.inference.network import Network, make_network
 from pneumojax.inference.scoring import make_scorer
-from pneumojax.run import folder as run
 from pneumojax.run.agreement import check_config, check_meta
+from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.lock import locked
+from pneumojax.run.provenance import versions, write_provenance
+from pneumojax.run.stored_config import is_synthetic
 from pneumojax.sharding import make_mesh, placed, replicated
 from pneumojax.training.checks import check, check_batch
 from pneumojax.training.compiling import compile_step
@@ -38,7 +40,8 @@ from pneumojax.training.losses import class_weights
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.parameter_groups import groups_of, is_fine_tuning, print_groups
 from pneumojax.training.selection import is_better, stops_early, validation_figures
-from pneumojax.training.state import State, evaluation_params, initial_state
+from pneumojax.training.state import TrainState, evaluation_params, initial_state
+from pneumojax.training.step import make_train_step
 from pneumojax.training.step_monitor import StepWatch
 from pneumojax.training.stopping import StopRequest
 from pneumojax.training.warm_start import Source, start_from, weights_to_start_from
@@ -82,10 +85,10 @@ def train(
     if note := check_batch(config, mesh, visited):
         print(note)
     with runtime.leader_first("run folder"):
-        run.begin(workdir, config)
+        begin(workdir, config)
     with locked(workdir) if runtime.is_leader() else contextlib.nullcontext():
         with runtime.leader_first("films' fingerprint"):
-            run.write_provenance(workdir, sides, config)
+            write_provenance(workdir, sides, config)
         _describe(sides, workdir, config, mesh)
         _train_on(sides, config, workdir, network, mesh, checkpoints, source)
 
@@ -108,8 +111,8 @@ def _train_on(
     if source:
         state = start_from(source, network, state, workdir)
     if is_fine_tuning(config):
-        print_groups(config, state["params"], per_epoch)
-    first_step = int(state["step"])
+        print_groups(config, state.params, per_epoch)
+    first_step = int(state.step)
     if first_step == last_step or stops_early(first_step // per_epoch, best, config):
         print(f"finished: this run has trained {first_step // per_epoch} of {config.epochs} epochs")
         return
@@ -125,9 +128,10 @@ def _train_on(
     )
     batches = to_devices(films, mesh)
     weights = class_weights(sides.train.labels, config.loss.class_weights)
-    train_step = compile_step(config, network, optimizer, state, per_epoch, mesh, weights)
+    train_step = make_train_step(config, network, optimizer, per_epoch, mesh, weights)
+    train_step = compile_step(train_step, state, config, mesh)
     score = make_scorer(network, mesh, config.batch_size)
-    stamp = {"synthetic": True} if run.is_synthetic(config) else {}
+    stamp = {"synthetic": True} if is_synthetic(config) else {}
     logbook = (
         Logbook(workdir, first_step, tensorboard=config.log.tensorboard, stamp=stamp)
         if runtime.is_leader()
@@ -148,7 +152,7 @@ def _train_on(
                 continue
             watch.pause(state)
             if ends_epoch:
-                figures = watch.epoch_figures(state["epoch_sums"])
+                figures = watch.epoch_figures(state.epoch_sums)
                 if sides.validation:
                     logits = score(evaluation_params(network, state), sides.validation)
                     figures |= validation_figures(sides.validation.labels, logits)
@@ -162,7 +166,7 @@ def _train_on(
                     decision = fit_decision(config.decision, sides.validation.labels, logits)
                     fitted["decision"] = decision._asdict()
                 checkpoints.save_best(step, evaluation_params(network, state), meta | fitted)
-            checkpoints.save_latest(state, meta | {"epoch": epoch, "best": best})
+            checkpoints.save_latest(step, state.items(), meta | {"epoch": epoch, "best": best})
             if asked_to_stop:
                 logbook.close()
                 if runtime.is_multiprocess():
@@ -183,13 +187,14 @@ def _resume_or_begin(
     optimizer: optax.GradientTransformation,
     checkpoints: Checkpoints,
     mesh: Mesh,
-) -> tuple[State, dict | None]:
+) -> tuple[TrainState, dict | None]:
     """The newest state and the best validation figures so far, or step 0 and None."""
     begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(mesh))
-    restored = checkpoints.restore_latest(placed(jax.eval_shape(begin), mesh))
+    abstract = placed(jax.eval_shape(begin), mesh)
+    restored = checkpoints.restore_latest(abstract.items())
     if restored is None:
         return begin(), None
-    state, meta = restored
+    items, meta = restored
     check_meta(meta, checkpoints.workdir)
     check_config(meta, config, checkpoints.workdir)
     if "best" not in meta:
@@ -197,7 +202,7 @@ def _resume_or_begin(
             f"--workdir: the checkpoint in {str(checkpoints.workdir)!r} cannot be used: its "
             "metadata's best is absent, so that a worse one could replace the best"
         )
-    return state, meta["best"]
+    return TrainState.from_items(items), meta["best"]
 
 
 def _meta(config: ConfigDict, sides: Splits) -> dict[str, Any]:
@@ -207,10 +212,10 @@ def _meta(config: ConfigDict, sides: Splits) -> dict[str, Any]:
         "preprocessing": preprocessing_of(config).as_dict(),
         "class_names": list(CLASS_NAMES),
         "films": sides.fingerprint,
-        "synthetic": run.is_synthetic(config),
+        "synthetic": is_synthetic(config),
         "decision": undecided("no validation film")._asdict(),  # the best one's own replaces it
         "scope": fit_distribution(sides.train),
-        "versions": run.versions(),
+        "versions": versions(),
     }
 
 
@@ -221,7 +226,7 @@ def _due(step: int, every: int) -> bool:
 def _describe(sides: Splits, workdir: Path, config: ConfigDict, mesh: Mesh) -> None:
     """Says what is about to be trained on what."""
     pneumonia = float(np.mean(sides.train.labels))
-    stamp = "  [synthetic films]" if run.is_synthetic(config) else ""
+    stamp = "  [synthetic films]" if is_synthetic(config) else ""
     print(f"run: {printable(str(workdir))}{stamp}")
     print(f"devices: {mesh.size} x {mesh.devices.flat[0].device_kind}")
     print(

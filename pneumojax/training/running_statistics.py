@@ -1,42 +1,48 @@
-"""Batch norm's running means and variances, all layers' at once.
+"""Batch norm's running means and variances, those of all layers at once.
 
-Layer by layer they would be a thousand small operations, which JAX traces and XLA reads back from
-the compilation cache at every start.
+Layer by layer they would be a thousand small operations, which JAX traces and XLA loads from the
+compilation cache at every start.
 """
+
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
-DECAY = 0.95  # from step to step
+DECAY = 0.95  # the share of the running statistics that a step keeps
 
 
-def squared(statistics: dict) -> dict[str, Array]:
-    """Means and mean squares of all layers, whose averages over parts are exact: two vectors.
+class Moments(NamedTuple):
+    """Means and mean squares of all layers, concatenated; unlike variances they can be averaged."""
 
-    Args:
-        statistics: a tree of each layer's "mean" and "var"; may be empty.
-    """
-    mean, var = (ravel_pytree(list(_of(k, statistics).values()))[0] for k in ("mean", "var"))
-    return {"mean": mean, "square": var + mean**2}
+    mean: Array
+    square: Array
 
 
-def moved(statistics: dict, moments: dict[str, Array]) -> dict:
-    """Running statistics after a step, towards the `squared` ones of its batch."""
-    mean = moments["mean"]
-    now = {"mean": mean, "var": jnp.maximum(moments["square"] - mean**2, 0)}
-    after: dict[tuple, Array] = {}
-    for kind, vector in now.items():
-        before = _of(kind, statistics)
+def moments_of(statistics: dict) -> Moments:
+    """The moments of a tree that holds each layer's "mean" and "var"; the tree may be empty."""
+    mean, var = (
+        ravel_pytree(list(_by_path(name, statistics).values()))[0] for name in ("mean", "var")
+    )
+    return Moments(mean, var + mean**2)
+
+
+def updated_statistics(statistics: dict, moments: Moments) -> dict:
+    """The running statistics after a step whose batch has these moments."""
+    var = jnp.maximum(moments.square - moments.mean**2, 0)
+    updated: dict[tuple, Array] = {}
+    for name, vector in (("mean", moments.mean), ("var", var)):
+        before = _by_path(name, statistics)
         running, divided = ravel_pytree(list(before.values()))
-        # Apart, or XLA would make it one operation for each layer again.
+        # Without the barrier XLA would split this into an operation for each layer again.
         running = lax.optimization_barrier(DECAY * running + (1 - DECAY) * vector)
-        after |= dict(zip(before, divided(running), strict=True))
-    return unflatten_dict(after)
+        updated |= dict(zip(before, divided(running), strict=True))
+    return unflatten_dict(updated)
 
 
-def _of(kind: str, statistics: dict) -> dict[tuple, Array]:
-    """All layers' "mean" or "var", by place."""
+def _by_path(name: str, statistics: dict) -> dict[tuple, Array]:
+    """All layers' "mean" or "var", by path."""
     flat = flatten_dict(statistics)
-    return {place: flat[place] for place in sorted(flat) if place[-1] == kind}
+    return {path: flat[path] for path in sorted(flat) if path[-1] == name}

@@ -1,41 +1,109 @@
-"""The state of training: everything that changes, as one tree of arrays."""
+"""The state of training: everything that a step changes, as one tree of arrays."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax import Array
 from ml_collections import ConfigDict
 
 from pneumojax.inference.network import Network, make_module
 
-# {"step": int32, "params": ..., "optimizer": ..., "epoch_sums": {...}}, plain arrays throughout;
-# with batch norm "statistics", the running ones, and with an average of weights "average", of both.
-State = dict[str, Any]
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class EpochSums:
+    """Sums over the films that the current epoch has visited; float32 scalars.
+
+    correct: films that the predicting head calls correctly at 0.5.
+    films: films, without padding.
+    loss: their cross-entropy by the predicting head.
+    """
+
+    correct: Array
+    films: Array
+    loss: Array
 
 
-def evaluation_params(network: Network, state: State) -> dict:
+# The fields are flattened in alphabetical order, as the dict of earlier versions was: another order
+# of arguments would be another program for XLA, whose results may be rounded differently.
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("average", "epoch_sums", "optimizer", "params", "statistics", "step"),
+    meta_fields=(),
+)
+@dataclass(frozen=True)
+class TrainState:
+    """A pytree of all that a step changes, and so of all that an exact resume needs.
+
+    step: int32 (), the number of steps taken.
+    params: the trained parameters.
+    optimizer: the state of the optimizer.
+    epoch_sums: what the training figures of an epoch are computed from.
+    statistics: batch norm's running means and variances; {} in a network without batch norm.
+    average: a moving average of parameters and statistics, joined in one tree; None unless
+        `config.average.decay` asks for it.
+    """
+
+    step: Array
+    params: dict[str, Any]
+    optimizer: optax.OptState
+    epoch_sums: EpochSums
+    statistics: dict[str, Any]
+    average: dict[str, Any] | None
+
+    def items(self) -> dict[str, Any]:
+        """The items of a checkpoint; optional parts that are absent have no key."""
+        training = {
+            "step": self.step,
+            "optimizer": self.optimizer,
+            "epoch_sums": dict(vars(self.epoch_sums)),
+        }
+        if self.statistics:
+            training["statistics"] = self.statistics
+        if self.average is not None:
+            training["average"] = self.average
+        return {"params": self.params, "training": training}
+
+    @classmethod
+    def from_items(cls, items: Mapping[str, Any]) -> "TrainState":
+        """The inverse of `items`."""
+        training = items["training"]
+        return cls(
+            step=training["step"],
+            params=items["params"],
+            optimizer=training["optimizer"],
+            epoch_sums=EpochSums(**training["epoch_sums"]),
+            statistics=training.get("statistics", {}),
+            average=training.get("average"),
+        )
+
+
+def evaluation_params(network: Network, state: TrainState) -> dict:
     """The whole tree that a state is evaluated with: the averaged weights where there are any."""
-    return state.get("average") or network.join(state["params"], state.get("statistics", {}))
+    return state.average or network.join(state.params, state.statistics)
 
 
-def initial_state(config: ConfigDict, optimizer: optax.GradientTransformation) -> State:
-    """The state before step 0, a function of `config.seed` (on one platform and JAX version)."""
-    # For so many shapes XLA:CPU compiles the default generator for 15 s, this one for 3.
+def initial_state(config: ConfigDict, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before step 0, a function of `config.seed` on one platform and JAX version."""
+    # XLA:CPU compiles the default generator for 15 s with this many shapes, and this one for 3 s.
     key = jax.random.key(config.seed, impl="rbg")
     module = make_module(config, nnx.Rngs(params=key))
     params = nnx.to_pure_dict(nnx.state(module, nnx.Param))
-    statistics = nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
-    state: State = {
-        "step": jnp.zeros((), jnp.int32),
-        "params": params,
-        "optimizer": optimizer.init(params),
-        "epoch_sums": {name: jnp.zeros(()) for name in ("loss", "correct", "films")},
-    }
-    if statistics:
-        state["statistics"] = statistics
+    average = None
     if config.average.decay:
-        # Copies: the step is given the state's arrays to overwrite, each of them once.
-        state["average"] = jax.tree.map(jnp.copy, nnx.to_pure_dict(nnx.state(module)))
-    return state
+        # A copy, because the step donates the state, and no array can be donated twice.
+        average = jax.tree.map(jnp.copy, nnx.to_pure_dict(nnx.state(module)))
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        optimizer=optimizer.init(params),
+        epoch_sums=EpochSums(correct=jnp.zeros(()), films=jnp.zeros(()), loss=jnp.zeros(())),
+        statistics=nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)),
+        average=average,
+    )

@@ -1,6 +1,7 @@
-"""One training step, a pure function of state and batch."""
+"""One training step, a pure function of state and batch: augment, loss, gradients, update."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +11,16 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 from ml_collections import ConfigDict
 
-from pneumojax.augment.augment import film_keys, make_augment, mixed
+from pneumojax.augment.augment import Augment, film_keys, make_augment, mixup
 from pneumojax.inference.forward import microbatch_size, to_unit_range
-from pneumojax.inference.network import Network, main_logits
-from pneumojax.training.losses import binary_cross_entropy, network_loss
-from pneumojax.training.running_statistics import moved, squared
-from pneumojax.training.state import State
+from pneumojax.inference.network import Network
+from pneumojax.training.objective import BatchSums, Objective
+from pneumojax.training.running_statistics import updated_statistics
+from pneumojax.training.state import EpochSums, TrainState
 
-TrainStep = Callable[[State, dict], tuple[State, dict]]
+TrainStep = Callable[[TrainState, dict], tuple[TrainState, dict]]
+# (params, statistics, batch, films, epoch) -> ((loss, sums), gradients)
+Gradients = Callable[..., tuple[tuple[Array, BatchSums], dict]]
 
 
 def make_train_step(
@@ -28,157 +31,165 @@ def make_train_step(
     mesh: Mesh,
     class_weights: tuple[float, float] = (1.0, 1.0),
 ) -> TrainStep:
-    """A pure `(state, batch) -> (state, metrics)`.
+    """A pure `(state, batch) -> (state, metrics)`; jit it.
 
-    The batch is split over the mesh's devices. Each takes its films through the network a few at a
-    time and adds up their gradients; then the devices' sums are added. Metrics are scalars of the
-    batch: `loss` (what is minimised), `accuracy` at 0.5 and `grad_norm`. The state's `epoch_sums`
-    add up over an epoch the predicting head's loss, right calls and films, as Keras does for its
-    training curves. Films are augmented here, each by a key of (config.seed, epoch, film); what is
-    dropped is folded from (config.seed, step, place in the batch).
+    A batch holds `image` uint8 (n, h, w, 1), `label` int32 (n,), `mask` float32 (n,), 0 for
+    padding, and `film` int32 (n,), the films' rows in the training set. Metrics are scalars of the
+    batch: `loss` (the minimised one), `accuracy` at 0.5 and `grad_norm`.
 
-    Batch norm takes its means and variances over the films that go through the network at a time,
-    on all devices, or on each by itself where `config.statistics_over` is "device": over the whole
-    batch, unless `config.microbatch_size` asks for fewer (ghost batches: Hoffer et al. 2017, arXiv
-    1705.08741). The running ones, that evaluation uses, move towards the whole batch's by
-    `1 - statistics.DECAY` of the way each step.
+    Augmentation draws from (config.seed, epoch, film), and dropout from (config.seed, step,
+    position in the batch).
 
     Args:
-        class_weights: what the loss of a film is multiplied by, NORMAL first.
+        class_weights: factors of a film's loss, normal films first.
     """
-    key = jax.random.key(config.seed)
-    axis = mesh.axis_names[0]
-    # One device by itself would pay for exchanges that exchange nothing.
-    shared = axis if config.statistics_over == "devices" and mesh.size > 1 else None
-    augment = make_augment(config.augment, config.data.image_size)
-    alpha = config.augment.mixup
-    # Fewer films at a time would be other means and variances.
-    wanted = config.microbatch_size or (config.batch_size if network.statistics else 0)
+    dropout_key = jax.random.key(config.seed)
+    gradients_of = make_gradients(config, network, mesh, class_weights)
 
-    def as_shown(batch: dict, epoch: Array) -> dict:
-        """The batch with the films as the network is to see them, and "target", their labels."""
-        keys = film_keys(config.seed, epoch, batch["film"])
-        shown = batch | {
-            "image": augment(to_unit_range(batch["image"], config.model.dtype), keys),
-            "target": batch["label"],
-        }
-        if alpha:
-            partner = batch["partner"]
-            partner_keys = film_keys(config.seed, epoch, partner["film"])
-            shown["image"], shown["target"] = mixed(
-                shown["image"],
-                batch["label"],
-                augment(to_unit_range(partner["image"], config.model.dtype), partner_keys),
-                partner["label"],
-                keys,
-                alpha,
-            )
-            del shown["partner"]
-        return shown
-
-    def loss_fn(
-        params: dict, statistics: dict, batch: dict, films: Array
-    ) -> tuple[Array, tuple[dict[str, Array], dict]]:
-        """A part's share in the batch's mean loss; its sums over films, its means and squares."""
-        labels, mask = batch["label"], batch["mask"]
-        logits, moments = network.training_logits(
-            params, statistics, batch["image"], batch["dropout_key"], shared
-        )
-        losses = network_loss(logits, batch["target"], config.loss)
-        losses *= jnp.where(labels == 1, class_weights[1], class_weights[0])
-        called = main_logits(logits)
-        sums = {
-            "loss": jnp.sum(binary_cross_entropy(called, labels) * mask),
-            "correct": jnp.sum(((called >= 0) == (labels == 1)) * mask),
-        }
-        return jnp.sum(losses * mask) / films, (sums, squared(moments))
-
-    def summed(
-        params: dict, statistics: dict, batch: dict, films: Array, epoch: Array
-    ) -> tuple[tuple[Array, tuple[dict, dict]], dict]:
-        """((loss, (sums, moments)), gradients) of the whole batch, from one device's part of it."""
-        value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
-        here = len(batch["label"])
-        at_once = microbatch_size(here, mesh, wanted)
-        batch = as_shown(batch, epoch)
-        parts = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), batch)
-        if at_once == here:
-            total = value_and_grad(params, statistics, batch, films)
-        else:
-            first = jax.eval_shape(
-                value_and_grad, params, statistics, jax.tree.map(lambda a: a[0], parts), films
-            )
-            total, _ = lax.scan(
-                lambda total, part: (
-                    jax.tree.map(jnp.add, total, value_and_grad(params, statistics, part, films)),
-                    None,
-                ),
-                jax.tree.map(jnp.zeros_like, first),
-                parts,
-            )
-        (loss, (sums, moments)), grads = lax.psum(total, axis) if mesh.size > 1 else total
-        moments = jax.tree.map(lambda total: total / (here // at_once * mesh.size), moments)
-        return (loss, (sums, moments)), grads
-
-    over_devices = jax.shard_map(
-        summed,
-        mesh=mesh,
-        in_specs=(
-            PartitionSpec(),
-            PartitionSpec(),
-            PartitionSpec(axis),
-            PartitionSpec(),
-            PartitionSpec(),
-        ),
-        out_specs=PartitionSpec(),
-        check_vma=False,  # the sums above say what is the same everywhere
-    )
-
-    def train_step(state: State, batch: dict) -> tuple[State, dict]:
-        step, params = state["step"], state["params"]
-        statistics = state.get("statistics", {})
+    def train_step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
         films = jnp.sum(batch["mask"])
-        keys = jax.random.split(jax.random.fold_in(key, step), len(batch["label"]))
-        given = batch | {"dropout_key": keys}
-        if alpha:
-            half = len(keys) // 2
-            given["partner"] = {
-                name: jnp.roll(batch[name], half, axis=0) for name in ("image", "label", "film")
-            }
-        (loss, (sums, moments)), grads = over_devices(
-            params, statistics, given, films, step // steps_per_epoch
-        )
-        updates, optimizer_state = optimizer.update(grads, state["optimizer"], params)
-        params = optax.apply_updates(params, updates)
-
-        sums["films"] = films
-        begins_epoch = step % steps_per_epoch == 0
-        new_state = {
-            "step": step + 1,
-            "params": params,
-            "optimizer": optimizer_state,
-            "epoch_sums": {
-                name: (jnp.where(begins_epoch, 0, state["epoch_sums"][name]) + value).astype(
-                    state["epoch_sums"][name].dtype
-                )
-                for name, value in sums.items()
-            },
-        }
+        batch = add_random_inputs(batch, dropout_key, state.step, mixup=bool(config.augment.mixup))
+        epoch = state.step // steps_per_epoch
+        (loss, sums), gradients = gradients_of(state.params, state.statistics, batch, films, epoch)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        begins_epoch, next_step = state.step % steps_per_epoch == 0, state.step + 1
+        epoch_sums = add_to_epoch(state.epoch_sums, sums, films, begins_epoch)
+        statistics = state.statistics
         if statistics and not network.freeze_statistics:
-            statistics = moved(statistics, moments)
-        if statistics:
-            new_state["statistics"] = statistics
-        if "average" in state:
-            # Young averages forget the initial weights sooner.
-            decay = jnp.minimum(config.average.decay, (1 + step) / (10 + step))
-            new_state["average"] = optax.incremental_update(
-                network.join(params, statistics), state["average"], 1 - decay
-            )
+            statistics = updated_statistics(statistics, sums.moments)
+        average = state.average
+        if average is not None:
+            latest = network.join(params, statistics)
+            average = moving_average(average, latest, config.average.decay, state.step)
         metrics = {
             "loss": loss,
-            "accuracy": sums["correct"] / films,
-            "grad_norm": jnp.linalg.norm(ravel_pytree(grads)[0]),
+            "accuracy": sums.correct / films,
+            "grad_norm": jnp.linalg.norm(ravel_pytree(gradients)[0]),
         }
+        new_state = TrainState(next_step, params, optimizer_state, epoch_sums, statistics, average)
         return new_state, metrics
 
     return train_step
+
+
+def add_random_inputs(batch: dict, key: Array, step: Array, *, mixup: bool) -> dict:
+    """The batch with a "dropout_key" for each film and, for mixup, each film's "partner".
+
+    This happens before the batch is split over the devices, so that results do not depend on their
+    number.
+    """
+    keys = jax.random.split(jax.random.fold_in(key, step), len(batch["label"]))
+    extended = batch | {"dropout_key": keys}
+    if mixup:
+        half = len(keys) // 2
+        extended["partner"] = {
+            name: jnp.roll(batch[name], half, axis=0) for name in ("image", "label", "film")
+        }
+    return extended
+
+
+def augment_batch(batch: dict, epoch: Array, augment: Augment, config: ConfigDict) -> dict:
+    """The batch with augmented images in [0, 1], and with their labels as "target".
+
+    With mixup, images and targets are mixed with those of the partners, which are dropped.
+    """
+
+    def augmented(films: dict, keys: Array) -> Array:
+        return augment(to_unit_range(films["image"], config.model.dtype), keys)
+
+    keys = film_keys(config.seed, epoch, batch["film"])
+    shown = batch | {"image": augmented(batch, keys), "target": batch["label"]}
+    if alpha := config.augment.mixup:
+        partner = shown.pop("partner")
+        partner_keys = film_keys(config.seed, epoch, partner["film"])
+        partner_images = augmented(partner, partner_keys)
+        shown["image"], shown["target"] = mixup(
+            shown["image"], batch["label"], partner_images, partner["label"], keys, alpha
+        )
+    return shown
+
+
+def make_gradients(
+    config: ConfigDict, network: Network, mesh: Mesh, class_weights: tuple[float, float]
+) -> Gradients:
+    """`(params, statistics, batch, films, epoch) -> ((loss, sums), gradients)` of a whole batch.
+
+    The batch is split over the devices. Each one augments its films and adds up the gradients of
+    its microbatches; then the devices' sums are added.
+
+    Batch norm takes its means and variances over a microbatch, on all devices together or, if
+    `config.statistics_over` is "device", on each one alone. The microbatch is then the whole batch,
+    unless `config.microbatch_size` asks for a smaller one (ghost batch norm: Hoffer et al. 2017,
+    arXiv 1705.08741).
+    """
+    axis = mesh.axis_names[0]
+    # A single device would pay for collective operations that exchange nothing.
+    shared = config.statistics_over == "devices" and mesh.size > 1
+    objective = Objective(network, config.loss, class_weights, axis if shared else None)
+    augment = make_augment(config.augment, config.data.image_size)
+    wanted = config.microbatch_size or (config.batch_size if network.statistics else 0)
+
+    def on_device(
+        params: dict, statistics: dict, batch: dict, films: Array, epoch: Array
+    ) -> tuple[tuple[Array, BatchSums], dict]:
+        here = len(batch["label"])
+        at_once = microbatch_size(here, mesh, wanted)
+        batch = augment_batch(batch, epoch, augment, config)
+        total = sum_over_microbatches(objective, params, statistics, batch, films, at_once)
+        (loss, sums), gradients = lax.psum(total, axis) if mesh.size > 1 else total
+        count = here // at_once * mesh.size
+        moments = jax.tree.map(lambda total: total / count, sums.moments)
+        return (loss, sums._replace(moments=moments)), gradients
+
+    everywhere = PartitionSpec()
+    return jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(everywhere, everywhere, PartitionSpec(axis), everywhere, everywhere),
+        out_specs=everywhere,
+        check_vma=False,  # psum makes the results equal on all devices
+    )
+
+
+def sum_over_microbatches(
+    objective: Objective, params: dict, statistics: dict, batch: dict, films: Array, size: int
+) -> tuple[tuple[Array, BatchSums], dict]:
+    """((loss, sums), gradients) of a device's films, added up over microbatches of `size` films."""
+    value_and_grad = jax.value_and_grad(objective, has_aux=True)
+    if size == len(batch["label"]):
+        return value_and_grad(params, statistics, batch, films)
+    parts = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), batch)
+    first = jax.tree.map(lambda a: a[0], parts)
+    shapes = jax.eval_shape(value_and_grad, params, statistics, first, films)
+
+    def add(total: Any, part: dict) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, value_and_grad(params, statistics, part, films)), None
+
+    return lax.scan(add, jax.tree.map(jnp.zeros_like, shapes), parts)[0]
+
+
+def add_to_epoch(before: EpochSums, sums: BatchSums, films: Array, begins: Array) -> EpochSums:
+    """The sums of the epoch after a step; the first step of an epoch begins them anew.
+
+    They are of the predicting head alone, averaged while its weights change, as in the training
+    curves of Keras.
+    """
+
+    def added(total: Array, value: Array) -> Array:
+        return (jnp.where(begins, 0, total) + value).astype(total.dtype)
+
+    return EpochSums(
+        correct=added(before.correct, sums.correct),
+        loss=added(before.loss, sums.loss),
+        films=added(before.films, films),
+    )
+
+
+def moving_average(average: dict, latest: dict, decay: float, step: Array) -> dict:
+    """The average moved towards `latest` by `1 - decay`, and by more in the first steps.
+
+    A constant decay would keep the initial weights in the average for too long.
+    """
+    young = jnp.minimum(decay, (1 + step) / (10 + step))
+    return optax.incremental_update(latest, average, 1 - young)

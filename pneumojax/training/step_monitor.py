@@ -16,7 +16,7 @@ from pneumojax.data.pipeline import Batch
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
 from pneumojax.training.logbook import Logbook, NoLogbook, Progress
-from pneumojax.training.state import State
+from pneumojax.training.state import EpochSums, TrainState
 
 
 class StepWatch:
@@ -59,7 +59,7 @@ class StepWatch:
         self._pending = (step, metrics, films)
         self._steps += 1
 
-    def pause(self, state: State) -> None:
+    def pause(self, state: TrainState) -> None:
         """Waits for the last step, looks at it, stops the clock, and looks at what it left.
 
         Raises:
@@ -78,12 +78,12 @@ class StepWatch:
         self._began = time.perf_counter()
         self._progress.resume()
 
-    def epoch_figures(self, sums: dict[str, jax.Array]) -> dict[str, float]:
+    def epoch_figures(self, sums: EpochSums) -> dict[str, float]:
         """Training figures of the epoch, from the state's sums and this clock; after `pause`.
 
         After a resume in mid-epoch the sums are the whole epoch's, the clock only this process's.
         """
-        total = {name: float(value) for name, value in jax.device_get(sums).items()}
+        total = {name: float(value) for name, value in vars(jax.device_get(sums)).items()}
         figures = {
             "train_loss": total["loss"] / total["films"],
             "train_accuracy": total["correct"] / total["films"],
@@ -130,7 +130,7 @@ class StepWatch:
         )
 
 
-def unsound(state: State) -> list[str]:
+def unsound(state: TrainState) -> list[str]:
     """What of a state no training should leave: arrays that are not finite, negative variances."""
     wrong = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):

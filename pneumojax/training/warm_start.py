@@ -1,6 +1,7 @@
 """Begins a network from weights that are there already: another run's, or a library's file."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from pneumojax import runtime
 from pneumojax.errors import UserError
 from pneumojax.files import printable, write_json
 from pneumojax.inference.network import Network, make_network
-from pneumojax.run import folder as run
 from pneumojax.run.agreement import check_before, check_config, check_meta, check_size
 from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.stored_config import read_config, refuse_foreign_network
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.terminal import plain_table
 from pneumojax.training.parameter_groups import stage_name, stage_of
-from pneumojax.training.state import State
+from pneumojax.training.state import TrainState
 from pneumojax.weights import published
 from pneumojax.weights.tree import Arrays, Source
 
@@ -47,13 +48,13 @@ def weights_to_start_from(
     return source
 
 
-def start_from(source: Source, network: Network, state: State, workdir: Path) -> State:
+def start_from(source: Source, network: Network, state: TrainState, workdir: Path) -> TrainState:
     """The state with every array of a source that has its place and shape here.
 
     What has no place, or another shape, such as the head of another question, keeps its initial
     values. Prints what was taken, stage by stage, and writes it to `<workdir>/start.json`.
     """
-    ours = flatten_dict(network.join(state["params"], state.get("statistics", {})))
+    ours = flatten_dict(network.join(state.params, state.statistics))
     merged, rows = merge(ours, source.arrays)
     report = {"weights": source.path, "kind": source.kind, "stages": rows}
     if runtime.is_leader():
@@ -61,12 +62,10 @@ def start_from(source: Source, network: Network, state: State, workdir: Path) ->
     print(f"starting from {source.kind} weights, {printable(source.path)}")
     print(_table(rows))
     params, statistics = network.divide(unflatten_dict(merged))
-    started = state | {"params": params}
-    if statistics:
-        started["statistics"] = statistics
-    if "average" in state:
-        started["average"] = jax.tree.map(np.copy, network.join(params, statistics))
-    return started
+    average = state.average
+    if average is not None:
+        average = jax.tree.map(np.copy, network.join(params, statistics))
+    return replace(state, params=params, statistics=statistics, average=average)
 
 
 def read_source(path: Path, named_by_user: str = "") -> Source:
@@ -79,12 +78,12 @@ def read_source(path: Path, named_by_user: str = "") -> Source:
         UserError: there is nothing, or something else.
     """
     if (path / "config.json").is_file():
-        config = run.read_config(path)
-        run.refuse_foreign_network(config, path, named_by_user)
+        config = read_config(path)
+        refuse_foreign_network(config, path, named_by_user)
         checkpoints = Checkpoints(path / "checkpoints")
         check_before(checkpoints, config)
         network = make_network(config)
-        check_size(network, path)
+        check_size(network.abstract_params, path)
         params, meta = checkpoints.restore_best(placed(network.abstract_params, make_mesh()))
         check_meta(meta, path)
         check_config(meta, config, path)
@@ -151,7 +150,7 @@ def _check_fit(config: ConfigDict, source: Source) -> None:
     """Raises UserError where the same arrays would be another function here."""
     wanted: dict[str, Any] = {"data.normalise": "symmetric"}
     if source.kind == "run":
-        theirs = run.read_config(Path(source.path))
+        theirs = read_config(Path(source.path))
         wanted = {"data.normalise": theirs.data.normalise}
     for field in ("norm_scale", "pool_counts_padding"):
         if source.kind != "run" and field in config.model:

@@ -105,7 +105,7 @@ def float64():
 def test_initial_values_spread_as_keras_draws_them():
     theirs = {w.path.replace("/", "."): w.numpy() for w in keras_network(SIZE).weights}
     config = base.get_config()
-    begin = jax.jit(lambda: initial_state(config, optax.identity())["params"])  # as a run does
+    begin = jax.jit(lambda: initial_state(config, optax.identity()).params)  # as a run does
     for path, value in parameter_paths(begin()).items():
         assert value.shape == theirs[path].shape
         if path.endswith("bias"):

@@ -7,7 +7,7 @@ import pytest
 
 from pneumojax.data.splits import preprocessing_of
 from pneumojax.inference.decision import Decision
-from pneumojax.run import folder as run
+from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
@@ -25,7 +25,7 @@ def first(tmp_path_factory):
 def workdir(first, tmp_path, config):
     """A run folder of a small network for films of 32 pixels."""
     if not first.exists():
-        run.begin(first, config)
+        begin(first, config)
         save(first, config)
     return shutil.copytree(first, tmp_path / "run")
 
@@ -39,4 +39,4 @@ def save(folder, config, step=1, scope=None):
         "decision": DECISION._asdict(),
         "scope": scope,
     }
-    Checkpoints(folder / "checkpoints").save_best(step, state["params"], meta)
+    Checkpoints(folder / "checkpoints").save_best(step, state.params, meta)

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from pneumojax.errors import UserError
-from pneumojax.run.checkpoint import Checkpoints, digest
+from pneumojax.run.arrays import digest
+from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.sharding import make_mesh, placed
 
 
 def state_at(step):
     params = {"layer": {0: jnp.arange(6.0).reshape(2, 3) * step, 1: jnp.ones(4)}}
-    return {"step": jnp.int32(step), "params": params, "optimizer": (jnp.zeros(3) + step,)}
+    training = {"step": jnp.int32(step), "optimizer": (jnp.zeros(3) + step,)}
+    return {"params": params, "training": training}
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def saved(tmp_path):
     lines = []
     checkpoints = Checkpoints(tmp_path / "checkpoints", log=lines.append)
     for step in (1, 2, 3):
-        checkpoints.save_latest(state_at(step), {"epoch": step, "best": None})
+        checkpoints.save_latest(step, state_at(step), {"epoch": step, "best": None})
     checkpoints.save_best(2, state_at(2)["params"], {"epoch": 2, "figures": {"val_auroc": 0.9}})
     return checkpoints, tmp_path / "checkpoints", lines
 
@@ -59,7 +61,7 @@ def test_latest_survives_when_every_later_validation_is_worse(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save_best(1, state_at(1)["params"], {})
     for step in (1, 2, 3, 4):
-        checkpoints.save_latest(state_at(step), {})
+        checkpoints.save_latest(step, state_at(step), {})
     assert checkpoints.steps("latest")[0] == 4 and checkpoints.steps("best") == [1]
 
 
@@ -70,10 +72,11 @@ from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.sharding import make_mesh, replicated
 
 params = {"layer": {0: jnp.arange(6.0).reshape(2, 3) * 7, 1: jnp.ones(4)}}
-state = {"step": jnp.int32(7), "params": params, "optimizer": (jnp.zeros(3) + 7,)}
+training = {"step": jnp.int32(7), "optimizer": (jnp.zeros(3) + 7,)}
+items = {"params": params, "training": training}
 mesh = make_mesh()
 assert mesh.size == 8
-Checkpoints(Path(FOLDER)).save_latest(jax.device_put(state, replicated(mesh)), {})
+Checkpoints(Path(FOLDER)).save_latest(7, jax.device_put(items, replicated(mesh)), {})
 """
 
 
@@ -105,7 +108,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(saved, damage)
     assert meta["step"] == 2
     assert len(lines) == 1 and "latest/3 is damaged" in lines[0]
     assert (folder / "damaged" / "latest-3").is_dir()  # set aside, so that 3 can be saved again
-    checkpoints.save_latest(state_at(3), {})
+    checkpoints.save_latest(3, state_at(3), {})
     assert_same(checkpoints.restore_latest(abstract())[0], state_at(3))
 
 
@@ -117,7 +120,7 @@ def test_arrays_that_are_not_those_saved_are_damage_even_where_orbax_restores_th
     digests = iter(["0" * 64])
     monkeypatch.setattr("pneumojax.run.checkpoint.digest", lambda tree: next(digests, digest(tree)))
     state, _ = checkpoints.restore_latest(abstract())
-    assert int(state["step"]) == 2 and "not those that were saved" in lines[0]
+    assert int(state["training"]["step"]) == 2 and "not those that were saved" in lines[0]
 
 
 @pytest.mark.fault
@@ -132,7 +135,8 @@ def test_all_damaged_is_an_error_and_nothing_is_deleted(saved):
 
 def test_arrays_of_another_version_are_no_damage_and_stay_where_they_are(saved):
     checkpoints, folder, lines = saved
-    other = abstract() | {"optimizer": {"moments": jax.ShapeDtypeStruct((6,), jnp.float32)}}
+    training = {"optimizer": {"moments": jax.ShapeDtypeStruct((6,), jnp.float32)}}
+    other = abstract() | {"training": training}
     with pytest.raises(UserError, match="written by another version of PneumoJAX"):
         checkpoints.restore_latest(placed(other, make_mesh()))
     assert checkpoints.steps("latest") == [3, 2] and not (folder / "damaged").exists()
@@ -144,7 +148,7 @@ def test_without_a_best_the_latest_is_evaluated(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(UserError, match="no checkpoint in"):
         checkpoints.restore_best(abstract()["params"])
-    checkpoints.save_latest(state_at(5), {})
+    checkpoints.save_latest(5, state_at(5), {})
     params, meta = checkpoints.restore_best(abstract()["params"])
     assert_same(params, state_at(5)["params"])
 

@@ -13,9 +13,11 @@ from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import open_run
-from pneumojax.run import folder as run
-from pneumojax.run.checkpoint import Checkpoints, _layout, digest
+from pneumojax.run.arrays import digest, layout
+from pneumojax.run.begin import begin
+from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history
+from pneumojax.run.provenance import read_provenance, versions
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import TrainState, initial_state
@@ -26,7 +28,7 @@ def save(folder, step, items, meta):
     meta = meta | {
         "step": step,
         "digests": {name: digest(tree) for name, tree in items.items()},
-        "layout": _layout(items),
+        "layout": layout(items),
     }
     options = ocp.CheckpointManagerOptions(
         preservation_policy=LatestN(2), enable_async_checkpointing=False
@@ -40,9 +42,9 @@ def save(folder, step, items, meta):
 def earlier(tmp_path, config):
     """A run folder of before the seal with a latest and a best, and the state in both."""
     folder = tmp_path / "a-run"
-    run.begin(folder, config)
-    begin = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))
-    state = begin()
+    begin(folder, config)
+    initialise = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))
+    state = initialise()
     meta = {
         "config": config.to_dict(),
         "preprocessing": preprocessing_of(config).as_dict(),
@@ -51,7 +53,7 @@ def earlier(tmp_path, config):
         "synthetic": False,
         "decision": Decision("youden", 2.0, 0.42, 10, "")._asdict(),
         "scope": None,
-        "versions": run.versions(),
+        "versions": versions(),
         "epoch": 1,
     }
     training = {
@@ -92,8 +94,9 @@ WRONG = [("threshold", 2), ("temperature", 0), ("rule", 3), ("films", None), ("m
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_wrong_common_decision_names_its_file_and_field(tmp_path, config, name, value):
     with config.unlocked():
-        config.data.folds = 1
-    run.begin(tmp_path / "fold-0", config)
+        config.data.folds = 2
+    for fold in range(2):
+        begin(tmp_path / f"fold-{fold}", config)
     decision = Decision("youden", 1.0, 0.5, 9, "")._asdict() | {name: value}
     (tmp_path / "out_of_fold").mkdir()
     (tmp_path / "out_of_fold" / "decision.json").write_text(json.dumps(decision))
@@ -105,7 +108,7 @@ def test_a_wrong_common_decision_names_its_file_and_field(tmp_path, config, name
 def test_a_provenance_that_is_none_names_its_file(tmp_path, text):
     (tmp_path / "provenance.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match="provenance.json' (is damaged|cannot be used)"):
-        run.read_provenance(tmp_path)
+        read_provenance(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import open_run
-from pneumojax.run import folder as run
+from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.seal import check_seal, sealed
 from pneumojax.training.optimizer import make_optimizer
@@ -25,7 +25,7 @@ from pneumojax.training.warm_start import read_source
 def workdir(tmp_path, config):
     """A run of a small network with one best checkpoint."""
     folder = tmp_path / "a-run"
-    run.begin(folder, config)
+    begin(folder, config)
     state = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))()
     meta = {
         "config": config.to_dict(),

@@ -14,7 +14,7 @@ import pytest
 
 from pneumojax.data.splits import preprocessing_of
 from pneumojax.inference.decision import Decision
-from pneumojax.run import folder as run
+from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
@@ -35,17 +35,17 @@ def workdir(run_folder, config):
     folder = run_folder
     if folder.exists():
         return folder
-    run.begin(folder, config)
+    begin(folder, config)
     state = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))()
     rng = np.random.default_rng([0])
-    params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape), state["params"])
+    params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape), state.params)
     meta = {
         "preprocessing": preprocessing_of(config).as_dict(),
         "synthetic": False,
         "decision": DECISION._asdict(),
         "scope": None,
     }
-    params = jax.tree.map(lambda new, old: new.astype(old.dtype), params, state["params"])
+    params = jax.tree.map(lambda new, old: new.astype(old.dtype), params, state.params)
     Checkpoints(folder / "checkpoints").save_best(1, params, meta)
     return folder
 

@@ -18,8 +18,10 @@ from pneumojax.data.splits import load_splits, preprocessing_of
 from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.trained_run import open_run
-from pneumojax.run import folder as run
+from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.film_list import read_films
+from pneumojax.run.provenance import write_provenance
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
 from tools.release import release
@@ -32,8 +34,8 @@ OUT_OF_FOLD = Decision("youden", 1.5, 0.6, 70, "")
 def make_run(folder, config, cache_dir, scale=1.0):
     """A run that was never trained, its checkpoint made of initial weights times `scale`."""
     sides = load_splits(config, cache_dir)
-    run.begin(folder, config)
-    run.write_provenance(folder, sides, config)
+    begin(folder, config)
+    write_provenance(folder, sides, config)
     (folder / "metrics.jsonl").write_text(
         '{"kind": "step", "step": 1, "epoch": 1}\n{"kind": "epoch", "step": 4, "epoch": 1}\n'
     )
@@ -92,9 +94,9 @@ def test_a_decision_that_is_given_is_used_and_the_runs_own_is_kept(packed):
 
 def test_nothing_packed_names_a_film_a_patient_or_a_folder(packed, films_root):
     workdir, target, _ = packed
-    patients = {row["patient"] for row in run.read_films(workdir)}
-    rows = run.read_films(target)
-    assert len(rows) == len(run.read_films(workdir))
+    patients = {row["patient"] for row in read_films(workdir)}
+    rows = read_films(target)
+    assert len(rows) == len(read_films(workdir))
     assert not patients & {row["patient"] for row in rows}
     assert {row["file"] for row in rows} == {""}
     for name in ("config.json", "provenance.json", "films.csv"):

@@ -14,6 +14,7 @@ from pneumojax.training import heap
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
+from pneumojax.training.step import make_train_step
 
 ROOT = Path(__file__).resolve().parents[2]
 MB = 1 << 20
@@ -31,7 +32,7 @@ x = jnp.ones((6_000, 8))
 step = jax.jit(lambda x: x @ x.T @ x).lower(x).compile()
 size = step.memory_analysis().temp_size_in_bytes
 for _ in range({times}):
-    heap.set_aside(size)
+    heap.reserve(size)
 for _ in range(3):
     step(x).block_until_ready()
 with open("/proc/self/statm") as pages:
@@ -72,16 +73,17 @@ def test_steps_that_are_compiled_again_take_turns_with_one_block():
 def test_small_steps_and_other_allocators_are_left_alone(size, library, monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: (library, ""))
     monkeypatch.delattr(heap, "ctypes")
-    heap.set_aside.cache_clear()
-    heap.set_aside(size)
-    heap.set_aside.cache_clear()
+    heap.reserve.cache_clear()
+    heap.reserve(size)
+    heap.reserve.cache_clear()
 
 
 def test_training_on_one_cpu_sets_aside_what_its_step_needs(config, monkeypatch):
     asked = []
-    monkeypatch.setattr(heap, "set_aside", asked.append)
+    monkeypatch.setattr(heap, "reserve", asked.append)
     mesh, network, optimizer = make_mesh(), make_network(config), make_optimizer(config, 1)
     begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(mesh))
-    step = compile_step(config, network, optimizer, begin(), 1_000, mesh)
+    train_step = make_train_step(config, network, optimizer, 1_000, mesh)
+    step = compile_step(train_step, begin(), config, mesh)
     assert asked == [step.memory_analysis().temp_size_in_bytes]
     assert asked[0] > 0

@@ -10,11 +10,13 @@ from configs import base
 from pneumojax.data.pipeline import to_devices, training_batches
 from pneumojax.data.splits import load_splits
 from pneumojax.inference.network import make_network
-from pneumojax.nn.blocks import Conv, MainHead
+from pneumojax.nn.blocks import MainHead
+from pneumojax.nn.layers import Conv
 from pneumojax.sharding import make_mesh, replicated
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
+from pneumojax.training.step import make_train_step
 
 STEPS = 16
 
@@ -33,7 +35,8 @@ def runs(films_root, cache_dir):
         mesh, network, optimizer = make_mesh(), make_network(config), make_optimizer(config, 1)
         begin = jax.jit(lambda c=config, o=optimizer: initial_state(c, o))
         state = jax.device_put(begin(), replicated(mesh))
-        step = compile_step(config, network, optimizer, state, 1_000, mesh)
+        train_step = make_train_step(config, network, optimizer, 1_000, mesh)
+        step = compile_step(train_step, state, config, mesh)
         batches = to_devices(training_batches(films, 16, seed=0, start_step=0), mesh)
         batch = next(batches)
         # All of one class, so that gradients of films do not cancel to less than their rounding.
@@ -89,7 +92,7 @@ def test_logits_are_not_rounded_to_bfloat16():
 @pytest.mark.slow
 def test_the_gradient_is_float32s_to_what_eight_bits_allow(runs):
     # After one step from zero Adam's first moment is a tenth of the gradient.
-    moments = [runs[dtype][0]["optimizer"][0].mu for dtype in ("float32", "bfloat16")]
+    moments = [runs[dtype][0].optimizer[0].mu for dtype in ("float32", "bfloat16")]
     exact, rounded = (np.concatenate([x.ravel() for x in jax.tree.leaves(m)]) for m in moments)
     error = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
     # A rounding is off by at most 2^-9 = 0.2 %. A value on its way forward and back is rounded

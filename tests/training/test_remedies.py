@@ -1,5 +1,7 @@
 """Batch norm, averages of weights, views and early stopping, each by what it promises."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ from pneumojax.training.checks import check
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.running_statistics import DECAY
-from pneumojax.training.state import evaluation_params, initial_state
+from pneumojax.training.state import TrainState, evaluation_params, initial_state
 from pneumojax.training.step import make_train_step
 
 
@@ -64,7 +66,7 @@ def test_running_statistics_are_the_whole_batchs(normed):
     """Of the first layer, which sees films alone; also where films go through a few at a time."""
     config, step, state, network = normed
     batch = batch_of(config)
-    kernel = state["params"]["stem1"]["kernel"]
+    kernel = state.params["stem1"]["kernel"]
     images = jnp.broadcast_to(batch["image"] / 255, (*batch["image"].shape[:3], kernel.shape[2]))
     seen = jax.lax.conv_general_dilated(
         images.astype(jnp.float32),
@@ -75,7 +77,7 @@ def test_running_statistics_are_the_whole_batchs(normed):
     )
     few = stepper(changed(config, microbatch_size=4))[0]
     for new in (step(state, batch)[0], few(state, batch)[0]):
-        statistics = new["statistics"]["stem1"]["norm"]
+        statistics = new.statistics["stem1"]["norm"]
         share = 1 - DECAY
         # Sums of float32 in another order.
         np.testing.assert_allclose(statistics["mean"], share * seen.mean((0, 1, 2)), atol=1e-6)
@@ -106,19 +108,18 @@ def test_the_average_is_what_is_evaluated_and_lags_behind_the_weights(normed):
     new, _ = step(state, batch)
     decay = min(0.9, 1 / 10)  # of step 0
     first, second = (
-        np.asarray(network.join(s["params"], s["statistics"])["stem1"]["kernel"])
-        for s in (state, new)
+        np.asarray(network.join(s.params, s.statistics)["stem1"]["kernel"]) for s in (state, new)
     )
     expected = decay * first + (1 - decay) * second
     np.testing.assert_allclose(
         evaluation_params(network, new)["stem1"]["kernel"], expected, rtol=1e-5
     )
     for step_number in range(1, 4):
-        new["step"] = jnp.int32(1_000 + step_number)  # past the young average's hurry
-        before = np.asarray(new["average"]["stem1"]["kernel"])
+        new = replace(new, step=jnp.int32(1_000 + step_number))  # past the young average's hurry
+        before = np.asarray(new.average["stem1"]["kernel"])
         new, _ = step(new, batch)
-        after = 0.9 * before + 0.1 * np.asarray(new["params"]["stem1"]["kernel"])
-        np.testing.assert_allclose(new["average"]["stem1"]["kernel"], after, rtol=1e-4, atol=1e-7)
+        after = 0.9 * before + 0.1 * np.asarray(new.params["stem1"]["kernel"])
+        np.testing.assert_allclose(new.average["stem1"]["kernel"], after, rtol=1e-4, atol=1e-7)
 
 
 def test_what_is_divided_is_joined_again(normed):
@@ -186,9 +187,10 @@ def test_the_last_epoch_is_best_where_it_is_asked_for_and_keeps_statistics_and_a
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
     best, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
     begin = jax.eval_shape(lambda: initial_state(config, make_optimizer(config, 1)))
-    state, _ = checkpoints.restore_latest(placed(begin, mesh))
+    items, _ = checkpoints.restore_latest(placed(begin, mesh).items())
+    state = TrainState.from_items(items)
     assert meta["epoch"] == config.epochs
-    jax.tree.map(np.testing.assert_array_equal, best, state["average"])
+    jax.tree.map(np.testing.assert_array_equal, best, state.average)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The pure step: it learns, counts each film once, and draws by seed and step."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,7 +46,7 @@ def test_one_batch_can_be_learned_by_heart(config):
     for _ in range(150):
         state, metrics = step(state, batch)
     assert metrics["loss"] < 0.05
-    logits = jax.jit(make_forward(network, make_mesh()))(state["params"], batch["image"])
+    logits = jax.jit(make_forward(network, make_mesh()))(state.params, batch["image"])
     assert np.array_equal(logits > 0, batch["label"] == 1)
 
 
@@ -59,16 +61,16 @@ def test_padding_changes_neither_loss_nor_gradient(config):
     (first, metrics), (second, others) = step(state, padded), step(state, other)
     assert metrics["loss"] == others["loss"]
     assert metrics["accuracy"] == others["accuracy"]
-    jax.tree.map(np.testing.assert_array_equal, first["params"], second["params"])
+    jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
 
 
 def test_sums_of_an_epoch_begin_anew_with_each_epoch(config):
     step, state, _ = stepper(config)
-    state["step"] = jnp.int32(998)
+    state = replace(state, step=jnp.int32(998))
     films = []
     for count in (16, 5, 16, 7):
         state, _ = step(state, random_batch(config, films=count))
-        films.append(float(state["epoch_sums"]["films"]))
+        films.append(float(state.epoch_sums.films))
     assert films == [16, 21, 16, 23]
 
 
@@ -77,7 +79,7 @@ def test_dropout_is_a_function_of_seed_and_step(config):
     batch = random_batch(config)
     again = step(state, batch)[1]["loss"]
     assert step(state, batch)[1]["loss"] == again
-    later = step(state | {"step": state["step"] + 1}, batch)[1]["loss"]
+    later = step(replace(state, step=state.step + 1), batch)[1]["loss"]
     assert later != again
 
 
@@ -85,7 +87,7 @@ def test_auxiliary_head_changes_gradients_and_never_the_evaluation(config):
     config = config.copy_and_resolve_references()
     config.model.heads = ("main", "auxiliary")
     network = make_network(config)
-    params = jax.jit(lambda: initial_state(config, make_optimizer(config, 1))["params"])()
+    params = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)).params)()
     batch = random_batch(config)
     images = batch["image"].astype(np.float32) / 255
 
@@ -124,7 +126,7 @@ def test_evaluation_ignores_dropout_and_step(config):
     step, state, network = stepper(config)
     evaluate = jax.jit(make_forward(network, make_mesh()))
     batch = random_batch(config)
-    before = evaluate(state["params"], batch["image"])
-    np.testing.assert_array_equal(before, evaluate(state["params"], batch["image"]))
+    before = evaluate(state.params, batch["image"])
+    np.testing.assert_array_equal(before, evaluate(state.params, batch["image"]))
     state, _ = step(state, batch)
-    assert not np.array_equal(before, evaluate(state["params"], batch["image"]))
+    assert not np.array_equal(before, evaluate(state.params, batch["image"]))

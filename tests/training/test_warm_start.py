@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from pneumojax.errors import UserError
 from pneumojax.inference.network import make_network
-from pneumojax.run.folder import read_config
+from pneumojax.run.stored_config import read_config
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
@@ -60,9 +60,9 @@ def test_a_run_goes_on_from_another_and_heads_that_do_not_fit_are_new(trained, t
     ours = changed(config, start__weights=str(folder), model__heads=("main",), seed=5)
     before, after, _ = begun(ours, tmp_path)
     theirs = read_source(folder).arrays
-    for place, leaf in flatten_dict(after["params"]).items():
+    for place, leaf in flatten_dict(after.params).items():
         if place[0] == "main_head":
-            np.testing.assert_array_equal(leaf, flatten_dict(before["params"])[place])
+            np.testing.assert_array_equal(leaf, flatten_dict(before.params)[place])
         else:
             np.testing.assert_array_equal(leaf, theirs[place])
     rows = {
@@ -84,7 +84,7 @@ def test_three_channels_become_one_that_answers_alike(trained, tmp_path):
     from flax.traverse_util import unflatten_dict
 
     expected = theirs.logits(unflatten_dict(source), films)["auxiliary"]
-    found = network.logits(after["params"], films)["auxiliary"]
+    found = network.logits(after.params, films)["auxiliary"]
     np.testing.assert_allclose(found, expected, atol=1e-5)  # sums of float32 in another order
 
 
