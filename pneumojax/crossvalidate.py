@@ -19,7 +19,7 @@ from pneumojax.inference.decision import fit_decision
 from pneumojax.inference.ensemble import OUT_OF_FOLD
 from pneumojax.inference.scoring import make_scorer
 from pneumojax.inference.trained_run import open_run
-from pneumojax.run.folder import read_films
+from pneumojax.run.film_list import read_films
 from pneumojax.stats.estimates import json_ready
 from pneumojax.stats.metrics import auroc
 from pneumojax.training.loop import train

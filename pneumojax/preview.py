@@ -14,7 +14,8 @@ from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.splits import load_splits
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.files import printable, replacing
-from pneumojax.run import folder as run
+from pneumojax.run.begin import begin
+from pneumojax.run.stored_config import is_synthetic
 
 EPOCHS = 7
 FILMS = 3  # of each class
@@ -30,7 +31,7 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
         UserError: as `load_splits`, or the folder holds something else.
     """
     check_augment(config.augment)
-    run.begin(workdir, config)
+    begin(workdir, config)
     films = load_splits(config, cache_dir).train
     chosen = np.concatenate(
         [
@@ -42,7 +43,7 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
     shown = augmented(config, images, chosen, EPOCHS)
     size = config.augment.size or config.data.image_size
     foot = f"{config.name}: {size} pixels in training, {config.data.image_size} in evaluation"
-    if run.is_synthetic(config):
+    if is_synthetic(config):
         foot += f". {SYNTHETIC_STAMP}"
     names = [CLASS_NAMES[label] for label in films.labels[chosen]]
     path = workdir / "preview.png"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumojax.command_line import path_of
+from pneumojax.cli.flags import path_of
 from pneumojax.errors import UserError
 
 

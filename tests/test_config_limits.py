@@ -5,11 +5,12 @@ import json
 
 import pytest
 
-from pneumojax.config import flatten
-from pneumojax.config_limits import wrong_field
+from pneumojax.config.check import problem
+from pneumojax.config.flat import flatten
 from pneumojax.errors import UserError
 from pneumojax.inference.trained_run import open_run
-from pneumojax.run import folder as run
+from pneumojax.run.begin import begin
+from pneumojax.run.stored_config import read_config
 
 
 def stored(name="base"):
@@ -26,14 +27,14 @@ def put(values, place, value):
 
 @pytest.mark.parametrize("name", ["base", "quick", "reference", "two_heads", "inception_v3"])
 def test_every_shipped_config_is_within_the_limits(name):
-    assert wrong_field(stored(name)) is None
+    assert problem(stored(name)) is None
 
 
 @pytest.mark.parametrize("field", sorted(flatten(stored())))
 def test_each_field_refuses_another_type_by_its_name(field):
     values = stored()
     put(values, field, [[None]] if field != "model.network" else 3)
-    assert wrong_field(values).startswith(f"{field} is ")
+    assert problem(values).startswith(f"{field} is ")
 
 
 @pytest.mark.parametrize(
@@ -62,31 +63,31 @@ def test_each_field_refuses_another_type_by_its_name(field):
 def test_sizes_that_would_take_the_memory_are_refused_by_name(field, value):
     values = stored()
     put(values, field, value)
-    assert wrong_field(values).startswith(f"{field} is ")
+    assert problem(values).startswith(f"{field} is ")
 
 
 def test_a_batch_whose_pixels_would_take_the_memory_is_refused():
     values = stored()
     values["batch_size"], values["data"]["image_size"] = 65_536, 4096
-    assert "1,073,741,824 pixels" in wrong_field(values)
+    assert "1,073,741,824 pixels" in problem(values)
 
 
 def test_a_whole_number_may_stand_for_one_with_a_fraction():
     values = stored()
     values["optimizer"]["learning_rate"], values["augment"]["crop_area"] = 1, [1, 1]
-    assert wrong_field(values) is None
+    assert problem(values) is None
 
 
 def test_arguments_of_another_network_are_its_own():
     values = stored()
     values["model"] = {"network": "theirs:Network", "width": [10**9], "modules": None}
-    assert wrong_field(values) is None
+    assert problem(values) is None
 
 
 @pytest.mark.parametrize("value", [10**6, "32", 32.5, None])
 def test_a_run_folder_with_such_a_config_is_one_line(tmp_path, config, value):
     folder = tmp_path / "a-run"
-    run.begin(folder, config)
+    begin(folder, config)
     values = json.loads((folder / "config.json").read_text())
     values["data"]["image_size"] = value
     (folder / "config.json").write_text(json.dumps(values))
@@ -97,7 +98,7 @@ def test_a_run_folder_with_such_a_config_is_one_line(tmp_path, config, value):
 
 def test_a_network_too_large_for_the_memory_is_refused_before_its_arrays_are_read(tmp_path, config):
     folder = tmp_path / "a-run"
-    run.begin(folder, config)
+    begin(folder, config)
     values = json.loads((folder / "config.json").read_text())
     values["model"]["stem"] = [65_536, 65_536, 65_536]
     (folder / "config.json").write_text(json.dumps(values))
@@ -108,12 +109,12 @@ def test_a_network_too_large_for_the_memory_is_refused_before_its_arrays_are_rea
 def test_a_config_nested_without_end_is_one_line(tmp_path):
     (tmp_path / "config.json").write_text('{"a":' * 100_000)
     with pytest.raises(UserError, match="config.json' is damaged"):
-        run.read_config(tmp_path)
+        read_config(tmp_path)
 
 
 def test_training_does_not_begin_what_could_not_be_opened_again(tmp_path, config):
     with config.unlocked():
         config.data.image_size = 5000
     with pytest.raises(UserError, match="config.data.image_size is 5000"):
-        run.begin(tmp_path / "a-run", config)
+        begin(tmp_path / "a-run", config)
     assert not (tmp_path / "a-run").exists()

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from configs import base
-from pneumojax.config import differences, flatten, resolve, run_name, unknown_field
+from pneumojax.config.flat import differences, flatten
+from pneumojax.config.identity import resolve, run_name
+from pneumojax.config.load import override  # noqa: F401
 from pneumojax.errors import UserError
 from pneumojax.inference.network import make_network
 from pneumojax.nn.inception import Inception

@@ -16,7 +16,7 @@ from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.predictor import Predictor
-from pneumojax.run.folder import read_films
+from pneumojax.run.film_list import read_films
 
 pytestmark = pytest.mark.slow  # trains and audits several networks
 

@@ -16,7 +16,9 @@ import pytest
 from flax import nnx
 
 from configs import base, inception_v3
-from pneumojax.config import flatten
+from pneumojax.cli.flags import FLAGS
+from pneumojax.cli.verbs import VERBS
+from pneumojax.config.flat import flatten
 from pneumojax.data import chest_xray, phantom, phantom_films
 from pneumojax.data import out_of_distribution as scope
 from pneumojax.data.films import CLASS_NAMES, SPLITS
@@ -68,11 +70,8 @@ def table(name, *header):
 
 def defined_flags():
     """{flag: values it takes, or None} of main.py, and the benchmarks' flags."""
-    found = {"help": None}
-    for node in ast.walk(ast.parse(read("pneumojax/command_line.py"))):
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "").startswith("DEFINE_"):
-            values = node.args[2] if node.func.attr == "DEFINE_enum" else None
-            found[node.args[0].value] = values and ast.literal_eval(values)
+    found = {"help": None, "version": None, "mode": tuple(VERBS), "config": None}
+    found |= {name: flag.choices or None for name, flag in FLAGS.items()}
     folders = (ROOT / name for name in ("benchmarks", "tools", "tests/support"))
     for path in (path for folder in folders for path in folder.rglob("*.py")):
         found |= dict.fromkeys(re.findall(r'add_argument\("--([\w-]+)"', path.read_text()))
@@ -441,7 +440,7 @@ def test_keys_of_metrics_in_training_are_those_that_are_written():
 
 
 def test_the_run_folder_in_the_readme_is_the_one_in_the_code():
-    described = re.findall(r"^([\w.]+/?)  +\w", read("pneumojax/run/folder.py"), re.MULTILINE)
+    described = re.findall(r"^([\w.]+/?)  +\w", read("pneumojax/run/__init__.py"), re.MULTILINE)
     assert [row[0].strip("`") for row in table("README.md", "in it")] == described
 
 

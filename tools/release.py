@@ -29,8 +29,9 @@ from pneumojax.files import replacing, write_csv, write_json
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.scoring import make_scorer
 from pneumojax.inference.trained_run import TrainedRun, open_run
-from pneumojax.run import folder as run
-from pneumojax.run.checkpoint import Checkpoints, cast
+from pneumojax.run.arrays import cast
+from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.film_list import FILM_COLUMNS, hidden, read_films
 from pneumojax.run.history import read_history
 from pneumojax.run.seal import check_seal, sealed
 
@@ -87,7 +88,7 @@ def release(
         packed = Path(temporary) / "packed"
         write_json(packed / "config.json", meta["config"])
         write_json(packed / "provenance.json", _provenance(workdir))
-        write_csv(packed / "films.csv", run.FILM_COLUMNS, map(_film, run.read_films(workdir)))
+        write_csv(packed / "films.csv", FILM_COLUMNS, map(_film, read_films(workdir)))
         lines = [json.dumps(line) + "\n" for line in read_history(workdir)]
         (packed / "metrics.jsonl").write_text("".join(lines))
         (packed / "README.md").write_text(README.format(films=FILMS))
@@ -140,8 +141,8 @@ def _smallest(
 
 def _film(row: dict[str, str]) -> list[str]:
     """A row of films.csv without names."""
-    hidden = {"file": "", "patient": run.hidden(row["patient"])}
-    return [(row | hidden)[name] for name in run.FILM_COLUMNS]
+    anonymous = {"file": "", "patient": hidden(row["patient"])}
+    return [(row | anonymous)[name] for name in FILM_COLUMNS]
 
 
 def _without_paths(config: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pneumojax.data.patients import identify
-from pneumojax.run import folder as run
+from pneumojax.run.film_list import hidden, read_films
+from pneumojax.run.stored_config import is_synthetic, read_config
 
 THIS_FILM = "the network was trained on this film"
 THIS_PATIENT = "the network was trained on films of this patient (by the file's name)"
@@ -23,7 +24,7 @@ class SeenFilms(NamedTuple):
     """The films that the parameters of one or several runs were trained on.
 
     digests: sha256 of the files, in hexadecimal digits.
-    patients: `run.hidden` names of the patients whom the file names told.
+    patients: `hidden` names of the patients whom the file names told.
     known: whether every run lists its films.
     """
 
@@ -46,14 +47,14 @@ class SeenFilms(NamedTuple):
                 known = False
                 continue
             # Drawn films bear names of the same form, with numbers that are no real patient's.
-            drawn = run.is_synthetic(run.read_config(workdir))
-            for row in run.read_films(workdir):
+            drawn = is_synthetic(read_config(workdir))
+            for row in read_films(workdir):
                 if row["side"] != "train":
                     continue
                 digests.add(row["sha256"].lower())
                 # Where the name told no patient, the column holds the file's path, which is nobody.
                 if row["patient_known"] == "1" and not drawn:
-                    patients.add(run.hidden(row["patient"]))
+                    patients.add(hidden(row["patient"]))
         return cls(frozenset(digests), frozenset(patients), known)
 
     def note(self, name: str, sha256: str) -> str:
@@ -69,7 +70,7 @@ class SeenFilms(NamedTuple):
         if sha256.lower() in self.digests:
             return THIS_FILM
         who = identify(name, 0)  # the patient does not depend on the label
-        if who.known and run.hidden(who.patient) in self.patients:
+        if who.known and hidden(who.patient) in self.patients:
             return THIS_PATIENT
         return ""
 

@@ -27,7 +27,7 @@ from pneumojax.inference.ensemble import Spread, output_folder
 from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.nn.ops import FILMS_IN_CACHE
-from pneumojax.run import folder as run
+from pneumojax.run.film_list import hidden, read_films
 
 
 def evaluate_run(
@@ -205,7 +205,7 @@ def _against_training(
     workdirs: Sequence[Path], films: FilmSet, split: str, own: bool
 ) -> tuple[str, dict[str, Any]]:
     """The audit of the films scored against those that any member's parameters have seen."""
-    rows = (row for workdir in workdirs for row in run.read_films(workdir))
+    rows = (row for workdir in workdirs for row in read_films(workdir))
     seen = list({(r["file"], r["sha256"]): r for r in rows if r["side"] == "train"}.values())
     if own and split == "train":
         return "audit: these are the films that the run was trained on", {}
@@ -213,7 +213,7 @@ def _against_training(
     scored = "scored" if split == "train" else split  # of another folder's train
     result = audit_leakage(
         {"train": np.arange(count), scored: count + np.arange(len(films))},
-        [run.hidden(patient) for patient in [row["patient"] for row in seen] + films.patients],
+        [hidden(patient) for patient in [row["patient"] for row in seen] + films.patients],
         [row["patient_known"] == "1" for row in seen] + films.patients_known,
         np.concatenate([[int(row["label"]) for row in seen], films.labels]),
         [row["sha256"] for row in seen] + list(films.digests),

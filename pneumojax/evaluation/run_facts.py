@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pneumojax.config import flatten
+from pneumojax.config.flat import flatten
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.patients import count_contradictions
 from pneumojax.inference.trained_run import TrainedRun
-from pneumojax.run import folder as run
+from pneumojax.run.film_list import read_films
 from pneumojax.run.history import read_history
+from pneumojax.run.provenance import read_provenance, versions
+from pneumojax.run.stored_config import is_synthetic
 
 Film = tuple[int, str, str | None]  # label, pathogen, patient
 
@@ -27,7 +29,7 @@ def report_context(
     meta, config = trained.meta, trained.config
     seen = {"train": "train", "validation": "val"}
     sides: dict[str, list[Film]] = {}
-    for row in run.read_films(workdir):
+    for row in read_films(workdir):
         who = row["patient"] if row["patient_known"] == "1" else None
         film = int(row["label"]), row["pathogen"], who
         sides.setdefault(seen[row["side"]], []).append(film)
@@ -40,7 +42,7 @@ def report_context(
         ]
     history = read_history(workdir)
     return {
-        "synthetic": run.is_synthetic(config),
+        "synthetic": is_synthetic(config),
         "run": workdir.name,
         "split": split,
         "root": str(films.root),
@@ -48,8 +50,8 @@ def report_context(
         "step": meta["step"],
         "epoch": meta.get("epoch"),
         "patients_known": all(films.patients_known),
-        "versions": run.versions(),
-        "provenance": run.read_provenance(workdir),
+        "versions": versions(),
+        "provenance": read_provenance(workdir),
         "config": flatten(config.to_dict()),
         "flow": {
             "films": film_flow(sides),

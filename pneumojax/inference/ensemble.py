@@ -13,7 +13,7 @@ from pneumojax.fields import read_record
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.run.agreement import decision_fields
-from pneumojax.run.folder import read_config
+from pneumojax.run.stored_config import read_config
 
 OUT_OF_FOLD = "out_of_fold"  # the folder of a cross-validation that holds its common decision
 _LARGEST_LOGIT = 36.0  # the logit of the largest probability below 1 in float64

@@ -7,11 +7,11 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from pneumojax.decoding.film import Preprocessing
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.disclaimer import SYNTHETIC_STAMP
+from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision, undecided
 from pneumojax.inference.network import Network, make_network
-from pneumojax.run import folder as run
 from pneumojax.run.agreement import (
     answering,
     check_before,
@@ -20,6 +20,8 @@ from pneumojax.run.agreement import (
     check_size,
 )
 from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.decision import current_decision
+from pneumojax.run.stored_config import read_config, refuse_foreign_network
 from pneumojax.sharding import make_mesh, placed
 
 
@@ -34,8 +36,22 @@ class TrainedRun:
     meta: dict[str, Any]
 
     @property
+    def has_decision(self) -> bool:
+        """Whether the decision was fitted by the config's rule, which may change after training."""
+        return self.meta.get("decision", {}) is not None
+
+    @property
     def decision(self) -> Decision:
-        """The operating point and temperature that training fitted."""
+        """The operating point and temperature that were fitted on the validation films.
+
+        Raises:
+            UserError: the config's rule has changed and was not fitted yet.
+        """
+        if not self.has_decision:
+            raise UserError(
+                f"--workdir: config.decision of the run {self.config.name!r} has changed; "
+                "evaluate it, which fits the new rule on its validation films"
+            )
         if "decision" not in self.meta:
             return undecided("the checkpoint is from a version that fitted none")
         return Decision(**self.meta["decision"])
@@ -68,15 +84,17 @@ def open_run(workdir: Path, *, any_network: bool = False) -> TrainedRun:
     Raises:
         UserError: there is no run, its network is foreign, or no checkpoint can be read.
     """
-    config = run.read_config(workdir)
+    config = read_config(workdir)
     if not any_network:
-        run.refuse_foreign_network(config, workdir)
+        refuse_foreign_network(config, workdir)
     checkpoints = Checkpoints(workdir / "checkpoints")
     check_before(checkpoints, config)
     mesh = make_mesh()
     network = make_network(config)
-    check_size(network, workdir)
+    check_size(network.abstract_params, workdir)
     params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
     check_meta(meta, workdir)
     check_config(meta, config, workdir)
+    if "decision" in meta:
+        meta = meta | {"decision": current_decision(workdir, config, meta)}
     return TrainedRun(config, network, mesh, params, meta)

@@ -1,0 +1,19 @@
+"""The run folder: everything of one run, and where it came from.
+
+.lock               held by the process that trains
+config.json         the resolved config
+changes.json        fields that changed after the run began, and from which epoch on
+provenance.json     versions, devices, command, the films' fingerprint and audit
+films.csv           every film used, with its side, patient, pathogen and hash
+rejected_films.csv  every file left out, and why
+start.json          the weights that the run began from, if any
+metrics.jsonl       a line for each step and for each epoch
+checkpoints/        latest/ to resume from, best/ to evaluate
+decision.json       the threshold of a decision rule that changed after training
+tensorboard/        event files
+evaluation/         a folder for each split evaluated
+preview.png         the drawing of preview
+profile.json        the measurements of profile
+profile.png         the same as a page
+profile/            the trace of a few steps
+"""

@@ -1,4 +1,4 @@
-"""Checks of a checkpoint's metadata: each value is usable, and config.json tells the same."""
+"""Checks of a checkpoint's metadata: each value is usable, and agrees with config.json."""
 
 import math
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from pneumojax.config import flatten
-from pneumojax.config_limits import LARGEST_SIDE, wrong_field
+from pneumojax.config.check import problem
+from pneumojax.config.flat import flatten
+from pneumojax.config.limits import LARGEST_SIDE
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.out_of_distribution import STATISTICS
 from pneumojax.errors import UserError
@@ -28,22 +29,27 @@ from pneumojax.fields import (
     optional,
     with_keys,
 )
-from pneumojax.inference.decision import RULES, Decision
-from pneumojax.inference.network import Network
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.run.folder import FINGERPRINTS, completed
+from pneumojax.run.provenance import FINGERPRINTS
+from pneumojax.run.stored_config import NOT_A_CONFIG, completed
 
 _PREPROCESSING = ("image_size", "resize", "reduced_decode")
 _SCOPE = ("mean", "whitening", "limit", "films")
 # A few kilobytes of zeros can unpack to arrays of any size; this many take 4 GiB as float32.
 MOST_PARAMETERS = 2**30
-_KNOWN_RULES = (*RULES, "default")
+# Of `inference.decision.Decision`; "default" is the rule of a run that could not fit any.
+_DECISION = ("rule", "temperature", "threshold", "films", "note")
+_DECISION_RULES = ("youden", "sensitivity", "cost", "default")
 
 
 def decision_fields(*place: str) -> list[Field]:
-    """The fields of a `Decision` that lies at a place of a record; the record itself without."""
+    """The fields of a `Decision` at a place in a record; without a place the record is one."""
     fields = [
-        Field((*place, "rule"), lambda v: v in _KNOWN_RULES, "one of " + ", ".join(_KNOWN_RULES)),
+        Field(
+            (*place, "rule"),
+            lambda value: value in _DECISION_RULES,
+            "one of " + ", ".join(_DECISION_RULES),
+        ),
         Field((*place, "temperature"), is_positive, "a finite number above 0"),
         Field((*place, "threshold"), number_in(0, 1), "a number from 0 to 1"),
         Field((*place, "films"), is_count, "a count"),
@@ -51,11 +57,11 @@ def decision_fields(*place: str) -> list[Field]:
     ]
     if not place:
         return fields
-    names = ", ".join(Decision._fields)
-    return [Field(place, with_keys(Decision._fields), f"an object of {names}", False), *fields]
+    names = ", ".join(_DECISION)
+    return [Field(place, with_keys(_DECISION), f"an object of {names}", False), *fields]
 
 
-# Fields that versions before some day did not write are not required.
+# Fields that earlier versions did not write are not required.
 FIELDS = (
     Field(("step",), is_count, "a count"),
     Field(("epoch",), is_count, "a count", required=False),
@@ -104,36 +110,36 @@ def check_meta(meta: dict[str, Any], folder: Path) -> None:
 
 
 def check_before(checkpoints: Checkpoints, config: ConfigDict) -> None:
-    """Refuses what `check_meta` and `check_config` do before a network is built of the config.
+    """Runs `check_meta` and `check_config` before a network is built from the config.
 
-    The shapes of another config's arrays would be taken for damage, and a stranger's sizes could
-    take the memory.
+    Otherwise arrays of another config would look damaged, and a stranger's sizes could take the
+    memory.
     """
-    meta = checkpoints.newest_meta()
+    meta = checkpoints.newest_meta("best", "latest")
     if meta is not None:
         check_meta(meta, checkpoints.workdir)
         check_config(meta, config, checkpoints.workdir)
 
 
 def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None:
-    """Raises UserError where a config is not that of a checkpoint in what decides its answers.
+    """Raises UserError if a config differs from its checkpoint in what decides the answers.
 
-    Checkpoints without a config of their own are compared in their preprocessing alone.
+    Checkpoints that store no config are compared in their preprocessing alone.
     """
     ours = answering(config)
-    # Versions before the JPEG decoder could halve films say nothing of it.
+    # Versions in which the JPEG decoder could not halve films did not store this field.
     preprocessing = {"reduced_decode": False} | meta["preprocessing"]
     theirs = {f"data.{name}": preprocessing[name] for name in _PREPROCESSING}
     _refuse_differences(theirs, {name: ours.get(name) for name in theirs}, folder)
     if "config" in meta:
         try:
             whole = completed(meta["config"])
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except NOT_A_CONFIG as error:
             raise UserError(
-                f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} is none "
-                "of a run; train again, or take a whole copy of the run"
+                f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} is not "
+                "that of a run; train again, or take a whole copy of the run"
             ) from error
-        if wrong := wrong_field(whole.to_dict()):
+        if wrong := problem(whole):
             raise UserError(
                 f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} cannot be "
                 f"used: {wrong}; train again, or take a whole copy of the run"
@@ -141,12 +147,12 @@ def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None
         _refuse_differences(answering(whole), ours, folder)
 
 
-def check_size(network: Network, folder: Path) -> None:
+def check_size(abstract_params: dict, folder: Path) -> None:
     """Raises UserError for a network whose arrays would take the memory of whoever opens the run.
 
-    The sizes in a stranger's config are in range one by one, but their products need not be.
+    Each size in a stranger's config is in range, but their products need not be.
     """
-    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.abstract_params))
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(abstract_params))
     if count > MOST_PARAMETERS:
         raise UserError(
             f"--workdir: the config in {str(folder)!r} describes a network of {count:,} "
@@ -156,7 +162,7 @@ def check_size(network: Network, folder: Path) -> None:
 
 
 def answering(config: ConfigDict) -> dict[str, Any]:
-    """The fields of a config that decide what a network's parameters answer, by their full name."""
+    """The fields of a config that, with the parameters, decide the answers, by full name."""
     named = {f"data.{name}" for name in (*_PREPROCESSING, "normalise")}
     return {
         name: value
@@ -170,6 +176,6 @@ def _refuse_differences(theirs: dict[str, Any], ours: dict[str, Any], folder: Pa
         a, b = theirs.get(name, "absent"), ours.get(name, "absent")
         if a != b:
             raise UserError(
-                f"--workdir: {name} is {b!r} in the config of {str(folder)!r} and {a!r} in its "
-                f"checkpoint, which was trained with that: put {a!r} back into config.json"
+                f"--workdir: config.{name} is {b!r} in the config of {str(folder)!r} and {a!r} in "
+                f"its checkpoint, which was trained with it: put {a!r} back into config.json"
             )

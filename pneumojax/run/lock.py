@@ -14,14 +14,14 @@ NAME = ".lock"
 
 @contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Holds the folder, which exists, for this process; the lock ends with it, however it ends.
+    """Holds an existing folder for this process; the lock ends with the process.
 
-    The system's lock on the open file `.lock` is what counts, not that the file is there, so
-    nothing has to be cleaned up after a kill. It holds between machines where their shared file
-    system does: NFS from version 4 on, Lustre when mounted with `flock`.
+    The lock is the system's, on the open file `.lock`, so nothing has to be cleaned up after a
+    kill. It holds between machines if their shared file system supports that: NFS from version 4
+    on, and Lustre when it is mounted with `flock`.
 
     Raises:
-        UserError: another process holds it; or the folder cannot be written.
+        UserError: another process holds it, or the folder cannot be written.
     """
     path = workdir / NAME
     try:
@@ -29,7 +29,8 @@ def locked(workdir: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror
         if error.errno == errno.ELOOP:
-            reason = f"it is a link to {os.path.realpath(path)!r}, through which nothing is written"
+            target = os.path.realpath(path)
+            reason = f"it is a link to {target!r}, and nothing is written through links"
         raise UserError(f"--workdir: cannot write {str(path)!r}: {reason}") from error
     try:
         try:

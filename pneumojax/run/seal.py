@@ -1,9 +1,9 @@
-"""The seal of a checkpoint's metadata: a digest that tells damage from what was saved.
+"""The seal of a checkpoint's metadata: a digest that reveals damage.
 
 Format 2 adds two fields to the metadata: "format", and "seal", the SHA-256 of the canonical JSON
-of all other fields. The digests of the arrays are among those, by the names of their items, so
-that one seal covers the whole checkpoint. It guards against damage and not against forgery:
-whoever rewrites a checkpoint can compute a new seal.
+of all other fields. These include the digests of the arrays, so one seal covers the whole
+checkpoint. It guards against damage and not against forgery: whoever rewrites a checkpoint can
+compute a new seal.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ import json
 from typing import Any
 
 FORMAT = 2
-# Every field that versions before format 2 wrote. Metadata without a seal that has any other field
-# is damage: otherwise flipped bits in the names "format" and "seal" would make a checkpoint "old".
+# Every field that versions before format 2 wrote. Metadata without a seal but with any other field
+# is damaged: otherwise flipped bits in the names "format" and "seal" would make it look old.
 _EARLIER = frozenset(
     [
         "config",
@@ -38,7 +38,7 @@ _EARLIER = frozenset(
 
 
 def sealed(meta: dict[str, Any]) -> dict[str, Any]:
-    """Metadata as it comes back from JSON, with its format and its seal."""
+    """Metadata as JSON returns it, with its format and its seal."""
     plain = json.loads(json.dumps(meta)) | {"format": FORMAT}
     plain.pop("seal", None)
     return plain | {"seal": _digest(plain)}
@@ -51,7 +51,7 @@ def check_seal(meta: Any) -> bool:
         ValueError: it is not what was saved, or of a later format.
     """
     if not isinstance(meta, dict):
-        raise ValueError("the metadata is no JSON object")
+        raise ValueError("the metadata is not a JSON object")
     if "format" not in meta and "seal" not in meta:
         if unknown := sorted(meta.keys() - _EARLIER):
             raise ValueError(f"the metadata has an unknown field {unknown[0]!r}")

@@ -7,7 +7,8 @@ import pytest
 from pneumojax.data.seen import THIS_FILM, THIS_PATIENT, SeenFilms, banner, is_seen
 from pneumojax.errors import UserError
 from pneumojax.files import write_csv
-from pneumojax.run import folder as run
+from pneumojax.run.begin import begin
+from pneumojax.run.film_list import FILM_COLUMNS, hidden
 
 REFERENCE = Path(__file__).resolve().parents[2] / "models" / "reference"
 SEEN, HELD_OUT, OTHER = "a" * 64, "b" * 64, "c" * 64
@@ -20,8 +21,8 @@ ROWS = [
 
 
 def a_run(folder, config, rows=ROWS):
-    run.begin(folder, config)
-    write_csv(folder / "films.csv", run.FILM_COLUMNS, rows)
+    begin(folder, config)
+    write_csv(folder / "films.csv", FILM_COLUMNS, rows)
     return folder
 
 
@@ -56,7 +57,7 @@ def test_films_that_a_run_was_only_validated_on_are_not_noted(tmp_path, config):
 
 
 def test_hidden_names_of_a_released_run_tell_the_same(tmp_path, config):
-    rows = [("", *row[1:3], run.hidden(row[3]), *row[4:]) for row in ROWS]
+    rows = [("", *row[1:3], hidden(row[3]), *row[4:]) for row in ROWS]
     seen = SeenFilms.of_runs([a_run(tmp_path / "run", config, rows)])
     assert seen.note("person12_bacteria_46.jpeg", OTHER) == THIS_PATIENT
     assert seen.note("person13_bacteria_46.jpeg", OTHER) == ""
@@ -73,7 +74,7 @@ def test_films_of_several_runs_count_together_and_a_run_without_a_list_is_told(t
     one = a_run(tmp_path / "one", config, ROWS[:1])
     two = a_run(tmp_path / "two", config, ROWS[1:2])
     bare = tmp_path / "bare"
-    run.begin(bare, config)
+    begin(bare, config)
     both = SeenFilms.of_runs([one, two])
     assert both.known and both.note("x", SEEN) == THIS_FILM and both.note("x", "d" * 64)
     partly = SeenFilms.of_runs([one, bare])

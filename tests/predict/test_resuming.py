@@ -14,7 +14,7 @@ from pneumojax.errors import UserError
 from pneumojax.files import read_csv, write_csv
 from pneumojax.predict.overlays import name_of
 from pneumojax.predict.predict import predict_files
-from pneumojax.run import folder as run
+from pneumojax.run.film_list import FILM_COLUMNS
 
 
 def save_film(path, seed):
@@ -88,7 +88,7 @@ def test_a_film_trained_on_is_told_first_in_its_row_and_on_the_terminal(workdir,
     assert not any("trained on" in row["warnings"] for row in rows)
     write_csv(
         workdir / "films.csv",
-        run.FILM_COLUMNS,
+        FILM_COLUMNS,
         [
             ("x.png", "train", 0, "x.png", 0, "none", rows[0]["sha256"]),
             ("y.png", "train", 1, "bacteria-12", 1, "bacteria", "0" * 64),

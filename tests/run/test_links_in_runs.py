@@ -12,7 +12,7 @@ from pneumojax.files import refuse_links_out
 from pneumojax.predict.predict import predict_files
 from pneumojax.preview import preview
 from pneumojax.profiling.profile import profile
-from pneumojax.run import folder as run
+from pneumojax.run.begin import begin
 from pneumojax.run.lock import locked
 from pneumojax.training.loop import train
 
@@ -46,7 +46,7 @@ def victim(tmp_path):
 def begun(config, tmp_path):
     """A run folder that holds a config and nothing else."""
     folder = tmp_path / "a-run"
-    run.begin(folder, config)
+    begin(folder, config)
     return folder
 
 

@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 from pneumojax.errors import UserError
 from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import open_run
-from pneumojax.run import folder as run
+from pneumojax.run.begin import begin
+from pneumojax.run.stored_config import read_config, refuse_foreign_network
 from pneumojax.training.warm_start import read_source
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 def theirs(tmp_path, config, monkeypatch):
     """A run folder whose config names a class in a file of its own, which marks that it was run."""
     folder = tmp_path / "theirs"
-    run.begin(folder, config)
+    begin(folder, config)
     values = json.loads((folder / "config.json").read_text())
     values["model"]["network"] = "theirs.payload:Network"
     (folder / "config.json").write_text(json.dumps(values))
@@ -51,7 +52,7 @@ def test_a_network_of_elsewhere_is_not_imported(theirs, read):
 def test_a_network_that_is_no_name_is_refused_in_one_line(network, tmp_path):
     config = ConfigDict({"model": {"network": network}})
     with pytest.raises(UserError) as told:
-        run.refuse_foreign_network(config, tmp_path)
+        refuse_foreign_network(config, tmp_path)
     assert len(str(told.value).splitlines()) == 1
 
 
@@ -88,4 +89,4 @@ def test_every_verb_asks_for_the_flag(theirs, mode, tmp_path):
 def test_a_config_that_is_none_is_one_line(tmp_path, text):
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match="config"):
-        run.read_config(tmp_path)
+        read_config(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import film_sizes
 from configs import reference
 from pneumojax.inference.trained_run import open_run
-from pneumojax.run.folder import read_config
+from pneumojax.run.stored_config import read_config
 from tools.docs.places import REFERENCE, ROOT
 
 CARD = json.loads((REFERENCE / "card.json").read_text())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pneumojax.config import flatten
+from pneumojax.config.flat import flatten
 from pneumojax.errors import UserError
 
 _LARGEST = 64 << 20  # bytes; larger JSON files are not searched for a config

@@ -1,8 +1,8 @@
-"""The road of the fuzzer by which a stranger's checkpoint comes in: its metadata and config.json.
+"""The target "checkpoint": the metadata of a checkpoint beside its config.json.
 
-An input is the JSON of the metadata and that of config.json, with a line between. Most are checked
-by the functions that check them when a run is opened; one of `OPENED_OF` is opened as a run, with
-the arrays of models/reference, which takes about a second.
+An input is the JSON of the metadata and the JSON of config.json, with a separator between them.
+Most inputs go through the functions that check them when a run is opened. One in `OPENED_OF` is
+opened as a run with the arrays of models/reference, which takes about a second.
 """
 
 import copy
@@ -17,14 +17,10 @@ from typing import Any
 import pneumojax
 from pneumojax.errors import UserError
 from pneumojax.inference.trained_run import TrainedRun, open_run
-from pneumojax.run import folder as run
-from tests.support.fuzz.worker import Road
-
-try:
-    from pneumojax.run.agreement import check_config, check_meta
-    from pneumojax.run.seal import check_seal, sealed
-except ImportError:  # a version in which only opening a run checks anything
-    check_seal = None
+from pneumojax.run.agreement import check_config, check_meta
+from pneumojax.run.seal import check_seal, sealed
+from pneumojax.run.stored_config import read_config, refuse_foreign_network
+from tests.support.fuzz.worker import Target
 
 OPENED_OF = 250
 LINE = b"\n----\n"
@@ -39,11 +35,10 @@ _ODD: tuple[Any, ...] = (
 
 @functools.cache
 def _template() -> tuple[dict[str, Any], dict[str, Any]]:
-    """The metadata, sealed where this version seals, and the config."""
+    """Returns the sealed metadata of models/reference, and its config."""
     meta = json.loads(_META.read_text())
     meta.pop("seal", None)
-    meta = sealed(meta) if check_seal else meta
-    return meta, json.loads((_REFERENCE / "config.json").read_text())
+    return sealed(meta), json.loads((_REFERENCE / "config.json").read_text())
 
 
 def _joined(meta: Any, config: Any) -> bytes:
@@ -51,11 +46,11 @@ def _joined(meta: Any, config: Any) -> bytes:
 
 
 def changed_values(rng: random.Random) -> bytes:
-    """Values of any type at any place of the metadata or the config, with a fitting seal or not."""
+    """Changes values anywhere in the metadata or the config; the seal may be renewed."""
     meta, config = copy.deepcopy(_template())
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         _change(rng, meta if rng.random() < 0.7 else config)
-    if check_seal and rng.random() < 0.6:
+    if rng.random() < 0.6:
         with_seal = _resealed(meta)
         meta = with_seal if with_seal is not None else meta
     if rng.random() < 0.05:
@@ -71,7 +66,7 @@ def _resealed(meta: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _change(rng: random.Random, group: Any) -> None:
-    """One place of a tree of JSON: another value, none, another name, or deeper."""
+    """Changes, removes, renames or nests the value at one place of a tree of JSON."""
     while True:
         keys = list(group) if isinstance(group, dict) else range(len(group))
         if not keys:
@@ -95,7 +90,7 @@ def _change(rng: random.Random, group: Any) -> None:
 
 
 def flipped(rng: random.Random) -> bytes:
-    """A few bits of the metadata's text, as a failing disk changes them."""
+    """Flips a few bits of the text of the metadata, as a failing disk does."""
     meta, config = _template()
     data = bytearray(json.dumps(meta).encode())
     for _ in range(rng.choice((1, 1, 2))):
@@ -104,15 +99,14 @@ def flipped(rng: random.Random) -> bytes:
 
 
 def read_checkpoint(data: bytes, folder: Path) -> str:
-    """How a run of this metadata and config is answered.
+    """Opens or checks a run of this metadata and config.
 
-    A run that opens must have a usable decision, and must not be another than was saved under the
-    same seal.
+    A run that opens must have a usable decision. Under an unchanged seal it must be the saved run.
     """
     meta_text, _, config_text = data.partition(LINE)
     workdir = _run_folder(folder)
     (workdir / "config.json").write_bytes(config_text)
-    opened = check_seal is None or zlib.crc32(data) % OPENED_OF == 0
+    opened = zlib.crc32(data) % OPENED_OF == 0
     try:
         trained = _opened(workdir, meta_text) if opened else _checked(workdir, meta_text)
     except UserError as error:
@@ -124,18 +118,18 @@ def read_checkpoint(data: bytes, folder: Path) -> str:
     assert 0 <= decision.threshold <= 1 and 0 < decision.temperature < float("inf"), decision
     assert isinstance(trained.trained_on, str)
     saved = _template()[0]
-    if not check_seal or trained.meta.get("seal") == saved["seal"]:
-        assert trained.meta == saved, "a changed run was opened in silence"
+    if trained.meta.get("seal") == saved["seal"]:
+        assert trained.meta == saved, "a changed run was opened without an error"
     return "opened" if opened else "checked"
 
 
 class _Damaged(Exception):
-    """A damaged checkpoint, for which a run takes the one before it."""
+    """The checkpoint is damaged; training would take the checkpoint before it."""
 
 
 def _checked(workdir: Path, text: bytes) -> TrainedRun:
-    config = run.read_config(workdir)
-    run.refuse_foreign_network(config, workdir)
+    config = read_config(workdir)
+    refuse_foreign_network(config, workdir)
     try:
         meta = json.loads(text)
         check_seal(meta)
@@ -159,9 +153,9 @@ def _run_folder(folder: Path) -> Path:
 
 
 def seeds() -> list[bytes]:
-    """The run as it is; text is changed from there. It is opened once, since JAX starts slowly."""
+    """Returns the unchanged run. It is opened once here, because JAX starts slowly."""
     open_run(_REFERENCE)
     return [_joined(*_template())]
 
 
-ROADS = {"checkpoint": Road(read_checkpoint, seeds, (changed_values, changed_values, flipped))}
+TARGETS = {"checkpoint": Target(read_checkpoint, seeds, (changed_values, changed_values, flipped))}

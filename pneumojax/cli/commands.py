@@ -1,0 +1,161 @@
+"""What each verb runs. Heavy modules are imported in the function that needs them."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from pneumojax import runtime
+from pneumojax.cli.flags import path_of
+from pneumojax.cli.parsing import Command
+from pneumojax.errors import UserError
+
+
+def train(command: Command) -> None:
+    """Trains a run to its last epoch, then evaluates it on its validation films."""
+    from pneumojax.cli.run_folders import config_of, new_or_own_folder
+    from pneumojax.evaluation.evaluate import evaluate_run
+    from pneumojax.inference.refit import fit_changed_decision
+    from pneumojax.training.loop import train
+
+    config = config_of(command)
+    workdir = new_or_own_folder(command, config)
+    options, cache_dir = command.options, cache_dir_of(command)
+    train(
+        config,
+        workdir,
+        cache_dir,
+        verify_films=options.verify_films,
+        download=options.download,
+    )
+    if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
+        if options.distributed:
+            _evaluate_alone(workdir, cache_dir)
+        fit_changed_decision(workdir, cache_dir, any_network=True)  # the network of this config
+        evaluate_run([workdir], cache_dir, any_network=True)
+
+
+def cross_validate(command: Command) -> None:
+    """Trains a network for each fold, and scores every film with the one that held it out."""
+    from pneumojax.cli.run_folders import config_of, new_or_own_folder
+    from pneumojax.crossvalidate import cross_validate
+
+    config = config_of(command)
+    workdir = new_or_own_folder(command, config)
+    cross_validate(
+        config, workdir, cache_dir_of(command), verify_films=command.options.verify_films
+    )
+
+
+def evaluate(command: Command) -> None:
+    """Evaluates a run, or several together."""
+    from pneumojax.cli.run_folders import allows_any_network, trained_runs
+
+    runs = trained_runs(command)
+    from pneumojax.evaluation.evaluate import evaluate_run
+    from pneumojax.inference.refit import fit_changed_decision
+
+    options, cache_dir = command.options, cache_dir_of(command)
+    any_network = allows_any_network(command)
+    if len(runs.workdirs) == 1:
+        fit_changed_decision(runs.workdirs[0], cache_dir, any_network=any_network)
+    evaluate_run(
+        runs.workdirs,
+        cache_dir,
+        split=options.split,
+        root=None if options.films is None else str(path_of("films", options.films)),
+        results=runs.results,
+        verify_films=options.verify_films,
+        any_network=any_network,
+    )
+
+
+def predict(command: Command) -> None:
+    """Predicts films, and fails if some of them could not be read."""
+    from pneumojax.cli.run_folders import allows_any_network, trained_runs
+
+    runs = trained_runs(command)
+    from pneumojax.predict.predict import predict_files
+
+    unreadable = predict_files(
+        runs.workdirs,
+        list(command.arguments),
+        output=command.options.output,
+        overlays=command.options.overlays,
+        results=runs.results,
+        any_network=allows_any_network(command),
+    )
+    if unreadable:
+        raise UserError(f"{unreadable:,} of the files could not be read; the output says why")
+
+
+def serve(command: Command) -> None:
+    """Opens a page on this machine that reads films."""
+    from pneumojax.cli.run_folders import allows_any_network, trained_runs
+
+    runs = trained_runs(command)
+    from pneumojax.serve.serve import serve
+
+    if len(runs.workdirs) > 1:
+        raise UserError("--workdir: serve opens one run; evaluate and predict take several")
+    serve(runs.workdirs[0], command.options.port, any_network=allows_any_network(command))
+
+
+def compare(command: Command) -> None:
+    """Compares runs, or CSVs of predictions."""
+    from pneumojax.evaluation.compare.compare import compare
+
+    compare(list(command.arguments), output=command.options.output, split=command.options.split)
+
+
+def profile(command: Command) -> None:
+    """Measures the training step of a config."""
+    from pneumojax.cli.run_folders import config_of, inspected_folder
+    from pneumojax.profiling.profile import profile
+
+    config = config_of(command)
+    workdir = inspected_folder(command, config)
+    profile(config, workdir, cache_dir_of(command), verify_films=command.options.verify_films)
+
+
+def preview(command: Command) -> None:
+    """Draws films as the network sees them in training."""
+    from pneumojax.cli.run_folders import config_of, inspected_folder
+    from pneumojax.preview import preview
+
+    config = config_of(command)
+    preview(config, inspected_folder(command, config), cache_dir_of(command))
+
+
+def summarise(command: Command) -> None:
+    """Lists the layers of a config's network."""
+    from pneumojax.cli.run_folders import config_of
+    from pneumojax.profiling.summary import summary
+
+    output = command.options.output
+    summary(config_of(command), None if output is None else path_of("output", output))
+
+
+def print_config(command: Command) -> None:
+    """Prints the config that a command would use, as its run folder's config.json has it."""
+    from pneumojax.cli.run_folders import config_of
+
+    print(json.dumps(config_of(command).to_dict(), indent=2))
+
+
+def cache_dir_of(command: Command) -> Path:
+    """The folder of --cache_dir."""
+    return path_of("cache_dir", command.options.cache_dir)
+
+
+def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
+    """Ends a job of several processes; its leader becomes the command that evaluates the run."""
+    is_leader = runtime.is_leader()
+    runtime.leave()
+    if not is_leader:
+        runtime.end(0)
+    program = str(Path(sys.argv[0]).resolve())
+    more = [f"--workdir={workdir}", f"--cache_dir={cache_dir}", "--any_network"]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, program, "evaluate", *more])

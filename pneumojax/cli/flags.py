@@ -1,0 +1,196 @@
+"""Every flag of the command line, once. Nothing heavy is imported: `--help` must be quick."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from pneumojax.errors import UserError
+
+
+class Flag(NamedTuple):
+    """One flag.
+
+    value: the placeholder that stands for its value in the help; "" for a flag without a value.
+    help: one or two sentences.
+    choices: the values that it may have, if it is one of a few.
+    lowest, highest: the range of a whole number; None for a flag that is text.
+    """
+
+    name: str
+    value: str
+    help: str
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    lowest: int | None = None
+    highest: int | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """The value of each flag; None if it was not given and has no default."""
+
+    workdir: str | None
+    split: str | None
+    films: str | None
+    output: str | None
+    overlays: str | None
+    port: int
+    cache_dir: str
+    verify_films: bool
+    deterministic: bool
+    distributed: bool
+    coordinator: str | None
+    processes: int | None
+    process: int | None
+    any_network: bool
+    download: bool
+    print_config: bool
+
+
+_CACHE_DIR = os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "pneumojax")
+_FLAGS = (
+    Flag(
+        "workdir",
+        "<folder>",
+        "The run folder. Training makes runs/<config name>-<digest of the config> by default. "
+        "Without it, predict, serve and evaluate --films use the bundled reference network. "
+        "evaluate and predict also take several runs with commas between them, or the folder of "
+        "a cross-validation, and average their probabilities.",
+    ),
+    Flag(
+        "split",
+        "<split>",
+        "The films to evaluate or compare. By default the run's own validation films, or the one "
+        "split of --films.",
+        choices=("train", "val", "test", "all"),
+    ),
+    Flag("films", "<folder>", "Evaluate the films in this folder instead of the run's own."),
+    Flag(
+        "output",
+        "<path>",
+        "Where to write. predict writes CSV, or JSON lines if the name ends in .jsonl, and skips "
+        "films that are already there; by default it makes a new CSV in the run folder. compare "
+        "makes a folder; summary a JSON file.",
+    ),
+    Flag(
+        "overlays",
+        "<folder>",
+        "Write a picture of each film there that shows where the network found evidence.",
+    ),
+    Flag(
+        "port",
+        "<number>",
+        "The port of the page; 0 picks a free one.",
+        default=7860,
+        lowest=0,
+        highest=65535,
+    ),
+    Flag(
+        "cache_dir",
+        "<folder>",
+        "Decoded films, the embedded data set and compiled steps, which all runs share.",
+        default=_CACHE_DIR,
+    ),
+    Flag(
+        "verify_films",
+        "",
+        "Hash every film again before trusting the cache of decoded films.",
+        default=False,
+    ),
+    Flag(
+        "deterministic",
+        "",
+        "Give the same bits each time on GPUs too, at some cost in speed.",
+        default=False,
+    ),
+    Flag(
+        "distributed",
+        "",
+        "This process is one of several that train together. SLURM, Open MPI and Cloud TPU tell "
+        "it which one; elsewhere the next three flags do.",
+        default=False,
+    ),
+    Flag("coordinator", "<host:port>", "The address of process 0."),
+    Flag("processes", "<number>", "The number of processes.", lowest=1),
+    Flag("process", "<number>", "The index of this process, from 0.", lowest=0),
+    Flag(
+        "any_network",
+        "",
+        "Allow a run folder to name a network class that is not PneumoJAX's. Importing it runs "
+        "its code.",
+        default=False,
+    ),
+    Flag(
+        "download",
+        "",
+        "Fetch the published weights that --config.start.weights=imagenet names, once.",
+        default=False,
+    ),
+    Flag(
+        "print_config",
+        "",
+        "Print the config that the command would use as JSON, and stop.",
+        default=False,
+    ),
+)
+FLAGS = {flag.name: flag for flag in _FLAGS}
+
+
+def parse_flags(argv: list[str]) -> tuple[Options, str | None, list[str]]:
+    """Options, the value of --mode, and the arguments that are not flags.
+
+    Args:
+        argv: without the program's name and without any --config.
+
+    Raises:
+        absl.flags.Error: a flag does not exist or cannot have its value.
+    """
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)  # flags may stand behind arguments
+    flags.DEFINE_string("mode", None, "", flag_values=values)
+    for flag in _FLAGS:
+        _define(flag, values)
+    arguments = values(["", *argv])[1:]
+    given: dict[str, Any] = {name: values[name].value for name in FLAGS}
+    options = Options(**given)
+    return options, values["mode"].value, arguments
+
+
+def _define(flag: Flag, values: flags.FlagValues) -> None:
+    if flag.lowest is not None:
+        flags.DEFINE_integer(
+            flag.name,
+            flag.default,
+            flag.help,
+            lower_bound=flag.lowest,
+            upper_bound=flag.highest,
+            flag_values=values,
+        )
+    elif flag.choices:
+        flags.DEFINE_enum(flag.name, None, flag.choices, flag.help, flag_values=values)
+    elif flag.value:
+        flags.DEFINE_string(flag.name, flag.default, flag.help, flag_values=values)
+    else:
+        flags.DEFINE_bool(flag.name, bool(flag.default), flag.help, flag_values=values)
+
+
+def path_of(flag: str, value: str) -> Path:
+    """The absolute path that a flag's value names; a leading ~ is the home folder.
+
+    Raises:
+        UserError: the value is empty or cannot be a path.
+    """
+    if not value.strip():
+        raise UserError(f"--{flag}: a name is missing; name a folder or leave the flag out")
+    try:
+        path = Path(value).expanduser().resolve()
+        path.exists()  # the system refuses names that are too long
+    except PermissionError:
+        return path  # opening it gives a better message
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"--{flag}: {value[:200]!r} is not a path: {reason}") from error
+    return path

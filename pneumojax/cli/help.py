@@ -1,0 +1,78 @@
+"""The text of `--help`, and of `--version`."""
+
+import importlib.metadata
+import textwrap
+import tomllib
+from pathlib import Path
+
+from pneumojax.cli.flags import FLAGS
+from pneumojax.cli.verbs import VERBS
+
+_PROGRAM = "python main.py"
+_CONFIG = (
+    ("--config=<file>", "The config file; configs/base.py by default."),
+    ("--config.<field>=<value>", "Change a field; configs/base.py lists and explains all of them."),
+)
+_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def overview() -> str:
+    """The help of the program: every verb in a line."""
+    width = max(map(len, VERBS))
+    return "\n".join(
+        [
+            f"usage: {_PROGRAM} [verb] [flags] [files]",
+            "",
+            "PneumoJAX reads chest X-rays for pneumonia. Research and education only, not a "
+            "medical device.",
+            "",
+            "verbs:",
+            *(f"  {name:{width}}  {verb.summary}" for name, verb in VERBS.items()),
+            "",
+            "Without a verb the program trains. --mode=<verb> works too.",
+            f"{_PROGRAM} <verb> --help shows the flags of a verb; --version the versions.",
+            "",
+            "examples:",
+            *(f"  {_PROGRAM} {verb.examples[0]}" for verb in VERBS.values()),
+        ]
+    )
+
+
+def help_of(name: str) -> str:
+    """The help of one verb: its flags alone, and examples."""
+    verb = VERBS[name]
+    parts = [f"usage: {_PROGRAM} {name} [flags]"]
+    if verb.takes_config:
+        parts.append("[--config=<file>] [--config.<field>=<value> ...]")
+    if verb.arguments:
+        parts.append(verb.arguments)
+    lines = [" ".join(parts), "", *textwrap.wrap(verb.help, 100), "", "flags:"]
+    if verb.takes_config:
+        for shown, text in _CONFIG:
+            lines += _entry(shown, text)
+    for flag in (FLAGS[name] for name in verb.flags):
+        text = flag.help
+        if flag.choices:
+            text += f" One of {', '.join(flag.choices)}."
+        if flag.default:
+            text += f" Default: {flag.default}."
+        lines += _entry(f"--{flag.name}={flag.value}" if flag.value else f"--{flag.name}", text)
+    return "\n".join([*lines, "", "examples:", *(f"  {_PROGRAM} {e}" for e in verb.examples)])
+
+
+def version() -> str:
+    """The program's version, and those of the packages that its results depend on."""
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    return f"PneumoJAX {_own_version()} ({packages})"
+
+
+def _own_version() -> str:
+    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    return tomllib.loads(project.read_text())["project"]["version"]
+
+
+def _entry(flag: str, text: str) -> list[str]:
+    return [
+        f"  {flag}",
+        *textwrap.wrap(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6),
+    ]

@@ -1,0 +1,128 @@
+"""A command line as a `Command`: the verb, its options, and the config that is asked for."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from configs import base
+from pneumojax.cli.flags import FLAGS, Options, parse_flags
+from pneumojax.config.flat import flatten
+from pneumojax.config.load import load_file, nearest_fields, override
+from pneumojax.errors import UserError
+
+DEFAULT_CONFIG = Path(base.__file__)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a user asked for.
+
+    verb: a name in `verbs.VERBS`.
+    arguments: the files that predict and compare take.
+    config_file: the value of --config, or None.
+    overrides: "--config.<field>=<value>", in their order.
+    """
+
+    verb: str
+    options: Options
+    arguments: tuple[str, ...]
+    config_file: str | None
+    overrides: tuple[str, ...]
+
+    def config(self) -> ConfigDict:
+        """The config of --config, or else of configs/base.py, with the overrides.
+
+        Raises:
+            UserError: it cannot be loaded, or an override does not fit.
+        """
+        config = load_file(self.config_file or str(DEFAULT_CONFIG))
+        override(config, self.overrides)
+        return config
+
+
+class _ConfigArguments(NamedTuple):
+    """What a command line says about the config, and its other arguments."""
+
+    file: str | None
+    overrides: tuple[str, ...]
+    rest: list[str]
+
+
+def parse(argv: Sequence[str], verbs: Sequence[str]) -> Command:
+    """Parses a command line; the first argument may be the verb, which is "train" by default.
+
+    Args:
+        argv: without the program's name.
+        verbs: the names of all verbs.
+
+    Raises:
+        UserError: a verb or a flag does not exist, with the nearest that does, or a flag cannot
+            have its value.
+    """
+    before, behind = _split_at_dashes(list(argv))
+    config = _config_arguments(before)
+    try:
+        options, mode, arguments = parse_flags(config.rest)
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(_unknown_flag(error.flagname, config.rest)) from error
+    except flags.Error as error:
+        raise UserError(str(error).strip().splitlines()[0]) from error
+    if mode is None:
+        mode = arguments.pop(0) if arguments else "train"
+    if mode not in verbs:
+        near = difflib.get_close_matches(mode, verbs, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"use one of {', '.join(verbs)}"
+        raise UserError(f"{mode!r} is not a verb; {meant}")
+    return Command(mode, options, (*arguments, *behind), config.file, config.overrides)
+
+
+def _split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments before and behind a "--", behind which nothing is a flag."""
+    if "--" not in argv:
+        return argv, []
+    at = argv.index("--")
+    return argv[:at], argv[at + 1 :]
+
+
+def _config_arguments(argv: list[str]) -> _ConfigArguments:
+    """Takes --config and its overrides out of a command line; "--name value" is "--name=value"."""
+    file, overrides, rest = None, [], []
+    waiting = list(argv)
+    while waiting:
+        argument = waiting.pop(0)
+        name, given, value = argument.partition("=")
+        bare = name.lstrip("-")
+        if not argument.startswith("-") or not bare.startswith(("config", "noconfig.")):
+            rest.append(argument)
+        elif bare == "config":
+            if not given and not waiting:
+                raise UserError("--config: a file is missing, such as --config=configs/base.py")
+            file = value if given else waiting.pop(0)
+        elif bare.startswith("config.") and not given and not _is_switch(bare) and waiting:
+            overrides.append(f"--{bare}={waiting.pop(0)}")
+        else:
+            overrides.append(argument)
+    return _ConfigArguments(file, tuple(overrides), rest)
+
+
+def _is_switch(name: str) -> bool:
+    """Whether `config.<field>` is True or False, so that it can stand without a value."""
+    return isinstance(flatten(base.get_config()).get(name.removeprefix("config.")), bool)
+
+
+def _unknown_flag(name: str, argv: list[str]) -> str:
+    given = next((a for a in argv if a.lstrip("-").partition("=")[0] == name), f"--{name}")
+    value = given.partition("=")[1] + given.partition("=")[2]
+    fields = flatten(base.get_config())
+    if near := difflib.get_close_matches(name, [*FLAGS, "mode", "config"], n=1, cutoff=0.7):
+        meant = f"did you mean --{near[0]}{value}?"
+    elif found := nearest_fields(name, fields):
+        meant = f"did you mean {' or '.join(f'--config.{field}{value}' for field in found)}?"
+    else:
+        meant = "--help lists all flags"
+    return f"there is no flag --{name}; {meant}"

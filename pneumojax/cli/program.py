@@ -1,0 +1,124 @@
+"""The program: parses the command line, runs a verb, and ends with one line if that fails."""
+
+import errno
+import faulthandler
+import io
+import os
+import sys
+from collections.abc import Sequence
+from logging import CRITICAL, getLogger
+from typing import NoReturn
+
+from absl import logging
+
+from pneumojax import runtime, signals
+from pneumojax.cli import commands, help
+from pneumojax.cli.parsing import Command, parse
+from pneumojax.cli.verbs import VERBS
+from pneumojax.errors import Stopped, UserError
+from pneumojax.files import printable
+
+# The system's errors when there is no space to write, or nobody reads the output any more.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPIPE)
+_HELP = frozenset(("--help", "-help", "-h", "-?", "--helpfull", "--helpshort"))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs a command line, `argv` without the program's name.
+
+    Raises:
+        SystemExit: always unless the command succeeds, with the status of the process.
+    """
+    _prepare_output()
+    command = None
+    try:
+        if text := _answer(argv):
+            print(text)
+            return
+        command = parse(argv, tuple(VERBS))
+        signals.raise_stopped()
+        _run(command)
+        sys.stdout.flush()  # a full disk fails here and not when the interpreter ends
+    except UserError as error:
+        _fail(str(error), command)
+    except Stopped as stopped:
+        _end(f"{stopped}{_resumes(command)}", stopped.status, command)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            name = error.filename or "the output"
+            _fail(f"cannot write {name}: {error.strerror}{_resumes(command)}", command)
+        if command and command.options.distributed and runtime.is_of_another_process(error):
+            lost = "another process of this job has ended, or cannot be reached"
+            _fail(f"{lost}{_resumes(command)}", command)
+        raise
+    finally:
+        signals.end_quietly()
+
+
+def _prepare_output() -> None:
+    faulthandler.enable()
+    logging.use_absl_handler()
+    # Orbax logs every file, and its threads log a full disk with a traceback each. Whatever
+    # concerns the run arrives as an exception as well.
+    logging.set_verbosity(logging.FATAL)
+    for name in ("asyncio", "concurrent.futures"):
+        getLogger(name).setLevel(CRITICAL)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold bytes that are not text
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _answer(argv: Sequence[str]) -> str | None:
+    """The text of --help or --version; None if neither was asked for."""
+    flags = argv[: argv.index("--")] if "--" in argv else argv
+    if "--version" in flags:
+        return help.version()
+    if not _HELP.intersection(flags):
+        return None
+    modes = [flag.partition("=")[2] for flag in flags if flag.startswith("--mode=")]
+    named = [name for name in (*modes, *flags) if name in VERBS]
+    return help.help_of(named[0]) if named else help.overview()
+
+
+def _run(command: Command) -> None:
+    if command.arguments and not VERBS[command.verb].arguments:
+        raise UserError(
+            f"{command.arguments[0]!r}: {command.verb} takes no files; predict and compare do"
+        )
+    options = command.options
+    runtime.prepare(commands.cache_dir_of(command), deterministic=options.deterministic)
+    if options.print_config:
+        if "print_config" not in VERBS[command.verb].flags:
+            raise UserError(f"--print_config: {command.verb} uses the configs of its runs")
+        commands.print_config(command)
+        return
+    if options.distributed:
+        if command.verb != "train":
+            raise UserError("--distributed: only train divides its work between processes")
+        runtime.join(options.coordinator, options.processes, options.process)
+    VERBS[command.verb].run(command)
+
+
+def _resumes(command: Command | None) -> str:
+    """The end of a message, if the same command resumes what was stopped."""
+    if command is None:
+        return ""
+    resumes = command.verb in ("train", "crossvalidate")
+    resumes = resumes or (command.verb == "predict" and command.options.output is not None)
+    return "; the same command goes on from there" if resumes else ""
+
+
+def _fail(line: str, command: Command | None) -> NoReturn:
+    _end(f"error: {line}", 1, command)
+
+
+def _end(line: str, status: int, command: Command | None) -> NoReturn:
+    # Names of a stranger's files and fields may hold codes that a terminal would follow.
+    print(printable(line), file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Otherwise the interpreter would flush again at its end, and print a second message.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if command and command.options.distributed:
+        runtime.end(status)
+    sys.exit(status)

@@ -1,0 +1,144 @@
+"""The run folders and the config that a command means.
+
+Overrides are relative to the run's own config: `--workdir=<run> --config.epochs=8` means that run
+with eight epochs. With --config=<file> they are relative to the file.
+"""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from pneumojax.cli.flags import path_of
+from pneumojax.cli.parsing import Command
+from pneumojax.config.changes import AFTER_TRAINING, accepted_changes
+from pneumojax.config.check import check
+from pneumojax.config.flat import differences
+from pneumojax.config.identity import earlier_run_name, resolve, run_name
+from pneumojax.config.load import override
+from pneumojax.errors import UserError
+from pneumojax.files import printable
+from pneumojax.run.stored_config import read_config, refuse_foreign_network
+
+# The run that is used without --workdir. It is read only, so its results go where users have runs.
+# The path is not resolved: the package may be a link in a checkout that has its own models/.
+REFERENCE = Path(__file__).absolute().parents[2] / "models" / "reference"
+REFERENCE_RESULTS = Path("runs/reference")
+
+
+class TrainedRuns(NamedTuple):
+    """Run folders to use together.
+
+    results: the folder for what is made with them; None means the run folder itself.
+    """
+
+    workdirs: list[Path]
+    results: Path | None
+
+
+def config_of(command: Command) -> ConfigDict:
+    """The config that a command asks for: checked, resolved and locked.
+
+    Raises:
+        UserError: it cannot be loaded, has a wrong value, or belongs to a run of a foreign network.
+    """
+    stored = None if command.config_file else _stored_config(command)
+    if stored is None:
+        config = command.config()
+    else:
+        config = stored
+        override(config, command.overrides)
+    check(config)
+    return resolve(config).lock()
+
+
+def new_or_own_folder(command: Command, config: ConfigDict) -> Path:
+    """The run folder to train in: --workdir, or runs/<name> with the config's name."""
+    if command.options.workdir is not None:
+        return path_of("workdir", command.options.workdir)
+    folder = Path("runs", run_name(config)).resolve()
+    earlier = Path("runs", earlier_run_name(config)).resolve()
+    if not folder.exists() and earlier.exists():
+        print(f"using {printable(str(earlier))}, as earlier versions named this run")
+        return earlier
+    return folder
+
+
+def inspected_folder(command: Command, config: ConfigDict) -> Path:
+    """The folder for a profile or a preview: that of --workdir, or a new one.
+
+    With overrides that change the run of --workdir, a new one too: what is measured is not that
+    run. A new folder has the time in its name, so that a profile can be compared with the one
+    before it.
+    """
+    if command.options.workdir is not None:
+        folder = path_of("workdir", command.options.workdir)
+        is_run = (folder / "config.json").exists()
+        if not is_run or command.config_file or not differences(read_config(folder), config):
+            return folder
+    new = f"{run_name(config)}-{command.verb}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Path("runs", new).resolve()
+
+
+def trained_runs(command: Command) -> TrainedRuns:
+    """The runs of --workdir, or else the bundled reference network.
+
+    Raises:
+        UserError: there is no such run, or --config and its fields ask for another one.
+    """
+    if command.options.workdir is None:
+        if command.verb == "evaluate" and command.options.films is None:
+            raise UserError(
+                "evaluate needs --workdir=<run folder>, or --films=<folder> to evaluate the "
+                "reference network on your films"
+            )
+        if not (REFERENCE / "config.json").exists():
+            raise UserError(
+                f"{command.verb} needs --workdir=<run folder>: the reference network, which is "
+                f"used without it, is not in {str(REFERENCE)!r}"
+            )
+        workdirs = [REFERENCE]
+    else:
+        workdirs = [path_of("workdir", name) for name in command.options.workdir.split(",")]
+    if command.config_file or command.overrides:
+        _take_changes(command, workdirs)
+    return TrainedRuns(workdirs, REFERENCE_RESULTS.resolve() if workdirs == [REFERENCE] else None)
+
+
+def allows_any_network(command: Command) -> bool:
+    """Whether a run may use a foreign class: the user says so, or names the same config file."""
+    return command.options.any_network or command.config_file is not None
+
+
+def _stored_config(command: Command) -> ConfigDict | None:
+    """The config of the run in --workdir, with its own network; None if there is no run yet."""
+    if command.options.workdir is None:
+        return None
+    workdir = path_of("workdir", command.options.workdir)
+    for run in (workdir, workdir / "fold-0"):  # of a cross-validation
+        if (run / "config.json").exists():
+            config = read_config(run)
+            if not command.options.any_network:
+                refuse_foreign_network(config, run)
+            return config.unlock()
+    return None
+
+
+def _take_changes(command: Command, workdirs: list[Path]) -> None:
+    """Gives a run to evaluate the fields that may change, and refuses all others."""
+    from pneumojax.run.begin import take_changes
+
+    takes_changes = command.verb == "evaluate" and len(workdirs) == 1 and workdirs != [REFERENCE]
+    may_change = AFTER_TRAINING if takes_changes else frozenset[str]()
+    for workdir in workdirs:
+        stored = read_config(workdir)
+        if command.config_file:
+            wanted = command.config()
+        else:
+            wanted = stored.copy_and_resolve_references()
+            override(wanted, command.overrides)
+        check(wanted)
+        wanted = resolve(wanted)
+        if accepted_changes(stored, wanted, may_change, str(workdir)):
+            take_changes(workdir, wanted, may_change)

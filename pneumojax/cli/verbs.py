@@ -1,0 +1,137 @@
+"""Every verb of the command line, once: its help, its flags, its examples and what runs it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pneumojax.cli import commands
+from pneumojax.cli.parsing import Command
+
+
+class Verb(NamedTuple):
+    """Something to do.
+
+    summary: one line for the list of verbs.
+    help: what the verb does, for its own help.
+    arguments: the placeholder of the files that it takes; "" if it takes none.
+    flags: the names of the flags that it reads, in `flags.FLAGS`.
+    takes_config: whether --config and its fields have an effect.
+    examples: command lines without "python main.py".
+    run: does it.
+    """
+
+    summary: str
+    help: str
+    arguments: str
+    flags: tuple[str, ...]
+    takes_config: bool
+    examples: tuple[str, ...]
+    run: Callable[[Command], None]
+
+
+_RUN = ("workdir", "cache_dir", "deterministic")
+VERBS = {
+    "train": Verb(
+        summary="train a network, then evaluate it on its validation films",
+        help="Trains the network of a config to its last epoch, and evaluates it on the "
+        "validation films. The same command resumes a run that was interrupted. With --workdir "
+        "alone, fields of the config are relative to that run's own: a run can get more epochs.",
+        arguments="",
+        flags=(
+            *_RUN,
+            "verify_films",
+            "download",
+            "any_network",
+            "print_config",
+            "distributed",
+            "coordinator",
+            "processes",
+            "process",
+        ),
+        takes_config=True,
+        examples=(
+            "train --config=configs/quick.py",
+            "train --config.data.root=<folder with train/>",
+            "train --workdir=<run folder> --config.epochs=8",
+        ),
+        run=commands.train,
+    ),
+    "crossvalidate": Verb(
+        summary="train a network for each fold of patients",
+        help="Trains config.data.folds networks, each without the patients of one fold, and "
+        "scores every film with the network that was not trained on it.",
+        arguments="",
+        flags=(*_RUN, "verify_films", "any_network", "print_config"),
+        takes_config=True,
+        examples=("crossvalidate --config.data.folds=5",),
+        run=commands.cross_validate,
+    ),
+    "evaluate": Verb(
+        summary="evaluate a run on its own films or on others",
+        help="Evaluates the best checkpoint of a run, or of several runs together, and writes a "
+        "report. A changed decision rule, such as --config.decision.rule=sensitivity, is fitted "
+        "again on the validation films first.",
+        arguments="",
+        flags=(*_RUN, "split", "films", "verify_films", "any_network"),
+        takes_config=True,
+        examples=(
+            "evaluate --workdir=<run folder> --split=test",
+            "evaluate --films=<folder>",
+        ),
+        run=commands.evaluate,
+    ),
+    "predict": Verb(
+        summary="predict films with a run or with the reference network",
+        help="Predicts films. Each argument is a film, a folder or a pattern such as '*.dcm'.",
+        arguments="<film, folder or pattern> ...",
+        flags=("workdir", "output", "overlays", "any_network", "cache_dir", "deterministic"),
+        takes_config=False,
+        examples=("predict film.jpeg", "predict --workdir=<run folder> --output=out.csv <folder>"),
+        run=commands.predict,
+    ),
+    "serve": Verb(
+        summary="open a page on this machine that reads films",
+        help="Opens a page for the browsers of this machine. It reads films with one run.",
+        arguments="",
+        flags=("workdir", "port", "any_network", "cache_dir", "deterministic"),
+        takes_config=False,
+        examples=("serve", "serve --workdir=<run folder> --port=0"),
+        run=commands.serve,
+    ),
+    "compare": Verb(
+        summary="compare runs on the same films",
+        help="Compares the predictions of runs on the same films. Each argument is a run folder, "
+        "an evaluation or a CSV of predictions.",
+        arguments="<run folder or CSV> <run folder or CSV> ...",
+        flags=("split", "output"),
+        takes_config=False,
+        examples=("compare runs/a runs/b",),
+        run=commands.compare,
+    ),
+    "profile": Verb(
+        summary="measure the training step of a config",
+        help="Measures the time and the memory of a config's training step, and draws a page.",
+        arguments="",
+        flags=(*_RUN, "verify_films", "any_network", "print_config"),
+        takes_config=True,
+        examples=("profile --config=configs/reference.py", "profile --workdir=<run folder>"),
+        run=commands.profile,
+    ),
+    "preview": Verb(
+        summary="draw training films as the network sees them",
+        help="Draws a page of training films before and after augmentation.",
+        arguments="",
+        flags=(*_RUN, "any_network", "print_config"),
+        takes_config=True,
+        examples=("preview --config=configs/reference.py",),
+        run=commands.preview,
+    ),
+    "summary": Verb(
+        summary="list the layers of a config's network",
+        help="Lists the layers of a config's network with their shapes, parameters and work.",
+        arguments="",
+        flags=("workdir", "output", "any_network", "print_config"),
+        takes_config=True,
+        examples=("summary --config=configs/inception_v3.py",),
+        run=commands.summarise,
+    ),
+}

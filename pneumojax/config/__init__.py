@@ -1,0 +1,1 @@
+"""Everything about a config: loading, overrides, checks, names, differences."""

@@ -1,0 +1,135 @@
+"""The values that each field of a config may have, beyond its type and largest size.
+
+Rules about a network's own arguments are checked by the network. Rules that need the films, such
+as the size of a class, are checked where the films are loaded.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+LONGEST_NAME = 100
+VIEWS = ("flip", "zoom")
+
+
+class Rule(NamedTuple):
+    """What one field must fulfil.
+
+    field: its full name, such as "data.val_fraction".
+    holds: whether a value fulfils the rule.
+    words: the rule in words, as the second half of the message.
+    """
+
+    field: str
+    holds: Callable[[Any], bool]
+    words: str
+
+
+def _one_of(field: str, *values: str) -> Rule:
+    names = ", ".join(repr(value) for value in values)
+    return Rule(field, lambda value: value in values, f"use one of {names}")
+
+
+def _within(field: str, low: float, high: float = float("inf")) -> Rule:
+    words = f"it must be {low:g} or more" if high == float("inf") else f"use {low:g} to {high:g}"
+    return Rule(field, lambda value: low <= value <= high, words)
+
+
+def _share(field: str) -> Rule:
+    return Rule(field, lambda value: 0 <= value < 1, "it must be 0 or more, and below 1")
+
+
+def _is_folder_name(name: str) -> bool:
+    return 0 < len(name) <= LONGEST_NAME and name == Path(name).name and name.isprintable()
+
+
+RULES = (
+    Rule(
+        "name",
+        _is_folder_name,
+        f"it begins the name of a folder: use 1 to {LONGEST_NAME} printable characters without a "
+        "slash",
+    ),
+    _within("epochs", 1),
+    _one_of("statistics_over", "devices", "device"),
+    _one_of("data.val", "patients", "folder"),
+    _share("data.val_fraction"),
+    Rule("data.folds", lambda folds: folds == 0 or folds >= 2, "use 0, or 2 or more"),
+    _one_of("data.resize", "bilinear_antialias", "bilinear", "nearest"),
+    _within("data.max_cache_gb", 0),
+    _one_of("data.normalise", "unit", "film", "symmetric"),
+    Rule(
+        "augment.crop_area",
+        lambda area: 0 < area[0] <= area[1] <= 1,
+        "use two shares of the film, above 0 and at most 1, the smaller one first",
+    ),
+    Rule(
+        "augment.crop_aspect",
+        lambda aspect: 0 < aspect[0] <= aspect[1],
+        "use two ratios above 0, the smaller one first",
+    ),
+    _within("augment.rotation", 0, 180),
+    _within("augment.shift", 0, 1),
+    _within("augment.flip", 0, 1),
+    _within("augment.brightness", 0, 1),
+    _within("augment.contrast", 0, 10),
+    _within("augment.gamma", 0, 10),
+    _within("augment.blur", 0, 20),
+    _within("augment.sharpen", 0, 10),
+    _within("augment.noise", 0, 1),
+    _within("augment.downscale", 0.05, 1),
+    _within("augment.jpeg", 0, 1),
+    _within("augment.probability", 0, 1),
+    _within("augment.erase", 0, 1),
+    _within("augment.mixup", 0, 10),
+    _one_of("model.dtype", "float32", "bfloat16"),
+    Rule(
+        "loss.auxiliary_weights",
+        lambda weights: all(weight >= 0 for weight in weights),
+        "each must be 0 or more",
+    ),
+    _share("loss.label_smoothing"),
+    _within("loss.focal_gamma", 0),
+    _within("optimizer.learning_rate", 0),
+    _one_of("optimizer.schedule", "constant", "cosine"),
+    _within("optimizer.warmup_epochs", 0),
+    _within("optimizer.weight_decay", 0),
+    _within("optimizer.clip_norm", 0),
+    _within("finetune.frozen_epochs", 0),
+    _within("finetune.backbone_rate", 0),
+    _share("average.decay"),
+    _within("early_stopping.patience", 0),
+    Rule(
+        "test_time.views",
+        lambda views: set(views) <= set(VIEWS) and len(set(views)) == len(views),
+        f"use any of {', '.join(map(repr, VIEWS))}, each once",
+    ),
+    _one_of("checkpoint.best_metric", "loss", "auroc", "last"),
+    _one_of("decision.rule", "youden", "sensitivity", "cost"),
+    Rule(
+        "decision.min_sensitivity",
+        lambda value: 0 < value <= 1,
+        "it must be above 0, and at most 1",
+    ),
+    Rule("decision.cost_ratio", lambda value: value > 0, "it must be above 0"),
+)
+
+
+def broken_relation(flat: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first field that contradicts another one and the rule in words, or None."""
+    epochs, folds = flat["epochs"], flat["data.folds"]
+    if folds and flat["data.val"] == "folder":
+        return "data.folds", "folds are groups of patients, so config.data.val must be 'patients'"
+    if folds and not 0 <= flat["data.fold"] < folds:
+        return "data.fold", f"with config.data.folds={folds} use 0 to {folds - 1}"
+    if flat["finetune.frozen_epochs"] > epochs:
+        return "finetune.frozen_epochs", f"it must be at most config.epochs, {epochs}"
+    if flat["optimizer.warmup_epochs"] >= epochs:
+        return "optimizer.warmup_epochs", f"it must be below config.epochs, {epochs}"
+    if flat["early_stopping.patience"] and flat["checkpoint.best_metric"] == "last":
+        return (
+            "early_stopping.patience",
+            "with config.checkpoint.best_metric='last' every epoch is better than the one before "
+            "it; use 'auroc' or 'loss'",
+        )
+    return None

@@ -1,0 +1,51 @@
+"""Fits a decision rule that changed after training, on the run's validation films."""
+
+from pathlib import Path
+
+from pneumojax.data.splits import load_splits
+from pneumojax.errors import UserError
+from pneumojax.inference.decision import fit_decision, undecided
+from pneumojax.inference.predictor import Predictor
+from pneumojax.inference.trained_run import open_run
+from pneumojax.nn.ops import FILMS_IN_CACHE
+from pneumojax.run.decision import write_decision
+
+
+def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = False) -> bool:
+    """Fits the run's decision if its rule is not the one that its decision was fitted by.
+
+    Args:
+        any_network: as in `open_run`.
+
+    Returns:
+        Whether a decision was fitted.
+
+    Raises:
+        UserError: the run cannot be opened, its films have changed, or it has no validation films.
+    """
+    if not (workdir / "config.json").exists():
+        return False  # a cross-validation, whose decision is fitted out of fold
+    trained = open_run(workdir, any_network=any_network)
+    if trained.has_decision:
+        return False
+    splits = load_splits(trained.config, cache_dir)
+    if splits.validation is None:
+        raise UserError(
+            f"--workdir: {str(workdir)!r} has no validation films to fit its decision rule on"
+        )
+    if splits.fingerprint != trained.meta["films"]:
+        raise UserError(
+            f"config.data.root: the films have changed since {str(workdir)!r} was trained; "
+            "restore them to fit its decision rule"
+        )
+    none = undecided("it is being fitted")
+    batch_size = FILMS_IN_CACHE * trained.mesh.size
+    predictor = Predictor((trained,), (workdir,), (none,), none, batch_size)
+    logits = predictor.logits(splits.validation)[0]
+    decision = fit_decision(trained.config.decision, splits.validation.labels, logits)
+    write_decision(workdir, trained.config, trained.meta, decision._asdict())
+    print(
+        f"fitted the {decision.rule} rule on {decision.films:,} validation films: "
+        f"threshold {decision.threshold:.3f}"
+    )
+    return True
