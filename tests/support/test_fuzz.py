@@ -20,7 +20,7 @@ def quiet(line):
     pass
 
 
-QUICK = {"predictions"}  # the others import JAX or run slower readers
+QUICK = {"image", "predictions"}  # the others take longer
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ EARLIER = "fuzz_a96fade.json"
 HEADINGS = ("what was done", "how often", "what was lost or wrong", "command", "figures")
 KILLS = "`python -m tests.support.kills --kills=200 --out=<folder>`"
 SOAK = "`python -m benchmarks.soak --hours={hours:.0f} --out=<folder>`"
-FUZZ = "`python -m tests.support.fuzz --road={road} --executions={executions} --out=<folder>`"
+FUZZ = "`python -m tests.support.fuzz --target={target} --executions={executions} --out=<folder>`"
 Reading = tuple[str, str, str]  # the first three cells of a row
 
 
@@ -54,7 +54,7 @@ def faults(found: dict[str, Any], modules: Sequence[str], title: str) -> Reading
 def fuzzed(found: dict[str, Any]) -> Reading:
     """Counts the inputs that the fuzzer gave to one reader."""
     return (
-        f"generated and damaged inputs, road “{found['road']}”",
+        f"generated and damaged inputs, target “{found['target']}”",
         f"{found['executions']:,} inputs",
         _none(len(found["broken"]), "that broke it"),
     )
@@ -67,7 +67,7 @@ def found_again(found: dict[str, Any]) -> Reading:
     missed = known - len(numbers)
     return (
         f"the fuzzer run on commit {found['commit']}, which had {known} known defects",
-        f"{len(numbers)} found, the last at input {max(numbers, default=0):,} of its road",
+        f"{len(numbers)} found, the last at input {max(numbers, default=0):,} of its target",
         _none(missed, "that it missed"),
     )
 

@@ -1,4 +1,4 @@
-"""Generates files of weights: `.keras` archives, HDF5 files and safetensors."""
+"""Generates files of weights: `.keras` archives, HDF5 files and safetensors files."""
 
 import functools
 import io
@@ -13,12 +13,12 @@ import numpy as np
 
 _MEMBER = "model.weights.h5"
 _LIES = (0, 1, 1000, 2**20, 2**31 - 1, 2**32 - 1)
-BOMB = 300_000_000  # bytes that a packed member unpacks to; more than a worker may grow by
+BOMB = 300_000_000  # unpacked bytes of a member, above the memory limit of an input
 
 
 @functools.cache
 def hdf5(seed: int) -> bytes:
-    """A valid file of few arrays, or one that points elsewhere or asks for much."""
+    """Makes a valid file of few arrays, or one that points elsewhere or needs much memory."""
     rng, stream = np.random.default_rng(seed), io.BytesIO()
     libver = ("earliest", "latest", "v108")[seed % 3]
     with h5py.File(stream, "w", libver=libver) as file:
@@ -67,7 +67,7 @@ KINDS = 13 * 3
 
 
 def any_hdf5(rng: random.Random) -> bytes:
-    """A file with a few bytes changed, most often where its structures are."""
+    """Changes a few bytes of a file, most often among its structures."""
     data = bytearray(hdf5(rng.randrange(KINDS)))
     for _ in range(rng.choice((0, 1, 1, 2, 4))):
         at = rng.randrange(min(len(data), rng.choice((64, 1024, 8192))))
@@ -78,9 +78,9 @@ def any_hdf5(rng: random.Random) -> bytes:
 
 @functools.cache
 def _packed(method: int, size: int) -> bytes:
-    """An archive of one member of zeros."""
+    """Packs an archive of one member of zeros."""
     stream = io.BytesIO()
-    # LZMA takes 8 s for what bzip2 does in 3.
+    # LZMA takes 8 s for the zeros that bzip2 packs in 3 s.
     size = min(size, 5_000_000) if method == zipfile.ZIP_LZMA else size
     writer = zipfile.ZipFile(stream, "w", method)
     with writer as archive, archive.open(_MEMBER, "w") as member:
@@ -93,7 +93,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.
 
 
 def bomb(rng: random.Random) -> bytes:
-    """A member that unpacks to much more than it says, in either of its two headers."""
+    """Makes a member that unpacks to much more than one or both of its headers say."""
     method = rng.choice(METHODS[1:])
     data = bytearray(_packed(method, rng.choice((BOMB, BOMB, 5_000_000))))
     said, central = rng.choice(_LIES), data.rfind(b"PK\x01\x02")
@@ -105,11 +105,11 @@ def bomb(rng: random.Random) -> bytes:
 
 
 def archive(rng: random.Random) -> bytes:
-    """An archive of any members, packed in any way, with fields of its headers changed."""
+    """Makes an archive of any members, with some fields of its headers changed."""
     stream = io.BytesIO()
     names = (_MEMBER, _MEMBER, "config.json", "metadata.json", "../x", "/abs", "a" * 2000, "")
     with warnings.catch_warnings(), zipfile.ZipFile(stream, "w") as file:
-        warnings.simplefilter("ignore")  # about a name that is there twice
+        warnings.simplefilter("ignore")  # zipfile warns of a duplicate name
         for _ in range(rng.choice((1, 1, 2, 4))):
             content = any_hdf5(rng) if rng.random() < 0.8 else rng.randbytes(rng.randrange(200))
             info = zipfile.ZipInfo(rng.choice(names) if rng.random() < 0.3 else _MEMBER)
@@ -138,7 +138,7 @@ def archive(rng: random.Random) -> bytes:
 
 
 def many_members(rng: random.Random) -> bytes:
-    """An archive of thousands of members, or of one name again and again."""
+    """Makes an archive whose directory repeats one name up to thousands of times."""
     count = rng.choice((2000, 20_000)) if rng.random() < 0.05 else rng.randrange(200)
     entry = struct.pack(
         "<4sHHHHHHIIIHHHHHII", b"PK\x01\x02", 20, 20, 0, 0, 0, 33, 0, 0, 0, len(_MEMBER), 0, 0, 0,
@@ -153,7 +153,7 @@ _TYPES = ("F32", "F16", "BF16", "F64", "I64", "U8", "BOOL", "F8_E4M3", "F8_E5M2"
 
 
 def safetensors(rng: random.Random) -> bytes:
-    """A header of arrays that overlap, lie about their sizes, or are of unknown types."""
+    """Makes a header of arrays that overlap, have wrong sizes or unknown types."""
     arrays: dict[str, object] = {}
     at = 0
     for i in range(rng.choice((0, 1, 2, 5, 400))):
@@ -178,7 +178,7 @@ def safetensors(rng: random.Random) -> bytes:
 
 
 def seeds() -> list[bytes]:
-    """Valid files of each kind."""
+    """Makes valid files of each kind."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr(_MEMBER, hdf5(0))

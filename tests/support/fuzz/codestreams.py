@@ -1,4 +1,4 @@
-"""Generates the pixels of DICOM files: JPEG 2000, JPEG-LS and RLE with headers of their own."""
+"""Generates compressed pixels of DICOM files: JPEG 2000, JPEG-LS and RLE with unusual headers."""
 
 import functools
 import random
@@ -14,7 +14,7 @@ INTEGERS = (0, 1, 2, 7, 8, 15, 16, 17, 255, 65_535)
 
 @functools.cache
 def encoded(kind: str, shape: tuple[int, ...], bits: int) -> bytes:
-    """Pixels of a real encoder."""
+    """Encodes pixels with a real encoder."""
     dtype = np.uint16 if bits > 8 else np.uint8
     pixels = (np.arange(np.prod(shape)).reshape(shape) * 37 % 251).astype(dtype)
     if kind == "jpeg":
@@ -25,7 +25,7 @@ def encoded(kind: str, shape: tuple[int, ...], bits: int) -> bytes:
 
 
 def jpeg2000(rng: random.Random, shape: tuple[int, ...]) -> bytes:
-    """A codestream by its markers (ITU-T T.800, annex A): tile parts that lead anywhere."""
+    """Makes a JPEG 2000 codestream by its markers (ITU-T T.800, annex A), with wrong tile parts."""
     real = encoded("j2k", shape, rng.choice((8, 16)))
     at = real.find(b"\xff\x90")
     if rng.random() < 0.6:
@@ -67,7 +67,7 @@ def _tile_part(rng: random.Random, body: bytes) -> bytes:
 
 
 def jpeg_ls(rng: random.Random, shape: tuple[int, ...], bits: int) -> bytes:
-    """A codestream of JPEG-LS with other parameters (ITU-T T.87, annex C)."""
+    """Makes a JPEG-LS codestream with unusual parameters (ITU-T T.87, annex C)."""
     data = bytearray(encoded("ls", shape, bits))
     scan = data.find(b"\xff\xda")
     if rng.random() < 0.5:
@@ -85,7 +85,7 @@ def jpeg_ls(rng: random.Random, shape: tuple[int, ...], bits: int) -> bytes:
 
 
 def run_lengths(rng: random.Random, shape: tuple[int, ...], bits: int) -> bytes:
-    """RLE segments whose number and places lie (PS3.5, annex G)."""
+    """Makes RLE segments with a wrong number and wrong offsets (DICOM PS3.5, annex G)."""
     planes = max(bits // 8, 1) * (shape[2] if len(shape) == 3 else 1)
     one = bytes((129, 0)) * (int(shape[0] * shape[1]) // 128 + 1)
     count = rng.choice((planes, planes, planes, 0, 1, 15, 2**32 - 1))

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from tests.support.fuzz import jpeg as fuzz_jpeg
+from tests.support.fuzz import jpeg
 from tests.support.fuzz.codestreams import INTEGERS, encoded, jpeg2000, jpeg_ls, run_lengths
 
 _SIDES = (16, 17, 24, 32, 64, 15, 1)
@@ -35,13 +35,13 @@ _NUMBERS = (
 
 
 class Writer:
-    """Writes elements in one encoding: "<" or ">", with the type of a value or without."""
+    """Writes elements in one byte order ("<" or ">"), with or without their value types."""
 
     def __init__(self, order: str, typed: bool) -> None:
         self.order, self.typed = order, typed
 
     def element(self, tag: int, kind: str, value: bytes, length: int | None = None) -> bytes:
-        """One element; `length` replaces the true one."""
+        """Writes one element; `length` replaces the true length."""
         value += b"\0" * (len(value) % 2)
         size = len(value) if length is None else length
         head = struct.pack(self.order + "HH", tag >> 16, tag & 0xFFFF)
@@ -52,22 +52,22 @@ class Writer:
         return head + kind.encode() + struct.pack(self.order + "H", size & 0xFFFF) + value
 
     def number(self, tag: int, value: int) -> bytes:
-        """A 16-bit element."""
+        """Writes a 16-bit element."""
         return self.element(tag, "US", struct.pack(self.order + "H", value & 0xFFFF))
 
     def item(self, value: bytes, length: int | None = None, low: int = 0xE000) -> bytes:
-        """An item of a sequence, or a fragment of pixels."""
+        """Writes an item of a sequence, or a fragment of pixels."""
         size = len(value) if length is None else length
         return struct.pack(self.order + "HHI", 0xFFFE, low, size) + value
 
     def sequence(self, tag: int, items: bytes, ended: bool = True) -> bytes:
-        """A sequence of undefined length."""
+        """Writes a sequence of undefined length."""
         end = self.item(b"", 0, 0xE0DD) if ended else b""
         return self.element(tag, "SQ", b"", _FOREVER) + items + end
 
 
 def dicom(rng: random.Random, *, pixels: bytes | None = None, syntax: str | None = None) -> bytes:
-    """A file of any transfer syntax, whose elements may contradict each other."""
+    """Makes a file of any transfer syntax, whose elements may contradict each other."""
     given = rng.choice(_SYNTAXES) if syntax is None else syntax
     write = Writer(">" if given == ".2" else "<", given != "")
     if rng.random() < 0.03:
@@ -103,7 +103,7 @@ def dicom(rng: random.Random, *, pixels: bytes | None = None, syntax: str | None
 
 
 def file(rng: random.Random, syntax: str, body: bytes) -> bytes:
-    """Preamble, meta information and data set; the first two may be missing."""
+    """Joins preamble, meta information and data set; the first two may be missing."""
     write = Writer("<", True)
     uid = (_UID + syntax).encode()
     meta = write.element(0x00020010, "UI", uid + b"\0" * (len(uid) % 2))
@@ -122,7 +122,7 @@ def _stored(rng: random.Random, syntax: str, shape: tuple[int, ...], bits: int) 
         return bytes(int(np.prod(shape)) * (bits // 8))
     choice = rng.random()
     if syntax in _JPEG:
-        makers = (fuzz_jpeg.valid, fuzz_jpeg.another_frame, fuzz_jpeg.by_markers, fuzz_jpeg.flood)
+        makers = (jpeg.valid, jpeg.another_frame, jpeg.by_markers, jpeg.flood)
         return rng.choice(makers)(rng) if choice < 0.5 else encoded("jpeg", shape, bits)
     if syntax in _LS:
         return jpeg_ls(rng, shape, bits) if choice < 0.7 else encoded("ls", shape, bits)
@@ -151,7 +151,7 @@ def _pixel_element(rng: random.Random, write: Writer, syntax: str, stored: bytes
 
 
 def _more(rng: random.Random, write: Writer) -> tuple[int, bytes]:
-    """An element that changes how pixels are shown, or that is of no interest."""
+    """Makes an element that changes how pixels are shown, or one that readers ignore."""
     what = rng.randrange(8)
     if what == 0:
         tag = rng.choice((0x00281050, 0x00281051, 0x00281052, 0x00281053))
@@ -187,7 +187,7 @@ def _more(rng: random.Random, write: Writer) -> tuple[int, bytes]:
 
 
 def flood(rng: random.Random) -> bytes:
-    """Many small items, elements or nested sequences."""
+    """Makes a file of many small items, elements or nested sequences."""
     write = Writer("<", rng.random() < 0.7)
     large = rng.random() < 0.02
     size = rng.choice((500_000, 2_000_000)) if large else rng.choice((4000, 60_000))

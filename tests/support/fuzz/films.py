@@ -1,7 +1,7 @@
-"""Two roads of the fuzzer: pictures and DICOM files, as prediction reads them.
+"""The targets "image" and "dicom": pictures and DICOM files, read as prediction reads them.
 
-The film-size limit is lowered, so that the time and memory that the largest films may take do not
-hide what a small file takes without reason.
+The limit of pixels is lowered, so that a small file that takes much time or memory stands out from
+the largest films, which may.
 """
 
 import io
@@ -12,19 +12,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pneumojax.decoding.film import FilmError, Preprocessing
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import decode_any
-from tests.support.fuzz import dicom as fuzz_dicom
-from tests.support.fuzz import jpeg as fuzz_jpeg
-from tests.support.fuzz import pictures as fuzz_pictures
-from tests.support.fuzz.worker import Road
+from pneumojax.decoding.preprocessing import Preprocessing
+from tests.support.fuzz import dicom, jpeg, pictures
+from tests.support.fuzz.worker import Target
 
-LARGEST_FILM = 1_000_000  # pixels; 100,000,000 outside the fuzzer
+LARGEST_FILM = 1_000_000  # pixels; the product allows 100,000,000
 _SIDE = 16
 
 
 def lower_limit() -> None:
-    """Sets the film-size limit in every module that has a copy of it."""
+    """Lowers the limit of pixels in every module that has a copy of it."""
     import pneumojax.decoding.dicom  # noqa: F401
 
     for name, module in list(sys.modules.items()):
@@ -33,7 +32,7 @@ def lower_limit() -> None:
 
 
 def read_image(data: bytes, folder: Path) -> str:
-    """How a film is answered: the reason of a refusal, or whether it is wide or tall."""
+    """Returns the reason of a refusal, or whether the film is wide."""
     try:
         film = decode_any(data, Preprocessing(_SIDE, reduced_decode=True))
     except FilmError as error:
@@ -43,8 +42,8 @@ def read_image(data: bytes, folder: Path) -> str:
     return f"film of {film.width > film.height}"
 
 
-def pictures() -> list[bytes]:
-    """A small valid picture of each format and mode."""
+def valid_pictures() -> list[bytes]:
+    """Makes a small valid picture of each format and mode."""
     wave = np.add.outer(np.arange(24), np.arange(32)) * 4
     grey = Image.fromarray(wave.astype(np.uint8))
     exif = Image.Exif()
@@ -70,8 +69,8 @@ def pictures() -> list[bytes]:
     return made
 
 
-def dicoms() -> list[bytes]:
-    """A small valid file of each common transfer syntax."""
+def valid_dicoms() -> list[bytes]:
+    """Makes a small valid file of each common transfer syntax."""
     import imagecodecs
     import pydicom
     from pydicom import uid
@@ -107,22 +106,22 @@ def dicoms() -> list[bytes]:
 
 
 def seeds_of_pictures() -> list[bytes]:
-    """Those of `pictures`; called once, before anything is read."""
+    """Lowers the limit before anything is read, and returns the valid pictures."""
     lower_limit()
-    return pictures()
+    return valid_pictures()
 
 
 def seeds_of_dicom() -> list[bytes]:
-    """Those of `dicoms`; called once, before anything is read."""
+    """Lowers the limit before anything is read, and returns the valid DICOM files."""
     lower_limit()
-    return dicoms()
+    return valid_dicoms()
 
 
 def _of_jpeg(rng: random.Random) -> bytes:
-    return rng.choice(fuzz_jpeg.GENERATORS)(rng)
+    return rng.choice(jpeg.GENERATORS)(rng)
 
 
-ROADS = {
-    "image": Road(read_image, seeds_of_pictures, (_of_jpeg,) * 4 + fuzz_pictures.GENERATORS),
-    "dicom": Road(read_image, seeds_of_dicom, fuzz_dicom.GENERATORS),
+TARGETS = {
+    "image": Target(read_image, seeds_of_pictures, (_of_jpeg,) * 4 + pictures.GENERATORS),
+    "dicom": Target(read_image, seeds_of_dicom, dicom.GENERATORS),
 }

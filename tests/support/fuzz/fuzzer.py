@@ -1,31 +1,31 @@
-"""Feeds made-up and damaged files to everything that reads a stranger's files, and counts failures.
+"""Feeds generated and damaged files to every reader of files from outside, and counts failures.
 
-Command:   python -m tests.support.fuzz --road=image --executions=1000000 --out=<folder>
+Command:   python -m tests.support.fuzz --target=image --executions=1000000 --out=<folder>
 
-Roads: "image" (JPEG, PNG, WebP and TIFF as prediction reads them), "dicom", "archive" (files of
+Targets: "image" (JPEG, PNG, WebP and TIFF as prediction reads them), "dicom", "archive" (files of
 weights: .keras, .h5 and .safetensors), "checkpoint" (a checkpoint's metadata beside its
 config.json), "predictions" (CSV and JSON lines), "config" (overrides on a command line), "folder"
-(trees of odd names, links and pipes, as training and prediction find films in them) and "run" (a
+(trees of odd names, links and pipes, in which training and prediction find films) and "run" (a
 run folder's config and lists).
 
-An input is a function of the road, the seed, its number and the corpus. It is generated from the
-grammar of a format (frame types, marker floods, codestream headers, archive members that lie about
-their size), or it is a file of the corpus that has been damaged. An input that is answered in a
-new way joins the corpus.
+An input is a function of the target, the seed, its number and the corpus. It is generated from the
+grammar of a format (frame types, marker floods, codestream headers, archive members with wrong
+sizes), or it is a damaged file of the corpus. An input that gives a new kind of answer joins the
+corpus.
 
-Inputs are read by worker processes, with glibc's heap checks where they are installed. An input is
-broken if the reader raises anything but its own refusal, gives an answer of the wrong shape, takes
-more than 2 s of CPU time (5 s if it is longer than 64 kB) or 30 s in all, makes the process grow
+Worker processes read the inputs, with glibc's heap checks if they are installed. An input is broken
+if the reader raises anything but its own refusal, gives an answer of the wrong shape, takes more
+than 2 s of CPU time (5 s if the input is longer than 64 kB) or 30 s in all, makes the process grow
 by more than 200 MB, damages the heap, or ends the process. Broken inputs are kept in
-`<out>/<road>/broken/<number>-<reason>`; after a crash the inputs before it are run again one by
-one, in case one of them did the damage. The film-size limit is 1 megapixel instead of 100, so that
-what is allowed at the limit (bombs.py measures it) does not hide what is not. HDF5 is parsed in the
-product's own child process, as in training: an input that crashes this child and is refused in one
-line is no broken input; it is counted as "isolated" and kept in `<out>/<road>/isolated/`. Run the
-same command again to continue; the counts are in `<out>/<road>/fuzz.json`.
+`<out>/<target>/broken/<number>-<reason>`. After a crash the inputs before it run again one by one,
+because an earlier input may have done the damage. The limit of pixels is 1 million instead of 100
+million, so that allowed films (`bombs.py` measures the largest) do not hide others. HDF5 is parsed
+in the product's own child process, as in training. If an input crashes this child and is refused in
+one line, it counts as "isolated" and is kept in `<out>/<target>/isolated/`. The same command
+continues an earlier run; the counts are in `<out>/<target>/fuzz.json`.
 
---code=<checkout> fuzzes another checkout's product code, by --processes=<count> workers.
---broken=<count> stops as soon as so many inputs are broken, --seconds=<count> after so long.
+--processes=<count> sets the number of workers. --broken=<count> stops after so many broken inputs,
+--seconds=<count> after so much time.
 """
 
 import argparse
@@ -44,16 +44,16 @@ from tests.support.fuzz.worker import DONE, WARMING, Job, Limits, Shared
 
 ROOT = Path(__file__).resolve().parents[3]
 
-MODULES = {  # road -> where it is; so that workers import only what they need
+MODULES = {  # target -> its module, so that workers import only what they need
     **dict.fromkeys(("image", "dicom"), "tests.support.fuzz.films"),
     "archive": "tests.support.fuzz.weights",
     "checkpoint": "tests.support.fuzz.checkpoints",
-    **dict.fromkeys(("predictions", "config", "folder", "run"), "tests.support.fuzz.roads"),
+    **dict.fromkeys(("predictions", "config", "folder", "run"), "tests.support.fuzz.text_files"),
 }
-AT_ONCE = 10_000  # inputs from one record to the next
-WARM_UP = 300.0  # seconds; imports on a busy machine
-KILLED_ABOVE = 1 << 30  # bytes of resident memory by which the watching process ends a worker
-TRACED = 8  # inputs before a crash that are run again
+AT_ONCE = 10_000  # inputs between two updates of the record
+WARM_UP = 300.0  # seconds for the imports of a worker on a busy machine
+KILLED_ABOVE = 1 << 30  # bytes of resident memory at which a worker is ended
+TRACED = 8  # inputs before a crash that run again
 _POLL = 0.02
 _HEAP_CHECK = "libc_malloc_debug.so.0"
 
@@ -61,22 +61,21 @@ _HEAP_CHECK = "libc_malloc_debug.so.0"
 class Plan(NamedTuple):
     """The settings of one fuzzing run."""
 
-    road: str
+    target: str
     out: Path
     seed: int = 0
-    code: Path = ROOT
-    roads: str = ""  # module of the road; as in `MODULES` by default
+    targets: str = ""  # module of the target; from `MODULES` by default
     processes: int = 2
     limits: Limits = Limits()
 
     @property
     def folder(self) -> Path:
-        """Where everything of the road lies."""
-        return self.out / self.road
+        """The folder of the target."""
+        return self.out / self.target
 
 
 class Worker:
-    """One worker process and the range of numbers that it has still to run."""
+    """One worker process and its range of input numbers."""
 
     def __init__(self, plan: Plan, name: str, numbers: tuple[int, int]) -> None:
         self.numbers = numbers
@@ -86,16 +85,14 @@ class Worker:
         self.shared = Shared.make(self.out / "shared")
         corpus = str(plan.folder / "corpus")
         job = Job(
-            *(
-                str(plan.code),
-                plan.roads or MODULES[plan.road],
-                plan.road,
-                plan.seed,
-                numbers,
-                corpus,
-                str(self.out),
-            ),
-            *(str(self.out / "shared"), plan.limits),
+            targets=plan.targets or MODULES[plan.target],
+            target=plan.target,
+            seed=plan.seed,
+            numbers=numbers,
+            corpus=corpus,
+            out=str(self.out),
+            shared=str(self.out / "shared"),
+            limits=plan.limits,
         )
         self._limits, self.killed = plan.limits, ""
         with open(self.out / "errors", "wb") as errors:
@@ -109,7 +106,7 @@ class Worker:
             )
 
     def watch(self) -> bool:
-        """Ends the process where it passes a limit; whether it has ended."""
+        """Ends the process if it passes a limit, and returns whether it has ended."""
         if self.process.poll() is not None:
             return True
         number, began, _ = self.shared.get()
@@ -124,13 +121,13 @@ class Worker:
         return bool(self.killed)
 
     def end(self) -> None:
-        """Ends the process whatever it is at."""
+        """Ends the process."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def lost(self) -> tuple[int, bytes, str] | None:
-        """Number, input and reason where the process ended before its time."""
+        """Returns number, input and reason if the process ended too early."""
         number, _, data = self.shared.get()
         if number == WARMING:
             said = (self.out / "errors").read_text(errors="replace").strip().splitlines()
@@ -141,7 +138,7 @@ class Worker:
 
 
 def _environment() -> dict[str, str]:
-    """With glibc's checks of the heap, which end a process at the first damaged block."""
+    """Switches on glibc's heap checks, which end a process at the first damaged block."""
     checks = {"LD_PRELOAD": _HEAP_CHECK, "GLIBC_TUNABLES": "glibc.malloc.check=3"}
     try:
         said = subprocess.run(["true"], env=checks, capture_output=True).stderr
@@ -156,12 +153,12 @@ def _resident(process: int) -> int:
     try:
         text = Path(f"/proc/{process}/statm").read_text()
         return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):  # it has just ended
+    except (OSError, IndexError):  # the process has just ended
         return 0
 
 
 def run_slice(plan: Plan, first: int, count: int, enough: Callable[[], bool]) -> None:
-    """Runs the numbers from `first` on by all workers; their findings are in their folders."""
+    """Runs `count` inputs from number `first`; each worker keeps findings in its folder."""
     cuts = [first + count * i // plan.processes for i in range(plan.processes + 1)]
     waiting = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
     workers = [Worker(plan, str(a), (a, b)) for a, b in waiting]
@@ -186,7 +183,7 @@ def run_slice(plan: Plan, first: int, count: int, enough: Callable[[], bool]) ->
 
 
 def trace_back(plan: Plan, number: int, crashed: Worker) -> None:
-    """Finds the input that did the damage: the crash may come later than its cause."""
+    """Finds the input that did the damage, which may be earlier than the crash."""
     for before in range(number, max(number - TRACED, crashed.numbers[0]) - 1, -1):
         alone = Worker(plan, f"alone-{before}", (before, before + 1))
         while not alone.watch():
@@ -199,7 +196,7 @@ def trace_back(plan: Plan, number: int, crashed: Worker) -> None:
 
 
 def gathered(folder: Path) -> None:
-    """Moves what the workers found to the road's folder; of one kind, the lowest number's input."""
+    """Moves the findings of all workers to the target's folder, one input of each kind."""
     known = {path.name for path in (folder / "corpus").iterdir()}
     found = (folder / "parts").glob("*/kinds/*")
     for path in sorted(found, key=lambda path: int(path.name.partition("-")[2])):
@@ -220,17 +217,22 @@ def fuzz(
     seconds: float = float("inf"),
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Continues until so many inputs have been run in all; returns the record.
+    """Continues until `executions` inputs have run in all, and returns the record.
 
     Args:
-        stop: whether these broken inputs are enough; asked all the time.
-        seconds: stops after the slice in which so many have passed.
+        stop: takes the broken inputs and returns whether to stop. It is asked all the time.
+        seconds: stops after the slice of inputs in which this time is over.
     """
     folder = plan.folder
     for name in ("corpus", "broken", "isolated"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     path = folder / "fuzz.json"
-    record: dict[str, Any] = {"road": plan.road, "seed": plan.seed, "executions": 0, "seconds": 0.0}
+    record: dict[str, Any] = {
+        "target": plan.target,
+        "seed": plan.seed,
+        "executions": 0,
+        "seconds": 0.0,
+    }
     if path.exists():
         record = json.loads(path.read_text())
     began, so_far = time.monotonic(), record["seconds"]
@@ -243,12 +245,14 @@ def fuzz(
     while record["executions"] < executions and not enough():
         if time.monotonic() - began > seconds:
             break
-        subprocess.run(["rm", "-rf", str(folder / "parts")], check=True)  # of a run that was ended
+        subprocess.run(
+            ["rm", "-rf", str(folder / "parts")], check=True
+        )  # left by an interrupted run
         first = record["executions"]
         count = min(AT_ONCE, executions - first)
         run_slice(plan, first, count, enough)
         gathered(folder)
-        if enough():  # what is left of the slice has not been run
+        if enough():  # the rest of the slice has not run
             count = 0
         record |= {
             "executions": first + count,
@@ -260,7 +264,7 @@ def fuzz(
         }
         write_json(path, record)
         log(
-            f"{plan.road}: {first + count:,} of {executions:,}, {record['corpus']} kinds of "
+            f"{plan.target}: {first + count:,} of {executions:,}, {record['corpus']} kinds of "
             f"answer, {len(record['broken'])} broken, {record['seconds']:.0f} s"
         )
     return record
@@ -271,19 +275,18 @@ def _number(name: str) -> int:
 
 
 def main() -> None:
-    """See the module's docstring."""
+    """Fuzzes the target that the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--road", choices=MODULES, required=True)
+    parser.add_argument("--target", choices=MODULES, required=True)
     parser.add_argument("--executions", type=int, default=100_000)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--code", type=Path, default=ROOT)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--broken", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     given = parser.parse_args()
-    out, code = given.out.expanduser().resolve(), given.code.expanduser().resolve()
-    plan = Plan(given.road, out, given.seed, code, processes=given.processes)
+    out = given.out.expanduser().resolve()
+    plan = Plan(given.target, out, given.seed, processes=given.processes)
     record = fuzz(
         plan,
         given.executions,

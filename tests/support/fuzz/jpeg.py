@@ -1,4 +1,4 @@
-"""Generates JPEG files by their markers (ITU-T T.81, annex B): every frame type and flood."""
+"""Generates JPEG files by their markers (ITU-T T.81, annex B): every frame type, and floods."""
 
 import functools
 import io
@@ -16,14 +16,14 @@ _TABLE = bytes([0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]) + bytes(range(1
 
 
 def segment(marker: int, body: bytes, length: int | None = None) -> bytes:
-    """A marker segment; `length` replaces the true one."""
+    """Writes a marker segment; `length` replaces the true length."""
     size = len(body) + 2 if length is None else length
     return struct.pack(">BBH", 0xFF, marker, size & 0xFFFF) + body
 
 
 @functools.cache
 def encoded(seed: int) -> bytes:
-    """A valid file of real entropy-coded data, one of `ENCODED` in each of several sizes."""
+    """Makes a valid file by a real encoder: one of `ENCODED` kinds, in one of several sizes."""
     rng = np.random.default_rng(seed)
     side = SIDES[3 + seed // ENCODED % 7]
     grey = rng.integers(0, 255, (side, side + seed % 3)).astype(np.uint8)
@@ -53,12 +53,12 @@ ENCODED = 17
 
 
 def valid(rng: random.Random) -> bytes:
-    """A file of a real encoder."""
+    """Chooses a file by a real encoder."""
     return encoded(rng.randrange(ENCODED * 7))
 
 
 def another_frame(rng: random.Random) -> bytes:
-    """A real file whose frame header says something else: type, depth, size, components."""
+    """Changes type, depth, size or components in the frame header of a real file."""
     data = bytearray(valid(rng))
     at = _frame(data)
     if at < 0:
@@ -82,13 +82,13 @@ def another_frame(rng: random.Random) -> bytes:
 
 
 def _frame(data: bytes | bytearray) -> int:
-    """Where the first frame header stands; -1 where there is none."""
+    """Returns the offset of the first frame header, or -1 if there is none."""
     found = (data.find(bytes((0xFF, 0xC0 + i)), 2) for i in range(16) if i not in (4, 8, 12))
     return min((at for at in found if at > 0), default=-1)
 
 
 def by_markers(rng: random.Random) -> bytes:
-    """A file from nothing: tables, frames and scans in any order, of lengths that may lie."""
+    """Makes a file of tables, frames and scans in any order, some with wrong lengths."""
     parts = [b"\xff\xd8"]
     side = (rng.choice(SIDES), rng.choice(SIDES))
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
@@ -147,7 +147,7 @@ def _tables(rng: random.Random) -> bytes:
 
 
 def flood(rng: random.Random) -> bytes:
-    """So many markers of one kind that reading each of them takes time or memory."""
+    """Repeats one marker so often that reading every one takes much time or memory."""
     data = valid(rng)
     kilobytes = rng.choice((16, 63, 63, 200, 2000, 8000)) if rng.random() < 0.25 else 4
     body = rng.choice(
@@ -168,7 +168,7 @@ def flood(rng: random.Random) -> bytes:
 
 
 def pictures_behind(rng: random.Random) -> bytes:
-    """An index of several pictures (MPO), with the pictures or without."""
+    """Makes an index of several pictures (MPO), with or without the pictures."""
     data, count = valid(rng), rng.choice((0, 1, 2, 2, 3, 1000, 65_535, 2**31))
     entries = b"".join(
         struct.pack("<IIIHH", 0x20030000 if i else 0x30000, len(data), i and len(data), 0, 0)
@@ -182,13 +182,13 @@ def pictures_behind(rng: random.Random) -> bytes:
 
 
 def metadata(rng: random.Random) -> bytes:
-    """EXIF directories that loop, lie about their sizes or repeat one value."""
+    """Makes EXIF directories that loop, have wrong sizes or repeat one value."""
     data, exif = valid(rng), tags(rng)
     return data[:2] + segment(0xE1, b"Exif\0\0" + exif[:65_000]) + data[2:]
 
 
 def tags(rng: random.Random) -> bytes:
-    """A TIFF directory, as EXIF holds it."""
+    """Makes a TIFF directory, as EXIF contains it."""
     order = rng.choice("<>")
     count = rng.choice((0, 1, 2, 5, 5, 5)) if rng.random() < 0.97 else 4000
     known = (0x0112, 0x0112, 0x8769, 0x8825, 0xA005, 0x014A, 0x9286, 0x02BC, 0x0100)
@@ -209,7 +209,7 @@ def tags(rng: random.Random) -> bytes:
 
 
 def together(rng: random.Random) -> bytes:
-    """Two files as one, cut anywhere: frames and images start twice."""
+    """Joins two files at random cuts, so that frames and images may start twice."""
     first, second = valid(rng), valid(rng)
     return first[: rng.randrange(len(first))] + second[rng.choice((0, 2, rng.randrange(200))) :]
 

@@ -1,4 +1,4 @@
-"""Generates PNG by chunks, WebP by its RIFF chunks and TIFF by directories."""
+"""Generates PNG files by chunks, WebP files by RIFF chunks and TIFF files by directories."""
 
 import functools
 import random
@@ -9,20 +9,20 @@ import imagecodecs
 import numpy as np
 from PIL import features
 
-from tests.support.fuzz import jpeg as fuzz_jpeg
+from tests.support.fuzz import jpeg
 
 _SIDES = (1, 15, 16, 17, 32, 64, 100)
 _EDGES = (0, 2**31 - 1, 2**31, 2**32 - 1, 65_536)
 
 
 def chunk(kind: bytes, data: bytes, length: int | None = None) -> bytes:
-    """A chunk of PNG with the right checksum; `length` replaces the true one."""
+    """Writes a PNG chunk with the right checksum; `length` replaces the true length."""
     size = len(data) if length is None else length
     return struct.pack(">I", size) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png(rng: random.Random) -> bytes:
-    """Any type, depth and interlacing, with chunks of every kind at any place."""
+    """Makes a PNG of any type, depth and interlacing, with chunks of every kind anywhere."""
     width, height = rng.choice(_SIDES), rng.choice(_SIDES)
     colour, depth = rng.choice((0, 2, 3, 4, 6, 0, 1)), rng.choice((1, 2, 4, 8, 8, 16, 3))
     interlace = rng.choice((0, 0, 1, 2))
@@ -60,7 +60,7 @@ def _extra(rng: random.Random) -> bytes:
     )  # fmt: skip
     packed = _packed(rng.choice((0, 10, 10, 100_000, 3_000_000)))
     if kind == b"eXIf":
-        return chunk(kind, fuzz_jpeg.tags(rng))
+        return chunk(kind, jpeg.tags(rng))
     bodies = {
         b"acTL": struct.pack(">II", rng.choice((0, 1, 2, 2**31, 2**32 - 1)), rng.choice((0, 1))),
         b"fcTL": struct.pack(
@@ -77,14 +77,14 @@ def _extra(rng: random.Random) -> bytes:
 
 
 def png_flood(rng: random.Random) -> bytes:
-    """Thousands of chunks of one kind."""
+    """Makes a PNG of thousands of chunks of one kind."""
     whole, one = png(rng), _extra(rng)
     size = rng.choice((60_000, 2_000_000)) if rng.random() < 0.05 else 6000
     return whole[:33] + one * min(size // len(one) + 1, 20_000) + whole[33:]
 
 
 def webp(rng: random.Random) -> bytes:
-    """A container of chunks that do not fit each other."""
+    """Makes a WebP container of chunks that contradict each other."""
     side = rng.choice(_SIDES)
     frame = _webp_frame(side, rng.random() < 0.7)
     canvas = rng.choice((side, 1, 16_384, 1 << 24))
@@ -94,7 +94,7 @@ def webp(rng: random.Random) -> bytes:
         b"ANIM": struct.pack("<IH", 0, 0),
         b"ANMF": bytes(12) + rng.randbytes(4) + frame,
         b"ALPH": rng.randbytes(rng.randrange(200)),
-        b"EXIF": fuzz_jpeg.tags(rng),
+        b"EXIF": jpeg.tags(rng),
         b"ICCP": rng.randbytes(rng.randrange(200)),
         b"XMP ": b"<x" * rng.randrange(200),
         b"junk": bytes(rng.randrange(9)),
@@ -146,7 +146,7 @@ _LONG = {3: "H", 4: "I", 16: "Q", 1: "B"}
 
 
 def tiff(rng: random.Random) -> bytes:
-    """One directory or several, of any compression, in strips or tiles, with counts that lie."""
+    """Makes a TIFF of any compression, in strips or tiles, with wrong counts."""
     order, big = rng.choice("<>"), rng.random() < 0.2
     width, height = rng.choice(_SIDES), rng.choice(_SIDES)
     compression = rng.choice(_COMPRESSIONS)
@@ -167,11 +167,11 @@ def tiff(rng: random.Random) -> bytes:
         values[278] = [rng.choice((height, 1, 0, 2**32 - 1))]
     values |= {place: [-1] * pieces, sizes: [rng.choice((len(body), 0, 2**31))] * pieces}
     if rng.random() < 0.15:
-        values |= {330: [8] * rng.choice((1, 100))}  # of a directory that leads back here
+        values |= {330: [8] * rng.choice((1, 100))}  # a directory that points back to this one
     if compression == 6:
         values |= {512: [rng.choice((1, 14))], 513: [-1], 514: [len(body)]}
     if compression == 7 and rng.random() < 0.3:
-        values[347] = [*fuzz_jpeg.by_markers(rng)[:200]]
+        values[347] = [*jpeg.by_markers(rng)[:200]]
     if rng.random() < 0.1:
         values[rng.choice(list(values))] = [rng.choice(_EDGES)] * rng.choice((0, 1, 2, 500))
     return _directory(rng, order, big, values, body)
@@ -181,7 +181,7 @@ def _tiff_pixels(rng: random.Random, compression: int, shape: tuple[int, int, in
     height, width, samples = shape
     raw = bytes(height * width * samples)
     if compression in (6, 7):
-        return rng.choice((fuzz_jpeg.valid, fuzz_jpeg.another_frame, fuzz_jpeg.by_markers))(rng)
+        return rng.choice((jpeg.valid, jpeg.another_frame, jpeg.by_markers))(rng)
     if compression in (8, 32_946):
         return zlib.compress(raw, 1) if rng.random() < 0.9 else _packed(5_000_000)
     if compression == 5:
@@ -196,7 +196,7 @@ def _tiff_pixels(rng: random.Random, compression: int, shape: tuple[int, int, in
 def _directory(
     rng: random.Random, order: str, big: bool, values: dict[int, list[int]], body: bytes
 ) -> bytes:
-    """Negative values are places in the pixels, which lie first."""
+    """Writes a TIFF file whose pixels come first. Negative values are offsets of the pixels."""
     mark = {"<": b"II", ">": b"MM"}[order]
     word, room = ("Q", 8) if big else ("I", 4)
     begin = 16 if big else 8
@@ -226,5 +226,5 @@ def _directory(
     return head + body + directory + struct.pack(order + word, following) + extra
 
 
-assert features.check("webp"), "the pictures that this makes need WebP"
+assert features.check("webp"), "the generated pictures need Pillow with WebP"
 GENERATORS = (png, png, png_flood, webp, tiff, tiff)

@@ -1,35 +1,32 @@
-"""The road of the fuzzer by which files of weights come in."""
+"""The target "archive": files of weights."""
 
 import atexit
 import functools
 from pathlib import Path
-from typing import Any
 
 from pneumojax.errors import UserError
+from pneumojax.isolation import Limits, Refused, WorkerLost, Workers
 from pneumojax.weights import hdf5
 from pneumojax.weights.torchvision_files import read_torchvision
-from tests.support.fuzz import archives as fuzz_archives
-from tests.support.fuzz.worker import ISOLATED, Road
+from tests.support.fuzz import archives
+from tests.support.fuzz.worker import ISOLATED, Target
 
-LARGEST = 16 << 20  # bytes of arrays; 1 GB outside the fuzzer
+LARGEST = 16 << 20  # bytes of arrays; the product allows 1 GB
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def opened(path: Path, largest: int = 0) -> str:
-    """Reads a file of weights by its suffix, as training does; says of what format it is.
+    """Reads a file of weights by its suffix, as training does, and returns the suffix.
 
     Args:
-        largest: bytes of arrays that are allowed; then HDF5 is read in this process, and not in a
-            child process that would hide what it takes.
+        largest: if given, the allowed bytes of arrays. HDF5 is then read in this process, where its
+            memory can be measured, and not in a child process.
 
     Raises:
-        UserError: it is refused.
+        UserError: the file is refused.
     """
     if path.suffix == ".safetensors":
         read_torchvision(path)
-    elif not hasattr(hdf5, "read_task"):  # versions that read HDF5 in their own process
-        data = hdf5.weights_in(path) if path.suffix == ".keras" else path.read_bytes()
-        hdf5.shapes_in(data, path)
     elif largest:
         hdf5.read_task({"largest": largest}, path.read_bytes())
     else:
@@ -38,10 +35,8 @@ def opened(path: Path, largest: int = 0) -> str:
 
 
 @functools.cache
-def _workers() -> Any:
-    """One child process for all inputs; a lost one is replaced."""
-    from pneumojax.isolation import Limits, Workers
-
+def _workers() -> Workers:
+    """Starts one child process for all inputs; a lost child is replaced."""
     limits = Limits(memory=2 << 30, cpu=2.0, wall=20.0)
     workers = Workers(1, limits, tasks=("hdf5",))
     atexit.register(workers.close)
@@ -49,24 +44,22 @@ def _workers() -> Any:
 
 
 def _in_child(data: bytes) -> str:
-    """How the task that reads HDF5 answers; what the child dies of, if it is lost."""
-    from pneumojax.isolation import Refused, WorkerLost
-
+    """Reads HDF5 in the child process; a lost child is an answer of its own."""
     try:
         _workers().call("hdf5", {"largest": LARGEST}, data)
     except Refused as refusal:
         return f"refused: {str(refusal)[:40]}"
     except WorkerLost as lost:
-        # A crash is what the child is for; time and memory have limits of their own in the code.
+        # The child contains crashes. Time and memory must stay within the reader's own limits.
         assert "crashed" in str(lost), str(lost)
         return f"{ISOLATED}{lost}"
     return "read"
 
 
 def read_weights(data: bytes, folder: Path) -> str:
-    """How a file of weights is answered by whoever reads files of its kind."""
+    """Reads a file of weights by the reader of its kind."""
     name = "w.keras" if data.startswith(b"PK") else "w.h5" if data[:8] == _HDF5 else "w.safetensors"
-    if name != "w.safetensors" and hasattr(hdf5, "read_task"):
+    if name != "w.safetensors":
         return _in_child(data)
     path = folder / name
     path.write_bytes(data)
@@ -74,9 +67,9 @@ def read_weights(data: bytes, folder: Path) -> str:
         opened(path, LARGEST)
     except UserError as error:
         assert str(error).strip(), "a refusal without a reason"
-        # The reason behind the name of the file, without what the file itself may say.
+        # The beginning of the reason, before it may quote the file.
         return f"{name}: {str(error).replace(repr(str(path)), '')[:40]}"
     return f"{name}: read"
 
 
-ROADS = {"archive": Road(read_weights, fuzz_archives.seeds, fuzz_archives.GENERATORS)}
+TARGETS = {"archive": Target(read_weights, archives.seeds, archives.GENERATORS)}

@@ -1,9 +1,8 @@
 """Reads inputs one after the other in a process that may crash, hang or fill its memory.
 
-`fuzz.py` starts it; it is no command of its own. Before an input is read, the input and its number
-are put into a shared file, so that the process that watches knows what this one died of. Findings
-are files in the folder named by `out`: `broken/<number>-<reason>`,
-`isolated/<number>` and `kinds/<kind>-<number>`.
+`fuzzer.py` starts this process. Before an input is read, the input and its number are written to a
+shared file, so that the watching process knows which input ended this one. Findings are files in
+the folder `out`: `broken/<number>-<reason>`, `isolated/<number>` and `kinds/<kind>-<number>`.
 """
 
 import ctypes
@@ -26,27 +25,28 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[3]
-HEADER = struct.Struct("<qdQ")  # number, instant at which it began (monotonic), length
-ROOM = 16 << 20  # bytes of the shared file; no input is longer
-WARMING, DONE = -1, -2  # numbers that stand for no input
-_ADDRESS_SPACE = 12 << 30  # bytes; the watching process ends this one long before
+HEADER = struct.Struct("<qdQ")  # number, start (monotonic seconds), length
+MAX_INPUT = 16 << 20  # bytes, the size of the shared file
+WARMING, DONE = -1, -2  # states that stand in the place of an input's number
+_ADDRESS_SPACE = 12 << 30  # bytes, far above the limits of the watching process
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
-ISOLATED = "isolated: "  # begins an answer where the product's own child process was lost
+ISOLATED = "isolated: "  # begins an answer if the product's own child process was lost
 
 Generator = Callable[[random.Random], bytes]
 
 
-class Road(NamedTuple):
-    """One way by which a stranger's files come in.
+class Target(NamedTuple):
+    """A reader of files from outside, and the inputs it is tried with.
 
-    read: `(input, a folder to write in) -> how it is answered`; what it raises counts as broken.
-    seeds: valid inputs, to be damaged.
-    generators: each makes an input of one format from its grammar, most of them invalid.
-    answers_are_kinds: whether `read` returns a kind of answer already, without numbers and names.
-    generated: share of the inputs that come from generators.
+    Attributes:
+        read: takes an input and a folder to write in, and returns an answer. An exception counts
+            as broken.
+        seeds: returns valid inputs, which are damaged.
+        generators: each makes an input of one format from its grammar, most of them invalid.
+        answers_are_kinds: whether `read` returns a kind of answer, without numbers and names.
+        generated: share of the inputs that come from generators.
     """
 
     read: Callable[[bytes, Path], str]
@@ -60,12 +60,13 @@ SMALL = 1 << 16  # bytes
 
 
 class Limits(NamedTuple):
-    """One input must take less.
+    """The limits of one input.
 
-    cpu: seconds of CPU time, of an input of at most `SMALL` bytes.
-    cpu_large: the same of a longer one.
-    wall: seconds in all, by which the watching process ends a worker.
-    memory: MB by which the process grows.
+    Attributes:
+        cpu: seconds of CPU time for an input of at most `SMALL` bytes.
+        cpu_large: seconds of CPU time for a longer input.
+        wall: seconds of wall time, after which the watching process ends a worker.
+        memory: MB by which the process may grow.
     """
 
     cpu: float = 2.0
@@ -75,29 +76,28 @@ class Limits(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Everything that a worker is told, as JSON on its command line."""
+    """The job of a worker, which it gets as JSON on its command line."""
 
-    code: str  # checkout whose product code is fuzzed
-    roads: str  # module, or path of a file, that holds ROADS
-    road: str
+    targets: str  # module that defines TARGETS, or the path of its file
+    target: str
     seed: int
     numbers: tuple[int, int]  # the first, and the one after the last
-    corpus: str  # folder of inputs that were answered in a new way
+    corpus: str  # folder of inputs that gave a new kind of answer
     out: str
     shared: str
     limits: Limits
 
 
 def kind_of_answer(answer: str) -> str:
-    """An answer without the numbers and quotations in it."""
+    """Removes numbers and quotations from an answer."""
     return re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "#", answer)
 
 
 def load(name: str) -> ModuleType:
-    """A module by its name, or by the path of its file."""
+    """Imports a module by its name, or by the path of its file."""
     if not name.endswith(".py"):
         return importlib.import_module(name)
-    spec = importlib.util.spec_from_file_location("toy_roads", name)
+    spec = importlib.util.spec_from_file_location("toy_targets", name)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -105,9 +105,9 @@ def load(name: str) -> ModuleType:
 
 
 class Memory:
-    """The growth of the process, by the kernel's high-water mark of its memory.
+    """Measures the growth of this process by the kernel's high-water mark of its memory.
 
-    `getrusage` would not do: there a new process begins with the mark of the one that started it.
+    `getrusage` is not usable: a new process inherits the mark of its parent there.
     """
 
     def __init__(self) -> None:
@@ -119,11 +119,11 @@ class Memory:
         self._reset()
 
     def begin(self) -> None:
-        """Notes what the process holds before an input."""
+        """Stores the memory of the process before an input."""
         self._before = int(os.pread(self._statm, 99, 0).split()[1]) * _PAGE >> 10
 
     def grown(self) -> float:
-        """MB by which it grew since; 0 where it held as much for an earlier input."""
+        """Returns the MB of growth since, or 0 if an earlier input needed as much."""
         most = self._peak()
         if most <= self._most:
             return 0.0
@@ -131,12 +131,12 @@ class Memory:
         return (most - self._before) / 1024
 
     def _reset(self) -> None:
-        # The mark is kept for what is common, so that most inputs cost one call.
+        # The mark is reset only after a large input, so that most inputs cost one system call.
         os.write(self._clear, b"5")
         self._most = self._peak() + (32 << 10)
 
     def _peak(self) -> int:
-        """The mark in kB."""
+        """Reads the mark in kB."""
         text = os.pread(self._status, 4096, 0)
         return int(text[text.index(b"VmHWM:") + 6 :].split(None, 1)[0])
 
@@ -146,30 +146,30 @@ class Shared:
 
     def __init__(self, path: Path) -> None:
         with open(path, "r+b") as file:
-            self._map = mmap.mmap(file.fileno(), HEADER.size + ROOM)
+            self._map = mmap.mmap(file.fileno(), HEADER.size + MAX_INPUT)
 
     def put(self, number: int, data: bytes = b"") -> None:
-        """Replaces what is there."""
+        """Replaces the content."""
         self._map[HEADER.size : HEADER.size + len(data)] = data
         self._map[: HEADER.size] = HEADER.pack(number, time.monotonic(), len(data))
 
     def get(self) -> tuple[int, float, bytes]:
-        """Number, the instant at which it began, input."""
+        """Returns number, start and bytes of the input."""
         number, began, length = HEADER.unpack(self._map[: HEADER.size])
         return number, began, self._map[HEADER.size : HEADER.size + length]
 
     @staticmethod
     def make(path: Path) -> "Shared":
-        """A new one."""
+        """Creates the file."""
         with open(path, "wb") as file:
-            file.truncate(HEADER.size + ROOM)
+            file.truncate(HEADER.size + MAX_INPUT)
         shared = Shared(path)
         shared.put(WARMING)
         return shared
 
 
-def run(job: Job, inputs: Iterable[tuple[int, bytes]], road: Road, shared: Shared) -> None:
-    """Reads inputs and keeps what is broken or answered in a new way."""
+def run(job: Job, inputs: Iterable[tuple[int, bytes]], target: Target, shared: Shared) -> None:
+    """Reads inputs and keeps those that are broken or give a new kind of answer."""
     out, scratch = Path(job.out), Path(job.out, "scratch")
     known = {path.name.partition("-")[0] for path in Path(job.corpus).iterdir()}
     memory = Memory()
@@ -179,7 +179,7 @@ def run(job: Job, inputs: Iterable[tuple[int, bytes]], road: Road, shared: Share
         began = time.process_time()
         reasons, answer = [], ""
         try:
-            answer = road.read(data, scratch)
+            answer = target.read(data, scratch)
         except BaseException as error:
             reasons.append(type(error).__name__)
         allowed = job.limits.cpu if len(data) <= SMALL else job.limits.cpu_large
@@ -188,14 +188,14 @@ def run(job: Job, inputs: Iterable[tuple[int, bytes]], road: Road, shared: Share
         if memory.grown() > job.limits.memory:
             reasons.append("memory")
         for reason in reasons:
-            # Whole at once: whoever waits for it may end this process as soon as it is there.
+            # The file appears whole, because the watching process may end this one at once.
             (scratch / "kept").write_bytes(data)
             (scratch / "kept").rename(out / "broken" / f"{number}-{reason}")
         if reasons:
             continue
         if answer.startswith(ISOLATED):
             (out / "isolated" / str(number)).write_bytes(data)
-        kind = answer if road.answers_are_kinds else kind_of_answer(answer)
+        kind = answer if target.answers_are_kinds else kind_of_answer(answer)
         name = f"{zlib.crc32(kind.encode()):08x}"
         if name not in known:
             known.add(name)
@@ -207,22 +207,17 @@ def main() -> None:
     fields = json.loads(sys.argv[1])
     limits = Limits(*fields.pop("limits"))
     job = Job(**fields, limits=limits)
-    # The product's packages come from the checkout that is fuzzed, the fuzzer from this one.
-    sys.path.insert(0, job.code)
-    for package in ("pneumojax", "configs"):
-        importlib.import_module(package)
-    sys.path.insert(0, str(ROOT))
-    from tests.support.fuzz.inputs import made
+    from tests.support.fuzz.mutation import made  # which imports this module
 
-    road: Road = load(job.roads).ROADS[job.road]
+    target: Target = load(job.targets).TARGETS[job.target]
     shared = Shared(Path(job.shared))
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
-    seeds = road.seeds()
+    seeds = target.seeds()
     warnings.simplefilter("error")
-    for data in seeds:  # imports what is imported late, which is not the cost of an input
-        road.read(data, Path(job.out, "scratch"))
+    for data in seeds:  # late imports must not count as the cost of the first input
+        target.read(data, Path(job.out, "scratch"))
     corpus = seeds + [path.read_bytes() for path in sorted(Path(job.corpus).iterdir())]
     errors = os.dup(2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff writes a line for most inputs
@@ -230,13 +225,13 @@ def main() -> None:
     def inputs() -> Iterator[tuple[int, bytes]]:
         for number in range(*job.numbers):
             try:
-                yield number, made(job.road, job.seed, number, corpus, road)
-            except Exception as error:  # of the fuzzer itself: no input is to blame
+                yield number, made(job.target, job.seed, number, corpus, target)
+            except Exception as error:  # a failure of the fuzzer, not of an input
                 shared.put(WARMING)
                 os.write(errors, f"input {number} could not be made: {error!r}".encode())
                 raise SystemExit(1) from error
 
-    run(job, inputs(), road, shared)
+    run(job, inputs(), target, shared)
     shared.put(DONE)
 
 

@@ -1,29 +1,29 @@
-"""An input of the fuzzer from its number: damaged valid bytes, or generated from a grammar."""
+"""Makes the input of a number: a damaged file of the corpus, or one generated from a grammar."""
 
 import random
 import struct
 import zlib
 from collections.abc import Sequence
 
-from tests.support.fuzz.worker import ROOM, Road
+from tests.support.fuzz.worker import MAX_INPUT, Target
 
-LARGEST = 1 << 16  # bytes of an input that is damaged; generated floods may be longer
+LARGEST = 1 << 16  # bytes of a damaged input; generated floods may be longer
 _EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
-def made(name: str, seed: int, number: int, corpus: Sequence[bytes], road: Road) -> bytes:
-    """The input of a number: a function of the road, the seed, the number and the corpus."""
+def made(name: str, seed: int, number: int, corpus: Sequence[bytes], target: Target) -> bytes:
+    """Makes the input of a number, a function of target, seed, number and corpus."""
     rng = random.Random(f"{name} {seed} {number}")
-    if not road.generators or rng.random() >= road.generated:
+    if not target.generators or rng.random() >= target.generated:
         return changed(rng, corpus)
-    data = rng.choice(road.generators)(rng)
+    data = rng.choice(target.generators)(rng)
     if len(data) <= LARGEST and rng.random() < 0.25:
         data = changed(rng, [data])
-    return data[:ROOM]
+    return data[:MAX_INPUT]
 
 
 def changed(rng: random.Random, corpus: Sequence[bytes]) -> bytes:
-    """An input made of one or two of the corpus."""
+    """Damages one file of the corpus, or joins parts of two."""
     data = bytearray(rng.choice(corpus))
     for _ in range(rng.choice((1, 1, 2, 3, 8))):
         if not data:
@@ -52,7 +52,7 @@ def changed(rng: random.Random, corpus: Sequence[bytes]) -> bytes:
 
 
 def mended(data: bytes) -> bytes:
-    """A PNG with correct checksums, since a reader looks no further than a wrong one."""
+    """Corrects the checksums of a PNG, since readers stop at the first wrong one."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return data
     whole, at = bytearray(data), 8
