@@ -10,7 +10,8 @@ import numpy as np
 
 from pneumojax.data.film_set import FilmSet
 from pneumojax.files import write_json
-from pneumojax.inference.scoring import make_scorer
+from pneumojax.inference.batching import make_batched
+from pneumojax.inference.forward import make_forward
 from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.stats.metrics import call, probability
 
@@ -44,7 +45,9 @@ class Pair:
 
 def score_pair(trained: TrainedRun, first: FilmSet, second: FilmSet) -> Pair:
     """Pixels and logits of two readings of the same films, in the same order."""
-    score = make_scorer(trained.network, trained.mesh, trained.config.batch_size)
+    score = make_batched(
+        make_forward(trained.network, trained.mesh), trained.mesh, trained.config.batch_size
+    )
     everything = np.arange(len(first))
     pixels = [films.pixels(everything).astype(float) for films in (first, second)]
     logits = (score(trained.params, first), score(trained.params, second))

@@ -17,8 +17,7 @@ from pneumojax.evaluation.stability import threshold_stability
 from pneumojax.files import refuse_links_out, write_json
 from pneumojax.inference.decision import fit_decision
 from pneumojax.inference.ensemble import OUT_OF_FOLD
-from pneumojax.inference.scoring import make_scorer
-from pneumojax.inference.trained_run import open_run
+from pneumojax.inference.predictor import Predictor
 from pneumojax.run.film_list import read_films
 from pneumojax.stats.estimates import json_ready
 from pneumojax.stats.metrics import auroc
@@ -64,18 +63,19 @@ def cross_validate(
 def _out_of_fold(
     folders: list[Path], films: FilmSet, folder: Path, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    members = [open_run(path, any_network=True) for path in folders]  # the command's own config
+    # The networks are those of the command's own config, so a foreign one may be imported.
+    opened = [Predictor.open([path], any_network=True) for path in folders]
+    members = [each.in_batches_of(each.first.config.batch_size) for each in opened]
     fold_of = _folds(folders, films)
-    scorers = [make_scorer(m.network, m.mesh, m.config.batch_size) for m in members]
 
     def score(some: FilmSet) -> NDArray:
         """Logits (n,), each film's by the network that was not trained on it."""
         folds = np.array([fold_of[path] for path in some.paths])
         logits = np.empty(len(some), np.float32)
-        for fold, (member, scorer) in enumerate(zip(members, scorers, strict=True)):
+        for fold, member in enumerate(members):
             chosen = folds == fold
             if chosen.any():
-                logits[chosen] = scorer(member.params, some.select(chosen))
+                logits[chosen] = member.logits(some.select(chosen))[0]
         return logits
 
     logits = score(films)
@@ -100,7 +100,7 @@ def _out_of_fold(
     print(audit_line.removeprefix("audit: "))
     return write_scores(
         folder,
-        members[0],
+        members[0].first,
         folders[0],
         films,
         OUT_OF_FOLD,
@@ -126,5 +126,7 @@ def _folds(folders: list[Path], films: FilmSet) -> dict[str, int]:
         if row["side"] == "validation"
     }
     if set(fold_of) != set(films.paths):
-        raise UserError("data.root: the films are not those of the folds any more; restore them")
+        raise UserError(
+            "config.data.root: the films are not those of the folds any more; restore them"
+        )
     return fold_of

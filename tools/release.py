@@ -26,8 +26,9 @@ import numpy as np
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import UserError
 from pneumojax.files import replacing, write_csv, write_json
+from pneumojax.inference.batching import make_batched
 from pneumojax.inference.decision import Decision
-from pneumojax.inference.scoring import make_scorer
+from pneumojax.inference.forward import make_forward
 from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.run.arrays import cast
 from pneumojax.run.checkpoint import Checkpoints
@@ -123,7 +124,9 @@ def _smallest(
     films = load_splits(trained.config, cache_dir).validation
     if films is None:
         raise UserError("this run has no validation films to check the packed network on")
-    score = make_scorer(trained.network, trained.mesh, trained.config.batch_size)
+    score = make_batched(
+        make_forward(trained.network, trained.mesh), trained.mesh, trained.config.batch_size
+    )
     rounded = cast(cast(trained.params, "float16"), "float32")
     before, after = score(trained.params, films), score(rounded, films)
     calls = [decision.calls(decision.probabilities(logits)) for logits in (before, after)]

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pneumojax.errors import UserError
 from pneumojax.stats.calibration import fit_temperature
 from pneumojax.stats.metrics import Floats, Ints, call, check_scores, probability
 from pneumojax.stats.thresholds import OperatingPoint, lowest_cost, sensitivity_at_least, youden
@@ -57,10 +56,8 @@ def fit_decision(settings: Mapping[str, Any], labels: ArrayLike, logits: ArrayLi
         logits: (n,) finite.
 
     Raises:
-        UserError: as `check_decision`.
         ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.
     """
-    check_decision(settings)
     truth, values = check_scores(labels, logits)
     if len(set(truth.tolist())) < 2:
         return undecided("validation holds films of one class only")
@@ -72,23 +69,6 @@ def fit_decision(settings: Mapping[str, Any], labels: ArrayLike, logits: ArrayLi
     point = _point(settings, truth, values)
     threshold = float(probability(point.logit / temperature))
     return Decision(settings["rule"], temperature, threshold, truth.size, note)
-
-
-def check_decision(settings: Mapping[str, Any]) -> None:
-    """Raises UserError for a field of `config.decision` that is out of range."""
-    if settings["rule"] not in RULES:
-        raise UserError(
-            f"config.decision.rule is {settings['rule']!r}: use one of {', '.join(RULES)}."
-        )
-    if not 0 < settings["min_sensitivity"] <= 1:
-        raise UserError(
-            f"config.decision.min_sensitivity is {settings['min_sensitivity']}: "
-            "it is above 0 and at most 1."
-        )
-    if not 0 < settings["cost_ratio"] < float("inf"):
-        raise UserError(
-            f"config.decision.cost_ratio is {settings['cost_ratio']}: it is above 0 and finite."
-        )
 
 
 def _point(settings: Mapping[str, Any], labels: Ints, logits: Floats) -> OperatingPoint:

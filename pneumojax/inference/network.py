@@ -13,7 +13,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
-from pneumojax.inference.test_time_views import averaged, check_views
+from pneumojax.inference.test_time_views import averaged
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,8 @@ def make_network(config: ConfigDict) -> Network:
     """The network that `config` describes; only shapes are computed.
 
     Raises:
-        UserError: as `make_module`, or a test-time view that does not exist.
+        UserError: as `make_module`.
     """
-    check_views(config.test_time.views)
     module = nnx.eval_shape(lambda: make_module(config, nnx.Rngs(params=0)))
     definition, params = nnx.split(module)
     statistics = flatten_dict(nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)))
@@ -118,10 +117,6 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
     Raises:
         UserError: there is no such class, it takes no such argument, or it refuses a value.
     """
-    if config.model.dtype not in ("float32", "bfloat16", "float64"):
-        raise UserError(
-            f"config.model.dtype is {config.model.dtype!r}: use 'float32' or 'bfloat16'"
-        )
     build = _network_class(config.model.network)
     arguments = {name: value for name, value in config.model.items() if name != "network"}
     taken = _arguments_of(build)
@@ -132,9 +127,15 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
                 + ", ".join(sorted(taken - {"rngs", "image_size", "normalise"}))
             )
     arguments["dtype"] = jnp.dtype(config.model.dtype)
-    return build(
-        image_size=config.data.image_size, normalise=config.data.normalise, rngs=rngs, **arguments
-    )
+    arguments |= {"image_size": config.data.image_size, "normalise": config.data.normalise}
+    try:
+        return build(rngs=rngs, **arguments)
+    except ValueError as error:
+        name = str(error).partition(" ")[0]
+        if name not in arguments:
+            raise
+        section = "data" if name in ("image_size", "normalise") else "model"
+        raise UserError(f"config.{section}.{error}") from error
 
 
 def _network_class(name: str) -> Any:

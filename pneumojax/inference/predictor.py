@@ -123,13 +123,13 @@ class Predictor:
         """Calibrated probabilities of pneumonia (n,); `decision.calls` makes calls of them."""
         return self.decision.probabilities(self.combine(self.logits(films))[0])
 
-    def explain(self, films: Films) -> Answer:
-        """Logits and Grad-CAM maps of n films.
+    def explain(self, films: Films) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits (members, n) and Grad-CAM maps (n, h, w) of n films, see `Answer`.
 
         Raises:
             UserError: a network cannot be explained, see `explains`.
         """
-        return _answer(outputs_of(self._explained(), films, self.batch_size), maps=True)
+        return _with_maps(outputs_of(self._explained(), films, self.batch_size))
 
     def stream(
         self, batches: Iterable[tuple[T, Images]], *, explain: bool = False
@@ -144,7 +144,10 @@ class Predictor:
             UserError: a network cannot be explained, see `explains`.
         """
         for belongings, outputs in in_turn(self._explained() if explain else self._score, batches):
-            yield belongings, _answer(outputs, maps=explain)
+            if explain:
+                yield belongings, Answer(*_with_maps(outputs))
+            else:
+                yield belongings, Answer(np.stack(outputs), None)
 
     def _explained(self) -> Step:
         for member in self.members:
@@ -171,8 +174,7 @@ class Predictor:
         return lambda images: [step(images) for step in steps]
 
 
-def _answer(outputs: list[Any], *, maps: bool) -> Answer:
-    if not maps:
-        return Answer(np.stack(outputs), None)
-    logits, evidence = zip(*outputs, strict=True)
-    return Answer(np.stack(logits), np.mean(evidence, axis=0))
+def _with_maps(outputs: list[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Stacks the members' logits, and takes the mean of their maps."""
+    logits, maps = zip(*outputs, strict=True)
+    return np.stack(logits), np.mean(maps, axis=0)

@@ -6,8 +6,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from pneumojax.errors import UserError
-
 _ZOOM = 0.9  # share of the side that the closer view shows
 
 
@@ -27,14 +25,6 @@ def _zoom(images: Array) -> Array:
 
 
 VIEWS: dict[str, Callable[[Array], Array]] = {"flip": _flip, "zoom": _zoom}
-
-
-def check_views(names: Sequence[str]) -> None:
-    """Raises UserError for a view that does not exist or stands twice."""
-    if set(names) - set(VIEWS) or len(set(names)) < len(names):
-        raise UserError(
-            f"config.test_time.views is {tuple(names)}: any of {', '.join(VIEWS)}, each once."
-        )
 
 
 def averaged(

@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pneumojax.decoding.film import FilmError, Preprocessing, read_bytes
+from pneumojax.decoding.film import read_bytes
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import AnyFilm
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.isolation.films import FilmDecoder
 
 LARGEST_PREVIEW = 640  # pixels

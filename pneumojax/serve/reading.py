@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
-import numpy as np
 from PIL import Image
 
 from pneumojax.data.out_of_distribution import TrainingDistribution, warnings_about
-from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.overlay import overlay
-from pneumojax.inference.trained_run import TrainedRun
+from pneumojax.inference.predictor import Predictor
 from pneumojax.isolation.films import Decoded
 
 LARGEST_SIDE = 640  # pixels of the pictures shown
@@ -33,28 +30,24 @@ class Reading(NamedTuple):
     evidence: Image.Image | None
 
 
-def make_reader(trained: TrainedRun) -> Callable[[Decoded], Reading]:
+def make_reader(predictor: Predictor) -> Callable[[Decoded], Reading]:
     """A function that reads one decoded film; it compiles the network at its first call.
 
     The film must be decoded by the run's preprocessing, with a preview of `LARGEST_SIDE`.
     """
-    scope = TrainingDistribution.from_meta(trained.meta)
-    explain = jax.jit(make_explainer(trained.network, trained.mesh))
-    side = trained.meta["preprocessing"]["image_size"]
-    # One film for each device, of which the first alone is looked at.
-    shape = (trained.mesh.size, side, side, 1)
+    trained = TrainingDistribution.from_meta(predictor.first.meta)
+    # One film for each device: all but the first are padding.
+    predictor = predictor.in_batches_of(predictor.first.mesh.size)
 
     def read(decoded: Decoded) -> Reading:
         film, preview = decoded
         if preview is None:
             raise ValueError("the film was decoded without a preview")
-        images = np.zeros(shape, np.uint8)
-        images[0, ..., 0] = film.pixels
-        logits, maps = jax.device_get(explain(trained.params, images))
-        (probability,) = trained.decision.probabilities(logits[:1])
-        (called,) = trained.decision.calls([probability])
+        logits, maps = predictor.explain(film.pixels[None])
+        (probability,) = predictor.decision.probabilities(predictor.combine(logits)[0])
+        (called,) = predictor.decision.calls([probability])
         evidence = overlay(preview, maps[0]) if maps[0].any() else None
-        (warnings,) = warnings_about([film], scope)
+        (warnings,) = warnings_about([film], trained)
         shown = Image.fromarray(preview)
         return Reading(float(probability), bool(called), warnings, shown, evidence)
 

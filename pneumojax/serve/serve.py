@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pneumojax.data.seen import CANNOT_TELL, SeenFilms
-from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
-from pneumojax.inference.trained_run import open_run
+from pneumojax.inference.predictor import Predictor
 from pneumojax.isolation.films import Decoded, FilmDecoder
 from pneumojax.serve.examples import examples
 from pneumojax.serve.markup import about, reading_of
@@ -25,7 +24,7 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
     Args:
         workdir: the run folder, absolute.
         port: 0 takes any that is free.
-        any_network: as in `open_run`.
+        any_network: as in `Predictor.open`.
 
     Raises:
         UserError: a package is not installed, no such run, or the port cannot be had.
@@ -41,9 +40,9 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
             raise UserError(
                 "--mode=serve needs Starlette and uvicorn: pip install -r requirements-serve.txt"
             ) from error
-        trained = open_run(workdir, any_network=any_network)
-        preprocessing = Preprocessing(**trained.meta["preprocessing"])
-        assess, network = make_reader(trained), about(trained, workdir)
+        predictor = Predictor.open([workdir], any_network=any_network)
+        trained = predictor.first
+        assess, network = make_reader(predictor), about(trained, workdir)
         seen, drawings = SeenFilms.of_runs([workdir]), examples()
         print(f"network of {network.run}, trained on {network.trained_on}; compiling", flush=True)
         if not seen.known:
@@ -51,7 +50,7 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
         with FilmDecoder() as decoder:
 
             def decode(data: bytes) -> Decoded:
-                return decoder.decode(data, preprocessing, preview_side=LARGEST_SIDE)
+                return decoder.decode(data, trained.preprocessing, preview_side=LARGEST_SIDE)
 
             compiling, reading = (
                 _seconds(lambda: reading_of(assess(decode(drawings[0].data)), network, ""))

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax import runtime
+from pneumojax.config.changes import IN_TRAINING
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.out_of_distribution import fit_distribution
 from pneumojax.data.patients import contradiction_warning, count_contradictions
@@ -23,9 +24,10 @@ from pneumojax.data.pipeline import (
 from pneumojax.data.splits import Splits, load_splits, preprocessing_of
 from pneumojax.errors import Stopped, UserError
 from pneumojax.files import printable
+from pneumojax.inference.batching import make_batched
 from pneumojax.inference.decision import fit_decision, undecided
+from pneumojax.inference.forward import make_forward
 from pneumojax.inference.network import Network, make_network
-from pneumojax.inference.scoring import make_scorer
 from pneumojax.run.agreement import check_config, check_meta
 from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints
@@ -33,7 +35,7 @@ from pneumojax.run.lock import locked
 from pneumojax.run.provenance import versions, write_provenance
 from pneumojax.run.stored_config import is_synthetic
 from pneumojax.sharding import make_mesh, placed, replicated
-from pneumojax.training.checks import check, check_batch
+from pneumojax.training.checks import check_batch, check_training
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.logbook import Logbook, NoLogbook, Progress, epoch_line
 from pneumojax.training.losses import class_weights
@@ -72,7 +74,7 @@ def train(
         Stopped: a signal asked for the end, and the last step is saved.
     """
     mesh = make_mesh()
-    check(config, mesh)
+    check_training(config, mesh)
     network = make_network(config)
     groups_of(config, network.divide(network.abstract_params)[0])  # names a stage that is not there
     checkpoints = Checkpoints(workdir / "checkpoints")
@@ -85,7 +87,7 @@ def train(
     if note := check_batch(config, mesh, visited):
         print(note)
     with runtime.leader_first("run folder"):
-        begin(workdir, config)
+        begin(workdir, config, IN_TRAINING)
     with locked(workdir) if runtime.is_leader() else contextlib.nullcontext():
         with runtime.leader_first("films' fingerprint"):
             write_provenance(workdir, sides, config)
@@ -130,7 +132,7 @@ def _train_on(
     weights = class_weights(sides.train.labels, config.loss.class_weights)
     train_step = make_train_step(config, network, optimizer, per_epoch, mesh, weights)
     train_step = compile_step(train_step, state, config, mesh)
-    score = make_scorer(network, mesh, config.batch_size)
+    score = make_batched(make_forward(network, mesh), mesh, config.batch_size)
     stamp = {"synthetic": True} if is_synthetic(config) else {}
     logbook = (
         Logbook(workdir, first_step, tensorboard=config.log.tensorboard, stamp=stamp)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pneumojax.data.out_of_distribution import fit, statistics
 from pneumojax.decoding.formats import decode_any
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import FilmDecoder
@@ -186,9 +187,7 @@ def test_films_are_found_and_decoded_only_a_little_ahead(workdir, film, tmp_path
 
 def test_warnings_stand_beside_the_answer(workdir, films_root, config, tmp_path, capsys):
     paths = sorted((films_root / "train").rglob("*.jpeg"))
-    seen = np.stack(
-        [decode_any(path.read_bytes(), room.Preprocessing(32)).pixels for path in paths]
-    )
+    seen = np.stack([decode_any(path.read_bytes(), Preprocessing(32)).pixels for path in paths])
     scope = fit(statistics(seen))
     save(workdir, config, step=2, scope=scope.as_dict())
     film = Image.open(paths[int(np.argmin(scope.distances(seen)))]).convert("L")

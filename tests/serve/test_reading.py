@@ -12,15 +12,15 @@ from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.inference.forward import make_forward
-from pneumojax.inference.trained_run import open_run
+from pneumojax.inference.predictor import Predictor
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.serve.examples import examples
 from pneumojax.serve.reading import LARGEST_SIDE, make_reader
 
 
 @pytest.fixture
-def trained(workdir):
-    return open_run(workdir)
+def predictor(workdir):
+    return Predictor.open([workdir])
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,10 @@ def decoder():
 
 @pytest.fixture
 def reader(decoder):
-    """`trained -> (bytes -> Reading)`, as the server puts it together."""
+    """`predictor -> (bytes -> Reading)`, as the server puts it together."""
 
-    def make(trained):
-        preprocessing, assess = Preprocessing(**trained.meta["preprocessing"]), make_reader(trained)
+    def make(predictor):
+        preprocessing, assess = predictor.first.preprocessing, make_reader(predictor)
         return lambda data: assess(decoder.decode(data, preprocessing, preview_side=LARGEST_SIDE))
 
     return make
@@ -46,8 +46,8 @@ def png(pixels):
     return stream.getvalue()
 
 
-def test_a_film_gets_the_calibrated_probability_and_call_of_its_run(trained, reader):
-    read, drawings = reader(trained), examples()
+def test_a_film_gets_the_calibrated_probability_and_call_of_its_run(predictor, reader):
+    read, drawings, trained = reader(predictor), examples(), predictor.first
     step = jax.jit(make_forward(trained.network, trained.mesh))
     side = trained.meta["preprocessing"]["image_size"]
     for drawing in drawings:
@@ -60,18 +60,18 @@ def test_a_film_gets_the_calibrated_probability_and_call_of_its_run(trained, rea
         assert reading.evidence is None or reading.evidence.size == (width, height)
     low, middle, high = sorted(drawings, key=lambda drawing: read(drawing.data).probability)
     threshold = read(middle.data).probability
-    decision = trained.decision._replace(threshold=threshold)._asdict()
-    read = reader(dataclasses.replace(trained, meta=trained.meta | {"decision": decision}))
+    decision = predictor.decision._replace(threshold=threshold)
+    read = reader(dataclasses.replace(predictor, decision=decision))
     assert [read(each.data).pneumonia for each in (low, middle, high)] == [False, True, True]
 
 
-def test_pictures_of_large_films_are_made_smaller_and_keep_their_shape(trained, reader):
-    reading = reader(trained)(png(np.tile(np.arange(200, dtype=np.uint8), (600, 10))))
+def test_pictures_of_large_films_are_made_smaller_and_keep_their_shape(predictor, reader):
+    reading = reader(predictor)(png(np.tile(np.arange(200, dtype=np.uint8), (600, 10))))
     assert reading.film.size == (LARGEST_SIDE, LARGEST_SIDE * 600 // 2000)
 
 
-def test_a_dicom_film_is_read_and_a_strange_one_warned_of(trained, make_dicom, reader):
-    read = reader(trained)
+def test_a_dicom_film_is_read_and_a_strange_one_warned_of(predictor, make_dicom, reader):
+    read = reader(predictor)
     rng = np.random.default_rng([1])
     grey = rng.integers(0, 4096, (40, 50), dtype=np.uint16)
     reading = read(make_dicom(grey, BitsStored=12))
@@ -80,8 +80,8 @@ def test_a_dicom_film_is_read_and_a_strange_one_warned_of(trained, make_dicom, r
     assert "colour" in colour.warnings[0] and "tiny" in colour.warnings[1]
 
 
-def test_files_that_are_no_films_are_refused_with_the_reason(trained, make_dicom, reader):
-    read, whole = reader(trained), examples()[0].data
+def test_files_that_are_no_films_are_refused_with_the_reason(predictor, make_dicom, reader):
+    read, whole = reader(predictor), examples()[0].data
     pixels = np.zeros((20, 20), np.uint8)
     bad = {
         b"": "empty",

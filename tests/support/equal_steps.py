@@ -63,7 +63,7 @@ def film_set(count: int) -> Any:
     """
     from pneumojax.data.film_set import FilmSet
     from pneumojax.data.index import RECORD, FilmIndex
-    from pneumojax.decoding.film import Preprocessing
+    from pneumojax.decoding.preprocessing import Preprocessing
 
     rng = np.random.default_rng(count)
     images = rng.integers(0, 256, (count, SIDE, SIDE), np.uint8)
@@ -103,8 +103,9 @@ def run(case: str, dtype: str, mesh: Any, steps: int) -> dict[str, np.ndarray]:
     import jax.numpy as jnp
 
     from pneumojax.data.pipeline import steps_per_epoch, to_devices
+    from pneumojax.inference.batching import make_batched
+    from pneumojax.inference.forward import make_forward
     from pneumojax.inference.network import make_network
-    from pneumojax.inference.scoring import make_scorer
     from pneumojax.sharding import replicated
     from pneumojax.training.optimizer import make_optimizer
     from pneumojax.training.state import evaluation_params, initial_state
@@ -127,7 +128,7 @@ def run(case: str, dtype: str, mesh: Any, steps: int) -> dict[str, np.ndarray]:
     for batch in to_devices(batches(films, config.seed, steps), mesh):
         state, metrics = step(state, batch)
         losses.append(float(metrics["loss"]))
-    logits = make_scorer(network, mesh, BATCH)(
+    logits = make_batched(make_forward(network, mesh), mesh, BATCH)(
         evaluation_params(network, state), film_set(EVALUATED)
     )
     leaves = jax.tree.leaves_with_path(state)

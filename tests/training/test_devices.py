@@ -61,7 +61,8 @@ import jax, numpy as np
 from jax.sharding import Mesh
 from benchmarks import equal_steps
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.inference.scoring import make_scorer
+from pneumojax.inference.batching import make_batched
+from pneumojax.inference.forward import make_forward
 from pneumojax.inference.network import make_network
 from pneumojax.training.state import evaluation_params, initial_state
 from pneumojax.inference.forward import to_unit_range
@@ -77,7 +78,8 @@ for count in (1, 5, 8, 21, 32):
     alone = jax.jit(lambda image: network.evaluation_logits(params, to_unit_range(image)))
     found[f"{count} alone"] = [float(alone(image[None])[0]) for image in images]
 for devices in (1, 2, 4, 8):
-    score = make_scorer(network, Mesh(np.array(jax.devices()[:devices]), ("data",)), 8)
+    mesh = Mesh(np.array(jax.devices()[:devices]), ("data",))
+    score = make_batched(make_forward(network, mesh), mesh, 8)
     for count in (1, 5, 8, 21, 32):
         found[f"{count} on {devices}"] = score(params, equal_steps.film_set(count)).tolist()
 print(json.dumps(found))

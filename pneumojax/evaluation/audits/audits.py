@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,6 +17,7 @@ from pneumojax.evaluation.audits.robustness import robustness, sample_films
 from pneumojax.evaluation.audits.shortcuts import shortcuts, softest_normal
 from pneumojax.evaluation.audits.subgroups import subgroups
 from pneumojax.evaluation.explanation_sanity import FILMS, Explain, randomisation_check
+from pneumojax.inference.batching import make_batched
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.overlay import overlay, strip
@@ -89,20 +89,9 @@ def audit_network(
 
 def _compiled_explainer(trained: TrainedRun) -> Explain:
     """Explains any number of films, `FILMS` at a time, so that one compiled function does."""
-    step = jax.jit(make_explainer(trained.network, trained.mesh))
-    batch = math.ceil(FILMS / trained.mesh.size) * trained.mesh.size
-
-    def explain(params: dict, images: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
-        logits, maps = [], []
-        for start in range(0, len(images), batch):
-            part = images[start : start + batch]
-            padding = [(0, batch - len(part)), (0, 0), (0, 0), (0, 0)]
-            values, evidence = jax.device_get(step(params, np.pad(part, padding)))
-            logits.append(values[: len(part)])
-            maps.append(evidence[: len(part)])
-        return np.concatenate(logits), np.concatenate(maps)
-
-    return explain
+    size = math.ceil(FILMS / trained.mesh.size) * trained.mesh.size
+    explain = make_batched(make_explainer(trained.network, trained.mesh), trained.mesh, size)
+    return lambda params, images: explain(params, images[..., 0])
 
 
 def _shaped(picture: Image.Image, size: NDArray) -> Image.Image:
