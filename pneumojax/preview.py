@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from pneumojax.augment.augment import check_augment, film_keys, make_augment
+from pneumojax.augment.augment import film_keys, make_augment
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.splits import load_splits
 from pneumojax.disclaimer import SYNTHETIC_STAMP
@@ -30,7 +30,6 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
     Raises:
         UserError: as `load_splits`, or the folder holds something else.
     """
-    check_augment(config.augment)
     begin(workdir, config)
     films = load_splits(config, cache_dir).train
     chosen = np.concatenate(

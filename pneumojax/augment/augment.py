@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from pneumojax.augment import appearance, geometry
-from pneumojax.errors import UserError
 
 Augment = Callable[[Array, Array], Array]
 
@@ -68,43 +67,3 @@ def mixup(
     of_image = share[:, None, None, None]
     images = images * (1 - of_image) + partners * of_image
     return images, labels * (1 - share) + partner_labels * share
-
-
-# Lowest and highest value of each field that is a single number.
-_LIMITS = {
-    "config.augment.size": (0, float("inf")),
-    "config.augment.rotation": (0, 180),
-    "config.augment.shift": (0, 1),
-    "config.augment.flip": (0, 1),
-    "config.augment.brightness": (0, 1),
-    "config.augment.contrast": (0, 10),
-    "config.augment.gamma": (0, 10),
-    "config.augment.blur": (0, 20),
-    "config.augment.sharpen": (0, 10),
-    "config.augment.noise": (0, 1),
-    "config.augment.downscale": (0.05, 1),
-    "config.augment.jpeg": (0, 1),
-    "config.augment.probability": (0, 1),
-    "config.augment.erase": (0, 1),
-    "config.augment.mixup": (0, 10),
-}
-
-
-def check_augment(settings: Mapping[str, Any]) -> None:
-    """Raises UserError if a field of `config.augment` is out of range."""
-    for field, (low, high) in _LIMITS.items():
-        value = settings[field.rsplit(".", 1)[1]]
-        if not low <= value <= high:
-            allowed = f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
-            raise UserError(f"{field} is {value}: it must be {allowed}.")
-    area, aspect = tuple(settings["crop_area"]), tuple(settings["crop_aspect"])
-    if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
-        raise UserError(
-            f"config.augment.crop_area is {area}: it must be two shares of the film above 0 and "
-            "at most 1, the smaller first."
-        )
-    if len(aspect) != 2 or not 0 < aspect[0] <= aspect[1] < float("inf"):
-        raise UserError(
-            f"config.augment.crop_aspect is {aspect}: it must be two ratios above 0, the smaller "
-            "first."
-        )

@@ -171,7 +171,9 @@ def _streamed(
         reason: why the films are not kept decoded, from `too_large`.
     """
     if importlib.util.find_spec("array_record") is None:  # TFDS requires it on Linux alone
-        raise UserError(f"data.max_cache_gb: {reason}, and streaming them needs array_record")
+        raise UserError(
+            f"config.data.max_cache_gb: {reason}, and streaming them needs array_record"
+        )
     from pneumojax.data.shards import ShardStore, StreamedFilms  # imports TFDS
 
     if cache.verify and entry.is_dir():
@@ -198,7 +200,7 @@ def _check_rejected(films: FilmSet, folder: FilmFolder, allowed: float) -> None:
         )
     if len(films.rejected) > allowed * found:
         raise UserError(
-            f"data.max_rejected_fraction: {len(films.rejected):,} of {found:,} files in "
+            f"config.data.max_rejected_fraction: {len(films.rejected):,} of {found:,} files in "
             f"{films.split!r} are not readable films, more than {allowed:.1%} ({example}); "
             "mend or remove them, or raise the field"
         )

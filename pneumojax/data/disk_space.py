@@ -23,17 +23,13 @@ def too_large(entry: Path, films: int, preprocessing: Preprocessing, max_cache_g
     Args:
         max_cache_gb: 10^9 bytes that they may take. 0 stands for `DISK` of the free disk and
             `MEMORY` of the memory, or for any size if they are stored already.
-
-    Raises:
-        UserError: `max_cache_gb` is negative.
     """
-    if not max_cache_gb >= 0:
-        raise UserError(f"config.data.max_cache_gb is {max_cache_gb}: it is 0 or more.")
     needed = films * preprocessing.image_size**2
     taken = f"{films:,} films take {_bytes(needed)} decoded"
     if max_cache_gb:
         is_too_large = needed > max_cache_gb * 1e9
-        return f"{taken}, more than data.max_cache_gb, {max_cache_gb:g} GB" if is_too_large else ""
+        most = f"config.data.max_cache_gb, {max_cache_gb:g} GB"
+        return f"{taken}, more than {most}" if is_too_large else ""
     if entry.is_dir():
         return ""
     free, memory = _free(entry), _memory()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from pneumojax.config.check import wrong_value
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.index import group_numbers
 from pneumojax.errors import UserError
@@ -35,10 +36,8 @@ def hold_out(
         bool (n,), True for a validation film.
 
     Raises:
-        UserError: the fraction is not in [0, 1), or training or validation would lack a class.
+        UserError: training or validation would lack a class.
     """
-    if not 0 <= fraction < 1:
-        raise UserError(f"data.val_fraction: {fraction} is not in [0, 1)")
     if fraction == 0:
         return np.zeros(len(patients), bool)
     labels = np.asarray(labels)
@@ -54,10 +53,11 @@ def hold_out(
     for split, mask in (("validation", validation), ("training", ~validation)):
         for label, name in enumerate(CLASS_NAMES):
             if not np.any(labels[mask] == label):
-                raise UserError(
-                    f"data.val_fraction: {fraction} leaves no {name} film for {split} "
-                    f"({np.sum(labels == label)} in all); give more patients or set it to 0"
+                rule = (
+                    f"it leaves no {name} film for {split} ({np.sum(labels == label)} in all); "
+                    "give more patients or set it to 0"
                 )
+                raise UserError(wrong_value("data.val_fraction", fraction, rule))
     return validation
 
 
@@ -73,10 +73,8 @@ def divide_into_folds(
         int64 (n,), from 0 to folds - 1.
 
     Raises:
-        UserError: fewer than two folds, or a fold would have no film of a class.
+        UserError: a fold would have no film of a class.
     """
-    if folds < 2:
-        raise UserError(f"data.folds: {folds} is neither 0 nor at least 2")
     labels = np.asarray(labels)
     groups = _groups(patients, digests)
     sizes = np.zeros((len(CLASS_NAMES), folds), np.int64)
@@ -89,10 +87,11 @@ def divide_into_folds(
         fold_of[films] = fold
     for label, name in enumerate(CLASS_NAMES):
         if len(np.unique(fold_of[labels == label])) < folds:
-            raise UserError(
-                f"data.folds: {folds} folds leave one without a {name} film "
-                f"({np.sum(labels == label)} in all); give more patients or fewer folds"
+            rule = (
+                f"they leave one without a {name} film ({np.sum(labels == label)} in all); "
+                "give more patients or fewer folds"
             )
+            raise UserError(wrong_value("data.folds", folds, rule))
     return fold_of
 
 

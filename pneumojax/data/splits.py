@@ -61,29 +61,22 @@ def load_splits(
         verify, log: as in `FilmCache`.
 
     Raises:
-        UserError: a field is out of range, films are missing, unreadable or of one class only.
+        UserError: films are missing, unreadable or of one class only.
     """
-    if config.data.val not in ("patients", "folder"):
-        raise UserError(f"config.data.val is {config.data.val!r}: use 'patients' or 'folder'.")
-    if config.data.folds and config.data.val == "folder":
-        raise UserError(
-            f"config.data.folds is {config.data.folds} and config.data.val 'folder': folds are "
-            "made by patient, with 'patients'."
-        )
     folder = configured_folder(config, cache_dir)
     cache = FilmCache(cache_dir, config.data.max_cache_gb, verify, log)
     films = load_configured(config, folder, "train", cache)
     if len(present := np.unique(films.labels)) < 2:
         raise UserError(
-            f"data.root: train of {str(folder.root)!r} holds only {CLASS_NAMES[present[0]]} films; "
-            "a network needs both classes to learn from"
+            f"config.data.root: train of {str(folder.root)!r} holds only "
+            f"{CLASS_NAMES[present[0]]} films; a network needs both classes to learn from"
         )
     if config.data.val == "folder":
         shipped = load_configured(config, folder, "val", cache)
         if len(present := np.unique(shipped.labels)) < 2:
             raise UserError(
-                f"data.val: val of {str(folder.root)!r} holds only {CLASS_NAMES[present[0]]} "
-                "films, which cannot choose between epochs; use 'patients'"
+                f"config.data.val: val of {str(folder.root)!r} holds only "
+                f"{CLASS_NAMES[present[0]]} films, which cannot choose between epochs; use 'patients'"
             )
         return _with_audit(films, shipped)
     chosen = _validation(films, config)
@@ -116,14 +109,8 @@ def _validation(films: FilmSet, config: ConfigDict) -> np.ndarray:
     """bool (n,): the films to validate on, one fold or the hold-out."""
     seed = config.data.split_seed
     who = films.patients, films.labels, films.digests
-    if config.data.folds < 0:
-        raise UserError(f"config.data.folds is {config.data.folds}: it is 0, or at least 2.")
     if config.data.folds == 0:
         return hold_out(*who, config.data.val_fraction, seed)
-    if not 0 <= config.data.fold < config.data.folds:
-        raise UserError(
-            f"config.data.fold is {config.data.fold}: the folds are 0 to {config.data.folds - 1}."
-        )
     return divide_into_folds(*who, config.data.folds, seed) == config.data.fold
 
 

@@ -4,8 +4,6 @@ from dataclasses import asdict, dataclass
 
 from PIL import Image
 
-from pneumojax.errors import UserError
-
 RESIZES = ("bilinear_antialias", "bilinear", "nearest")
 Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels
 
@@ -23,7 +21,7 @@ class Preprocessing:
             of checkpoints that do not store the field.
 
     Raises:
-        UserError: a field out of range, named as in the config.
+        ValueError: a field is out of range.
     """
 
     image_size: int = 150
@@ -32,11 +30,9 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if type(self.image_size) is not int or self.image_size < 1:
-            raise UserError(
-                f"data.image_size: {self.image_size!r} is not a positive whole number of pixels"
-            )
+            raise ValueError(f"image_size is {self.image_size!r}, not a positive whole number")
         if self.resize not in RESIZES:
-            raise UserError(f"data.resize: {self.resize!r} is unknown; use one of {RESIZES}")
+            raise ValueError(f"resize is {self.resize!r}, not one of {RESIZES}")
 
     def as_dict(self) -> dict[str, int | str]:
         """The fields by name, for JSON; `Preprocessing(**d)` reads them back."""

@@ -183,8 +183,8 @@ def _films(
         side = "train" if split == "train" else "validation"
         if sides.fingerprint[side] != _fingerprints(meta)[side]:
             raise UserError(
-                f"data.root: the {side} films are not those of this run any more; restore them, "
-                "or name the folder with --films"
+                f"config.data.root: the {side} films are not those of this run any more; restore "
+                "them, or name the folder with --films"
             )
         films = sides.train if split == "train" else sides.validation
         if films is None:

@@ -24,7 +24,7 @@ from pneumojax.profiling.work import count_work
 from pneumojax.run.begin import claim
 from pneumojax.run.provenance import provenance
 from pneumojax.sharding import make_mesh, replicated
-from pneumojax.training.checks import check, check_batch
+from pneumojax.training.checks import check_batch, check_training
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
@@ -53,7 +53,7 @@ def profile(
     """
     prepare(workdir, config)
     mesh = make_mesh()
-    check(config, mesh)
+    check_training(config, mesh)
     network = make_network(config)
     films = load_splits(config, cache_dir, verify=verify_films).train
     balanced = config.data.balanced

@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from pneumojax.config.changes import IN_TRAINING, accepted_changes
+from pneumojax.config.changes import accepted_changes
 from pneumojax.config.check import check
 from pneumojax.errors import UserError
 from pneumojax.fields import Field, is_group, list_of, read_record
@@ -18,14 +18,14 @@ from pneumojax.run.stored_config import read_config
 CHANGES = "changes.json"
 
 
-def begin(workdir: Path, config: ConfigDict) -> None:
+def begin(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozenset()) -> None:
     """Makes the folder of a run, or gives the run in it the fields that may change.
 
     Raises:
         UserError: as `claim`.
     """
-    if claim(workdir, config, IN_TRAINING):
-        take_changes(workdir, config, IN_TRAINING)
+    if claim(workdir, config, may_change):
+        take_changes(workdir, config, may_change)
     else:
         write_json(workdir / "config.json", config.to_dict())
 

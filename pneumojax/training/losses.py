@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
@@ -68,21 +67,3 @@ def class_weights(labels: NDArray, balanced: bool) -> tuple[float, float]:
         return 1.0, 1.0
     normal, pneumonia = np.bincount(labels, minlength=2)
     return len(labels) / (2 * normal), len(labels) / (2 * pneumonia)
-
-
-def check_loss(config: ConfigDict) -> None:
-    """Raises UserError for a field of `config.loss` that is out of range."""
-    weights = tuple(config.loss.auxiliary_weights)
-    if not all(0 <= weight < float("inf") for weight in weights):
-        raise UserError(
-            f"config.loss.auxiliary_weights is {weights}: each is 0 or more, and finite."
-        )
-    if not 0 <= config.loss.label_smoothing < 1:
-        raise UserError(
-            f"config.loss.label_smoothing is {config.loss.label_smoothing}: it is 0 or more, "
-            "and below 1."
-        )
-    if not 0 <= config.loss.focal_gamma < float("inf"):
-        raise UserError(
-            f"config.loss.focal_gamma is {config.loss.focal_gamma}: it is 0 or more, and finite."
-        )

@@ -7,10 +7,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 from ml_collections import ConfigDict
 
-from pneumojax.errors import UserError
 from pneumojax.training.parameter_groups import groups_of, is_fine_tuning
-
-SCHEDULES = ("constant", "cosine")
 
 
 def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTransformation:
@@ -108,35 +105,6 @@ def learning_rate(config: ConfigDict, steps_per_epoch: int) -> float | optax.Sch
             first, rate, warmup, decay_steps=config.epochs * steps_per_epoch
         )
     return optax.linear_schedule(first, rate, warmup) if warmup else rate
-
-
-def check_optimizer(config: ConfigDict) -> None:
-    """Raises UserError for a field of `config.optimizer` that is out of range."""
-    settings = config.optimizer
-    if settings.schedule not in SCHEDULES:
-        raise UserError(
-            f"config.optimizer.schedule is {settings.schedule!r}: "
-            f"use one of {', '.join(SCHEDULES)}."
-        )
-    for field in ("learning_rate", "weight_decay", "clip_norm", "warmup_epochs"):
-        if not 0 <= settings[field] < float("inf"):
-            raise UserError(
-                f"config.optimizer.{field} is {settings[field]}: it is 0 or more, and finite."
-            )
-    if not 0 <= config.finetune.frozen_epochs <= config.epochs:
-        raise UserError(
-            f"config.finetune.frozen_epochs is {config.finetune.frozen_epochs}: it is 0 to "
-            f"config.epochs, {config.epochs}."
-        )
-    if not 0 <= config.finetune.backbone_rate < float("inf"):
-        raise UserError(
-            f"config.finetune.backbone_rate is {config.finetune.backbone_rate}: it is 0 or more."
-        )
-    if settings.warmup_epochs >= config.epochs:
-        raise UserError(
-            f"config.optimizer.warmup_epochs is {settings.warmup_epochs}: it is below "
-            f"config.epochs, {config.epochs}."
-        )
 
 
 def _is_kernel(params: dict) -> dict:

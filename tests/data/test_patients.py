@@ -256,9 +256,7 @@ class TestFolds:
         np.testing.assert_array_equal(turned, folds[order])
         assert np.any(divide_into_folds(patients, labels, digests, 5, seed=4) != folds)
 
-    def test_too_few_patients_or_folds_are_refused(self):
+    def test_too_few_patients_are_refused(self):
         patients, labels, digests = _films(patients_per_class=3)
-        with pytest.raises(UserError, match="data.folds: 4 folds leave one without a NORMAL film"):
+        with pytest.raises(UserError, match="config.data.folds is 4: .*without a NORMAL film"):
             divide_into_folds(patients, labels, digests, 4, seed=0)
-        with pytest.raises(UserError, match="data.folds: 1 is neither"):
-            divide_into_folds(patients, labels, digests, 1, seed=0)

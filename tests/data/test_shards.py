@@ -192,12 +192,6 @@ def test_films_that_fit_in_neither_form_are_one_line_before_anything_is_written(
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("wrong", [-1.0, float("nan")])
-def test_a_size_that_is_none_is_refused(all_kinds, tmp_path, wrong):
-    with pytest.raises(UserError, match="config.data.max_cache_gb is (-1.0|nan): it is 0 or more"):
-        load(all_kinds, tmp_path, wrong)
-
-
 @pytest.mark.parametrize("damage", ["flipped byte", "vanished"])
 @pytest.mark.fault
 def test_a_shard_that_is_damaged_while_it_is_read_is_one_line_that_says_what_mends_it(

@@ -5,10 +5,8 @@ import numpy as np
 import pytest
 
 from configs import base
-from pneumojax.errors import UserError
 from pneumojax.training.losses import (
     binary_cross_entropy,
-    check_loss,
     class_weights,
     head_loss,
 )
@@ -39,14 +37,3 @@ def test_weights_give_both_classes_the_same_sum_and_films_a_mean_of_one():
     assert 3 * weights[0] == pytest.approx(9 * weights[1])
     assert weights[labels].mean() == pytest.approx(1)
     assert class_weights(labels, balanced=False) == (1, 1)
-
-
-@pytest.mark.parametrize(
-    "field, value",
-    [("label_smoothing", 1.0), ("focal_gamma", -1.0), ("auxiliary_weights", (0.4, float("inf")))],
-)
-def test_a_field_out_of_range_is_named(field, value):
-    config = base.get_config()
-    config.loss[field] = value
-    with pytest.raises(UserError, match=f"config.loss.{field} is"):
-        check_loss(config)

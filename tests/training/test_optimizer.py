@@ -7,8 +7,7 @@ import optax
 import pytest
 
 from configs import base
-from pneumojax.errors import UserError
-from pneumojax.training.optimizer import check_optimizer, learning_rate, make_optimizer
+from pneumojax.training.optimizer import learning_rate, make_optimizer
 
 PARAMS = {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.full(2, 3.0)}
 
@@ -92,12 +91,3 @@ def test_a_network_without_heads_may_be_fine_tuned():
     adam = optax.adam(1e-4, eps=1e-7)
     expected, _ = adam.update(params, adam.init(params), params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-6), updates, expected)
-
-
-@pytest.mark.parametrize(
-    "field, value",
-    [("schedule", "step"), ("weight_decay", -1.0), ("clip_norm", -1.0), ("warmup_epochs", 4.0)],
-)
-def test_a_field_out_of_range_is_named(field, value):
-    with pytest.raises(UserError, match=f"config.optimizer.{field} is"):
-        check_optimizer(configured(**{field: value}))

@@ -8,7 +8,7 @@ from flax.traverse_util import flatten_dict
 
 from configs import base
 from pneumojax.errors import UserError
-from pneumojax.training.optimizer import check_optimizer, make_optimizer
+from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.parameter_groups import groups_of, print_groups
 
 PARAMS = {
@@ -78,18 +78,6 @@ def test_groups_are_told_in_the_networks_order(capsys):
     assert lines[1].split() == ["heads", "main_head", "0.001", "1", "4"]
     assert lines[2].split() == ["backbone", "modules/0,", "modules/10", "0.0005", "8", "8"]
     assert lines[3].split() == ["frozen", "stem1", "0", "never", "4"]
-
-
-@pytest.mark.parametrize(
-    "fields, told",
-    [
-        ({"frozen_epochs": 5}, "config.finetune.frozen_epochs is 5"),
-        ({"backbone_rate": -1.0}, "config.finetune.backbone_rate is -1.0"),
-    ],
-)
-def test_a_field_out_of_range_is_named(fields, told):
-    with pytest.raises(UserError, match=told):
-        check_optimizer(configured(**fields))
 
 
 def test_a_stage_that_does_not_exist_is_named_with_those_that_do():

@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 
 from configs import base
-from pneumojax.errors import UserError
 from pneumojax.inference.network import make_network
-from pneumojax.inference.test_time_views import VIEWS, averaged, check_views
+from pneumojax.inference.test_time_views import VIEWS, averaged
 from pneumojax.nn.normalisation import standardised
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history
 from pneumojax.sharding import make_mesh, placed
-from pneumojax.training.checks import check
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.running_statistics import DECAY
@@ -153,11 +151,6 @@ def test_views_are_averaged_in_logits():
     np.testing.assert_allclose(zoomed, 9.5 + 0.9 * (np.arange(20) - 9.5), atol=1e-5)
 
 
-def test_an_unknown_view_is_refused():
-    with pytest.raises(UserError, match="config.test_time.views"):
-        check_views(("upside_down",))
-
-
 @pytest.mark.slow
 def test_training_ends_when_validation_stopped_getting_better(config, tmp_path, cache_dir, capsys):
     """A rate of 0 never gets better than its first epoch."""
@@ -191,21 +184,3 @@ def test_the_last_epoch_is_best_where_it_is_asked_for_and_keeps_statistics_and_a
     state = TrainState.from_items(items)
     assert meta["epoch"] == config.epochs
     jax.tree.map(np.testing.assert_array_equal, best, state.average)
-
-
-@pytest.mark.parametrize(
-    "fields, named",
-    [
-        ({"early_stopping.patience": -1}, "config.early_stopping.patience"),
-        (
-            {"early_stopping.patience": 1, "checkpoint.best_metric": "last"},
-            "config.early_stopping.patience needs",
-        ),
-        ({"average.decay": 1.0}, "config.average.decay"),
-    ],
-)
-def test_a_field_out_of_range_is_named(fields, named):
-    config = base.get_config()
-    config.update_from_flattened_dict(fields)
-    with pytest.raises(UserError, match=named):
-        check(config, make_mesh())
