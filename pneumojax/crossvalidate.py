@@ -18,6 +18,7 @@ from pneumojax.files import refuse_links_out, write_json
 from pneumojax.inference.decision import fit_decision
 from pneumojax.inference.ensemble import OUT_OF_FOLD
 from pneumojax.inference.predictor import Predictor
+from pneumojax.inference.refit import fit_changed_decision
 from pneumojax.run.film_list import read_films
 from pneumojax.stats.estimates import json_ready
 from pneumojax.stats.metrics import auroc
@@ -53,8 +54,9 @@ def cross_validate(
         of_fold.data.fold = fold
         folders.append(workdir / f"fold-{fold}")
         train(of_fold.lock(), folders[-1], cache_dir, verify_films=verify_films)
-        if not (folders[-1] / "evaluation" / "val" / "metrics.json").exists():
-            evaluate_run([folders[-1]], cache_dir)
+        fitted = fit_changed_decision(folders[-1], cache_dir, any_network=True)
+        if fitted or not (folders[-1] / "evaluation" / "val" / "metrics.json").exists():
+            evaluate_run([folders[-1]], cache_dir, any_network=True)
     cache = FilmCache(cache_dir, config.data.max_cache_gb, verify_films)
     films = load_configured(config, configured_folder(config, cache_dir), "train", cache)
     return _out_of_fold(folders, films, workdir / OUT_OF_FOLD, config.decision)

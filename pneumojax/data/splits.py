@@ -76,7 +76,8 @@ def load_splits(
         if len(present := np.unique(shipped.labels)) < 2:
             raise UserError(
                 f"config.data.val: val of {str(folder.root)!r} holds only "
-                f"{CLASS_NAMES[present[0]]} films, which cannot choose between epochs; use 'patients'"
+                f"{CLASS_NAMES[present[0]]} films, which cannot choose between epochs; use "
+                "'patients'"
             )
         return _with_audit(films, shipped)
     chosen = _validation(films, config)

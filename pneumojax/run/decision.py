@@ -30,14 +30,17 @@ def current_decision(
 
     Args:
         config: the run's.
-        meta: the checkpoint's metadata.
+        meta: the checkpoint's metadata, with a decision.
 
     Raises:
         UserError: decision.json cannot be read.
     """
-    rule = flatten(config.decision)
-    if "config" not in meta or flatten(completed(meta["config"]).decision) == rule:
-        return meta.get("decision")
+    trained, rule = meta["decision"], flatten(config.decision)
+    could_fit = trained["rule"] != "default"
+    if not could_fit or "config" not in meta:
+        return trained
+    if flatten(completed(meta["config"]).decision) == rule:
+        return trained
     path = workdir / NAME
     if not path.exists():
         return None
