@@ -1,18 +1,18 @@
-"""The figures that recipes are chosen by, read from an evaluation: no test film is among them."""
+"""The figures by which recipes are chosen. They come from validation, never from test films."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def protocol_figures(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What `metrics.json` of a validation says under each protocol.
+    """Reads the figures of each protocol from the `metrics.json` of a validation.
 
     Returns:
-      By name a figure {"value", "low", "high", "method"}: "auroc", "sensitivity" and
-      "specificity" of the hold-out; "matched_auroc" on pairs alike in sharpness and brightness;
-      "stress_mean_..." and "stress_worst_..." of `stress_summary`; "softest_specificity". And
-      without an interval "sharpness_normal" and "sharpness_pneumonia", the rank correlations of
-      sharpness with the logit within a class.
+        {name: {"value", "low", "high", "method"}}: "auroc", "sensitivity" and "specificity" of the
+        hold-out; "matched_auroc" on pairs alike in sharpness and brightness; "stress_mean_..." and
+        "stress_worst_..." under stress; "softest_specificity". "sharpness_normal" and
+        "sharpness_pneumonia" have no interval; they are the rank correlations of sharpness with
+        the logit within a class.
     """
     stress = result["robustness"]["stress"]
     sharpness = next(r for r in result["shortcuts"]["statistics"] if r["name"] == "sharpness")
@@ -34,11 +34,11 @@ SCORED = ("auroc", "matched_auroc", "stress_mean_auroc", "stress_mean_balanced_a
 
 
 def selection_score(figures: Mapping[str, Mapping[str, Any]]) -> float:
-    """The one number that recipes are ranked by: the plain mean of the figures in `SCORED`.
+    """Returns the mean of the figures in `SCORED`, by which recipes are ranked.
 
-    Ranking on films as they are, on films that differ in nothing but what is to be seen, and on
-    films from worse machines; and whether the operating point holds there. No film of a test
-    split is among them. NaN where one of them is undefined.
+    They measure ranking on unchanged films, on pairs that are alike in sharpness and brightness and
+    on degraded films, and the operating point on degraded films. The score is NaN if one of the
+    figures is undefined.
     """
     values = [figures[name]["value"] for name in SCORED]
     return float("nan") if None in values else sum(values) / len(SCORED)

@@ -1,9 +1,9 @@
-"""Stores what a finished run measured as a row for the README's tables.
+"""Stores the figures of a finished run as a row of the README's tables.
 
 Command:   python -m tools.record_run <run folder> --films="<which films>" \\
                --command="<the command that trained it>" --wall-seconds=<of that command> \\
                --output=records/results/<name>.json
-Only names of folders are kept, no paths of the machine.
+Paths of the machine are reduced to names of folders.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from benchmarks.hardware import hardware
 from pneumojax.files import write_json
 from pneumojax.run.history import read_history
 
-# Of metrics.json: what is elsewhere in the row, holds paths or names of films, or is of no table.
+# Parts of metrics.json that no table shows, that the row has elsewhere, or that name files.
 LEFT_OUT = {"config", "provenance", "history", "flow", "failures", "explanations", "robustness"}
 LEFT_OUT |= {"shortcuts", "subgroups", "calibration", "audit"}
 
 
 def row(workdir: Path, films: str, command: str, wall_seconds: float) -> dict[str, Any]:
-    """The row of one run, see `tools/records/results.py`."""
+    """Returns the row of one run; `tools/docs/results.py` describes it."""
     provenance = json.loads((workdir / "provenance.json").read_text())
     validation = json.loads((workdir / "evaluation" / "val" / "metrics.json").read_text())
     validation = {key: value for key, value in validation.items() if key not in LEFT_OUT}
@@ -39,7 +39,7 @@ def row(workdir: Path, films: str, command: str, wall_seconds: float) -> dict[st
 
 
 def main() -> None:
-    """Reads the run folder, writes the row."""
+    """Stores the row of the run that the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workdir", type=Path)
     parser.add_argument("--films", required=True)

@@ -1,15 +1,11 @@
-"""Packs a run into the small run folder that the repository carries its reference network in.
+"""Packs a run into a small run folder, such as models/reference, that can be published.
 
 Command:   python -m tools.release <run folder> --to=models/reference \\
                [--decision=<out_of_fold/decision.json>]
-What any command needs of a run is kept: config, provenance, epochs, the best checkpoint, and of
-the films their classes and hashes, by which an evaluation tells whether it has been trained on
-them. Parameters are stored as float16 where no call on the run's validation films changes by it
-and no logit moves by more than `LARGEST_DIFFERENCE`, else as they are.
-
-`reseal` gave the released checkpoint, which an earlier version had written, its seal:
-    python -c "from pathlib import Path; from tools.release import reseal; \
-        reseal(Path('models/reference/checkpoints/best/4704/meta/metadata'))"
+The packed run keeps the parts that other commands read: config, provenance, epochs and the best
+checkpoint. Of each film it keeps class and hash, by which an evaluation recognises films of the
+training set. Parameters are stored as float16, unless this changes a call on the validation films
+or moves a logit by more than `LARGEST_DIFFERENCE`.
 """
 
 import argparse
@@ -25,7 +21,7 @@ import numpy as np
 
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import UserError
-from pneumojax.files import replacing, write_csv, write_json
+from pneumojax.files import write_csv, write_json
 from pneumojax.inference.batching import make_batched
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.forward import make_forward
@@ -34,9 +30,8 @@ from pneumojax.run.arrays import cast
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.film_list import FILM_COLUMNS, hidden, read_films
 from pneumojax.run.history import read_history
-from pneumojax.run.seal import check_seal, sealed
 
-LARGEST_DIFFERENCE = 0.02  # of a logit: at most half a percentage point of probability
+LARGEST_DIFFERENCE = 0.02  # of a logit; at most half a percentage point of probability
 LARGEST_BYTES = 5_000_000
 FILMS = {
     "name": "Chest X-Ray Images (Pneumonia), training split",
@@ -48,32 +43,32 @@ FILMS = {
 }
 README = """# The reference network
 
-A run folder like any other, small enough for the repository: `python main.py --mode=predict film.jpeg` uses it where no `--workdir` is named. Research and education only, not a medical device. What it is, how it was chosen and what it is worth: [the model card](../../docs/reference_model.md).
+A run folder like any other, small enough for the repository: `python main.py --mode=predict film.jpeg` uses it if `--workdir` is not given. Research and education only, not a medical device. Its training, choice and figures are described in [the model card](../../docs/reference_model.md).
 
-Trained on {films[name]} ({films[attribution]}, doi [{films[doi]}](https://doi.org/{films[doi]})), which is under the licence {films[licence]}; described in {films[described_in]}. The films are of children of one to five years. None of them is here: `films.csv` holds their classes and hashes, by which an evaluation tells films that were trained on.
+Trained on {films[name]} ({films[attribution]}, doi [{films[doi]}](https://doi.org/{films[doi]})), which is under the licence {films[licence]}; described in {films[described_in]}. The films are of children of one to five years. None of them is here: `films.csv` holds their classes and hashes, by which an evaluation recognises films of the training set.
 
-`python -m tools.release` made this folder of a run.
+`python -m tools.release` made this folder from a run.
 """  # noqa: E501
 
 
 def release(
     workdir: Path, target: Path, cache_dir: Path, decision: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Packs a run, and says what was lost by it.
+    """Packs a run, and returns how the rounding changed its logits and calls.
 
     Args:
-        workdir: the run folder, absolute; its films must be where it found them.
-        target: the folder to make, absolute.
-        cache_dir: of decoded films.
-        decision: a `Decision` as a dict that takes the place of the run's own; the run's own is
-            kept in the checkpoint as "decision_of_validation".
+        workdir: the run folder, absolute. Its films must still be where training read them.
+        target: the folder to create, absolute.
+        cache_dir: the folder of decoded films.
+        decision: fields of a `Decision` that replaces the run's own. The run's own is kept in the
+            checkpoint as "decision_of_validation".
 
     Raises:
-        UserError: the target is there already, the run has no validation, or what comes out is
-            larger than `LARGEST_BYTES`.
+        UserError: the target exists, the run has no validation films, or the packed run is larger
+            than `LARGEST_BYTES`.
     """
     if target.exists():
-        raise UserError(f"--to: {str(target)!r} is there already; remove it first")
+        raise UserError(f"--to: {str(target)!r} exists already; remove it first")
     trained = open_run(workdir)
     fitted = trained.meta["decision"]
     meta = trained.meta | {
@@ -108,19 +103,10 @@ def release(
     )
 
 
-def reseal(metadata: Path) -> None:
-    """Seals the metadata of a released checkpoint of an earlier version; its arrays stay."""
-    meta = json.loads(metadata.read_text())
-    if check_seal(meta):
-        raise UserError(f"{str(metadata)!r} has a seal already")
-    with replacing(metadata) as temporary:
-        temporary.write_text(json.dumps(sealed(meta)))
-
-
 def _smallest(
     trained: TrainedRun, decision: Decision, cache_dir: Path
 ) -> tuple[str | None, dict[str, Any]]:
-    """The type to store parameters in, None for their own, and what float16 would lose."""
+    """Returns the type to store parameters in (None keeps their own), and the loss by float16."""
     films = load_splits(trained.config, cache_dir).validation
     if films is None:
         raise UserError("this run has no validation films to check the packed network on")
@@ -132,7 +118,7 @@ def _smallest(
     calls = [decision.calls(decision.probabilities(logits)) for logits in (before, after)]
     difference = float(np.abs(before - after).max())
     changed = int(np.sum(calls[0] != calls[1]))
-    kept = bool(difference <= LARGEST_DIFFERENCE and not changed)  # false for NaN too
+    kept = bool(difference <= LARGEST_DIFFERENCE and not changed)  # False for NaN
     return "float16" if kept else None, {
         "stored_as": "float16" if kept else "float32",
         "films": len(films),
@@ -143,18 +129,18 @@ def _smallest(
 
 
 def _film(row: dict[str, str]) -> list[str]:
-    """A row of films.csv without names."""
+    """Returns a row of films.csv without the names of file and patient."""
     anonymous = {"file": "", "patient": hidden(row["patient"])}
     return [(row | anonymous)[name] for name in FILM_COLUMNS]
 
 
 def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with the name of the films' folder alone."""
+    """Reduces the path of the films in a config to the name of the folder."""
     return config | {"data": config["data"] | {"root": Path(config["data"]["root"]).name}}
 
 
 def _provenance(workdir: Path) -> dict[str, Any]:
-    """What a run says of its origin, without paths of the machine."""
+    """Reads the provenance of a run without paths of the machine."""
     stored = json.loads((workdir / "provenance.json").read_text())
     command = []
     for argument in stored["command"]:
@@ -165,13 +151,15 @@ def _provenance(workdir: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Packs, and writes what was lost beside the other figures of the reference network."""
+    """Packs the run that the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workdir", type=Path)
     parser.add_argument("--to", type=Path, required=True)
-    parser.add_argument("--decision", type=Path, help="in place of the run's own")
+    parser.add_argument(
+        "--decision", type=Path, help="a decision.json that replaces the run's own decision"
+    )
     parser.add_argument("--cache-dir", type=Path, default=Path("~/.cache/pneumojax"))
-    parser.add_argument("--output", type=Path, help="JSON of what was packed")
+    parser.add_argument("--output", type=Path, help="a JSON file for the figures of the packing")
     arguments = parser.parse_args()
     decision = json.loads(arguments.decision.read_text()) if arguments.decision else None
     cache_dir = arguments.cache_dir.expanduser().resolve()

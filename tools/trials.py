@@ -1,14 +1,14 @@
-"""Trains the recipes of a plan one after another and lines up what each is worth.
+"""Trains the recipes of a plan one after another and stores the figures of each.
 
-Command:   python -m tools.trials records/reference/search_plan.json \\
+Command:   python -m tools.trials records/reference/ablation_plan.json \\
                --films=<folder with train/> --out=<folder for the runs>
-The plan is a file that is written, and committed, before the first run: a config, the hours of
-machine time that may be spent, and trials, each with a name, the reason for it, the fields it
-changes and its seeds. Each trial is an ordinary run folder, trained by the ordinary command and
-scored on its own validation patients. Run the command again to go on, on another machine too; a
-trial begins only where the hours left are enough for it, by what an epoch took before. What is
-found is written beside the plan, `search_plan.json` -> `search.json`: a trial that stands there is
-not trained again. `tools/docs/reference_card.py` makes a table of it.
+The plan is written and committed before the first run. It holds a config, the hours of machine time
+that may be spent, and trials, each with a name, a reason, the fields it changes and its seeds. Each
+trial is an ordinary run, trained by the ordinary command and scored on its validation patients. The
+same command continues, also on another machine. A trial starts only if the remaining hours suffice,
+estimated from the slowest epoch so far. Figures are stored beside the plan, those of
+`ablation_plan.json` in `ablation.json`; a stored trial is not trained again. `python -m tools.docs`
+renders them. The config of `search_plan.json` was deleted after commit 5a34f11.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def train(name: str, command: list[str], out: Path) -> bool:
-    """Runs one command to its end, adding up its seconds in `<out>/<name>.seconds`."""
+    """Runs one command to its end, and adds its seconds to `<out>/<name>.seconds`."""
     clock = out / f"{name}.seconds"
     before = spent(clock)
     began = time.monotonic()
@@ -42,17 +42,17 @@ def train(name: str, command: list[str], out: Path) -> bool:
 
 
 def spent(clock: Path) -> float:
-    """Seconds of machine time so far."""
+    """Reads the seconds of machine time so far."""
     return float(clock.read_text()) if clock.exists() else 0.0
 
 
 def seconds_by_run(out: Path) -> dict[str, float]:
-    """Seconds of machine time of each run, those that were broken off among them."""
+    """Reads the seconds of machine time of each run, including interrupted runs."""
     return {path.stem: spent(path) for path in sorted(out.glob("*.seconds"))}
 
 
 def carry_on(seconds: dict[str, float], out: Path) -> None:
-    """Counts what was spent before, in folders that may be gone."""
+    """Restores the seconds of runs whose folders may be gone."""
     for name, value in seconds.items():
         clock = out / f"{name}.seconds"
         if not clock.exists():
@@ -60,7 +60,7 @@ def carry_on(seconds: dict[str, float], out: Path) -> None:
 
 
 def stored_row(stored: dict[str, Any], trial: dict[str, Any], seed: int) -> dict[str, Any] | None:
-    """The row of a trial that was run before with the same changes, if it was."""
+    """Returns the stored row of a trial with the same changes, if there is one."""
     wanted = (trial["name"], trial["changes"], seed)
     for found in stored.get("rows", []):
         if (found["trial"], found["changes"], found["seed"]) == wanted:
@@ -69,18 +69,18 @@ def stored_row(stored: dict[str, Any], trial: dict[str, Any], seed: int) -> dict
 
 
 def expected(fields: dict[str, Any], rows: list[dict[str, Any]]) -> float:
-    """Seconds that a run with these fields takes by the slowest epoch so far; 0 before any."""
+    """Estimates the seconds of a run from the slowest epoch so far; 0 before the first run."""
     slowest = max((row["seconds"] / len(row["history"]) for row in rows), default=0.0)
     return slowest * fields.get("epochs", 1)
 
 
 def flags(changes: dict[str, Any]) -> list[str]:
-    """Config fields as flags."""
+    """Writes config fields as flags."""
     return [f"--config.{field}={value}" for field, value in changes.items()]
 
 
 def row(trial: dict[str, Any], seed: int, workdir: Path, seconds: float) -> dict[str, Any]:
-    """What one finished run is worth."""
+    """Reads the figures of one finished run."""
     result = json.loads((workdir / "evaluation" / "val" / "metrics.json").read_text())
     figures = protocol_figures(result)
     return {
@@ -100,7 +100,7 @@ def row(trial: dict[str, Any], seed: int, workdir: Path, seconds: float) -> dict
 
 
 def main() -> None:
-    """Runs what is left of a plan and writes what all of it found."""
+    """Runs the remaining trials of a plan and stores the figures of all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plan", type=Path)
     parser.add_argument("--films", required=True)
@@ -126,11 +126,11 @@ def main() -> None:
         workdir = out / name
         total = sum(seconds_by_run(out).values())
         fields = plan.get("common", {}) | trial["changes"] | {"seed": seed}
-        # A run that was broken off has some of its seconds in the total already.
+        # The total already counts the seconds of an interrupted run.
         left = plan["hours"] * 3600 - total + spent(out / f"{name}.seconds")
         done = (workdir / "evaluation" / "val" / "metrics.json").exists()
         if not done and expected(fields, list(rows.values())) > left:
-            print(f"{name}: not begun, what is left of {plan['hours']} hours is too little")
+            print(f"{name}: not started, too little is left of {plan['hours']} hours")
             continue
         if not done:
             print(f"{name}: {duration(total)} spent so far; log in {out / name}.log", flush=True)

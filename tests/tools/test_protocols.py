@@ -1,4 +1,4 @@
-"""What recipes are compared by is what the evaluation says, and nothing else."""
+"""Recipes are compared by the figures of their evaluation."""
 
 import math
 
