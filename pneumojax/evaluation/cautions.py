@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pneumojax.data.patients import contradiction_warning
-from pneumojax.data.seen import THIS_FILM
+from pneumojax.run.seen_films import THIS_FILM
 
 
 def trained_on_counts(notes: Sequence[str]) -> dict[str, int]:

@@ -13,7 +13,6 @@ from pneumojax.data.cache import FilmCache
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import find_films
 from pneumojax.data.leakage import audit_leakage
-from pneumojax.data.seen import SeenFilms
 from pneumojax.data.splits import configured_folder, load_configured, load_splits
 from pneumojax.errors import UserError
 from pneumojax.evaluation.audits.audits import audit_network
@@ -28,6 +27,7 @@ from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.run.film_list import hidden, read_films
+from pneumojax.run.seen_films import SeenFilms
 
 
 def evaluate_run(

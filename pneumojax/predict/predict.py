@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.data.out_of_distribution import TrainingDistribution, warnings_about
-from pneumojax.data.seen import CANNOT_TELL, SeenFilms
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.errors import UserError
 from pneumojax.files import refuse_links_out
@@ -28,6 +27,7 @@ from pneumojax.predict.reading import Read, batched, make_reader, read_ahead
 from pneumojax.predict.resuming import Resumed
 from pneumojax.predict.sources import Sources
 from pneumojax.predict.terminal import Progress, Summary, printable
+from pneumojax.run.seen_films import CANNOT_TELL, SeenFilms
 
 CALLS = ("normal", "pneumonia")
 LARGEST_BATCH = 64

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pneumojax.data.seen import banner, is_seen
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.files import printable
+from pneumojax.run.seen_films import banner, is_seen
 from pneumojax.terminal import duration
 
 MOST_SHOWN = 50  # rows of the table, and as many bad files after it

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from pneumojax.data.seen import THIS_FILM, THIS_PATIENT
 from pneumojax.evaluation.cautions import trained_on_line
 from pneumojax.evaluation.report.report import write_evaluation
 from pneumojax.evaluation.terminal import print_table
 from pneumojax.inference.decision import Decision
+from pneumojax.run.seen_films import THIS_FILM, THIS_PATIENT
 
 DECISION = Decision("youden", 2.0, 0.6, 50, "")
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from pneumojax.data.seen import THIS_FILM, THIS_PATIENT, SeenFilms, banner, is_seen
 from pneumojax.errors import UserError
 from pneumojax.files import write_csv
 from pneumojax.run.begin import begin
 from pneumojax.run.film_list import FILM_COLUMNS, hidden
+from pneumojax.run.seen_films import THIS_FILM, THIS_PATIENT, SeenFilms, banner, is_seen
 
 REFERENCE = Path(__file__).resolve().parents[2] / "models" / "reference"
 SEEN, HELD_OUT, OTHER = "a" * 64, "b" * 64, "c" * 64
