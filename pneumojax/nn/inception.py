@@ -1,4 +1,4 @@
-"""The seed's network: a small Inception with factorized convolutions and an auxiliary head."""
+"""The small Inception network: factorized convolutions, a main and an auxiliary head."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,17 +10,12 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from pneumojax.errors import UserError
-from pneumojax.nn import pools
-from pneumojax.nn.blocks import (
-    AuxiliaryHead,
-    Conv,
-    InceptionModule,
-    MainHead,
-    Widths,
-    check_activation,
-)
-from pneumojax.nn.normalisation import as_input, check_normalise
+from pneumojax.nn import ops
+from pneumojax.nn import pools as pooling
+from pneumojax.nn.arguments import check_known
+from pneumojax.nn.blocks import AuxiliaryHead, InceptionModule, MainHead, Widths
+from pneumojax.nn.layers import Conv
+from pneumojax.nn.normalisation import NORMALISATIONS, network_input
 
 HEADS = ("main", "auxiliary")
 NORMS = ("none", "batch")
@@ -29,28 +24,28 @@ NORMS = ("none", "batch")
 class Inception(nnx.Module):
     """Stem, Inception modules, one or both heads: images in [0, 1] -> logits.
 
-    With the defaults and only the auxiliary head it is what the original experiment trained, of
-    1,176,297 parameters. Attribute names are the names in checkpoints.
+    With the defaults it is the network of the original experiment, which has only the auxiliary
+    head and 1,176,297 parameters. Attribute names are the names in checkpoints.
 
     Args:
         image_size: height and width of the films, in pixels.
-        channels: channels the stem takes; a grey film is repeated to fill them.
+        channels: channels of the stem's input; a grey film is repeated to fill them.
         stem: widths of the stem's three 3x3 convolutions (stride 2 valid; valid; same).
         modules: widths of each Inception module, see `InceptionModule`.
         pools: modules, counted from 0, before which a 3x3 max pool of stride 2 halves the grid.
-        norm: one of `NORMS`, behind every convolution.
-        activation: a name in `ops.ACTIVATIONS`, behind every convolution.
-        normalise: a name in `NORMALISATIONS`, what becomes of grey levels in [0, 1].
-        heads: which of `HEADS` to build. "main", where present, is the one that predicts.
+        norm: one of `NORMS`, applied behind every convolution.
+        activation: a name in `ops.ACTIVATIONS`, applied behind every convolution.
+        normalise: a name in `NORMALISATIONS`, applied to grey levels in [0, 1].
+        heads: which of `HEADS` to build. The main head predicts where there is one.
         auxiliary_after: modules, counted from 0, behind which an auxiliary head sits; -1 is the
             last. The logits of the second one are called "auxiliary2".
-        dropout: share of the 128 hidden units dropped in each head in training.
-        dtype: what the network computes in; parameters and logits are at least float32.
-        block: the class stacked behind the stem, called as `block(in_features, widths, ...)`.
+        dropout: share of the 128 hidden units that each head drops in training.
+        dtype: type that the network computes in; parameters and logits are at least float32.
+        block: the class of the modules, called as `block(in_features, widths, ...)`.
         rngs: with a `params` stream, for the initial values.
 
     Raises:
-        UserError: a head, norm or activation that does not exist, or films too small for a head.
+        ValueError: a name or a module that does not exist, or films too small for a head.
     """
 
     def __init__(
@@ -71,38 +66,19 @@ class Inception(nnx.Module):
         block: Callable[..., InceptionModule] = InceptionModule,
         rngs: nnx.Rngs,
     ):
-        if not heads or set(heads) - set(HEADS):
-            raise UserError(f"config.model.heads is {tuple(heads)}: one or both of {HEADS}.")
-        if norm not in NORMS:
-            raise UserError(f"config.model.norm is {norm!r}: use one of {', '.join(NORMS)}.")
-        if set(pools) - set(range(len(modules))):
-            raise UserError(
-                f"config.model.pools is {tuple(pools)}: the modules are 0 to {len(modules) - 1}."
-            )
-        last = len(modules)  # maps are counted from the stem's
-        if any(place != -1 and not 0 <= place < last for place in auxiliary_after):
-            raise UserError(
-                f"config.model.auxiliary_after is {tuple(auxiliary_after)}: the modules are 0 to "
-                f"{last - 1}, and -1 is the last."
-            )
-        behind = [last if place == -1 else place + 1 for place in auxiliary_after]
-        if "main" not in heads and behind != [last]:
-            raise UserError(
-                f"config.model.auxiliary_after is {tuple(auxiliary_after)}: without a main head "
-                "the auxiliary one predicts, and sits behind the last module."
-            )
-        grids = [(((image_size - 3) // 2 + 1 - 2) - 3) // 2 + 1]
-        for place in range(len(modules)):
-            grids.append((grids[-1] - 3) // 2 + 1 if place in pools else grids[-1])
-        needed = [grids[place] - 4 for place in behind if "auxiliary" in heads]
-        if min([grids[-1], *needed]) < 1:
-            raise UserError(
-                f"config.data.image_size is {image_size}: too small, a grid of "
-                f"{max(grids[-1], 0)} is left of it; the main head needs 1, an auxiliary one 5."
+        check_known("norm", norm, NORMS)
+        check_known("activation", activation, ops.ACTIVATIONS)
+        check_known("normalise", normalise, NORMALISATIONS)
+        auxiliary_maps = _auxiliary_maps(heads, auxiliary_after, len(modules))
+        grids = _grids(image_size, len(modules), pools)
+        if min([grids[-1], *(grids[place] - 4 for place in auxiliary_maps)]) < 1:
+            raise ValueError(
+                f"image_size is {image_size}: too small, a grid of {max(grids[-1], 0)} is left of "
+                "it; the main head needs 1, an auxiliary one 5"
             )
         options: dict[str, Any] = {
             "norm": norm,
-            "activation": check_activation(activation),
+            "activation": activation,
             "dtype": dtype,
             "rngs": rngs,
         }
@@ -110,40 +86,44 @@ class Inception(nnx.Module):
         self.stem1 = conv(channels, stem[0], (3, 3), stride=2, padding="VALID")
         self.stem2 = conv(stem[0], stem[1], (3, 3), padding="VALID")
         self.stem3 = conv(stem[1], stem[2], (3, 3))
+
         self.modules: nnx.List = nnx.List([])
         features = [stem[2]]
         for widths in modules:
             self.modules.append(block(features[-1], widths, **options))
             features.append(self.modules[-1].out_features)
-        built = {}  # by name, which of `stages` a head takes
+
+        map_of_head = {}  # index in `stages`, by the head's name
         if "main" in heads:
             self.main_head = MainHead(features[-1], dropout=dropout, dtype=dtype, rngs=rngs)
-            built["main"] = last
-        for count, place in enumerate(behind if "auxiliary" in heads else ()):
-            name = "auxiliary" if count == 0 else f"auxiliary{count + 1}"
+            map_of_head["main"] = len(modules)
+        for count, place in enumerate(auxiliary_maps, start=1):
+            name = "auxiliary" if count == 1 else f"auxiliary{count}"
             grid = (grids[place], grids[place])
             head = AuxiliaryHead(features[place], grid, dropout=dropout, **options)
             setattr(self, f"{name}_head", head)
-            built[name] = place
-        self.heads = tuple(built.items())
+            map_of_head[name] = place
+        self.heads = tuple(map_of_head.items())
         self.pools = tuple(pools)
-        self.normalise = check_normalise(normalise)
+        self.normalise = normalise
         self.channels = channels
         self.dtype = dtype
 
     def stages(self, images: Array) -> list[Array]:
         """Feature maps (batch, h', w', c) behind the stem and behind each module.
 
-        At 150 pixels with the default widths the last ones are (batch, 35, 35, 320).
+        The shapes in the comments are those of 150 pixels and the default widths.
         """
-        x = as_input(images, self.normalise, self.channels, self.dtype)
-        x = self.stem3(self.stem2(self.stem1(x)))  # (batch, 72, 72, 64)
-        x = pools.max_pool(x, (3, 3), (2, 2))  # (batch, 35, 35, 64)
+        x = network_input(images, self.normalise, self.channels, self.dtype)
+        x = self.stem1(x)  # (batch, 74, 74, 32)
+        x = self.stem2(x)  # (batch, 72, 72, 32)
+        x = self.stem3(x)  # (batch, 72, 72, 64)
+        x = pooling.max_pool(x, (3, 3), (2, 2))  # (batch, 35, 35, 64)
         maps = [x]
         for place, module in enumerate(self.modules):
             if place in self.pools:
-                x = pools.max_pool(x, (3, 3), (2, 2))
-            x = module(x)
+                x = pooling.max_pool(x, (3, 3), (2, 2))
+            x = module(x)  # (batch, 35, 35, 176), then (batch, 35, 35, 320)
             maps.append(x)
         return maps
 
@@ -154,7 +134,7 @@ class Inception(nnx.Module):
     def __call__(self, images: Array, dropout_keys: Array | None = None) -> dict[str, Array]:
         """Images (batch, h, w, 1 or channels) in [0, 1] -> {head: logits (batch,)}.
 
-        With `dropout_keys` (batch,), one for each film, units are dropped; without, none is.
+        `dropout_keys` (batch,) holds one key for each film; without keys nothing is dropped.
         """
         maps = self.stages(images)
         return {name: self._head(name, maps[place], dropout_keys) for name, place in self.heads}
@@ -165,17 +145,43 @@ class Inception(nnx.Module):
         return {name: self._head(name, x, None) for name, at in self.heads if at == last}
 
     def _head(self, name: str, x: Array, keys: Array | None) -> Array:
-        # The main head has place 0 even where it is not built: masks stay what they are beside it.
+        # Keys count heads from the main one, even where it is not built: an auxiliary head drops
+        # the same units with it and without.
         names = [name for name, _ in self.heads]
-        place = names.index(name) + ("main" not in names)
-        keys = None if keys is None else _folded(keys, place)
+        number = names.index(name) + ("main" not in names)
+        if keys is not None:
+            keys = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
         return getattr(self, f"{name}_head")(x, keys)
 
 
-def _folded(keys: Array, place: int) -> Array:
-    return jax.vmap(lambda key: jax.random.fold_in(key, place))(keys)
+def _auxiliary_maps(heads: Sequence[str], auxiliary_after: Sequence[int], last: int) -> list[int]:
+    """For each auxiliary head the index in `stages` of its feature map; `last` is the last one."""
+    if not heads or set(heads) - set(HEADS):
+        raise ValueError(f"heads is {tuple(heads)}: use one or both of {HEADS}")
+    if any(module != -1 and not 0 <= module < last for module in auxiliary_after):
+        raise ValueError(
+            f"auxiliary_after is {tuple(auxiliary_after)}: the modules are 0 to {last - 1}, and -1 "
+            "is the last"
+        )
+    found = [last if module == -1 else module + 1 for module in auxiliary_after]
+    if "main" not in heads and found != [last]:
+        raise ValueError(
+            f"auxiliary_after is {tuple(auxiliary_after)}: without a main head the auxiliary one "
+            "predicts, and must sit behind the last module"
+        )
+    return found if "auxiliary" in heads else []
+
+
+def _grids(image_size: int, modules: int, pools: Sequence[int]) -> list[int]:
+    """Sides of the square feature maps in `stages`."""
+    if set(pools) - set(range(modules)):
+        raise ValueError(f"pools is {tuple(pools)}: the modules are 0 to {modules - 1}")
+    sides = [(((image_size - 3) // 2 + 1 - 2) - 3) // 2 + 1]
+    for module in range(modules):
+        sides.append((sides[-1] - 3) // 2 + 1 if module in pools else sides[-1])
+    return sides
 
 
 def count_parameters(params: dict) -> int:
-    """Number of scalars in a tree of parameters."""
+    """The number of scalars in a tree of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))

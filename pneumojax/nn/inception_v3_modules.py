@@ -1,8 +1,8 @@
-"""What Inception-v3 is stacked of: modules for each grid, and the reductions between them.
+"""The modules of Inception-v3 for each grid, the reductions between them, and its heads.
 
-Szegedy et al. 2015, arXiv 1512.00567; widths are those of Keras and torchvision. Numbers in names
-are the grids at 299 pixels. A module is given what makes its convolutions, and says in
-`out_features` how many channels it leaves.
+Szegedy et al. 2015, arXiv 1512.00567; the widths are those of Keras and torchvision. The numbers in
+names, and the shapes in comments, are the grids at 299 pixels. Each module takes a function `conv`
+that makes its convolutions, and gives its number of output channels in `out_features`.
 """
 
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from flax import nnx
 from jax import Array
 
 from pneumojax.nn import pools
-from pneumojax.nn.blocks import Conv, beside_a_pool, concatenated, side_by_side
+from pneumojax.nn.branches import BranchedModule
+from pneumojax.nn.layers import AveragePool, Conv, MaxPool, dropout
 
 MakeConv = Callable[..., Conv]
-Pool = Callable[[Array], Array]
 
 
-class Module35(nnx.Module):
+class Module35(BranchedModule):
     """1x1, 5x5, two 3x3, and a pool, side by side (figure 5): 224 + `pool_features` channels."""
 
-    def __init__(self, in_features: int, pool_features: int, conv: MakeConv, pool: Pool):
+    def __init__(self, in_features: int, pool_features: int, conv: MakeConv, pool: AveragePool):
         self.branch1 = conv(in_features, 64, (1, 1))
         self.branch5_narrow = conv(in_features, 48, (1, 1))
         self.branch5 = conv(48, 64, (5, 5))
@@ -33,18 +33,28 @@ class Module35(nnx.Module):
         self.out_features = 64 + 64 + 96 + pool_features
 
     def __call__(self, x: Array) -> Array:
-        (branch1, branch5, branch3), pooled = beside_a_pool(
-            (self.branch1, self.branch5_narrow, self.branch3_narrow), self.branch_pool, self.pool, x
-        )
-        others = concatenated(
-            (self.branch5, branch5),
-            (self.branch3_second, self.branch3_first(branch3)),
-            behind=(self.branch_pool, pooled),
-        )
-        return jnp.concatenate([branch1, others], axis=-1)
+        branch1 = [self.branch1]  # (batch, 35, 35, 64)
+
+        branch5 = [
+            self.branch5_narrow,  # (batch, 35, 35, 48)
+            self.branch5,  # (batch, 35, 35, 64)
+        ]
+
+        branch3 = [
+            self.branch3_narrow,  # (batch, 35, 35, 64)
+            self.branch3_first,  # (batch, 35, 35, 96)
+            self.branch3_second,  # (batch, 35, 35, 96)
+        ]
+
+        branch_pool = [
+            self.pool,  # (batch, 35, 35, in_features)
+            self.branch_pool,  # (batch, 35, 35, pool_features)
+        ]
+
+        return self._concatenate(x, branch1, branch5, branch3, branch_pool)
 
 
-class Reduction35(nnx.Module):
+class Reduction35(BranchedModule):
     """Halves the grid by two branches of convolutions and a max pool (figure 10)."""
 
     def __init__(self, in_features: int, conv: MakeConv):
@@ -55,15 +65,23 @@ class Reduction35(nnx.Module):
         self.out_features = 384 + 96 + in_features
 
     def __call__(self, x: Array) -> Array:
-        double = self.double_first(self.double_narrow(x))
-        convolved = concatenated((self.branch3, x), (self.double_second, double))
-        return jnp.concatenate([convolved, pools.max_pool(x, (3, 3), (2, 2))], axis=-1)
+        branch3 = [self.branch3]  # (batch, 17, 17, 384)
+
+        double = [
+            self.double_narrow,  # (batch, 35, 35, 64)
+            self.double_first,  # (batch, 35, 35, 96)
+            self.double_second,  # (batch, 17, 17, 96)
+        ]
+
+        pool = [MaxPool()]  # (batch, 17, 17, in_features)
+
+        return self._concatenate(x, branch3, double, pool)
 
 
-class Module17(nnx.Module):
+class Module17(BranchedModule):
     """1x1, 7x7 once and twice as rows and columns of 7, and a pool (figure 6): 768 channels."""
 
-    def __init__(self, in_features: int, width: int, conv: MakeConv, pool: Pool):
+    def __init__(self, in_features: int, width: int, conv: MakeConv, pool: AveragePool):
         self.branch1 = conv(in_features, 192, (1, 1))
         self.branch7_narrow = conv(in_features, width, (1, 1))
         self.branch7_row = conv(width, width, (1, 7))
@@ -78,20 +96,31 @@ class Module17(nnx.Module):
         self.out_features = 768
 
     def __call__(self, x: Array) -> Array:
-        (branch1, branch7, double), pooled = beside_a_pool(
-            (self.branch1, self.branch7_narrow, self.double_narrow), self.branch_pool, self.pool, x
-        )
-        branch7 = self.branch7_row(branch7)
-        double = self.double_column2(self.double_row1(self.double_column1(double)))
-        others = concatenated(
-            (self.branch7_column, branch7),
-            (self.double_row2, double),
-            behind=(self.branch_pool, pooled),
-        )
-        return jnp.concatenate([branch1, others], axis=-1)
+        branch1 = [self.branch1]  # (batch, 17, 17, 192)
+
+        branch7 = [
+            self.branch7_narrow,  # (batch, 17, 17, width)
+            self.branch7_row,  # (batch, 17, 17, width)
+            self.branch7_column,  # (batch, 17, 17, 192)
+        ]
+
+        double = [
+            self.double_narrow,  # (batch, 17, 17, width)
+            self.double_column1,  # (batch, 17, 17, width)
+            self.double_row1,  # (batch, 17, 17, width)
+            self.double_column2,  # (batch, 17, 17, width)
+            self.double_row2,  # (batch, 17, 17, 192)
+        ]
+
+        branch_pool = [
+            self.pool,  # (batch, 17, 17, in_features)
+            self.branch_pool,  # (batch, 17, 17, 192)
+        ]
+
+        return self._concatenate(x, branch1, branch7, double, branch_pool)
 
 
-class Reduction17(nnx.Module):
+class Reduction17(BranchedModule):
     """Halves the grid by 3x3, by 7x7 and 3x3, and by a max pool."""
 
     def __init__(self, in_features: int, conv: MakeConv):
@@ -104,16 +133,27 @@ class Reduction17(nnx.Module):
         self.out_features = 320 + 192 + in_features
 
     def __call__(self, x: Array) -> Array:
-        branch3, branch7 = side_by_side((self.branch3_narrow, self.branch7_narrow), x)
-        branch7 = self.branch7_column(self.branch7_row(branch7))
-        convolved = concatenated((self.branch3, branch3), (self.branch7, branch7))
-        return jnp.concatenate([convolved, pools.max_pool(x, (3, 3), (2, 2))], axis=-1)
+        branch3 = [
+            self.branch3_narrow,  # (batch, 17, 17, 192)
+            self.branch3,  # (batch, 8, 8, 320)
+        ]
+
+        branch7 = [
+            self.branch7_narrow,  # (batch, 17, 17, 192)
+            self.branch7_row,  # (batch, 17, 17, 192)
+            self.branch7_column,  # (batch, 17, 17, 192)
+            self.branch7,  # (batch, 8, 8, 192)
+        ]
+
+        pool = [MaxPool()]  # (batch, 8, 8, in_features)
+
+        return self._concatenate(x, branch3, branch7, pool)
 
 
-class Module8(nnx.Module):
+class Module8(BranchedModule):
     """Branches that split into a row and a column of 3 at their end (figure 7): 2,048 channels."""
 
-    def __init__(self, in_features: int, conv: MakeConv, pool: Pool):
+    def __init__(self, in_features: int, conv: MakeConv, pool: AveragePool):
         self.branch1 = conv(in_features, 320, (1, 1))
         self.branch3_narrow = conv(in_features, 384, (1, 1))
         self.branch3_row = conv(384, 384, (1, 3))
@@ -127,15 +167,68 @@ class Module8(nnx.Module):
         self.out_features = 2048
 
     def __call__(self, x: Array) -> Array:
-        (branch1, branch3, double), pooled = beside_a_pool(
-            (self.branch1, self.branch3_narrow, self.double_narrow), self.branch_pool, self.pool, x
+        branch1 = [self.branch1]  # (batch, 8, 8, 320)
+
+        branch3 = [
+            self.branch3_narrow,  # (batch, 8, 8, 384)
+            (self.branch3_row, self.branch3_column),  # (batch, 8, 8, 384 + 384)
+        ]
+
+        double = [
+            self.double_narrow,  # (batch, 8, 8, 448)
+            self.double,  # (batch, 8, 8, 384)
+            (self.double_row, self.double_column),  # (batch, 8, 8, 384 + 384)
+        ]
+
+        branch_pool = [
+            self.pool,  # (batch, 8, 8, in_features)
+            self.branch_pool,  # (batch, 8, 8, 192)
+        ]
+
+        return self._concatenate(x, branch1, branch3, double, branch_pool)
+
+
+class LinearHead(nnx.Module):
+    """Mean over the grid, dropout, dense: (batch, h, w, c) -> (batch,), or (batch, classes)."""
+
+    def __init__(self, in_features: int, classes: int, rate: float, rngs: nnx.Rngs):
+        self.logit = nnx.Linear(in_features, classes, rngs=rngs)
+        self.rate = rate
+
+    def __call__(self, x: Array, dropout_keys: Array | None = None) -> Array:
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        x = dropout(jnp.mean(x, axis=(1, 2), dtype=wide), self.rate, dropout_keys)
+        logits = self.logit(x)
+        return logits[:, 0] if logits.shape[1] == 1 else logits
+
+
+class AuxiliaryHead17(nnx.Module):
+    """Average pool 5x5/3, 1x1 of 128, 5x5 of 768, dense, on the last 17 x 17 grid.
+
+    On a smaller grid the pool covers at most the whole grid, and the 5x5 convolution at most what
+    the pool leaves. `pool` and `window` hold the resulting sizes.
+    """
+
+    def __init__(self, in_features: int, grid: int, classes: int, conv: MakeConv, rngs: nnx.Rngs):
+        self.pool = min(5, grid)
+        self.window = min(5, (grid - self.pool) // 3 + 1)
+        self.narrow = conv(in_features, 128, (1, 1))
+        self.conv = conv(128, 768, (self.window, self.window), padding="VALID")
+        self.classifier = LinearHead(768, classes, 0.0, rngs)
+        self.grid = grid
+
+    @property
+    def remark(self) -> str:
+        """How far this head deviates from the published one, for the summary; "" if it does not."""
+        if self.pool == self.window == 5:
+            return ""
+        return (
+            f"on a grid of {self.grid} x {self.grid} it pools {self.pool} x {self.pool} and its "
+            f"convolution is {self.window} x {self.window}; both are 5 x 5 from 17 x 17 on"
         )
-        double = self.double(double)
-        others = concatenated(
-            (self.branch3_row, branch3),
-            (self.branch3_column, branch3),
-            (self.double_row, double),
-            (self.double_column, double),
-            behind=(self.branch_pool, pooled),
-        )
-        return jnp.concatenate([branch1, others], axis=-1)
+
+    def __call__(self, x: Array) -> Array:
+        x = pools.average_pool(x, (self.pool, self.pool), (3, 3))  # (batch, 5, 5, in_features)
+        x = self.narrow(x)  # (batch, 5, 5, 128)
+        x = self.conv(x)  # (batch, 1, 1, 768)
+        return self.classifier(x)

@@ -1,10 +1,10 @@
-"""Convolution and activation, with `pools` the primitives that every network here is made of.
+"""Convolution and activation: with `pools`, the primitives that all networks here consist of.
 
-All images are NHWC, `(batch, height, width, channels)`; padding is "SAME" or "VALID". No block
-calls `jax.lax` for these itself. On accelerators they are the vendor's; on a CPU, where XLA's
-filter gradients run at a tenth of a matrix product's speed, the same functions are computed as
-matrix products, and where it pays by Winograd's fewer products. The platform is chosen when a
-function is lowered, so one program text serves all. docs/performance.md has the figures.
+All images are NHWC, `(batch, height, width, channels)`; padding is "SAME" or "VALID". Blocks use
+these and not `jax.lax`. Accelerators run the vendor's operations. On a CPU, XLA computes filter
+gradients at a tenth of the speed of a matrix product, so there convolutions become matrix products
+or, where it pays, Winograd convolutions. JAX chooses the platform when it lowers a function, so
+one traced program serves all. docs/performance.md has the figures.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,45 +15,45 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from pneumojax.nn import chunked as films_at_once
 from pneumojax.nn import winograd
+from pneumojax.nn.chunked import map_chunks, sum_chunks
 
 Pair = tuple[int, int]
-# Of this many films what a layer reads and writes stays in a CPU's caches.
+# The number of films for which a layer's inputs and outputs stay in a CPU's caches.
 FILMS_IN_CACHE = 4
-# Channels, from which on a 1x1 convolution is quicker on a CPU as a plain matrix product.
+# From this many channels on, a 1x1 convolution is faster on a CPU as a plain matrix product.
 WIDE = 512
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolution(x: Array, kernel: Array, strides: Pair = (1, 1), padding: str = "SAME") -> Array:
-    """`x` (batch, h, w, in) by `kernel` (rows, columns, in, out) -> (batch, h', w', out)."""
+    """x (batch, h, w, in) and kernel (rows, columns, in, out) -> (batch, h', w', out)."""
     return _convolved(x, kernel, strides, padding)
 
 
-# Jitted, here and below, so that layers of one shape are traced once.
+# Jitted, here and below, so that JAX traces layers of equal shape only once.
 @partial(jax.jit, static_argnums=(2, 3))
 def _convolved(x: Array, kernel: Array, strides: Pair, padding: str) -> Array:
     pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
     return lax.platform_dependent(
         x,
         kernel,
-        cpu=partial(_convolution, strides=strides, pads=pads),
-        default=partial(_direct, strides=strides, padding=pads),
+        cpu=partial(_convolution_on_cpu, strides=strides, pads=pads),
+        default=partial(_by_xla, strides=strides, padding=pads),
     )
 
 
-def _convolution(x: Array, kernel: Array, strides: Pair, pads: Sequence[Pair]) -> Array:
-    """By the way that is quickest on a CPU."""
+def _convolution_on_cpu(x: Array, kernel: Array, strides: Pair, pads: Sequence[Pair]) -> Array:
+    """The convolution by the method that is fastest on a CPU."""
     *window, into, features = kernel.shape
     if strides == (1, 1) and winograd.pays(x, kernel, pads):
         return winograd.convolution(x, kernel, pads)
     if (*strides, *window) == (1, 1, 1, 1) and max(into, features) >= WIDE:
         return lax.dot_general(x, kernel[0, 0], (((3,), (0,)), ((), ())))
-    return _direct(x, kernel, strides, pads)
+    return _by_xla(x, kernel, strides, pads)
 
 
-def _direct(x: Array, kernel: Array, strides: Pair, padding: str | Sequence[Pair]) -> Array:
+def _by_xla(x: Array, kernel: Array, strides: Pair, padding: str | Sequence[Pair]) -> Array:
     return lax.conv_general_dilated(
         x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
@@ -71,8 +71,9 @@ def _convolution_backward(
 ) -> tuple[Array, Array]:
     x, kernel = saved
     window = kernel.shape[0], kernel.shape[1]
-    plain = partial(_direct, strides=strides, padding=padding)
-    # Two choices and not one, so that the first layer's unused input gradient can be left out.
+    plain = partial(_by_xla, strides=strides, padding=padding)
+    # Two choices of platform and not one, so that JAX can drop the first layer's input gradient,
+    # which nothing uses.
     x_gradient = lax.platform_dependent(
         x,
         kernel,
@@ -93,10 +94,10 @@ convolution.defvjp(_convolution_forward, _convolution_backward)
 
 
 def _input_gradient(x: Array, kernel: Array, gradient: Array, strides: Pair, padding: str) -> Array:
-    """Convolution of the output's gradient with the turned kernel; with strides, by products.
+    """Convolves the output's gradient with the flipped kernel; with strides, uses products.
 
-    The turn is written out: where XLA:CPU is left to read the kernel backwards, it may fall back
-    to a loop that is ten times slower.
+    The kernel is flipped explicitly. Where XLA:CPU reads it backwards instead, it may fall back to
+    a loop that is ten times slower.
     """
     window, sizes = kernel.shape[:2], (x.shape[1], x.shape[2])
     pads = lax.padtype_to_pads(sizes, window, strides, padding)
@@ -108,21 +109,22 @@ def _input_gradient(x: Array, kernel: Array, gradient: Array, strides: Pair, pad
             window, sizes, pads, gradient.shape[1:3], strict=True
         )
     ]
-    return _convolution(gradient, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), strides, pads)
+    return _convolution_on_cpu(gradient, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), strides, pads)
 
 
 def _input_gradient_by_products(
     kernel: Array, gradient: Array, sizes: Pair, strides: Pair, pads: Sequence[Pair]
 ) -> Array:
-    """The same for each place in the window: gradient times weights, put where it was seen from.
+    """Adds up, over the positions in the window, the gradient times that position's weights.
 
-    In XLA:CPU's convolution of a gradient spread over the film each step would take its work space
-    from the system anew. Sums are at least float32.
+    Each product is placed where the window saw its input. XLA:CPU's own convolution would dilate
+    the gradient, and would ask the system for its work space again in every step. Sums are at
+    least float32.
     """
     *window, into, features = kernel.shape
     wide = jnp.promote_types(gradient.dtype, jnp.float32)
 
-    def of_a_few(gradients: Array) -> Array:
+    def input_gradient(gradients: Array) -> Array:
         products = lax.dot_general(
             gradients,
             kernel.reshape(-1, features),
@@ -130,18 +132,18 @@ def _input_gradient_by_products(
             preferred_element_type=wide,
         ).reshape(*gradients.shape[:3], *window, into)
         total = jnp.zeros((), wide)
-        for place in np.ndindex(*window):
+        for position in np.ndindex(*window):
             edges = [
                 (at - before, size + before - at - (seen - 1) * stride - 1, stride - 1)
                 for at, (before, _), size, seen, stride in zip(
-                    place, pads, sizes, gradients.shape[1:3], strides, strict=True
+                    position, pads, sizes, gradients.shape[1:3], strides, strict=True
                 )
             ]
             config = [(0, 0, 0), *edges, (0, 0, 0)]
-            total += lax.pad(products[:, :, :, *place], np.zeros((), wide), config)
+            total += lax.pad(products[:, :, :, *position], np.zeros((), wide), config)
         return total.astype(gradient.dtype)
 
-    return films_at_once.mapped(of_a_few, gradient, FILMS_IN_CACHE)
+    return map_chunks(input_gradient, gradient, FILMS_IN_CACHE)
 
 
 def _kernel_gradient(x: Array, gradient: Array, window: Pair, strides: Pair, padding: str) -> Array:
@@ -155,18 +157,18 @@ def _kernel_gradient(x: Array, gradient: Array, window: Pair, strides: Pair, pad
 def _kernel_gradient_by_products(
     x: Array, gradient: Array, window: Pair, strides: Pair, pads: Sequence[Pair]
 ) -> Array:
-    """Filter gradient: for each place in the window, the film seen from there times the gradient.
+    """Multiplies, for each position in the window, the inputs seen from it by the gradient.
 
-    Sums are at least float32. A window of one place sees the films as they are, all at once;
-    others see copies, of a few at a time.
+    Sums are at least float32. A 1x1 window takes all films at once, since it needs no shifted
+    copies of them; other windows take a few at a time.
     """
     (height, width), features = gradient.shape[1:3], gradient.shape[-1]
     wide = jnp.promote_types(x.dtype, jnp.float32)
 
-    def product(films: Array, gradients: Array) -> Array:
+    def kernel_gradient(films: Array, gradients: Array) -> Array:
         films = jnp.pad(films, ((0, 0), *pads, (0, 0)))
         gradients = gradients.reshape(-1, features)
-        places = [
+        products = [
             lax.dot_general(
                 films[
                     :,
@@ -180,14 +182,14 @@ def _kernel_gradient_by_products(
             for i in range(window[0])
             for j in range(window[1])
         ]
-        return jnp.stack(places).reshape(*window, x.shape[-1], features)
+        return jnp.stack(products).reshape(*window, x.shape[-1], features)
 
     at_once = len(x) if window == (1, 1) else FILMS_IN_CACHE
-    total = films_at_once.summed(product, (x, gradient), at_once)
+    total = sum_chunks(kernel_gradient, (x, gradient), at_once)
     return total.astype(x.dtype)
 
 
-@jax.jit  # for layers of one shape, as above
+@jax.jit  # traced once for each shape, as above
 def relu(x: Array) -> Array:
     """max(x, 0), with gradient 0 at 0."""
     return jax.nn.relu(x)

@@ -1,7 +1,7 @@
-"""Max and average pool, along the columns and then along the rows.
+"""Max and average pool, computed along the columns and then along the rows.
 
-On accelerators a max pool is the vendor's. On a CPU, where XLA's gradients scatter, pools and their
-gradients are the largest and the sum of shifted slices.
+On accelerators a max pool is the vendor's operation. On a CPU, XLA computes the gradient of a pool
+by a slow scatter, so there pools and their gradients are maxima and sums of shifted slices.
 """
 
 import functools
@@ -16,14 +16,14 @@ from jax import Array, lax
 from pneumojax.nn.ops import Pair
 
 
-# Jitted, here and below, so that layers of one shape are traced once.
+# Jitted, here and below, so that JAX traces layers of equal shape only once.
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 @partial(jax.jit, static_argnums=(1, 2, 3))
 def max_pool(x: Array, window: Pair, strides: Pair, padding: str = "VALID") -> Array:
-    """Largest value of each window; padding never wins.
+    """The largest value of each window; padding is never the largest.
 
-    Where values tie, the whole gradient goes to one of them: on a CPU to the first row of the
-    first column that has it, on accelerators to the first in row-major order.
+    x is (batch, h, w, channels). If several values of a window are largest, one of them gets the
+    whole gradient: on a CPU the first in column-major order, on accelerators in row-major order.
     """
     return lax.platform_dependent(
         x,
@@ -60,7 +60,7 @@ def _max_by_windows(x: Array, window: Pair, strides: Pair, padding: str) -> Arra
 
 
 def _max_by_slices(x: Array, window: Pair, strides: Pair, padding: str) -> Array:
-    """Max pool as the largest of shifted slices, along the columns, then along the rows."""
+    """Max pool as the maximum of shifted slices, along the columns, then along the rows."""
     pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
     x = _max_along(1, x, window[0], strides[0], pads[0])
     return _max_along(2, x, window[1], strides[1], pads[1])
@@ -73,7 +73,7 @@ def _max_along(axis: int, x: Array, size: int, stride: int, pads: Pair) -> Array
 def _max_gradient_by_slices(
     x: Array, gradient: Array, window: Pair, strides: Pair, padding: str
 ) -> Array:
-    """Gradient of `_max_by_slices`: the earlier of equal slices wins."""
+    """Gradient of `_max_by_slices`; of equal slices the earlier one gets it."""
     pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
     tall = _max_along(1, x, window[0], strides[0], pads[0])
     gradient = _max_gradient_along(2, tall, gradient, window[1], strides[1], pads[1])
@@ -85,20 +85,21 @@ def _max_gradient_along(
 ) -> Array:
     first, *others = _slices(_padded(x, axis, pads), axis, size, stride)
     largest, winner = first, jnp.zeros(first.shape, jnp.int8)
-    for place, other in enumerate(others, start=1):
-        winner = jnp.where(other > largest, jnp.int8(place), winner)
+    for position, other in enumerate(others, start=1):
+        winner = jnp.where(other > largest, jnp.int8(position), winner)
         largest = jnp.maximum(largest, other)
     length = x.shape[axis]
     spread = [
         _spread(winner, axis, length, size, stride, pads[0], fill=-1),
         _spread(gradient, axis, length, size, stride, pads[0]),
     ]
-    # Fused into the sum, the paddings would be a branch at each of its elements.
+    # The barrier keeps XLA from fusing the paddings into the sum, where they would cost a branch
+    # for each element.
     winner, gradient = lax.optimization_barrier(spread)
     total = jnp.zeros_like(x)
-    for place in range(size):
-        begin = size - 1 - place
-        won = lax.slice_in_dim(winner, begin, begin + length, axis=axis) == place
+    for position in range(size):
+        begin = size - 1 - position
+        won = lax.slice_in_dim(winner, begin, begin + length, axis=axis) == position
         total += jnp.where(won, lax.slice_in_dim(gradient, begin, begin + length, axis=axis), 0)
     return total
 
@@ -106,10 +107,14 @@ def _max_gradient_along(
 def _spread(
     x: Array, axis: int, length: int, size: int, stride: int, pad: int, fill: int = 0
 ) -> Array:
-    """Values of windows to where each begins along an axis: a window's place k lies k further on.
+    """Moves the windows' values to the positions where the windows begin, along one axis.
+
+    Position k of a window then lies k further on.
 
     Args:
-        length, pad: of what the windows are taken from, and of the padding before it.
+        length: of the axis that the windows were taken from.
+        pad: padding before that axis.
+        fill: value of the positions where no window begins.
     """
     before = size - 1 - pad
     after = length + size - 1 - (before + (x.shape[axis] - 1) * stride + 1)
@@ -119,14 +124,14 @@ def _spread(
 
 
 def _padded(x: Array, axis: int, pads: Pair) -> Array:
-    """With values that win no maximum around it, along one axis."""
+    """Pads one axis with -inf, which is never the largest value."""
     config = [(0, 0, 0)] * x.ndim
     config[axis] = (*pads, 0)
     return lax.pad(x, jnp.array(-jnp.inf, x.dtype), config)
 
 
 def _slices(x: Array, axis: int, size: int, stride: int) -> list[Array]:
-    """What each place of a window sees, along one axis."""
+    """For each position in a window, the values that all windows see there, along one axis."""
     last = (x.shape[axis] - size) // stride * stride
     return [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)]
 
@@ -136,7 +141,10 @@ def _slices(x: Array, axis: int, size: int, stride: int) -> list[Array]:
 def average_pool(
     x: Array, window: Pair, strides: Pair, padding: str = "VALID", count_padding: bool = False
 ) -> Array:
-    """Mean of each window; with padding, of what lies inside it unless `count_padding`."""
+    """The mean of each window of x (batch, h, w, channels).
+
+    With `count_padding` padding counts as zeros; without, only values inside of x are averaged.
+    """
     pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
     total = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     for axis, size, stride in zip((1, 2), window, strides, strict=True):
@@ -147,7 +155,7 @@ def average_pool(
 def _average_pool_forward(
     x: Array, window: Pair, strides: Pair, padding: str, count_padding: bool
 ) -> tuple[Array, Array]:
-    no_films = x[:0]  # for its shape
+    no_films = x[:0]  # keeps only the shape
     return average_pool(x, window, strides, padding, count_padding), no_films
 
 
@@ -155,16 +163,17 @@ def _average_pool_forward(
 def _average_pool_backward(
     window: Pair, strides: Pair, padding: str, count_padding: bool, no_films: Array, gradient: Array
 ) -> tuple[Array]:
-    """The sum over the windows that each place is in.
+    """Adds up, for each position, the gradients of the windows that it is in.
 
-    JAX would derive a padding for each place of a window, with a branch at each element.
+    The gradient that JAX derives pads once for each position of a window, at the cost of a branch
+    for each element.
     """
     shape = no_films.shape
     pads = lax.padtype_to_pads(shape[1:3], window, strides, padding)
     sizes = _window_sizes(shape, window, strides, pads, count_padding)
     total = gradient / sizes.astype(gradient.dtype)
     for axis, size, stride, (before, _) in zip((1, 2), window, strides, pads, strict=True):
-        # Apart, for the same reason.
+        # The barrier is here for the same reason as in `_max_gradient_along`.
         spread = lax.optimization_barrier(_spread(total, axis, shape[axis], size, stride, before))
         total = functools.reduce(lax.add, _slices(spread, axis, size, 1))
     return (total,)
@@ -180,7 +189,7 @@ def _window_sizes(
     pads: Sequence[Pair],
     count_padding: bool,
 ) -> np.ndarray:
-    """How many places each window has, (h', w', 1): inside the padding unless `count_padding`."""
+    """The number of values that each window averages, (h', w', 1)."""
     counts = []
     for side, size, stride, pad in zip(shape[1:3], window, strides, pads, strict=True):
         inside = np.pad(np.ones(side), pad, constant_values=float(count_padding))

@@ -1,22 +1,19 @@
-"""`--mode=summary`: a network layer by layer, with what each costs and how much of a film it sees.
+"""`summary`: a network layer by layer, with the shape, parameters and multiply-adds of each.
 
-Nothing is computed: the network is traced on a film's shape.
+Only shapes are computed: the network is traced on the shape of one film.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial, partialmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.traverse_util import flatten_dict
-from jax import Array, lax
-from jax.ad_checkpoint import checkpoint_name
+from jax import Array
 from ml_collections import ConfigDict
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -24,211 +21,220 @@ from rich.table import Table
 
 from pneumojax.files import write_json
 from pneumojax.inference.network import Network, make_network
-from pneumojax.nn import blocks
-from pneumojax.nn.blocks import Conv
-from pneumojax.profiling.receptive import View, views
-from pneumojax.profiling.work import count_work
+from pneumojax.nn.branches import BranchedModule
+from pneumojax.profiling.work import Work, count_work
 from pneumojax.training.parameter_groups import stage_name
 
-Layer = dict[str, Any]
-FILM: View = View((1.0, 0.0, 0.0), (1.0, 0.0, 0.0))
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer with parameters of its own.
+
+    name: its path in the network, such as "modules/0/branch1".
+    stage: the part of the network that it belongs to, such as "modules/0".
+    kind: name of its class.
+    window: height and width of a convolution's kernel; empty for other layers.
+    output: shape of its result for one film, (h, w, channels) or (units,).
+    parameters: with its normalisation and running statistics.
+    multiply_adds: of its kernel at every position of the output, counted as in `count_work`.
+    """
+
+    name: str
+    stage: str
+    kind: str
+    window: tuple[int, ...]
+    output: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
 
 
-def summary(config: ConfigDict, output: Path | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Stage:
+    """Sums over the layers of a stage; `layers` is their number."""
+
+    name: str
+    layers: int
+    parameters: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A network's layers and totals.
+
+    network: "module:Class".
+    image_size: height and width of the film, in pixels.
+    parameters: of the whole network, with running statistics.
+    running_statistics: how many of them batch norm measures.
+    work: multiply-adds of one film.
+    remarks: notes of modules about themselves, from their attribute `remark`.
+    layers: in the order in which a film passes through them.
+    """
+
+    network: str
+    image_size: int
+    parameters: int
+    running_statistics: int
+    work: Work
+    remarks: list[str]
+    layers: list[Layer]
+
+    @property
+    def stages(self) -> list[Stage]:
+        """The layers' sums by stage."""
+        inside: dict[str, list[Layer]] = {}
+        for layer in self.layers:
+            inside.setdefault(layer.stage, []).append(layer)
+        return [
+            Stage(
+                name,
+                len(layers),
+                sum(layer.parameters for layer in layers),
+                sum(layer.multiply_adds for layer in layers),
+            )
+            for name, layers in inside.items()
+        ]
+
+    @property
+    def elsewhere(self) -> Stage:
+        """Parameters and multiply-adds of the network that belong to no layer."""
+        return Stage(
+            "elsewhere",
+            0,
+            self.parameters - sum(layer.parameters for layer in self.layers),
+            self.work.forward - sum(layer.multiply_adds for layer in self.layers),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in which `--output` stores it."""
+        found = asdict(self)
+        found["multiply_adds"] = found.pop("work")
+        found["elsewhere"] = {
+            "parameters": self.elsewhere.parameters,
+            "multiply_adds": self.elsewhere.multiply_adds,
+        }
+        found["stages"] = [asdict(stage) for stage in self.stages]
+        return found
+
+
+def summary(config: ConfigDict, output: Path | None = None) -> Summary:
     """Prints the layers of the network that a config describes; with `output` writes JSON too.
-
-    Returns what that JSON holds: "layers" as `layers_of` gives them, "stages" with their sums, and
-    totals.
 
     Raises:
         UserError: the config describes no network.
     """
     network = make_network(config)
     size = config.augment.size or config.data.image_size
-    layers = layers_of(network, size)
-    work = count_work(network, size)
-    flat = jax.tree.leaves(network.abstract_params)
-    statistics = sum(
-        leaf.size for leaf in jax.tree.leaves(network.divide(network.abstract_params)[1])
+    _, statistics = network.divide(network.abstract_params)
+    found = Summary(
+        network=config.model.network,
+        image_size=size,
+        parameters=_count(network.abstract_params),
+        running_statistics=_count(statistics),
+        work=count_work(network, size),
+        remarks=remarks_of(network),
+        layers=layers_of(network, size),
     )
-    parameters = sum(leaf.size for leaf in flat)
-    found = {
-        "network": config.model.network,
-        "image_size": size,
-        "parameters": parameters,
-        "running_statistics": statistics,
-        "multiply_adds": {"forward": work.forward, "backward": work.backward},
-        "elsewhere": {
-            "parameters": parameters - sum(layer["parameters"] for layer in layers),
-            "multiply_adds": work.forward - sum(layer["multiply_adds"] for layer in layers),
-        },
-        "remarks": remarks_of(network),
-        "stages": stages_of(layers),
-        "layers": layers,
-    }
     _print(found)
     if output:
-        write_json(output, found)
+        write_json(output, found.to_json())
         print(f"written: {output}")
     return found
 
 
 def layers_of(network: Network, image_size: int) -> list[Layer]:
-    """Every layer that has parameters of its own, in the order of the film's way through.
+    """Every layer that has parameters of its own, in the order in which a film passes them."""
+    flat = flatten_dict(network.abstract_params)
+    owners = {place[:-1] for place in flat}
+    outputs = {
+        call.path: (call.type.__name__, jax.tree.leaves(call.outputs)[0].shape)
+        for call in _calls(network, image_size)
+        if call.path in owners and not issubclass(call.type, nnx.BatchNorm)
+    }
+    held = dict.fromkeys(outputs, 0)
+    for place, leaf in flat.items():
+        around = [place[:end] for end in range(len(place)) if place[:end] in outputs]
+        if around:
+            held[around[-1]] += leaf.size
+    layers = []
+    for place, (kind, shape) in outputs.items():
+        kernel = flat[*place, "kernel"].shape if (*place, "kernel") in flat else ()
+        layers.append(
+            Layer(
+                name="/".join(map(str, place)),
+                stage=stage_name(place) if place else "",
+                kind=kind,
+                window=kernel[:-2],
+                output=shape[1:],
+                parameters=held[place],
+                multiply_adds=prod(kernel) * prod(shape[1:-1]) if kernel else 0,
+            )
+        )
+    return layers
 
-    A convolution's normalisation counts with it. "multiply_adds" of a layer are its kernel at
-    every place of its output, as `count_work` counts them.
 
-    Returns:
-        "name", "stage", "kind", "window" of the kernel, "output" shape for one film, "parameters"
-        with running statistics, "multiply_adds", and "sees": height and width in pixels of what
-        one place of the output depends on, beyond the film's edges too; None behind a mean, from
-        where on it is the whole film.
-    """
-    calls: dict[str, tuple[nnx.Module, tuple[int, ...]]] = {}
+def _calls(network: Network, image_size: int) -> list[Any]:
+    """flax's record of each call of a module, with its `path`, `type` and `outputs`."""
+    calls: list[Any] = []
 
-    def run(params: dict, film: Array) -> Any:
+    def collect(call: Any) -> bool:
+        calls.append(call)
+        return False
+
+    def run(params: dict, film: Array) -> None:
         module = network.module(params)
-        with _watched(module, calls):
-            return module(film)
+        module.set_attributes(BranchedModule, fused=False, raise_if_not_found=False)
+        nnx.tabulate(module, film, row_filter=collect)
 
     film = jax.ShapeDtypeStruct((1, image_size, image_size, 1), jnp.float32)
-    traced = jax.make_jaxpr(run)(network.abstract_params, film).jaxpr
-    named: dict[str, View | None] = {}
-    views(traced, [None] * (len(traced.invars) - 1) + [FILM], named)
-    held = dict.fromkeys(calls, 0)
-    for place, leaf in flatten_dict(network.abstract_params).items():
-        owners = [place[:end] for end in range(len(place)) if _name(place[:end]) in calls]
-        if owners:
-            held[_name(owners[-1])] += leaf.size
-    rows = []
-    for name, (layer, shape) in calls.items():
-        kernel = getattr(layer, "kernel", None)
-        window = [] if kernel is None else list(kernel.shape)
-        view = named[name]
-        rows.append(
-            {
-                "name": name,
-                "stage": stage_name(tuple(name.split("/"))),
-                "kind": type(layer).__name__,
-                "window": window[:-2],
-                "output": list(shape[1:]),
-                "parameters": held[name],
-                "multiply_adds": prod(window) * prod(shape[1:-1]) if window else 0,
-                "sees": list(view.sides) if view and view.bounded else None,
-            }
-        )
-    return rows
-
-
-@contextlib.contextmanager
-def _watched(
-    module: nnx.Module, calls: dict[str, tuple[nnx.Module, tuple[int, ...]]]
-) -> Iterator[None]:
-    """Within, each layer's result is noted in `calls`, and named in the traced program.
-
-    `blocks.convolved` is replaced, through which all convolutions go, one by one or several side
-    by side; of other layers `__call__`, on the classes, where Python looks it up.
-    """
-    names = {
-        id(part): _name(path)
-        for path, part in nnx.iter_modules(module)
-        if any(isinstance(value, nnx.Param) for value in vars(part).values())
-        and not isinstance(part, nnx.BatchNorm)
-    }
-
-    def noted(layer: nnx.Module, result: Any) -> Any:
-        if id(layer) not in names:
-            return result
-        name = names[id(layer)]
-        calls[name] = layer, jax.tree.leaves(result)[0].shape
-        return jax.tree.map(lambda array: checkpoint_name(array, name), result)
-
-    def convolved(plain: Callable, convs: Sequence[Conv], x: Array) -> Array:
-        widths = [conv.out_features for conv in convs]
-        parts = lax.split(plain(convs, x), widths, axis=-1)
-        return jnp.concatenate([noted(*each) for each in zip(convs, parts, strict=True)], axis=-1)
-
-    def called(plain: Callable, layer: nnx.Module, *arguments: Any, **named: Any) -> Any:
-        return noted(layer, plain(layer, *arguments, **named))
-
-    kinds = {type(part) for _, part in nnx.iter_modules(module) if id(part) in names}
-    with contextlib.ExitStack() as replaced:
-        watching = partial(convolved, blocks.convolved)
-        replaced.enter_context(mock.patch.object(blocks, "convolved", watching))
-        for kind in kinds:
-            if not issubclass(kind, Conv):
-                method = partialmethod(partial(called, kind.__call__))
-                replaced.enter_context(mock.patch.object(kind, "__call__", method))
-        yield
-
-
-def _name(path: tuple) -> str:
-    return "/".join(map(str, path))
-
-
-def stages_of(layers: list[Layer]) -> list[Layer]:
-    """What the layers of each stage add up to: "name", "layers", "parameters", "multiply_adds"."""
-    stages: dict[str, Layer] = {}
-    for layer in layers:
-        empty = {"name": layer["stage"], "layers": 0, "parameters": 0, "multiply_adds": 0}
-        stage = stages.setdefault(layer["stage"], empty)
-        stage["layers"] += 1
-        for key in ("parameters", "multiply_adds"):
-            stage[key] += layer[key]
-    return list(stages.values())
+    jax.eval_shape(run, network.abstract_params, film)
+    return calls
 
 
 def remarks_of(network: Network) -> list[str]:
-    """What modules say of themselves: a text `remark`, where they have one."""
+    """What modules say about themselves in an attribute `remark`, with their paths."""
     module = network.module(network.abstract_params)
-    parts = [(_name(path), getattr(part, "remark", "")) for path, part in nnx.iter_modules(module)]
-    return [f"{name}: {remark}" for name, remark in parts if remark]
+    parts = [(path, getattr(part, "remark", "")) for path, part in nnx.iter_modules(module)]
+    return [f"{'/'.join(map(str, path))}: {remark}" for path, remark in parts if remark]
 
 
-def _print(found: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+def _count(params: dict) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _print(found: Summary) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer")
     table.add_column("kernel")
-    for column in ("output", "parameters", "M mult-adds", "sees"):
+    for column in ("output", "parameters", "M mult-adds"):
         table.add_column(column, justify="right", no_wrap=True)
-    layers = found["layers"]
-    for stage in found["stages"]:
-        inside = [layer for layer in layers if layer["stage"] == stage["name"]]
-        if len(inside) > 1:
-            sums = (f"{stage['parameters']:,}", _millions(stage))
-            table.add_row(stage["name"], "", "", *sums, "", style="bold")
-        for layer in inside:
-            name = layer["name"]
-            if len(inside) > 1:
-                name = "  " + name.removeprefix(stage["name"]).strip("/")
-            table.add_row(
-                name,
-                _by(layer["window"]),
-                _by(layer["output"]),
-                f"{layer['parameters']:,}",
-                _millions(layer),
-                _by(layer["sees"]) if layer["sees"] else "all",
-            )
-    if any(found["elsewhere"].values()):
-        elsewhere = found["elsewhere"]
-        table.add_row("elsewhere", "", "", f"{elsewhere['parameters']:,}", _millions(elsewhere), "")
-    console.print(f"{found['network']} on films of {found['image_size']} pixels")
+    for stage in found.stages:
+        indent = ""
+        if stage.layers > 1:
+            indent = "  "
+            table.add_row(stage.name, "", "", *_costs(stage), style="bold")
+        for layer in found.layers:
+            if layer.stage == stage.name:
+                name = layer.name.removeprefix(stage.name).strip("/") if indent else layer.name
+                shapes = (_by(layer.window), _by(layer.output))
+                table.add_row(indent + name, *shapes, *_costs(layer))
+    if found.elsewhere.parameters or found.elsewhere.multiply_adds:
+        table.add_row("elsewhere", "", "", *_costs(found.elsewhere))
+    console = Console(highlight=False)
+    console.print(f"{found.network} on films of {found.image_size} pixels")
     console.print(table)
-    work = found["multiply_adds"]
     console.print(
-        f"{found['parameters']:,} parameters, {found['running_statistics']:,} of them running "
-        f"statistics; {work['forward'] / 1e6:,.1f} M multiply-adds a film forward, "
-        f"{(work['forward'] + work['backward']) / 1e6:,.1f} M in training"
+        f"{found.parameters:,} parameters, {found.running_statistics:,} of them running "
+        f"statistics; {found.work.forward / 1e6:,.1f} M multiply-adds a film forward, "
+        f"{(found.work.forward + found.work.backward) / 1e6:,.1f} M in training"
     )
-    for remark in found["remarks"]:
+    for remark in found.remarks:
         console.print(remark)
 
 
-def _by(sizes: list[int]) -> str:
+def _by(sizes: Sequence[int]) -> str:
     return "x".join(map(str, sizes))
 
 
-def _millions(row: dict[str, Any]) -> str:
-    return f"{row['multiply_adds'] / 1e6:,.2f}"
+def _costs(row: Layer | Stage) -> tuple[str, str]:
+    return f"{row.parameters:,}", f"{row.multiply_adds / 1e6:,.2f}"

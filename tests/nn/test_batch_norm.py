@@ -1,4 +1,4 @@
-"""Batch norm in training: flax's numbers, and the gradient that is derived from them."""
+"""Batch norm in training: its results are flax's, and its gradient is the one JAX derives."""
 
 import jax
 import jax.numpy as jnp
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pneumojax.nn.batch_norm import BatchNorm, normalised
+from pneumojax.nn.batch_norm import BatchNorm, batch_normalise
 
 FEATURES = 5
 
 
 def flax_norm(x, scale, bias):
-    """`normalised` as flax computes it, for JAX to derive."""
+    """`batch_normalise` by flax, whose gradient JAX derives."""
     norm = nnx.BatchNorm(FEATURES, momentum=0.0, epsilon=1e-3, rngs=nnx.Rngs(0))
     norm.mean, norm.var = (nnx.BatchStat(jnp.zeros_like(scale)) for _ in range(2))
     norm.scale, norm.bias = nnx.Param(scale), nnx.Param(bias)
@@ -26,7 +26,7 @@ def both(x, seed=0):
         jnp.asarray(array, x.dtype)
         for array in map(np.random.default_rng(seed).normal, (0, 0, 0), (1, 1, 1), (5, 5, x.shape))
     )
-    ours = jax.vjp(lambda *given: normalised(*given, 1e-3, None), x, scale, bias)
+    ours = jax.vjp(lambda *given: batch_normalise(*given, 1e-3, None), x, scale, bias)
     theirs = jax.vjp(flax_norm, x, scale, bias)
     nothing = jnp.zeros(FEATURES, x.dtype)
     return [(y, pull((y_gradient, nothing, nothing))) for y, pull in (ours, theirs)]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from pneumojax.nn import chunked as films_at_once
 from pneumojax.nn import ops, winograd
+from pneumojax.nn.chunked import map_chunks, sum_chunks
 
 WINDOWS = [(3, 3), (5, 5), (7, 7), (1, 7), (7, 1), (1, 3), (3, 1), (3, 5)]
 
@@ -116,7 +116,7 @@ def test_no_more_films_than_asked_for_are_taken_at_once_and_all_are(at_once):
         seen.append(len(some))
         return 2 * some
 
-    assert np.array_equal(films_at_once.mapped(doubled, x, at_once), 2 * x)
+    assert np.array_equal(map_chunks(doubled, x, at_once), 2 * x)
     assert set(seen) == {min(at_once, 12)}
-    total = films_at_once.summed(lambda a, b: (a * b).sum(0), (x, x), at_once)
+    total = sum_chunks(lambda a, b: (a * b).sum(0), (x, x), at_once)
     assert np.allclose(total, (x * x).sum(0))

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 from jax.profiler import ProfileData
 
-from pneumojax.nn.blocks import Conv
+from pneumojax.nn.layers import Conv
 from pneumojax.profiling.trace import described, instructions, times
 
 STATS = 'stat_metadata { key: 1 value { id: 1 name: "hlo_op" } } ' + (
@@ -115,5 +115,5 @@ def test_an_instruction_knows_its_direction_shape_and_the_lines_that_led_to_it()
     assert forward and forward[0].shape == "f32[2,8,8,5]"
     assert {i.direction for i in found} == {"forward", "backward"}
     for instruction in found:
-        assert instruction.place.startswith("blocks.py:")
+        assert instruction.place.startswith("layers.py:")
         assert "ops.py" not in instruction.place
