@@ -1,4 +1,4 @@
-"""Films decoded in child processes."""
+"""Decodes films in child processes."""
 
 import os
 from collections.abc import Sequence
@@ -11,24 +11,17 @@ from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.film_error import FilmError, UnfinishedDecoding
 from pneumojax.decoding.formats import AnyFilm, decode_any, decode_any_grey
 from pneumojax.decoding.preprocessing import Preprocessing
-from pneumojax.isolation.child import (
-    DEFAULT,
-    Limits,
-    Refused,
-    WorkerKilled,
-    WorkerLost,
-    WorkerTimeout,
-)
+from pneumojax.isolation.child import SENSELESS
+from pneumojax.isolation.errors import Refused, WorkerKilled, WorkerLost, WorkerTimeout
+from pneumojax.isolation.limits import DEFAULT, Limits
 from pneumojax.isolation.pool import Workers
 from pneumojax.isolation.tasks import Answer
 
-_SENSELESS = "its decoder gave an answer that makes no sense"
-
 
 class Decoded(NamedTuple):
-    """A film as the network sees it, and as people do.
+    """A film as the network sees it, and a preview for people.
 
-    preview: uint8 (h, w), upright, no side above what was asked for; None where none was.
+    preview: uint8 (h, w), upright, no side longer than requested; None if none was requested.
     """
 
     film: AnyFilm
@@ -39,8 +32,8 @@ class FilmDecoder:
     """Decodes films in a pool of child processes. Safe for threads; a context manager.
 
     Args:
-        most: the number of child processes, if that is less than one for each core.
-        limits: what each of them may take.
+        most: the most child processes; there is at most one for each core.
+        limits: the limits of each child process.
     """
 
     def __init__(self, most: int | None = None, limits: Limits = DEFAULT):
@@ -71,11 +64,12 @@ class FilmDecoder:
 
         Args:
             data: the contents of the file.
-            preprocessing: the size that the network sees, and the way to it.
+            preprocessing: that of the network's input.
             preview_side: the longest side of the preview in pixels; 0 for none.
 
         Raises:
-            FilmError: as `decode_any`, or the film's decoder crashed or went beyond its limits.
+            FilmError: as `decode_any`, or the decoder crashed or exceeded its limits.
+            UnfinishedDecoding: the machine did not let the decoder finish.
         """
         arguments = {"preview_side": preview_side}
         values, arrays = self._call("film", preprocessing, arguments, data)
@@ -85,7 +79,7 @@ class FilmDecoder:
                 if len(arrays) == wants and _is_square(arrays[0], side) and _is_grey(arrays[-1]):
                     film = AnyFilm(arrays[0], width, height, colour)
                     return Decoded(film, arrays[1] if preview_side else None)
-        raise FilmError(_SENSELESS)
+        raise FilmError(SENSELESS)
 
     def decode_for_training(
         self, files: Sequence[bytes], preprocessing: Preprocessing
@@ -117,7 +111,7 @@ class FilmDecoder:
         values, arrays = self._call("training films", preprocessing, lengths, b"".join(files))
         answers = values.get("films")
         if not isinstance(answers, list) or len(answers) != len(files):
-            raise FilmError(_SENSELESS)
+            raise FilmError(SENSELESS)
         found: list[tuple[np.ndarray, int, int] | FilmError] = []
         pixels = iter(arrays)
         for answer in answers:
@@ -129,7 +123,7 @@ class FilmDecoder:
                 ):
                     found.append((film, width, height))
                 case _:
-                    raise FilmError(_SENSELESS)
+                    raise FilmError(SENSELESS)
         return found
 
     def _call(

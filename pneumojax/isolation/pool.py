@@ -7,15 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pneumojax.isolation.child import (
-    DEFAULT,
-    Answer,
-    Child,
-    Limits,
-    Refused,
-    WorkerKilled,
-    WorkerLost,
-)
+from pneumojax.isolation.child import Child
+from pneumojax.isolation.errors import Refused, WorkerKilled, WorkerLost
+from pneumojax.isolation.limits import DEFAULT, Limits
+from pneumojax.isolation.pipes import Message
 
 _CLOSED = "the pool of processes was closed"
 
@@ -23,11 +18,12 @@ _CLOSED = "the pool of processes was closed"
 class Workers:
     """Child processes that run tasks of `tasks.py`, each under limits. Safe for threads.
 
-    A context manager; children end with it, and by themselves if this process is killed.
+    A context manager, at whose end the children end. If this process is killed, they end by
+    themselves.
 
     Args:
         count: the number of child processes.
-        limits: what each may take.
+        limits: the limits of each child process.
         tasks: names of tasks that children import before their first call.
     """
 
@@ -40,7 +36,7 @@ class Workers:
         self._all: set[Child] = set()
         self._idle: list[Child] = []
         try:
-            for _ in range(count):  # at once: they import while the caller does other things
+            for _ in range(count):  # children import while the caller does other things
                 self._idle.append(self._start())
         except BaseException:
             self.close()
@@ -57,9 +53,9 @@ class Workers:
     def call(
         self, task: str, arguments: Mapping[str, Any], data: bytes
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """Runs a task on the bytes of a file, and waits for a free child and for its answer.
+        """Runs a task on the bytes of a file; waits for a free child and for its answer.
 
-        A child that something outside has killed says nothing about the file, which is tried
+        If something outside kills the child, which says nothing about the file, the task is run
         once more.
 
         Returns:
@@ -79,14 +75,14 @@ class Workers:
         return answer.header["values"], answer.arrays
 
     def close(self) -> None:
-        """Ends all children; a call that is still waiting raises WorkerLost."""
+        """Ends all children; calls that still wait raise WorkerLost."""
         with self._lock:
             self._closed = True
             children, idle = list(self._all), self._idle
             self._idle = []
         for child in children:
             child.kill()
-        for child in idle:  # those at work are closed by the threads that wait for them
+        for child in idle:  # the threads that use the other children drop them
             self._drop(child)
 
     @property
@@ -95,7 +91,7 @@ class Workers:
         with self._lock:
             return [child.process.pid for child in self._all]
 
-    def _ask(self, task: str, arguments: Mapping[str, Any], data: bytes) -> Answer:
+    def _ask(self, task: str, arguments: Mapping[str, Any], data: bytes) -> Message:
         child = self._free_child()
         try:
             answer = child.ask(task, arguments, data, self._limits)
@@ -106,7 +102,7 @@ class Workers:
             self._drop(child)
             self._refuse_if_closed()
             raise
-        except BaseException:  # such as Ctrl-C: the rest of its answer is still to come
+        except BaseException:  # such as Ctrl-C, which leaves a part of the answer unread
             self._drop(child)
             raise
         self._give_back(child)
@@ -127,7 +123,7 @@ class Workers:
             child = self._idle.pop() if self._idle else None
         if child is not None and child.process.poll() is None:
             return child
-        if child is not None:  # it was killed while it waited for work
+        if child is not None:  # it was killed while idle
             self._drop(child)
         return self._start()
 

@@ -1,8 +1,8 @@
 """The messages between a process and its decoding child: a JSON header, then bytes.
 
-A message is the length of the header (4 bytes, big-endian), the header, and as many bytes as the
-header says. Nothing is pickled: a child that a hostile file has taken over can answer with wrong
-numbers, and with nothing else.
+A message is the length of the header (4 bytes, big-endian), the header, and the bytes that the
+header announces. Nothing is pickled, so a child that a hostile file has taken over can send wrong
+numbers but no code.
 """
 
 import json
@@ -15,8 +15,8 @@ import numpy as np
 
 LONGEST_HEADER = 1 << 22  # bytes of JSON
 MOST_BYTES = 1 << 31  # of the arrays of one answer
-_MOST_SIDES = 32  # of an array; NumPy 1 knows no more
-_LONGEST_LINE = 500  # characters of a reason that a child gives
+_MOST_DIMENSIONS = 32  # of an array; the limit of NumPy 1
+_LONGEST_LINE = 500  # characters of a reason
 LENGTH = struct.Struct(">I")
 _DTYPES = {
     *("bool", "uint8", "uint16", "int8", "int16", "int32", "uint32", "int64", "uint64"),
@@ -41,7 +41,7 @@ class ArrayHeader(NamedTuple):
 
 
 def encode_header(header: Mapping[str, Any]) -> bytes:
-    """The beginning of a message.
+    """The length and the header of a message.
 
     Raises:
         ProtocolError: the header is longer than `LONGEST_HEADER`.
@@ -68,7 +68,7 @@ def decode_header(text: bytes | bytearray) -> dict[str, Any]:
 
 
 def describe_arrays(arrays: Sequence[np.ndarray]) -> list[list[Any]]:
-    """What `array_headers` reads back."""
+    """The types and shapes of arrays, in the form that `array_headers` reads."""
     return [[array.dtype.name, list(array.shape)] for array in arrays]
 
 
@@ -88,7 +88,7 @@ def array_headers(value: Any) -> list[ArrayHeader]:
 
 
 def one_line(text: Any) -> str:
-    """A reason that a child gives, as one line that is safe in a terminal and in a table."""
+    """A child's reason as one line without control characters, safe in terminals and tables."""
     return "".join(c if c.isprintable() else "?" for c in str(text)[:_LONGEST_LINE])
 
 
@@ -99,8 +99,8 @@ def _array_header(entry: Any) -> ArrayHeader:
     raise ProtocolError("an array has no type and shape that may be sent")
 
 
-def _is_shape(sides: list[Any]) -> bool:
-    if len(sides) > _MOST_SIDES or not all(type(side) is int and side >= 0 for side in sides):
+def _is_shape(lengths: list[Any]) -> bool:
+    if len(lengths) > _MOST_DIMENSIONS or not all(type(n) is int and n >= 0 for n in lengths):
         return False
-    # An empty array may not be long on its other sides either: NumPy raises on those.
-    return math.prod(max(side, 1) for side in sides) <= MOST_BYTES
+    # NumPy also refuses an empty array whose other dimensions are too long.
+    return math.prod(max(n, 1) for n in lengths) <= MOST_BYTES

@@ -1,7 +1,7 @@
 """The tasks that a child process runs, by name.
 
-A task is a function of JSON values and the bytes of one file. It returns JSON values and arrays,
-and raises FilmError or UserError to refuse the file with one line.
+A task is a function of JSON values and the bytes of one file. It returns JSON values and arrays, or
+raises FilmError or UserError with the reason why it refuses the file.
 """
 
 import importlib

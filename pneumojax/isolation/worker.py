@@ -3,10 +3,10 @@
 Command: python -m pneumojax.isolation.worker <limits as JSON> <task to import ahead> ...
 
 It reads requests from standard input and answers on standard output. Both are moved to other
-descriptors first, so that a decoder that prints cannot break an answer. It ends when its input
-ends, also in the middle of a task: that is how it learns that its parent was killed.
+descriptors first, so that a decoder that prints cannot break an answer. The process ends as soon as
+its input ends, even during a task, since that means that its parent has ended.
 
-The number of processes is not limited: RLIMIT_NPROC counts all processes of the user.
+The number of processes is not limited, since RLIMIT_NPROC counts all processes of the user.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ import time
 from typing import Any, BinaryIO
 
 from pneumojax.isolation import protocol
-from pneumojax.isolation.child import Limits
+from pneumojax.isolation.limits import Limits
 
 
 def main(arguments: list[str]) -> None:
     """Serves requests until the input ends."""
     limits = Limits(*json.loads(arguments[0]))
     requests, answers = _take_pipes()
-    # The terminal sends Ctrl-C to the whole group; the parent decides when a child ends.
+    # The parent alone decides when a child ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from pneumojax.isolation.tasks import find_task
 
@@ -55,13 +55,13 @@ def _answer(header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[A
         return {"refused": str(error)}, []
     except MemoryError:
         return {"lost": "it needs more memory than a file may take"}, []
-    except Exception as error:  # the task's own fault, which must not look like a crash
+    except Exception as error:  # a bug of the task, which must not look like a crash
         return {"lost": f"its decoder failed ({type(error).__name__})"}, []
     return {"values": values, "arrays": protocol.describe_arrays(arrays)}, arrays
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Standard input and output under other numbers; /dev/null takes their places."""
+    """Moves standard input and output to other descriptors, and puts /dev/null in their places."""
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     null = os.open(os.devnull, os.O_RDWR)
@@ -74,17 +74,17 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
 def _end_with(requests: int) -> None:
     """Ends this process when the other end of the pipe is closed.
 
-    PR_SET_PDEATHSIG would not do: it strikes when the thread that started the child ends. A decoder
-    that never lets this thread run is ended by the limit on processor time.
+    PR_SET_PDEATHSIG would end it too early, together with the thread that started it. If a decoder
+    never lets this thread run, the limit on processor time ends the process.
     """
     poll = select.poll()
-    poll.register(requests, 0)  # nothing but the hang-up, which is always reported
+    poll.register(requests, 0)  # a hang-up is reported whatever the mask
     poll.poll()
     os._exit(0)
 
 
 def _limit(limits: Limits) -> None:
-    """Sets the limits that hold for good; a system that lacks one of them goes without."""
+    """Sets the limits of the process, as far as the system has them."""
     for name, most in (
         ("RLIMIT_AS", limits.memory),
         ("RLIMIT_NOFILE", limits.files),
@@ -96,7 +96,7 @@ def _limit(limits: Limits) -> None:
 
 
 def _allow_seconds(limits: Limits) -> None:
-    """Renews the limit on processor time, and an alarm for where no parent looks on any more."""
+    """Renews the limit on processor time, and an alarm in case the parent hangs."""
     used = time.process_time()
     with contextlib.suppress(ValueError, OSError):
         most = math.ceil(used + limits.cpu)
@@ -106,7 +106,7 @@ def _allow_seconds(limits: Limits) -> None:
 
 def _receive_header(requests: BinaryIO) -> dict[str, Any] | None:
     """The next header, or None at the end of the input."""
-    signal.setitimer(signal.ITIMER_REAL, 0)  # waiting for work takes as long as it takes
+    signal.setitimer(signal.ITIMER_REAL, 0)  # there is no limit on waiting for work
     length = requests.read(protocol.LENGTH.size)
     if len(length) < protocol.LENGTH.size:
         return None

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pneumojax.data import cache_build
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
 from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import decode_any, decode_any_grey
 from pneumojax.decoding.preprocessing import Preprocessing
+from pneumojax.errors import UserError
+from pneumojax.isolation import Limits
 from pneumojax.isolation.films import FilmDecoder
 from tests.support import bombs
 
@@ -103,6 +106,22 @@ def test_a_training_set_with_a_film_that_crashes_its_decoder_lacks_that_film_alo
     np.testing.assert_array_equal(films.pixels(every[:-1]), whole.pixels(every[kept]))
 
 
+def test_a_film_that_ran_into_the_clock_ends_the_build_and_is_not_stored_as_rejected(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "train" / "NORMAL").mkdir(parents=True)
+    (tmp_path / "train" / "NORMAL" / "a.png").write_bytes(picture("PNG"))
+    folder, cache = find_films(tmp_path), FilmCache(tmp_path / "cache", log=lambda line: None)
+    impatient = Limits(wall=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_build, "FilmDecoder", lambda: FilmDecoder(1, impatient))
+        with pytest.raises(UserError, match=r"a\.png' could not be decoded twice .*too busy"):
+            load_split(folder, "train", SMALL, cache, max_rejected_fraction=1.0)
+    assert not list((tmp_path / "cache" / "films").iterdir())
+    films = load_split(folder, "train", SMALL, cache, max_rejected_fraction=0)
+    assert len(films) == 1 and not films.rejected
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", bombs.LARGEST)
 def test_the_largest_films_that_are_accepted_are_read_within_the_limits(decoder, name):
@@ -111,6 +130,7 @@ def test_the_largest_films_that_are_accepted_are_read_within_the_limits(decoder,
     assert answer == "read" and film.pixels.shape == (150, 150)
 
 
+@pytest.mark.slow
 def test_a_prediction_answers_the_films_beside_one_that_crashes(crashing_decoders, tmp_path):
     from pneumojax.predict.predict import predict_files
 
