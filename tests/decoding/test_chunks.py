@@ -13,8 +13,7 @@ from pneumojax.decoding.chunks import png_fault, webp_fault, webp_size
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import decode_any, decode_any_grey
 from pneumojax.decoding.preprocessing import Preprocessing
-from tests.support.bomb_files import tiff
-from tests.support.bombs import _chunk, png, shared_exif, small_png, zeros
+from tests.support.bomb_files import chunk, png, shared_exif, small_png, tiff, zeros
 
 GREY = np.add.outer(np.arange(64) * 3, np.arange(64)).astype(np.uint8)
 FILM = Image.fromarray(GREY)
@@ -41,20 +40,20 @@ def test_a_png_of_several_pictures_is_refused():
 def test_an_animation_of_one_picture_is_a_film():
     data = encoded(FILM, "PNG")
     start = data.index(b"IDAT") - 4
-    control = _chunk(b"acTL", struct.pack(">II", 1, 0))
-    control += _chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 64, 64, 0, 0, 1, 1, 0, 0))
+    control = chunk(b"acTL", struct.pack(">II", 1, 0))
+    control += chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 64, 64, 0, 0, 1, 1, 0, 0))
     film = decode_any(data[:start] + control + data[start:], SAME)
     np.testing.assert_array_equal(film.pixels, GREY)
 
 
 PIXELS = zeros(65 * 64)
 FLOODS = {
-    "private chunks": lambda: small_png(_chunk(b"prVt", b"") * 200_000),
-    "empty EXIF": lambda: small_png(_chunk(b"eXIf", b"II*\0\x08\0\0\0\0\0") * 200_000),
-    "colour profiles": lambda: small_png(_chunk(b"iCCP", b"a\0\0" + zeros(1 << 20)) * 200),
-    "empty pixels": lambda: small_png(_chunk(b"IDAT", b"") * 200_000),
+    "private chunks": lambda: small_png(chunk(b"prVt", b"") * 200_000),
+    "empty EXIF": lambda: small_png(chunk(b"eXIf", b"II*\0\x08\0\0\0\0\0") * 200_000),
+    "colour profiles": lambda: small_png(chunk(b"iCCP", b"a\0\0" + zeros(1 << 20)) * 200),
+    "empty pixels": lambda: small_png(chunk(b"IDAT", b"") * 200_000),
     "chunks behind the pixels": lambda: (
-        png(64, 64, 0, PIXELS)[:-12] + _chunk(b"prVt", b"") * 200_000 + _chunk(b"IEND", b"")
+        png(64, 64, 0, PIXELS)[:-12] + chunk(b"prVt", b"") * 200_000 + chunk(b"IEND", b"")
     ),
 }
 
@@ -73,9 +72,9 @@ def test_a_png_may_have_its_pixels_in_many_chunks_and_some_texts():
     start = data.index(b"IDAT")
     (length,) = struct.unpack_from(">I", data, start - 4)
     pixels = data[start + 4 : start + 4 + length]
-    pieces = b"".join(_chunk(b"IDAT", pixels[i : i + 1]) for i in range(length))
-    texts = _chunk(b"tEXt", b"a\0b") * (chunks.MAX_CHUNKS - 20)
-    whole = data[: start - 4] + texts + pieces + _chunk(b"IEND", b"")
+    pieces = b"".join(chunk(b"IDAT", pixels[i : i + 1]) for i in range(length))
+    texts = chunk(b"tEXt", b"a\0b") * (chunks.MAX_CHUNKS - 20)
+    whole = data[: start - 4] + texts + pieces + chunk(b"IEND", b"")
     np.testing.assert_array_equal(decode_any(whole, SAME).pixels, GREY)
 
 

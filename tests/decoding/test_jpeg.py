@@ -198,7 +198,7 @@ def test_a_height_that_only_a_later_marker_tells_is_refused():
 
 @pytest.mark.parametrize("photometric", [1, 2])
 def test_a_lossless_jpeg_in_a_tiff_keeps_its_pixels(photometric):
-    from tests.support.bombs import tiff
+    from tests.support.bomb_files import tiff
 
     pixels = GREY if photometric == 1 else RGB
     body = imagecodecs.jpeg8_encode(pixels, lossless=True)

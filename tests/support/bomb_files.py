@@ -1,4 +1,4 @@
-"""Makes the small files of bombs.py that ask for much memory or time."""
+"""Makes the small files of `bombs.py`, which ask for much memory or time."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from PIL import Image
 
 
 def zeros(count: int, wbits: int = 15) -> bytes:
-    """So many zero bytes, deflated: one megabyte's worth again and again."""
+    """Deflates `count` zero bytes by repeating one compressed megabyte."""
     deflate = zlib.compressobj(9, wbits=-15)
     once = deflate.compress(bytes(1 << 20)) + deflate.flush(zlib.Z_FULL_FLUSH)
     deflate = zlib.compressobj(9, wbits=-15)
@@ -26,31 +26,32 @@ def zeros(count: int, wbits: int = 15) -> bytes:
 
 
 def png(width: int, height: int, colour: int, pixels: bytes, more: bytes = b"") -> bytes:
-    """Of 8 bits; colour 0 is grey, 6 RGBA."""
+    """Writes a PNG of 8 bits; colour 0 is grey, colour 6 RGBA."""
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     parts = chunk(b"IHDR", header) + more + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
+    """Writes a PNG chunk with its checksum."""
     checksum = struct.pack(">I", zlib.crc32(kind + data))
     return struct.pack(">I", len(data)) + kind + data + checksum
 
 
 def small_png(more: bytes) -> bytes:
-    """Of 64 pixels a side, with more chunks."""
+    """Writes a PNG of 64 x 64 pixels with additional chunks."""
     return png(64, 64, 0, zeros(65 * 64), more)
 
 
 def shared_exif(tags: int, size: int) -> bytes:
-    """EXIF whose tags all have one and the same place for their value."""
+    """Makes EXIF whose tags all point to the same value."""
     end = 8 + 2 + 12 * tags + 4
     entries = b"".join(struct.pack("<HHII", 0x9000 + i, 7, size, end) for i in range(tags))
     return b"II*\0" + struct.pack("<IH", 8, tags) + entries + bytes(4 + size)
 
 
 def jpeg_of_exif() -> bytes:
-    """Of a JPEG, in as many segments as it takes."""
+    """Makes a JPEG with such EXIF, split over many segments."""
     exif = shared_exif(5000, 400_000)
     parts = (exif[at : at + 65_000] for at in range(0, len(exif), 65_000))
     segments = (struct.pack(">HH", 0xFFE1, len(p) + 8) + b"Exif\0\0" + p for p in parts)
@@ -59,11 +60,11 @@ def jpeg_of_exif() -> bytes:
 
 
 def jpeg_scans(side: int, scans: int) -> bytes:
-    """A progressive JPEG that goes over its film again and again, each time without a change."""
+    """Makes a progressive JPEG whose many scans change nothing."""
     jpeg = saved("JPEG", side, progressive=True)
     first = jpeg.index(b"\xff\xda")
     rest = min(at for at in (jpeg.find(m, first + 2) for m in (b"\xff\xc4", b"\xff\xda")) if at > 0)
-    # One code, 0: a run of 2 ** 14 blocks and 14 bits more that change nothing.
+    # The table has one code, 0: a run of 2 ** 14 blocks, plus 14 bits, without a change.
     table = b"\xff\xc4" + struct.pack(">HB", 20, 0x10) + bytes([1] + [0] * 15) + b"\xe0"
     runs = -(-(((side + 7) // 8) ** 2) // (2**15 - 1))
     bits = ("0" + "1" * 14) * runs
@@ -74,15 +75,17 @@ def jpeg_scans(side: int, scans: int) -> bytes:
 
 
 def saved(kind: str, side: int, **options: Any) -> bytes:
+    """Saves a black picture by Pillow."""
     stream = io.BytesIO()
     Image.new("L" if kind == "JPEG" else "RGB", (side, side)).save(stream, kind, **options)
     return stream.getvalue()
 
 
 def tiff(tags: dict[int, tuple[int, int, int]], body: bytes = b"", more: int = 0) -> bytes:
-    """One directory; tag -> (type, count, value), where a negative value is a place in `body`.
+    """Writes a TIFF of one directory, followed by `more` copies of it.
 
-    `more` further directories like it lie behind it.
+    Args:
+        tags: tag -> (type, count, value); a negative value is an offset in `body`.
     """
     size = 2 + 12 * len(tags) + 4
     begin = 8 + size * (1 + more)
@@ -98,12 +101,14 @@ def tiff(tags: dict[int, tuple[int, int, int]], body: bytes = b"", more: int = 0
 
 
 def grey(side: int, compression: int = 1) -> dict[int, tuple[int, int, int]]:
+    """Returns the TIFF tags of a grey picture of one strip."""
     values = {256: side, 257: side, 258: 8, 259: compression, 262: 1, 277: 1, 278: side}
     tags = {tag: (4, 1, value) for tag, value in values.items()}
     return tags | {273: (4, 1, -1), 279: (4, 1, min(side * side, 4096))}
 
 
 def tiled() -> bytes:
+    """Makes a small TIFF whose tiles take 2 GB."""
     body = zeros(1 << 31)
     tags = {tag: value for tag, value in grey(64, 8).items() if tag not in (273, 278, 279)}
     tags |= {322: (4, 1, 1 << 16), 323: (4, 1, 1 << 15), 324: (4, 1, -1), 325: (4, 1, len(body))}
@@ -111,6 +116,7 @@ def tiled() -> bytes:
 
 
 def webp(side: int) -> bytes:
+    """Makes a WebP whose canvas is larger than its frame."""
     frame = saved("WEBP", 64, lossless=True)[12:]
     canvas = (side - 1).to_bytes(3, "little") * 2
     body = b"WEBPVP8X" + struct.pack("<II", 10, 0) + canvas + frame
@@ -118,7 +124,7 @@ def webp(side: int) -> bytes:
 
 
 def dicom(side: int, pixels: bytes, syntax: str = "", **elements: Any) -> bytes:
-    """Of 8 bits; uncompressed, or by the name of a transfer syntax in pydicom."""
+    """Writes a DICOM file of 8 bits; `syntax` is a name in `pydicom.uid`, uncompressed by default."""
     import pydicom
     from pydicom import uid
     from pydicom.encaps import encapsulate
@@ -143,7 +149,7 @@ def dicom(side: int, pixels: bytes, syntax: str = "", **elements: Any) -> bytes:
 
 
 def deflated(change: str = "") -> bytes:
-    """Two gigabytes in 2 MB; with a head by which one might miss that it is deflated."""
+    """Makes a deflated DICOM of 2 GB in 2 MB, whose header may hide that it is deflated."""
     head = dicom(64, bytes(4096), "DeflatedExplicitVRLittleEndian")
     head = head[: 144 + int.from_bytes(head[140:144], "little")]
     whole = head + zeros(1 << 31, wbits=-15)
@@ -155,7 +161,7 @@ def deflated(change: str = "") -> bytes:
 
 
 def codestream(side: int, precinct: int = 15, tile: int = 0, layers: int = 1) -> bytes:
-    """JPEG 2000 without a bit of picture; precincts are 2 ** `precinct` a side."""
+    """Makes a JPEG 2000 codestream without pixels; precincts have sides of 2 ** `precinct`."""
     tile, levels = tile or side, 5
     size = struct.pack(">HIIIIIIIIH", 0, side, side, 0, 0, tile, tile, 0, 0, 1) + b"\x07\1\1"
     coding = struct.pack(">BBHBBBBBB", 1, 0, layers, 0, levels, 4, 4, 0, 1)
@@ -174,7 +180,7 @@ def codestream(side: int, precinct: int = 15, tile: int = 0, layers: int = 1) ->
 
 
 def foreign(syntax: str) -> bytes:
-    """A codestream of 16,000 pixels a side under a header of 64."""
+    """Makes a DICOM whose header says 64 x 64 pixels and whose codestream has 16,000 x 16,000."""
     pixels = np.zeros((16_000, 16_000), np.uint8)
     encode: dict[str, Callable[[Any], bytes]] = {
         "JPEGBaseline8Bit": imagecodecs.jpeg8_encode,
@@ -186,24 +192,25 @@ def foreign(syntax: str) -> bytes:
 
 
 def nested() -> bytes:
+    """Makes a DICOM of sequences 200,000 deep."""
     plain = dicom(64, bytes(4096))
     deeper = bytes.fromhex("08001511 53510000 ffffffff feff00e0 ffffffff")
     return plain[: 144 + int.from_bytes(plain[140:144], "little")] + deeper * 200_000
 
 
 def jpeg_flood(marker: int, size: int) -> bytes:
-    """A JPEG of so many bytes of empty segments."""
+    """Makes a JPEG with `size` bytes of empty segments."""
     jpeg = saved("JPEG", 64)
     return jpeg[:2] + bytes((0xFF, marker, 0, 2)) * (size // 4) + jpeg[2:]
 
 
 def lossless_jpeg(*channels: int) -> bytes:
-    """A JPEG of the lossless process (SOF3), whose rows a reduced decoding would write too far."""
+    """Makes a lossless JPEG (SOF3), on which Pillow's reduced decoding overruns a row buffer."""
     return imagecodecs.jpeg8_encode(np.full((224, 224, *channels), 65, np.uint8), lossless=True)
 
 
 def several(kind: str) -> bytes:
-    """A JPEG (MPO) or PNG (APNG) of two pictures."""
+    """Makes a JPEG (MPO) or PNG (APNG) of two pictures."""
     stream = io.BytesIO()
     pictures = [Image.new("L", (64, 64), value) for value in (60, 200)]
     pictures[0].save(stream, kind, save_all=True, append_images=pictures[1:])
@@ -211,7 +218,7 @@ def several(kind: str) -> bytes:
 
 
 def item_flood(size: int) -> bytes:
-    """A DICOM whose sequence has so many bytes of empty items."""
+    """Makes a DICOM whose sequence has `size` bytes of empty items."""
     plain = dicom(64, bytes(4096))
     at = 144 + int.from_bytes(plain[140:144], "little")
     sequence = bytes.fromhex("08001511 53510000 ffffffff") + bytes.fromhex("feff00e0 00000000") * (
@@ -221,14 +228,14 @@ def item_flood(size: int) -> bytes:
 
 
 def endless_tile_part() -> bytes:
-    """A JPEG 2000 whose tile part says that it ends where its own header does."""
+    """Makes a JPEG 2000 whose tile part claims to end with its own header."""
     whole = codestream(64)
     at = whole.index(b"\xff\x90") + 6
     return dicom(64, whole[:at] + struct.pack(">I", 12) + whole[at + 4 :], "JPEG2000Lossless")
 
 
 def keras_archive(method: int, size: int, said: int) -> bytes:
-    """An archive whose member unpacks to `size` zeros and says that it is of `said` bytes."""
+    """Makes an archive whose member unpacks to `size` zeros and claims `said` bytes."""
     stream, name = io.BytesIO(), "model.weights.h5"
     with zipfile.ZipFile(stream, "w", method) as archive, archive.open(name, "w") as member:
         for _ in range(size >> 20):
@@ -239,7 +246,7 @@ def keras_archive(method: int, size: int, said: int) -> bytes:
 
 
 def packed_hdf5(side: int, chunk: int) -> bytes:
-    """An HDF5 file of one compressed array of zeros."""
+    """Makes an HDF5 file of one compressed array of zeros."""
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
         array = file.create_dataset(
@@ -250,13 +257,13 @@ def packed_hdf5(side: int, chunk: int) -> bytes:
 
 
 def safetensors_header(depth: int) -> bytes:
-    """A header of lists in lists."""
+    """Makes a safetensors header of nested lists."""
     header = b'{"a":' + b"[" * depth
     return struct.pack("<Q", len(header)) + header
 
 
 def safetensors_arrays(count: int) -> bytes:
-    """A header of as many empty arrays."""
+    """Makes a safetensors header of `count` empty arrays."""
     array = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
     header = json.dumps({str(i): array for i in range(count)}).encode()
     return struct.pack("<Q", len(header)) + header

@@ -1,10 +1,10 @@
-"""Small files that ask for much memory or time, and what reading each takes.
+"""Measures small files that ask for much memory or time.
 
 Command:   python -m tests.support.bombs --write=records/reliability/bombs.json
-Each is read as prediction reads it, in a process of its own: what it is answered, by how much the
-process grew (the kernel's high-water mark, VmHWM) and how long it took. A file is "read" where what
-is dangerous in it is left aside; sizes that are allowed are measured at the largest. HDF5, which
-training reads in a child process, is read here by that child's task alone.
+Each file is read as prediction reads it, in a process of its own. The record has the answer, the
+growth of the process (the kernel's high-water mark, VmHWM) and the seconds. "read" means that the
+dangerous part was skipped. Films at the limits are measured too. HDF5, which training reads in a
+child process, is read here by the task of that child alone.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from typing import Any
 
 from pneumojax.files import write_json
 from tests.support import bomb_files
-from tests.support.bomb_files import chunk as _chunk
 from tests.support.bomb_files import (
+    chunk,
     codestream,
     deflated,
     dicom,
@@ -47,7 +47,8 @@ _READ = """
 import json, sys, time
 from pathlib import Path
 import pneumojax.decoding.dicom
-from pneumojax.decoding.film import FilmError, Preprocessing
+from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.decoding.formats import decode_any
 from pneumojax.errors import UserError
 def most():
@@ -73,28 +74,28 @@ for path in sys.argv[1:]:
 
 _PROFILE = b"\nexif\n0\n" + shared_exif(20_000, 200_000).hex().encode()
 _J2K = "JPEG2000Lossless"
-# name -> the file, and how its answer begins.
+# name -> the function that makes the file, and the beginning of the expected answer
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "PNG: 3.6 billion pixels": (lambda: png(60_000, 60_000, 0, zeros(99)), "refused: 60000 x"),
     "PNG: 2 GB behind the pixels": (lambda: png(64, 64, 0, zeros(1 << 31)), "read"),
     "PNG: 1 GB of text": (
-        lambda: small_png(_chunk(b"zTXt", b"a\0\0" + zeros(1 << 30))),
+        lambda: small_png(chunk(b"zTXt", b"a\0\0" + zeros(1 << 30))),
         "refused: damaged PNG header",
     ),
     "PNG: 2 GB of texts": (
-        lambda: small_png(_chunk(b"zTXt", b"a\0\0" + zeros(1 << 20)) * 2000),
+        lambda: small_png(chunk(b"zTXt", b"a\0\0" + zeros(1 << 20)) * 2000),
         "refused: PNG of too many chunks",
     ),
     "PNG: a colour profile of 1 GB": (
-        lambda: small_png(_chunk(b"iCCP", b"a\0\0" + zeros(1 << 30))),
+        lambda: small_png(chunk(b"iCCP", b"a\0\0" + zeros(1 << 30))),
         "refused: damaged PNG header",
     ),
     "PNG: 5,000 EXIF values in one place": (
-        lambda: small_png(_chunk(b"eXIf", shared_exif(5000, 1_000_000))),
+        lambda: small_png(chunk(b"eXIf", shared_exif(5000, 1_000_000))),
         "read",
     ),
     "PNG: the same as text": (
-        lambda: small_png(_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(_PROFILE))),
+        lambda: small_png(chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(_PROFILE))),
         "read",
     ),
     "JPEG: 4.2 billion pixels": (
@@ -198,7 +199,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         "refused",
     ),
 }
-# As large as is read: what the limits cost.
+# The largest films that are read, which show the cost of the limits.
 LARGEST: dict[str, tuple[Callable[[], bytes], str]] = {
     "PNG: RGBA at the limit": (lambda: png(10_000, 10_000, 6, zeros(400_010_000)), "read"),
     "JPEG: 256 scans at the limit": (lambda: jpeg_scans(10_000, 254), "read"),
@@ -211,10 +212,10 @@ LARGEST: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 def measured(files: dict[str, tuple[Callable[[], bytes], str]], *, together: bool = False) -> list:
-    """A row for each; `together` in one process, one after the other, for a test's sake."""
+    """Measures each file in a new process, or all in one process if `together`, which is quicker."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        # Weights are told by their suffix, which is how their names begin here.
+        # The reader of weights goes by the suffix, with which the name of a bomb of weights begins.
         suffixes = {n: n.partition(":")[0] if n.startswith(".") else "" for n in files}
         paths = {name: Path(folder, f"{i}{suffixes[name]}") for i, name in enumerate(files)}
         for name, (make, _) in files.items():
@@ -247,7 +248,7 @@ def _answers(paths: list[Path]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """See the module's docstring."""
+    """Measures all bombs and stores the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path, required=True)
     given = parser.parse_args()
@@ -256,7 +257,7 @@ def main() -> None:
     for row in (*record["bombs"], *record["largest"]):
         print(row)
     if not all(row["as_it_should"] for rows in record.values() for row in rows):
-        raise SystemExit("not all are answered as they should be")
+        raise SystemExit("some answers are not the expected ones")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""How far training on several devices or processes is from training on one.
+"""Compares training on several devices or processes with training on one.
 
-Command:   python -m tests.support.devices --out=/tmp/devices --write
-Runs `tests/support/equal_steps.py` on 1, 2, 4 and 8 virtual devices of this CPU and in 1, 2 and 4
-processes that talk over the loopback (gloo), and stores the largest differences in
-records/reliability/devices.json; --write renders them into docs/reliability.md. What is in --out
-already is not run again.
+Command:   python -m tests.support.devices --out=/tmp/devices
+It runs `equal_steps.py` on 1, 2, 4 and 8 virtual devices of this CPU and in 1, 2 and 4 processes
+that talk over the loopback (gloo), and stores the largest differences in
+records/reliability/devices.json. Results that --out holds already are not computed again.
 """
 
 import argparse
@@ -27,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 STORED = ROOT / "records" / "reliability" / "devices.json"
 DEVICES, PROCESSES = (1, 2, 4, 8), (1, 2, 4)
-# {case: the one on one device that it must come to, on which counts of devices}
+# case -> the case on one device that it must equal, and the counts of devices to run it on
 RUN_ON = {
     "whole_batch": ("whole_batch", (1,)),
     "plain": ("whole_batch", (2, 4, 8)),
@@ -40,9 +39,9 @@ Results = dict[str, dict[str, np.ndarray]]
 
 
 def environment(devices: int = 1) -> dict[str, str]:
-    """Of a process whose CPU is divided into devices.
+    """Returns the environment of a process whose CPU is divided into virtual devices.
 
-    It compiles quickly to slow code: what is compared is how work is divided.
+    Compilation is quick and its code slow, because the comparison concerns the division of work.
     """
     quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     flags = f"--xla_force_host_platform_device_count={devices} {quick}"
@@ -50,14 +49,14 @@ def environment(devices: int = 1) -> dict[str, str]:
 
 
 def program(out: Path, *, cases: Sequence[str], devices: Sequence[int] = ()) -> list[str]:
-    """The command of `equal_steps.py`."""
+    """Returns the command that runs `equal_steps.py`."""
     line = [sys.executable, str(ROOT / "benchmarks" / "equal_steps.py"), f"--out={out}"]
     line += [f"--cases={','.join(cases)}"]
     return [*line, f"--devices={','.join(map(str, devices))}"] if devices else line
 
 
 def load(path: Path) -> Results:
-    """{"<case>/<type>/<devices>": {what: values}}."""
+    """Reads {"<case>/<type>/<devices>": {name: values}} from a file of `equal_steps.py`."""
     found: Results = {}
     with np.load(path) as stored:
         for name in stored.files:
@@ -67,10 +66,10 @@ def load(path: Path) -> Results:
 
 
 def difference(one: Run, other: Run, dtype: str) -> float:
-    """The largest over losses, logits and all tensors of the state.
+    """Returns the largest difference over losses, logits and all tensors of the state.
 
-    In float64 as it is; in float32 as a share of each tensor's largest value, without Adam's second
-    moments, which are the squares of its first.
+    It is absolute in float64. In float32 it is a share of the largest value of each tensor, and
+    Adam's second moments are left out, because they are squares of the gradients.
     """
     assert one.keys() == other.keys()
     found = [0.0]
@@ -84,7 +83,7 @@ def difference(one: Run, other: Run, dtype: str) -> float:
 
 
 def row(one: Results, reference: str, other: Results, case: str, count: int) -> dict[str, Any]:
-    """How far a case on `count` devices or processes is from the reference on one."""
+    """Compares a case on `count` devices or processes with the reference on one."""
     return {"case": case, "count": count} | {
         dtype: difference(one[f"{reference}/{dtype}/1"], other[f"{case}/{dtype}/{count}"], dtype)
         for dtype in TOLERANCE
@@ -92,12 +91,12 @@ def row(one: Results, reference: str, other: Results, case: str, count: int) -> 
 
 
 def agrees(row: Mapping[str, Any]) -> bool:
-    """Whether a row is within `TOLERANCE`."""
+    """Returns whether a row is within `TOLERANCE`."""
     return all(row[dtype] <= tolerance for dtype, tolerance in TOLERANCE.items())
 
 
 def on_devices(out: Path, case: str, count: int) -> Results:
-    """A case on so many virtual devices, in a process of their own."""
+    """Runs a case on `count` virtual devices of a new process."""
     path = out / f"{case}-on-{count}-devices.npz"
     if not path.exists():
         line = program(path, cases=[case], devices=[count])
@@ -106,7 +105,7 @@ def on_devices(out: Path, case: str, count: int) -> Results:
 
 
 def in_processes(out: Path, case: str, count: int) -> Results:
-    """A case in so many processes of one device each."""
+    """Runs a case in `count` processes of one device each."""
     path = out / f"{case}-in-{count}-processes.npz"
     if not path.exists():
         with socket.socket() as free:
@@ -122,7 +121,7 @@ def in_processes(out: Path, case: str, count: int) -> Results:
 
 
 def measure(out: Path) -> list[dict[str, Any]]:
-    """All rows; of processes the case that has most in it."""
+    """Makes all rows. In processes only the case with the most features runs."""
     found = []
     for case, (reference, counts) in RUN_ON.items():
         one = on_devices(out, reference, 1)
@@ -139,15 +138,17 @@ def measure(out: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Runs what is missing, stores, renders."""
+    """Runs the missing cases and stores the differences."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for what each run came to")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the results of each run"
+    )
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    # The same steps are compiled again and again.
+    # Most runs compile the same steps.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(out / "xla"))
     result = {
         "command": "python -m tests.support.devices --out=/tmp/devices",

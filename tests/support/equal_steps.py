@@ -1,11 +1,11 @@
-"""Training steps and an evaluation on films drawn from a seed, over given devices or processes.
+"""Runs training steps and an evaluation on generated films, over given devices or processes.
 
-Command:   XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.support.equal_steps \\
-               --devices=1,8 --out=/tmp/steps.npz
-It stores losses, what the state came to and logits, for `tests/support/devices.py` and the tests to
-compare: the same whatever the films were divided over. The batches are those that training draws:
-43 films in batches of 16, so that the third of each epoch is padded. With the flags of a job of
-several processes (main.py's) all devices of the job are used, and process 0 stores.
+Command:   XLA_FLAGS=--xla_force_host_platform_device_count=8 \\
+               python -m tests.support.equal_steps --devices=1,8 --out=/tmp/steps.npz
+It stores losses, the final state and logits, which `devices.py` and the tests compare; they must
+not depend on the devices. The batches are those of training: 43 films in batches of 16, so that the
+third batch of each epoch is padded. With main.py's flags for a job of several processes, all
+devices of the job are used and process 0 stores the results.
 """
 
 import argparse
@@ -18,11 +18,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 
 FILMS, BATCH, SIDE = 43, 16, 32
-EVALUATED = 21  # films, in batches of 16: a second one with 11 films of padding
+EVALUATED = 21  # films; the second batch of 16 has 11 films of padding
 STEPS = {"float64": 20, "float32": 1}
-# What each case changes of `configs/base.py` made small, which has dropout. Batch norm goes with
-# SiLU and films of mean 0: behind a ReLU the next norm takes some shifts away again, and their
-# gradients are rounding alone.
+# The fields that each case changes in a small `configs/base.py`, which has dropout. Batch norm
+# comes with SiLU and films of mean 0. Behind a ReLU the next norm would cancel some shifts, and their
+# gradients would be rounding errors alone.
 NORM = {"model.norm": "batch", "model.activation": "silu", "data.normalise": "film"}
 CASES: dict[str, dict[str, Any]] = {
     "whole_batch": {"microbatch_size": BATCH},
@@ -42,7 +42,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def small_config(case: str, dtype: str) -> Any:
-    """The config of a case."""
+    """Makes the config of a case."""
     from configs import base
 
     config = base.get_config()
@@ -50,16 +50,16 @@ def small_config(case: str, dtype: str) -> Any:
     config.model.stem, config.model.modules = (16, 16, 32), ((16, 16, 32, 8, 16, 16),)
     config.model.dtype = dtype
     if dtype == "float32":
-        # At 1e-7 Adam's first step is as long for a gradient that is rounding as for any other.
+        # With an epsilon of 1e-7, Adam's first step would turn rounding errors into full steps.
         config.optimizer.epsilon = 1.0
     config.update_from_flattened_dict(CASES[case])
     return config.lock()
 
 
 def film_set(count: int) -> Any:
-    """Films of noise, a function of their number; three of four are ill, and dark above.
+    """Makes films of noise from their count. Three in four are positive, with a dark upper half.
 
-    Gradients of labels without any pattern would cancel, to rounding.
+    Without a pattern in the labels the gradients would cancel to rounding errors.
     """
     from pneumojax.data.film_set import FilmSet
     from pneumojax.data.index import RECORD, FilmIndex
@@ -71,7 +71,7 @@ def film_set(count: int) -> Any:
     images[labels == 1, : SIDE // 2] //= 2
     records = np.zeros(count, RECORD)
     records["label"], records["size"] = labels, SIDE
-    index = FilmIndex(records, np.zeros(0, np.uint8), np.arange(count))  # nobody asks for a path
+    index = FilmIndex(records, np.zeros(0, np.uint8), np.arange(count))  # nothing reads a path
     return FilmSet(
         root=Path(),
         split="train",
@@ -85,7 +85,7 @@ def film_set(count: int) -> Any:
 
 
 def batches(films: Any, seed: int, steps: int) -> Iterator[dict[str, Any]]:
-    """This process's rows of the batches that `training_batches` draws, without TensorFlow."""
+    """Yields this process's rows of the batches of `training_batches`, without TensorFlow."""
     from pneumojax.data import pipeline
 
     per_epoch = pipeline.steps_per_epoch(len(films), BATCH)
@@ -98,7 +98,7 @@ def batches(films: Any, seed: int, steps: int) -> Iterator[dict[str, Any]]:
 
 
 def run(case: str, dtype: str, mesh: Any, steps: int) -> dict[str, np.ndarray]:
-    """{"losses": (steps,), "logits": (EVALUATED,), "<place in the state>": its values}."""
+    """Trains; returns {"losses": (steps,), "logits": (EVALUATED,), "<path in state>": values}."""
     import jax
     import jax.numpy as jnp
 
@@ -138,12 +138,14 @@ def run(case: str, dtype: str, mesh: Any, steps: int) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Runs what was asked for and stores it under "<case>/<type>/<devices>/<what>"."""
+    """Runs the cases asked for and stores them under "<case>/<type>/<devices>/<name>"."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cases", default=",".join(CASES))
-    parser.add_argument("--devices", default="", help="how many of this process's; default: all")
+    parser.add_argument(
+        "--devices", default="", help="counts of this process's devices; default: all"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--distributed", action="store_true")
     parser.add_argument("--coordinator")

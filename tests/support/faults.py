@@ -1,9 +1,9 @@
-"""Injects every fault that the tests know, and keeps what came of each.
+"""Runs every test that injects a fault, and stores the outcomes.
 
 Command:   python -m tests.support.faults
 Signals, full and read-only disks, damaged files, lost processes: each test marked `fault` injects
-one or several of them into the real thing, slow ones among them. What came of each is written to
-records/reliability/faults.json; `tools/docs/reliability.py` counts it.
+one or several faults, slow tests included. The outcomes are stored in
+records/reliability/faults.json, and `tools/docs/reliability.py` counts them.
 """
 
 import argparse
@@ -23,7 +23,7 @@ STORED = ROOT / "records" / "reliability" / "faults.json"
 
 
 def outcomes(report: Path) -> list[dict[str, Any]]:
-    """Module, name, outcome and seconds of each test in a JUnit report."""
+    """Reads module, name, outcome and seconds of each test from a JUnit report."""
     rows = []
     for case in ElementTree.parse(report).getroot().iter("testcase"):
         failed = case.find("failure") is not None or case.find("error") is not None
@@ -40,7 +40,7 @@ def outcomes(report: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """See the module's docstring."""
+    """Runs the tests and stores their outcomes."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"

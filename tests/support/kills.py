@@ -1,12 +1,11 @@
-"""Kills a training again and again and compares what it ends with to one that nobody disturbed.
+"""Kills a training again and again, and compares its result with that of an undisturbed one.
 
 Command:   python -m tests.support.kills --kills=200 --out=<folder for the runs>
-Each round is the ordinary command on small drawn films, from nothing to evaluated, with a cache of
-decoded films of its own. It gets SIGKILL once in each of its phases, at a moment drawn by
-(seed, number of the kill), and is started again; then it is left to end, and every array of its
-checkpoints, every line of its metrics and all of its evaluation are compared with the undisturbed
-run's, bit for bit. Run the command again to go on.
-What was done is in `<out>/kills.json`.
+A round is the ordinary command on small synthetic films, from nothing to evaluated, with its own
+cache of decoded films. It gets SIGKILL once in each of its phases, at a moment drawn by (seed,
+number of the kill), and starts again. Then it may end, and every array of its checkpoints, every
+line of its metrics and its whole evaluation are compared with the undisturbed run, bit for bit.
+The same command continues an earlier campaign; the record is `<out>/kills.json`.
 """
 
 import argparse
@@ -27,10 +26,10 @@ from pneumojax.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
-CLOCK = ("seconds_per_step", "data_wait")  # in metrics.jsonl; all that may differ
-OF_PLACE = ("run", "provenance", "history")  # in metrics.json: paths, command lines, the clock
-# Phase: file that appears, or words that are printed, when it begins; and seconds from then on
-# within which the kill comes.
+CLOCK = ("seconds_per_step", "data_wait")  # the only fields of metrics.jsonl that may differ
+OF_PLACE = ("run", "provenance", "history")  # fields of metrics.json with paths or the clock
+# phase -> the file or the printed words with which it begins, and the seconds after that within
+# which the kill comes
 PHASES: dict[str, tuple[str, float]] = {
     "starting": ("", 2.0),
     "decoding films into the cache": ("cache/films/*.building-*", 0.1),
@@ -57,7 +56,7 @@ SMALL = (
 
 
 def draw_films(folder: Path) -> Path:
-    """A folder of 70 drawn films, by Kaggle's layout."""
+    """Writes 70 synthetic films in Kaggle's layout, unless the folder exists."""
     from pneumojax.data import phantom_films
 
     if not folder.is_dir():
@@ -66,7 +65,7 @@ def draw_films(folder: Path) -> Path:
 
 
 def command(films: Path, folder: Path) -> list[str]:
-    """A training from nothing to evaluated, whose cache and run lie in `folder`."""
+    """Returns the command of a training whose cache and run lie in `folder`."""
     return [
         *(sys.executable, "main.py", *SMALL, f"--config.data.root={films}"),
         *(f"--cache_dir={folder / 'cache'}", f"--workdir={folder / 'run'}"),
@@ -74,16 +73,16 @@ def command(films: Path, folder: Path) -> list[str]:
 
 
 def environment(out: Path) -> dict[str, str]:
-    """Compiled steps are kept beside the runs: a round would compile the same ten times over."""
+    """Returns the environment with a compilation cache, since all starts compile the same steps."""
     ours = {"JAX_COMPILATION_CACHE_DIR": str(out / "xla")}
-    # What a run computes must not depend on which of its starts compiled a step.
+    # Every start takes its steps from the cache, so that no run depends on its own compilation.
     return {**os.environ, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", **ours}
 
 
 def kill_once(
     line: list[str], folder: Path, env: dict[str, str], phase: str, rng: random.Random
 ) -> dict[str, Any] | None:
-    """Starts the command and kills it in a phase; None where it came to its end before."""
+    """Starts the command and kills it in a phase; returns None if it ended before."""
     sign, within = PHASES[phase]
     wait = rng.uniform(0, within)
     folder.mkdir(exist_ok=True)
@@ -93,7 +92,7 @@ def kill_once(
         process = subprocess.Popen(line, cwd=ROOT, env=env, stdout=stream, stderr=stream)
 
     def begun() -> bool:
-        # Files that a start before this one left are older.
+        # Files of an earlier start are older.
         return sign in printed.read_text() or any(written(p) >= now for p in folder.glob(sign))
 
     while sign and process.poll() is None and not begun():
@@ -108,7 +107,7 @@ def kill_once(
 
 
 def written(path: Path) -> float:
-    """When a file was; 0 if it is there no more."""
+    """Returns the modification time of a file, or 0 if the file is gone."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -116,7 +115,7 @@ def written(path: Path) -> float:
 
 
 def outcome(run: Path) -> dict[str, Any]:
-    """All that a run is compared by."""
+    """Reads the parts of a run that are compared."""
     lines = [json.loads(text) for text in (run / "metrics.jsonl").read_text().splitlines()]
     checkpoints = {
         str(meta.relative_to(run)): json.loads(meta.read_text())["digests"]
@@ -133,19 +132,23 @@ def outcome(run: Path) -> dict[str, Any]:
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Parts of two outcomes that are not the same."""
+    """Names the parts in which two outcomes differ."""
     return [part for part in one if one[part] != other[part]]
 
 
 def finish(line: list[str], env: dict[str, str]) -> None:
-    """Runs the command to its end, which it must reach without a complaint."""
+    """Runs the command to its end.
+
+    Raises:
+        SystemExit: it failed or wrote to standard error.
+    """
     result = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
     if result.returncode or result.stderr:
         raise SystemExit(f"{' '.join(line)}\nended with {result.returncode}:\n{result.stderr}")
 
 
 def campaign(kills: int, out: Path, seed: int, log: Callable[[str], None] = print) -> dict:
-    """Kills so often in all, round by round; what has been done is left as it is."""
+    """Continues until `kills` kills in all, round by round, and returns the record."""
     path = out / "kills.json"
     record: dict[str, Any] = {"seed": seed, "kills": [], "rounds": 0, "different": []}
     if path.exists():
@@ -178,7 +181,7 @@ def campaign(kills: int, out: Path, seed: int, log: Callable[[str], None] = prin
 
 
 def main() -> None:
-    """See the module's docstring."""
+    """Runs a campaign and prints the kills of each phase."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--out", type=Path, required=True)
