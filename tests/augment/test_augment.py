@@ -147,6 +147,7 @@ def test_erasing_puts_in_one_rectangle_of_one_grey():
 
 def test_mixup_takes_at_most_half_of_the_partner_and_mixes_labels_alike():
     ours, theirs = jnp.ones((50, 2, 2, 1)), jnp.zeros((50, 2, 2, 1))
-    images, labels = mixup(ours, jnp.ones(50), theirs, jnp.zeros(50), keys(count=50), 0.4)
+    mix = jax.jit(mixup, static_argnames="alpha")
+    images, labels = mix(ours, jnp.ones(50), theirs, jnp.zeros(50), keys(count=50), alpha=0.4)
     np.testing.assert_allclose(images[:, 0, 0, 0], labels, rtol=1e-6)
     assert labels.min() >= 0.5 and labels.max() <= 1 and labels.std() > 0.05
