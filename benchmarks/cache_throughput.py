@@ -1,8 +1,8 @@
-"""How fast do films come out of the cache when nothing is trained? In memory, and on the devices.
+"""Measures films/s from the cache without training, into memory and onto the devices.
 
 Command:   python -m benchmarks.cache_throughput <folder with train/> \\
                --output=records/performance/cache_throughput.json
-The training stream of `configs/base.py` is drawn, films decoded and read once before.
+It draws the training stream of `configs/base.py` from films that are decoded and in memory.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from pneumojax.sharding import make_mesh
 
 BATCH_SIZES = (64, 256)
 ROUNDS = 7
-FILMS = 20_000  # a round
+FILMS = 20_000  # films of a round
 
 
 def films_per_second(batches: Iterator[Batch], batch_size: int) -> float:
-    """Of one round, each batch complete before the next is asked for."""
+    """Times one round, in which each batch is complete before the next is requested."""
     began = time.perf_counter()
     for batch in itertools.islice(batches, FILMS // batch_size):
         jax.block_until_ready(batch["image"])
@@ -39,8 +39,8 @@ def films_per_second(batches: Iterator[Batch], batch_size: int) -> float:
 
 
 def measure(films: FilmSet) -> list[dict[str, Any]]:
-    """For each batch size the median films/s over rounds, memory and devices in turn."""
-    films.pixels(np.arange(len(films)))  # from disk, once
+    """Measures the median films/s for each batch size; memory and devices take turns."""
+    films.pixels(np.arange(len(films)))  # reads all of them from disk
     mesh, rows = make_mesh(), []
     for size in BATCH_SIZES:
         streams = {
@@ -57,7 +57,7 @@ def measure(films: FilmSet) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Prints films/s, and writes them where --output says."""
+    """Prints films/s, and stores them if --output is given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path)
     parser.add_argument("--cache-dir", type=Path, default=Path("~/.cache/pneumojax"))

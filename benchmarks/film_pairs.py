@@ -1,4 +1,4 @@
-"""The same films read in two ways and scored by one run: what the `compare_` programs share."""
+"""Compares two readings of the same films by one run, for `film_sizes` and `reduced_decoding`."""
 
 import argparse
 from collections.abc import Callable
@@ -15,16 +15,16 @@ from pneumojax.inference.forward import make_forward
 from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.stats.metrics import call, probability
 
-# From a run, folders of films and the cache to the figures of a comparison.
+# Takes a run, folders of films and the folder of the cache; returns the figures of a comparison.
 Compare = Callable[[TrainedRun, list[Path], Path], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What two readings of n films give.
+    """The difference between two readings of n films.
 
     Attributes:
-        pixels: float64 (n, image_size, image_size), how far grey levels lie apart.
+        pixels: float64 (n, image_size, image_size), absolute differences of grey levels.
         logits: float32 (n,) of the first reading, and of the second.
     """
 
@@ -33,18 +33,18 @@ class Pair:
 
     @property
     def logit_differences(self) -> np.ndarray:
-        """How far the logits of each film lie apart, (n,)."""
+        """Absolute differences of the logits, (n,)."""
         return np.abs(self.logits[0] - self.logits[1])
 
     @property
     def calls_changed(self) -> int:
-        """How many films are called otherwise at 0.5."""
+        """The number of films that are called differently at 0.5."""
         first, second = (call(probability(values)) for values in self.logits)
         return int(np.sum(first != second))
 
 
 def score_pair(trained: TrainedRun, first: FilmSet, second: FilmSet) -> Pair:
-    """Pixels and logits of two readings of the same films, in the same order."""
+    """Compares two readings of the same films in the same order."""
     score = make_batched(
         make_forward(trained.network, trained.mesh), trained.mesh, trained.config.batch_size
     )
@@ -55,7 +55,7 @@ def score_pair(trained: TrainedRun, first: FilmSet, second: FilmSet) -> Pair:
 
 
 def command_line(description: str | None, compare: Compare, folders: int) -> None:
-    """Compares what the arguments name, prints the figures and writes them where --output says."""
+    """Compares the folders that the arguments name, and prints or stores the figures."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("workdir", type=Path)
     parser.add_argument("roots", type=Path, nargs=folders)

@@ -1,7 +1,7 @@
-"""Does the size of a film's file change its answer? The same films from two folders, one network.
+"""Measures how the file size of films changes their pixels and logits.
 
 Command:   python -m benchmarks.film_sizes <run folder> <folder> <other folder> --output=x.json
-Films are matched by file name; both folders are read by the run's own preprocessing.
+Films of the two folders are matched by file name; both are read by the run's own preprocessing.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from pneumojax.stats.metrics import auroc
 
 
 def compare(trained: TrainedRun, roots: list[Path], cache_dir: Path) -> dict[str, Any]:
-    """Differences of pixels, logits and calls over the films that both folders have."""
+    """Compares pixels, logits and calls of the films that both folders have."""
 
     def load(root: Path) -> FilmSet:
         return load_split(

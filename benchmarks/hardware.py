@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def hardware() -> str:
-    """Cores and processor of this machine, with its widest vectors where Linux tells."""
+    """Names cores and processor of this machine, and its widest vectors if Linux lists them."""
     name = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():

@@ -1,9 +1,9 @@
-"""The cost of decoding in child processes: prediction, ingest and one film, with and without.
+"""Measures the cost of decoding in child processes for prediction, ingest and a single film.
 
-Both ways run in turn in one process, so that a slower minute of the machine meets both.
-
-Command:   python -m benchmarks.isolation <folder of films> [<folder of films> ...]
-           --output=records/performance/isolation.json
+Command:   python -m benchmarks.isolation <folder of films> [<folder of films> ...] \\
+               --output=records/performance/isolation.json
+Decoding in child processes and in this process take turns, so that other work of the machine slows
+both alike.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from pneumojax.isolation.films import Decoded, FilmDecoder
 from pneumojax.predict import predict
 
 REFERENCE = Path("models/reference").absolute()
-PREDICTED = 288  # films of a folder at most; prediction costs the same for each film
+PREDICTED = 288  # films that are predicted, at most; each takes the same time
 
 
 class InThisProcess:
@@ -100,7 +100,7 @@ def _seconds(work: Callable[[list[Path], Path], None], films: list[Path], guarde
 def compare(
     work: Callable[[list[Path], Path], None], films: list[Path], rounds: int
 ) -> dict[str, Any]:
-    """Times a piece of work both ways in turn, after one round of each that is not counted."""
+    """Times a piece of work both ways in turn, after one round that does not count."""
     times: dict[bool, list[float]] = {True: [], False: []}
     for number in range(rounds + 1):
         for guarded in (True, False) if number % 2 else (False, True):
@@ -117,7 +117,7 @@ def compare(
 
 
 def compare_one(film: Path, rounds: int) -> dict[str, float]:
-    """Milliseconds to decode one film both ways, when the child is there already."""
+    """Times the decoding of one film both ways, in milliseconds, with a child that is running."""
     data, preprocessing = film.read_bytes(), Preprocessing()
     times: tuple[list[float], list[float]] = ([], [])
     with FilmDecoder(1) as children:
@@ -143,7 +143,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs the command that the head of this file gives."""
+    """Measures the folders that the arguments name, and stores the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--output", type=Path, required=True)

@@ -1,11 +1,10 @@
-"""How often prediction warns of films held out, and of pictures that are no chest films.
+"""Measures how often prediction warns of held-out films and of pictures that are no chest films.
 
-    python -m benchmarks.out_of_distribution --root path/to/chest_xray \\
-        --write records/data/out_of_distribution.json
-
-Fits the scope on the training side, as a run of `configs/base.py` does, and scores its validation
-films as they are and turned, two photographs of scikit-learn in 100 random crops each, its digits,
-noise, and pages of text.
+Command:   python -m benchmarks.out_of_distribution --root=path/to/chest_xray \\
+               --write=records/data/out_of_distribution.json
+It fits the distribution of the training films as a run of `configs/base.py` does. It then scores
+the validation films, unchanged and turned, and other pictures: crops of two photographs and digits
+from scikit-learn, noise, and pages of text.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from pneumojax.files import write_json
 
 
 def main() -> None:
-    """Measures, prints, and writes if asked to."""
+    """Measures, prints, and stores the counts if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", required=True)
     parser.add_argument("--cache_dir", default="~/.cache/pneumojax")
@@ -30,25 +29,27 @@ def main() -> None:
     arguments = parser.parse_args()
     config = base.get_config()
     config.data.root = arguments.root
-    sides = load_splits(config, Path(arguments.cache_dir).expanduser())
-    fitted = fit_distribution(sides.train)
-    if fitted is None or sides.validation is None:
-        parser.error("--root: too few films to fit a scope, or none to validate on")
-    scope = TrainingDistribution(**fitted)
-    held_out = sides.validation.pixels(np.arange(len(sides.validation)))
+    splits = load_splits(config, Path(arguments.cache_dir).expanduser())
+    fitted = fit_distribution(splits.train)
+    if fitted is None or splits.validation is None:
+        parser.error("--root: too few films to fit a distribution, or no validation films")
+    distribution = TrainingDistribution(**fitted)
+    held_out = splits.validation.pixels(np.arange(len(splits.validation)))
     rows = {}
     for name, images in {"held-out films": held_out, **others(held_out)}.items():
-        warned = int(np.sum(scope.distances(images) > scope.limit))
+        warned = int(np.sum(distribution.distances(images) > distribution.limit))
         rows[name] = {"pictures": len(images), "warned": warned}
         print(f"{name:40} {warned:4} of {len(images):4}  {warned / len(images):.1%}")
     if arguments.write:
-        result = {"root": Path(arguments.root).name, "fitted_on": scope.films}
-        write_json(arguments.write, result | {"quantile": QUANTILE, "limit": scope.limit} | rows)
-    print(f"limit {scope.limit:.2f}, fitted on {scope.films:,} films")
+        result = {"root": Path(arguments.root).name, "fitted_on": distribution.films}
+        write_json(
+            arguments.write, result | {"quantile": QUANTILE, "limit": distribution.limit} | rows
+        )
+    print(f"limit {distribution.limit:.2f}, fitted on {distribution.films:,} films")
 
 
 def others(films: np.ndarray) -> dict[str, np.ndarray]:
-    """Pictures uint8 (n, s, s) of each kind, the size of the films."""
+    """Makes pictures uint8 (n, s, s) of each kind, with the side of the films."""
     rng, side = np.random.default_rng(0), films.shape[1]
     return {
         "films inverted": 255 - films,

@@ -1,8 +1,8 @@
-"""What decoding at reduced scale changes: the same films decoded in full and by the decoder's own
-scaling, scored by one run.
+"""Measures how decoding at reduced scale changes pixels and logits.
 
-Command:   python -m benchmarks.reduced_decoding <run folder> <folder with train/>
-           --output=records/data/reduced_decoding.json
+Command:   python -m benchmarks.reduced_decoding <run folder> <folder with train/> \\
+               --output=records/data/reduced_decoding.json
+The same films are decoded in full and by the decoder's own scaling, and scored by one run.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from pneumojax.inference.trained_run import TrainedRun
 
 
 def compare(trained: TrainedRun, roots: list[Path], cache_dir: Path) -> dict[str, Any]:
-    """Differences of pixels, logits and calls over the films of one folder."""
+    """Compares pixels, logits and calls of the films of one folder."""
     (root,) = roots
     full, reduced = (
         load_split(

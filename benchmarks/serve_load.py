@@ -1,9 +1,9 @@
-"""Loads the page of --mode=serve as a crowd and as strangers would, and counts its answers.
+"""Loads the page of --mode=serve as a crowd and as strangers would, and counts the answers.
 
 Command:   python -m benchmarks.serve_load --write=records/reliability/serve_load.json
-The ordinary command serves the reference network. Each scenario sends drawn films, slow or
-oversized requests over real sockets, or kills the processes that decode. An answer is wrong where
-it differs from that to the same film alone. After each scenario one film more must be answered.
+The ordinary command serves the reference network. Each scenario sends synthetic films or slow or
+oversized requests over real sockets, or kills the processes that decode. An answer is wrong if it
+differs from the answer to the same film alone. After each scenario one more film must be answered.
 """
 
 import argparse
@@ -37,7 +37,7 @@ HEAD = b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n"
 
 
 class Answer(NamedTuple):
-    """Status (0: the connection ended without one), text, and seconds until it was there."""
+    """Status (0 if the connection ended without one), text, and seconds until the answer."""
 
     status: int
     text: str
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 
 
 def drawn(patient: int) -> bytes:
-    """A film of its own for each patient, as a PNG."""
+    """Draws a different film for each patient, as a PNG."""
     stream = io.BytesIO()
     pathogen = ("none", "bacteria", "virus")[patient % 3]
     film = phantom.draw_film(phantom_films.SEED, patient, 1, pathogen)
@@ -54,7 +54,7 @@ def drawn(patient: int) -> bytes:
 
 
 def post(port: int, body: bytes | Iterator[bytes]) -> Answer:
-    """One upload; an iterator is sent in chunks, without a length."""
+    """Uploads a body. An iterator is sent in chunks, without a length."""
     began = time.perf_counter()
     connection = http.client.HTTPConnection(HOST, port, timeout=120)
     chunked = not isinstance(body, bytes)
@@ -71,25 +71,25 @@ def post(port: int, body: bytes | Iterator[bytes]) -> Answer:
 
 
 def together(jobs: Sequence[Callable[[], Answer]]) -> list[Answer]:
-    """All at one time."""
+    """Runs all jobs at the same time."""
     with ThreadPoolExecutor(len(jobs)) as pool:
         return list(pool.map(lambda job: job(), jobs))
 
 
 def children_of(process: int) -> list[int]:
-    """The process numbers of the children of all threads."""
+    """Returns the process numbers of the children of all threads."""
     tasks = Path(f"/proc/{process}/task").glob("*/children")
     return [int(child) for path in tasks for child in path.read_text().split()]
 
 
 def peak_megabytes(process: int) -> int:
-    """The largest resident memory of the server's own process so far."""
+    """Returns the peak of resident memory of the server's own process so far."""
     text = Path(f"/proc/{process}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+)", text)[1]) // 1024  # type: ignore[index]
 
 
 def slow_clients(port: int) -> list[Answer]:
-    """Headers or a body at a byte a second, until the server ends each connection."""
+    """Sends headers or a body at a byte a second, until the server ends each connection."""
 
     def trickle(begin: bytes) -> Answer:
         began = time.perf_counter()
@@ -115,7 +115,7 @@ def slow_clients(port: int) -> list[Answer]:
 
 
 def under_kills(process: int, jobs: Sequence[Callable[[], Answer]]) -> tuple[list[Answer], int]:
-    """The answers, and how many decoding processes were killed meanwhile."""
+    """Runs jobs while decoders are killed; returns the answers and the number of kills."""
     done, killed = threading.Event(), 0
 
     def kill() -> None:
@@ -134,7 +134,7 @@ def under_kills(process: int, jobs: Sequence[Callable[[], Answer]]) -> tuple[lis
 
 
 def summed(answers: Sequence[Answer], alone: Sequence[Answer | None]) -> dict[str, Any]:
-    """Counts of a scenario; `alone` holds the right answer where a film is a good one."""
+    """Counts the answers of a scenario; `alone` has the right ones, None for a bad request."""
     pairs = list(zip(answers, alone, strict=True))
     wrong = [got for got, right in pairs if got.status == 200 and (not right or got[1] != right[1])]
     seconds = sorted(answer.seconds for answer in answers)
@@ -150,7 +150,7 @@ def summed(answers: Sequence[Answer], alone: Sequence[Answer | None]) -> dict[st
 
 
 def scenarios(process: int, port: int) -> dict[str, dict[str, Any]]:
-    """Runs all of them, one after another."""
+    """Runs all scenarios one after another."""
     films = [drawn(patient) for patient in range(USERS)]
     alone = [post(port, film) for film in films]
     none: list[Answer | None] = [None] * USERS
@@ -179,11 +179,9 @@ def scenarios(process: int, port: int) -> dict[str, dict[str, Any]]:
 
 
 def main() -> None:
-    """See the module's docstring."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--write", type=Path, help="JSON of the figures")
+    """Starts the server, runs all scenarios and stores the figures if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", type=Path, help="a JSON file for the figures")
     options = parser.parse_args()
     command = [sys.executable, "main.py", "--mode=serve", "--port=0"]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -124,7 +124,7 @@ def webp(side: int) -> bytes:
 
 
 def dicom(side: int, pixels: bytes, syntax: str = "", **elements: Any) -> bytes:
-    """Writes a DICOM file of 8 bits; `syntax` is a name in `pydicom.uid`, uncompressed by default."""
+    """Writes a DICOM file of 8 bits; `syntax` is a name in `pydicom.uid`."""
     import pydicom
     from pydicom import uid
     from pydicom.encaps import encapsulate

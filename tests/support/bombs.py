@@ -212,7 +212,7 @@ LARGEST: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 def measured(files: dict[str, tuple[Callable[[], bytes], str]], *, together: bool = False) -> list:
-    """Measures each file in a new process, or all in one process if `together`, which is quicker."""
+    """Measures each file in a new process, or quicker, all in one process if `together`."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         # The reader of weights goes by the suffix, with which the name of a bomb of weights begins.

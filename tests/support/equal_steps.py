@@ -21,8 +21,8 @@ FILMS, BATCH, SIDE = 43, 16, 32
 EVALUATED = 21  # films; the second batch of 16 has 11 films of padding
 STEPS = {"float64": 20, "float32": 1}
 # The fields that each case changes in a small `configs/base.py`, which has dropout. Batch norm
-# comes with SiLU and films of mean 0. Behind a ReLU the next norm would cancel some shifts, and their
-# gradients would be rounding errors alone.
+# comes with SiLU and films of mean 0. Behind a ReLU the next norm would cancel some shifts, and
+# their gradients would be rounding errors alone.
 NORM = {"model.norm": "batch", "model.activation": "silu", "data.normalise": "film"}
 CASES: dict[str, dict[str, Any]] = {
     "whole_batch": {"microbatch_size": BATCH},
