@@ -1,137 +1,130 @@
-"""Looks at each step's metrics one step late, so that the devices never wait to be read."""
+"""Reads each step's metrics one step late, so that the devices never wait for the host."""
 
 import math
-import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from pneumojax import runtime
 from pneumojax.data.film_set import FilmSet
-from pneumojax.data.pipeline import Batch
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
-from pneumojax.training.logbook import Logbook, NoLogbook, Progress
-from pneumojax.training.state import EpochSums, TrainState
+from pneumojax.training.logbook import Logbook, NoLogbook
+from pneumojax.training.progress import TrainingProgress
+from pneumojax.training.state import TrainState
 
 
-class StepWatch:
-    """Checks that steps are finite, logs them, and keeps the clock of stepping alone."""
+@dataclass(frozen=True)
+class DispatchedStep:
+    """A step that the devices may still be computing.
+
+    number: the number of the step in the run, from 1.
+    epoch: the number of its epoch, from 1.
+    metrics: float32 scalars on the devices.
+    films: int32 (batch,), rows of the training set.
+    """
+
+    number: int
+    epoch: int
+    metrics: dict[str, Any]  # JAX declares no `is_ready` in the type jax.Array
+    films: jax.Array
+
+
+class StepMonitor:
+    """Logs every step, shows the progress, and ends a training whose numbers are not finite."""
 
     def __init__(
         self,
-        config: ConfigDict,
-        workdir: Path,
-        films: FilmSet,
-        per_epoch: int,
-        batches: Iterator[Batch],
+        reporter: "NonFiniteReporter",
         logbook: Logbook | NoLogbook,
-        progress: Progress,
+        progress: TrainingProgress,
+        log_every: int,
     ):
-        self._config = config
-        self._workdir = workdir
-        self._films = films
-        self._per_epoch = per_epoch
-        self._batches = batches
+        self._reporter = reporter
         self._logbook = logbook
         self._progress = progress
-        self._pending: tuple[int, dict, jax.Array] | None = None
-        self._steps = 0
-        self._seconds = 0.0
-        self._waited = 0.0
-        self._began = time.perf_counter()
+        self._log_every = log_every
+        self._pending: DispatchedStep | None = None
 
-    def next_batch(self) -> Batch:
-        """Takes a batch from the stream; waiting counts if no step was left under way."""
-        began = time.perf_counter()
-        batch = next(self._batches)
-        if self._pending is None or self._pending[1]["loss"].is_ready():
-            self._waited += time.perf_counter() - began
-        return batch
+    def is_idle(self) -> bool:
+        """Whether the devices have finished every step that was dispatched."""
+        return self._pending is None or self._pending.metrics["loss"].is_ready()
 
-    def dispatched(self, step: int, metrics: dict, films: jax.Array) -> None:
-        """Takes a step that is under way, and looks at the one before it."""
-        self._look()
-        self._pending = (step, metrics, films)
-        self._steps += 1
-
-    def pause(self, state: TrainState) -> None:
-        """Waits for the last step, looks at it, stops the clock, and looks at what it left.
+    def dispatched(self, step: DispatchedStep) -> None:
+        """Takes note of a step, and reads the metrics of the one before it.
 
         Raises:
-            UserError: the step's metrics are not finite, or an array of the state is not, or a
-                running variance is negative: nothing that a checkpoint should hold.
+            UserError: those metrics are not finite.
         """
-        pending = self._pending
-        self._look()
-        self._seconds += time.perf_counter() - self._began
-        if pending is not None and (wrong := unsound(state)):
-            step, metrics, films = pending
-            self._stop(step, {name: float(value) for name, value in metrics.items()}, wrong, films)
+        self.wait()
+        self._pending = step
 
-    def resume(self) -> None:
-        """Starts the clock again after validation and saving."""
-        self._began = time.perf_counter()
-        self._progress.resume()
+    def wait(self) -> None:
+        """Waits for the step that is pending, if there is one, and reads its metrics.
 
-    def epoch_figures(self, sums: EpochSums) -> dict[str, float]:
-        """Training figures of the epoch, from the state's sums and this clock; after `pause`.
-
-        After a resume in mid-epoch the sums are the whole epoch's, the clock only this process's.
+        Raises:
+            UserError: they are not finite.
         """
-        total = {name: float(value) for name, value in vars(jax.device_get(sums)).items()}
-        figures = {
-            "train_loss": total["loss"] / total["films"],
-            "train_accuracy": total["correct"] / total["films"],
-            "seconds_per_step": self._seconds / self._steps,
-            "data_wait": self._waited / self._seconds,
-        }
-        self._steps, self._seconds, self._waited = 0, 0.0, 0.0
-        return figures
-
-    def _look(self) -> None:
         if self._pending is None:
             return
-        (step, metrics, films), self._pending = self._pending, None
-        figures = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        if wrong := [f"{k} is {v}" for k, v in figures.items() if not math.isfinite(v)]:
-            self._stop(step, figures, wrong, films)
-        epoch = self._epoch(step)
-        if step % self._config.log.every_steps == 0:
-            self._logbook.write("step", step, epoch, figures)
-        self._progress.step(step, figures["loss"])
+        step, self._pending = self._pending, None
+        metrics = host_metrics(step)
+        wrong = [f"{name} is {v}" for name, v in metrics.items() if not math.isfinite(v)]
+        if wrong:
+            self._fail(step, wrong)
+        if step.number % self._log_every == 0:
+            self._logbook.write("step", step.number, step.epoch, metrics)
+        self._progress.step(step.number, metrics["loss"])
 
-    def _epoch(self, step: int) -> int:
-        return (step - 1) // self._per_epoch + 1
+    def check(self, step: DispatchedStep, state: TrainState) -> None:
+        """Raises UserError if the state after `step` is one that no checkpoint should hold."""
+        if wrong := wrong_arrays(state):
+            self._fail(step, wrong)
 
-    def _stop(
-        self, step: int, figures: dict[str, float], wrong: list[str], films: jax.Array
-    ) -> NoReturn:
-        path = self._workdir / "non_finite.json"
+    def _fail(self, step: DispatchedStep, wrong: list[str]) -> NoReturn:
+        error = self._reporter.report(step, wrong)
+        self._logbook.close()
+        raise error
+
+
+class NonFiniteReporter:
+    """Writes non_finite.json, which lists the films of the step that went wrong."""
+
+    def __init__(self, workdir: Path, films: FilmSet):
+        self._path = workdir / "non_finite.json"
+        self._films = films
+
+    def report(self, step: DispatchedStep, wrong: list[str]) -> UserError:
+        """Writes the file, and returns the error that names it and says what was wrong."""
+        with jax.transfer_guard("allow"):  # the films may lie on other processes' devices
+            rows = np.unique(runtime.gathered(step.films))
         report = {
-            "step": step,
-            "epoch": self._epoch(step),
+            "step": step.number,
+            "epoch": step.epoch,
             "wrong": wrong,
-            "figures": {name: str(value) for name, value in figures.items()},
-            "films": [self._films.paths[i] for i in np.unique(runtime.gathered(films))],
+            "figures": {name: str(value) for name, value in host_metrics(step).items()},
+            "films": [self._films.paths[row] for row in rows],
         }
         if runtime.is_leader():
-            write_json(path, report)
-        self._logbook.close()
+            write_json(self._path, report)
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise UserError(
-            f"step {step} (epoch {self._epoch(step)}): {', '.join(wrong[:3])}{more}. "
-            f"{str(path)!r} lists the films of its batch; the last checkpoint is from before. "
-            "Lower config.optimizer.learning_rate, or look at those films"
+        return UserError(
+            f"step {step.number} (epoch {step.epoch}): {', '.join(wrong[:3])}{more}. "
+            f"{str(self._path)!r} lists the films of its batch; the last checkpoint is from "
+            "before. Lower config.optimizer.learning_rate, or look at those films"
         )
 
 
-def unsound(state: TrainState) -> list[str]:
-    """What of a state no training should leave: arrays that are not finite, negative variances."""
+def host_metrics(step: DispatchedStep) -> dict[str, float]:
+    """The metrics of a step, for which this waits."""
+    return {name: float(value) for name, value in jax.device_get(step.metrics).items()}
+
+
+def wrong_arrays(state: TrainState) -> list[str]:
+    """Names the arrays of a state with a value that is not finite, or with a negative variance."""
     wrong = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         array = np.asarray(leaf)

@@ -15,7 +15,7 @@ from pneumojax.run.history import read_history, read_lines
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.training.logbook import Logbook
 from pneumojax.training.loop import train
-from pneumojax.training.step_monitor import StepWatch
+from pneumojax.training.step_monitor import StepMonitor
 
 
 def changed(config, **fields):
@@ -38,7 +38,7 @@ def test_a_run_compiles_each_step_once_and_writes_each_step_once(
         train(config, tmp_path / "run", cache_dir)
     finished = [r.message for r in caplog.records if "Finished XLA compilation" in r.message]
     assert sum("train_step" in message for message in finished) == 1
-    assert sum("evaluation_step" in message for message in finished) == 1
+    assert sum("jit(on_device)" in message for message in finished) == 1
 
     lines = read_lines(tmp_path / "run" / "metrics.jsonl")
     steps = [line["step"] for line in lines if line["kind"] == "step"]
@@ -79,18 +79,18 @@ FINE_TUNING = {"finetune__frozen_epochs": 1, "finetune__backbone_rate": 0.1}
 def test_an_interrupted_run_goes_on_to_the_same_bits(
     config, tmp_path, cache_dir, monkeypatch, fields, at
 ):
-    """In the process; killed ones are tried in `tests/test_main.py`, marked slow."""
+    """In the process; killed ones are tried in `tests/cli/test_commands.py`, marked slow."""
     config = changed(config, checkpoint__every_steps=2, **fields)
     train(config, tmp_path / "undisturbed", cache_dir)
-    dispatched = StepWatch.dispatched
+    dispatched = StepMonitor.dispatched
 
-    def interrupted(self, step, *more):
-        dispatched(self, step, *more)
-        if step == at:
+    def interrupted(self, step):
+        dispatched(self, step)
+        if step.number == at:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(StepWatch, "dispatched", interrupted)
+        patch.setattr(StepMonitor, "dispatched", interrupted)
         train(config, tmp_path / "disturbed", cache_dir)
     train(config, tmp_path / "disturbed", cache_dir)
     (first, told), (second, of_second) = (
@@ -113,15 +113,15 @@ def test_a_streamed_run_that_is_interrupted_ends_with_the_bits_of_the_cached_one
 ):
     train(config, tmp_path / "cached", cache_dir)
     streamed = changed(config, data__max_cache_gb=1e-6)
-    dispatched = StepWatch.dispatched
+    dispatched = StepMonitor.dispatched
 
-    def interrupted(self, step, *more):
-        dispatched(self, step, *more)
-        if step == 3:  # of 4 in an epoch, one after a checkpoint
+    def interrupted(self, step):
+        dispatched(self, step)
+        if step.number == 3:  # of 4 in an epoch, one after a checkpoint
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(StepWatch, "dispatched", interrupted)
+        patch.setattr(StepMonitor, "dispatched", interrupted)
         train(streamed, tmp_path / "streamed", cache_dir)
     train(streamed, tmp_path / "streamed", cache_dir)
     assert "films are streamed from shards" in capsys.readouterr().out

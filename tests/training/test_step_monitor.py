@@ -1,44 +1,73 @@
-"""The clock of stepping: what counts as waiting for data."""
+"""The monitor reads steps one step late, and ends a training whose numbers are not finite."""
 
-import itertools
-import time
+import json
+from types import SimpleNamespace
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from pneumojax.training.step_monitor import StepWatch
+from pneumojax.errors import UserError
+from pneumojax.training.progress import TrainingProgress
+from pneumojax.training.step_monitor import DispatchedStep, NonFiniteReporter, StepMonitor
 
 
-class Figure(float):
-    """A metric on a device, ready or still under way."""
+class Lines:
+    """A logbook that keeps its lines."""
 
-    def __new__(cls, value, ready):
-        figure = super().__new__(cls, value)
-        figure.is_ready = lambda: ready
-        return figure
+    def __init__(self):
+        self.steps, self.closed = [], False
 
+    def write(self, kind, step, epoch, figures):
+        self.steps.append((kind, step, epoch, figures))
 
-class Quiet:
-    """Stands for logbook and progress, which are not under test."""
-
-    def __getattr__(self, name):
-        return lambda *arguments: None
+    def close(self):
+        self.closed = True
 
 
-def slow_batches():
-    for i in itertools.count():
-        time.sleep(0.02)
-        yield {"film": i}
+def dispatched(number, loss=0.5):
+    metrics = {"loss": jnp.float32(loss)}
+    return DispatchedStep(number, (number + 1) // 2, metrics, jnp.array([2, 0, 2]))
 
 
-@pytest.mark.parametrize(("ready", "waits"), [(True, 3), (False, 1)])
-def test_waiting_counts_only_where_no_step_is_under_way(config, tmp_path, ready, waits):
-    watch = StepWatch(config, tmp_path, None, 3, slow_batches(), Quiet(), Quiet())
-    for step in (1, 2, 3):
-        batch = watch.next_batch()  # the first one always waits: nothing has been dispatched
-        watch.dispatched(step, {"loss": Figure(0.5, ready)}, batch["film"])
-    watch.pause({})
-    sums = {"loss": 6.0, "correct": 9.0, "films": 12.0}
-    figures = watch.epoch_figures(sums)
-    seconds = 3 * figures["seconds_per_step"]
-    assert figures["data_wait"] * seconds == pytest.approx(0.02 * waits, rel=0.5)
-    assert figures["train_loss"] == 0.5 and figures["train_accuracy"] == 0.75
+@pytest.fixture
+def logbook():
+    return Lines()
+
+
+@pytest.fixture
+def monitor(tmp_path, logbook):
+    films = SimpleNamespace(paths=["train/a", "train/b", "train/c"])
+    progress = TrainingProgress(2, 2, 3)
+    return StepMonitor(NonFiniteReporter(tmp_path, films), logbook, progress, log_every=2)
+
+
+def test_a_step_is_logged_when_the_next_one_is_under_way(monitor, logbook):
+    for number in (1, 2, 3):
+        monitor.dispatched(dispatched(number))
+        assert not logbook.steps or number == 3
+    assert logbook.steps == [("step", 2, 1, {"loss": 0.5})]
+    monitor.dispatched(dispatched(4))
+    monitor.wait()
+    assert [step for _, step, _, _ in logbook.steps] == [2, 4] and monitor.is_idle()
+
+
+def test_metrics_that_are_not_finite_name_the_step_and_list_its_films(monitor, logbook, tmp_path):
+    monitor.dispatched(dispatched(3, np.nan))
+    with pytest.raises(UserError, match=r"step 3 \(epoch 2\): loss is nan"):
+        monitor.wait()
+    report = json.loads((tmp_path / "non_finite.json").read_text())
+    assert report["films"] == ["train/a", "train/c"] and report["figures"] == {"loss": "nan"}
+    assert logbook.closed
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ({"params": {"bias": jnp.array([0, jnp.inf])}}, "params/bias is not finite"),
+        ({"statistics": {"norm": {"var": jnp.array([-1e-9])}}}, "norm/var is negative"),
+    ],
+)
+def test_a_state_that_no_checkpoint_should_hold_ends_the_training(monitor, state, told):
+    with pytest.raises(UserError, match=told):
+        monitor.check(dispatched(1), state)

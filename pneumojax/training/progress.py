@@ -1,0 +1,52 @@
+"""The lines that training prints: where it stands, and what an epoch came to."""
+
+import sys
+import time
+
+from pneumojax.terminal import Progress, duration
+
+
+class TrainingProgress:
+    """One line that says where training stands, with the rate and the time left."""
+
+    def __init__(self, epochs: int, steps_per_epoch: int, batch_size: int):
+        self._epochs = epochs
+        self._steps_per_epoch = steps_per_epoch
+        self._batch_size = batch_size
+        self._progress = Progress(sys.stdout)
+        self._seconds_per_step = 0.0
+        self._last = time.monotonic()
+
+    def resume(self) -> None:
+        """Leaves out the time since the last step, which validation or saving has taken."""
+        self._last = time.monotonic()
+
+    def step(self, step: int, loss: float) -> None:
+        """Takes note that `step` steps are done, and shows it if a line is due."""
+        now = time.monotonic()
+        seconds, self._last = now - self._last, now
+        before = self._seconds_per_step or seconds
+        self._seconds_per_step = 0.9 * before + 0.1 * seconds
+        if not self._progress.is_due():
+            return
+        left = (self._epochs * self._steps_per_epoch - step) * self._seconds_per_step
+        epoch, step_of_epoch = divmod(step - 1, self._steps_per_epoch)
+        self._progress.show(
+            f"epoch {epoch + 1}/{self._epochs}  "
+            f"step {step_of_epoch + 1}/{self._steps_per_epoch}  loss {loss:.4f}  "
+            f"{self._batch_size / self._seconds_per_step:,.0f} films/s  {duration(left)} left"
+        )
+
+    def epoch(self, epoch: int, figures: dict[str, float]) -> None:
+        """Prints the figures of an epoch."""
+        line = (
+            f"epoch {epoch}/{self._epochs}  train loss {figures['train_loss']:.4f} "
+            f"accuracy {figures['train_accuracy']:.4f}"
+        )
+        if "val_loss" in figures:
+            line += (
+                f"  |  val loss {figures['val_loss']:.4f} sens {figures['val_sensitivity']:.3f} "
+                f"spec {figures['val_specificity']:.3f} AUROC {figures['val_auroc']:.4f}"
+            )
+        seconds, wait = figures["seconds_per_step"], figures["data_wait"]
+        self._progress.line(f"{line}  |  {seconds:.3f} s/step, data wait {wait:.1%}")

@@ -1,0 +1,111 @@
+"""What a run begins with: its constant parts, its first state, and the lines that describe it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.out_of_distribution import fit_distribution
+from pneumojax.data.patients import contradiction_warning, count_contradictions
+from pneumojax.data.pipeline import films_per_epoch, steps_per_epoch
+from pneumojax.data.splits import Splits, preprocessing_of
+from pneumojax.errors import UserError
+from pneumojax.files import printable
+from pneumojax.inference.decision import undecided
+from pneumojax.inference.network import Network
+from pneumojax.run.agreement import check_config, check_meta
+from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.provenance import versions
+from pneumojax.run.stored_config import is_synthetic
+from pneumojax.sharding import placed, replicated
+from pneumojax.training.selection import Figures
+from pneumojax.training.state import TrainState, initial_state
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What stays the same from the first step of a run to its last."""
+
+    config: ConfigDict
+    workdir: Path
+    splits: Splits
+    network: Network
+    mesh: Mesh
+    checkpoints: Checkpoints
+
+    @property
+    def films_per_epoch(self) -> int:
+        """How many training films an epoch visits."""
+        return films_per_epoch(self.splits.train.labels, self.config.data.balanced)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches an epoch takes."""
+        return steps_per_epoch(self.films_per_epoch, self.config.batch_size)
+
+    @property
+    def last_step(self) -> int:
+        """The number of the step that ends the last epoch."""
+        return self.config.epochs * self.steps_per_epoch
+
+
+def resume_or_begin(
+    setup: Setup, optimizer: optax.GradientTransformation
+) -> tuple[TrainState, Figures | None]:
+    """The newest saved state and the figures of the best epoch so far, or step 0 and None.
+
+    Raises:
+        UserError: there are checkpoints, and none of them fits the config or can be used.
+    """
+    config, checkpoints = setup.config, setup.checkpoints
+    begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(setup.mesh))
+    abstract = placed(jax.eval_shape(begin), setup.mesh)
+    restored = checkpoints.restore_latest(abstract.items())
+    if restored is None:
+        return begin(), None
+    items, meta = restored
+    check_meta(meta, checkpoints.workdir)
+    check_config(meta, config, checkpoints.workdir)
+    if "best" not in meta:
+        raise UserError(
+            f"--workdir: the checkpoint in {str(checkpoints.workdir)!r} cannot be used: its "
+            "metadata's best is absent, so that a worse one could replace the best"
+        )
+    return TrainState.from_items(items), meta["best"]
+
+
+def checkpoint_meta(setup: Setup) -> dict[str, Any]:
+    """The metadata that all checkpoints of a run have in common, as JSON values."""
+    return {
+        "config": setup.config.to_dict(),
+        "preprocessing": preprocessing_of(setup.config).as_dict(),
+        "class_names": list(CLASS_NAMES),
+        "films": setup.splits.fingerprint,
+        "synthetic": is_synthetic(setup.config),
+        "decision": undecided("no validation film")._asdict(),  # replaced once one is fitted
+        "scope": fit_distribution(setup.splits.train),
+        "versions": versions(),
+    }
+
+
+def describe(setup: Setup) -> None:
+    """Prints what is about to be trained, on which films and devices."""
+    splits, mesh = setup.splits, setup.mesh
+    pneumonia = float(np.mean(splits.train.labels))
+    stamp = "  [synthetic films]" if is_synthetic(setup.config) else ""
+    print(f"run: {printable(str(setup.workdir))}{stamp}")
+    print(f"devices: {mesh.size} x {mesh.devices.flat[0].device_kind}")
+    print(
+        f"films: {len(splits.train):,} to train on, {pneumonia:.1%} pneumonia; "
+        f"{len(splits.rejected)} unreadable left out, {splits.train.ignored} other files ignored"
+    )
+    contradictions = count_contradictions(splits.train.paths, splits.train.labels)
+    if warning := contradiction_warning(contradictions, len(splits.train)):
+        print(warning)
+    print(splits.audit.line(), flush=True)
