@@ -1,6 +1,7 @@
-"""`--mode=crossvalidate`: each fold a run, and each film scored by the one not trained on it."""
+"""Cross-validation: each fold is a run, and scores the films that it was not trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from pneumojax.data.cache import FilmCache
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.splits import configured_folder, load_configured
 from pneumojax.errors import UserError
-from pneumojax.evaluation.evaluate import evaluate_run, write_scores
+from pneumojax.evaluation.audits.audit import Subject
+from pneumojax.evaluation.evaluate import evaluate_run, evaluate_subject
+from pneumojax.evaluation.predictions import Predictions
+from pneumojax.evaluation.run_facts import OutOfFold, Overlap, run_facts
 from pneumojax.evaluation.stability import threshold_stability
 from pneumojax.files import refuse_links_out, write_json
 from pneumojax.inference.decision import fit_decision
@@ -30,13 +34,15 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Trains and evaluates each fold, then scores every film by the fold that held it out.
 
-    Folds that are finished are not trained again, and one that was interrupted goes on. The films
-    out of fold are evaluated in `<workdir>/out_of_fold/`, with `decision.json`, the threshold and
-    temperature fitted on all of them, and `stability.json`.
+    A finished fold is not trained again, and an interrupted one is resumed. The evaluation of all
+    films is written to `<workdir>/out_of_fold/`, with `decision.json` (the threshold and
+    temperature fitted on all of them) and `stability.json`.
 
-    The folds' logits are pooled as they are: a network trained by the same recipe has logits of
-    the same kind, so the decision fitted on the pool is one for it. Were each fold calibrated
-    apart, the pool's decision would hold for calibrated logits alone.
+    The decision is fitted on the folds' uncalibrated logits. So it also fits a network that is
+    trained by the same recipe on all films, whose logits are not calibrated either.
+
+    Returns:
+        The content of `out_of_fold/metrics.json`.
 
     Raises:
         UserError: `config.data.folds` is 0, or as `train`.
@@ -50,85 +56,91 @@ def cross_validate(
     folders = []
     for fold in range(config.data.folds):
         print(f"fold {fold + 1} of {config.data.folds}")
+        folders.append(workdir / f"fold-{fold}")
         of_fold = config.copy_and_resolve_references()
         of_fold.data.fold = fold
-        folders.append(workdir / f"fold-{fold}")
         train(of_fold.lock(), folders[-1], cache_dir, verify_films=verify_films)
         fitted = fit_changed_decision(folders[-1], cache_dir, any_network=True)
         if fitted or not (folders[-1] / "evaluation" / "val" / "metrics.json").exists():
             evaluate_run([folders[-1]], cache_dir, any_network=True)
     cache = FilmCache(cache_dir, config.data.max_cache_gb, verify_films)
     films = load_configured(config, configured_folder(config, cache_dir), "train", cache)
-    return _out_of_fold(folders, films, workdir / OUT_OF_FOLD, config.decision)
+    return _evaluate_out_of_fold(_Folds.open(folders, films), films, workdir, config.decision)
 
 
-def _out_of_fold(
-    folders: list[Path], films: FilmSet, folder: Path, settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    # The networks are those of the command's own config, so a foreign one may be imported.
-    opened = [Predictor.open([path], any_network=True) for path in folders]
-    members = [each.in_batches_of(each.first.config.batch_size) for each in opened]
-    fold_of = _folds(folders, films)
+@dataclass(frozen=True)
+class _Folds:
+    """The networks of all folds.
 
-    def score(some: FilmSet) -> NDArray:
-        """Logits (n,), each film's by the network that was not trained on it."""
-        folds = np.array([fold_of[path] for path in some.paths])
-        logits = np.empty(len(some), np.float32)
-        for fold, member in enumerate(members):
+    fold_of: the fold that holds a film out, by the film's path.
+    """
+
+    folders: Sequence[Path]
+    members: Sequence[Predictor]
+    fold_of: Mapping[str, int]
+
+    @classmethod
+    def open(cls, folders: Sequence[Path], films: FilmSet) -> "_Folds":
+        """Opens the folds' runs.
+
+        Raises:
+            UserError: the films are not those of the folds.
+        """
+        fold_of = {
+            row["file"]: fold
+            for fold, folder in enumerate(folders)
+            for row in read_films(folder)
+            if row["side"] == "validation"
+        }
+        if set(fold_of) != set(films.paths):
+            raise UserError(
+                "config.data.root: the films are no longer those that the folds were trained on; "
+                "restore them, or cross-validate in a new folder"
+            )
+        # The networks are those of the command's own config, so a foreign one may be imported.
+        opened = [Predictor.open([path], any_network=True) for path in folders]
+        members = [each.in_batches_of(each.first.config.batch_size) for each in opened]
+        return cls(folders, members, fold_of)
+
+    def of(self, films: FilmSet) -> NDArray:
+        """The fold (n,) that holds each film out."""
+        return np.array([self.fold_of[path] for path in films.paths])
+
+    def logits(self, films: FilmSet) -> NDArray:
+        """Logits (n,), those of each film by the network that was not trained on it."""
+        folds, logits = self.of(films), np.empty(len(films), np.float32)
+        for fold, member in enumerate(self.members):
             chosen = folds == fold
             if chosen.any():
-                logits[chosen] = member.logits(some.select(chosen))[0]
+                logits[chosen] = member.logits(films.select(chosen))[0]
         return logits
 
-    logits = score(films)
+
+def _evaluate_out_of_fold(
+    folds: _Folds, films: FilmSet, workdir: Path, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    folder, count = workdir / OUT_OF_FOLD, len(folds.members)
+    logits, fold = folds.logits(films), folds.of(films)
     decision = fit_decision(settings, films.labels, logits)
-    folds = np.array([fold_of[path] for path in films.paths])
     write_json(folder / "decision.json", decision._asdict())
-    stability = json_ready(threshold_stability(settings, films.labels, logits, films.patients))
-    write_json(folder / "stability.json", {"decision": decision._asdict(), "shares": stability})
-    apart = logits / np.array([member.decision.temperature for member in members])[folds]
-    out_of_fold = {
-        "folds": len(members),
-        "auroc_calibrated_apart": auroc(films.labels, apart),
-        "stability": stability,
-        "auroc_by_fold": [
-            auroc(films.labels[folds == fold], logits[folds == fold])
-            for fold in range(len(members))
-        ],
-    }
-    audit_line = (
-        f"audit: each film was scored by the one of {len(members)} networks not trained on it"
+    stability = threshold_stability(settings, films.labels, logits, films.patients)
+    shares = json_ready(stability)
+    write_json(folder / "stability.json", {"decision": decision._asdict(), "shares": shares})
+    temperatures = np.array([member.decision.temperature for member in folds.members])
+    out_of_fold = OutOfFold(
+        folds=count,
+        auroc_calibrated_apart=auroc(films.labels, logits / temperatures[fold]),
+        stability=stability,
+        auroc_by_fold=[auroc(films.labels[fold == i], logits[fold == i]) for i in range(count)],
     )
-    print(audit_line.removeprefix("audit: "))
-    return write_scores(
+    line = f"each film was scored by the one of {count} networks not trained on it"
+    print(line)
+    # No film is scored by a network that was trained on it or its patient.
+    predictions = Predictions.of_films(films, logits, [""] * len(films))
+    first, overlap = folds.members[0].first, Overlap(f"audit: {line}", {})
+    facts = run_facts(first, folds.folders[0], films, OUT_OF_FOLD, overlap)
+    return evaluate_subject(
         folder,
-        members[0].first,
-        folders[0],
-        films,
-        OUT_OF_FOLD,
-        logits,
-        decision,
-        score,
-        audit_line,
-        [""] * len(films),  # no film is scored by a network that was trained on it or its patient
-        {"audit": {}, "out_of_fold": out_of_fold, "run": folder.parent.name},
+        Subject(first, decision, films, predictions, folds.logits),
+        replace(facts, run=workdir.name, out_of_fold=out_of_fold),
     )
-
-
-def _folds(folders: list[Path], films: FilmSet) -> dict[str, int]:
-    """The fold that holds each film out, by its path.
-
-    Raises:
-        UserError: the films are not those of the folds.
-    """
-    fold_of = {
-        row["file"]: fold
-        for fold, folder in enumerate(folders)
-        for row in read_films(folder)
-        if row["side"] == "validation"
-    }
-    if set(fold_of) != set(films.paths):
-        raise UserError(
-            "config.data.root: the films are not those of the folds any more; restore them"
-        )
-    return fold_of

@@ -1,4 +1,4 @@
-"""Folds and ensembles by the real road: who scores whom, what is averaged, what is refused."""
+"""Cross-validations and ensembles through the real commands' functions."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ from pneumojax.data.films import find_films
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
+from pneumojax.evaluation.films import FilmChoice
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.predictor import Predictor
 from pneumojax.run.film_list import read_films
@@ -80,14 +81,14 @@ def test_every_film_is_scored_once_by_the_network_that_did_not_see_it(folds):
 def test_finished_folds_are_not_trained_or_evaluated_again(folds, cache_dir, monkeypatch, capsys):
     config, folder, _ = folds
     monkeypatch.setattr(crossvalidate, "evaluate_run", None)  # calling it would raise
-    monkeypatch.setattr(crossvalidate, "_out_of_fold", lambda folders, *more: len(folders))
-    assert cross_validate(config, folder, cache_dir) == 2
+    monkeypatch.setattr(crossvalidate, "_evaluate_out_of_fold", lambda folds, *more: folds)
+    assert len(cross_validate(config, folder, cache_dir).members) == 2
     assert capsys.readouterr().out.count("finished: this run has trained 1 of 1 epochs") == 2
 
 
 def test_an_ensemble_answers_with_the_mean_of_probabilities(folds, films_root, cache_dir):
     _, folder, _ = folds
-    result = evaluate_run([folder], cache_dir, root=str(films_root), split="train")
+    result = evaluate_run([folder], cache_dir, FilmChoice("train", str(films_root)))
     predictor = Predictor.open([folder])
     name = f"train-of-{films_root.name}-"
     (own,) = (folder / "evaluation").glob(f"{name}*")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumojax.evaluation.summary import Predictions, evaluate
+from pneumojax.evaluation.predictions import Predictions
+from pneumojax.evaluation.summary import evaluate
 from pneumojax.evaluation.terminal import print_table
 from pneumojax.inference.decision import Decision
 from pneumojax.preview import preview

@@ -54,19 +54,19 @@ def evaluate(command: Command) -> None:
 
     runs = trained_runs(command)
     from pneumojax.evaluation.evaluate import evaluate_run
+    from pneumojax.evaluation.films import FilmChoice
     from pneumojax.inference.refit import fit_changed_decision
 
     options, cache_dir = command.options, cache_dir_of(command)
     any_network = allows_any_network(command)
     if len(runs.workdirs) == 1:
         fit_changed_decision(runs.workdirs[0], cache_dir, any_network=any_network)
+    root = None if options.films is None else str(path_of("films", options.films))
     evaluate_run(
         runs.workdirs,
         cache_dir,
-        split=options.split,
-        root=None if options.films is None else str(path_of("films", options.films)),
+        FilmChoice(options.split, root, options.verify_films),
         results=runs.results,
-        verify_films=options.verify_films,
         any_network=any_network,
     )
 

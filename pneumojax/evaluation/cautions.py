@@ -1,33 +1,43 @@
-"""Warnings that a reader has to see before any figure of an evaluation."""
+"""Warnings that are shown before the metrics of an evaluation."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pneumojax.data.patients import contradiction_warning
 from pneumojax.run.seen_films import THIS_FILM
 
 
-def trained_on_counts(notes: Sequence[str]) -> dict[str, int]:
-    """How many films the network was trained on, and of how many more it saw the patient.
+@dataclass(frozen=True)
+class TrainedOn:
+    """The overlap of scored films with those that the network was trained on.
+
+    films: scored films that the network was trained on.
+    of_their_patients: further scored films whose patient it was trained on.
+    """
+
+    films: int
+    of_their_patients: int
+
+    @classmethod
+    def count(cls, notes: Sequence[str]) -> "TrainedOn":
+        """Counts the notes (n,) of `SeenFilms.note`."""
+        films = sum(note == THIS_FILM for note in notes)
+        return cls(films, sum(map(bool, notes)) - films)
+
+
+def cautions(n: int, trained_on: TrainedOn, swapped: int) -> list[str]:
+    """One line for each reason to doubt the metrics of n films.
 
     Args:
-        notes: (n,) of `SeenFilms.note`.
+        swapped: films whose names belong to the other class, see `count_contradictions`.
     """
-    films = sum(note == THIS_FILM for note in notes)
-    return {"films": films, "of_their_patients": sum(map(bool, notes)) - films}
-
-
-def cautions(result: Mapping[str, Any]) -> list[str]:
-    """One line for each reason not to take the figures at their word; from `metrics.json`."""
-    lines = [
-        trained_on_line(**result["trained_on"], n=result["n"]),
-        contradiction_warning(result.get("flow", {}).get("swapped", 0), result["n"]),
-    ]
+    lines = [trained_on_line(trained_on, n), contradiction_warning(swapped, n)]
     return [line for line in lines if line]
 
 
-def trained_on_line(*, films: int, of_their_patients: int, n: int) -> str:
-    """The warning where figures are not of new patients; "" where no film or patient was seen."""
+def trained_on_line(trained_on: TrainedOn, n: int) -> str:
+    """The warning that metrics do not hold for new patients; "" if no film or patient was seen."""
+    films, of_their_patients = trained_on.films, trained_on.of_their_patients
     parts = []
     if films:
         parts.append(f"on {films:,} of these {n:,} films")
@@ -38,5 +48,5 @@ def trained_on_line(*, films: int, of_their_patients: int, n: int) -> str:
         return ""
     return (
         f"warning: the network was trained {' and '.join(parts)}. "
-        "These figures say nothing about new patients"
+        "These metrics say nothing about new patients"
     )

@@ -1,94 +1,202 @@
-"""What a report tells besides figures: the run, its films, and how its checkpoint was chosen."""
+"""The facts beside the metrics of a report: the run, its films, how its checkpoint was chosen."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pneumojax.config.flat import flatten
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.patients import count_contradictions
+from pneumojax.evaluation.stability import Stability
+from pneumojax.inference.ensemble import Spread
 from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.run.film_list import read_films
 from pneumojax.run.history import read_history
 from pneumojax.run.provenance import read_provenance, versions
 from pneumojax.run.stored_config import is_synthetic
+from pneumojax.stats.estimates import json_ready
 
 Film = tuple[int, str, str | None]  # label, pathogen, patient
+_SIDES = {"train": "train", "validation": "val"}  # as films.csv and as reports name them
 
 
-def report_context(
-    trained: TrainedRun, workdir: Path, films: FilmSet, split: str, audit_line: str
-) -> dict[str, Any]:
-    """The context of `write_evaluation`, from a run folder and the films that were scored.
+@dataclass(frozen=True)
+class FilmCount:
+    """Films and patients of one side, class and pathogen; None for patients that are unknown."""
+
+    side: str
+    class_name: str
+    pathogen: str
+    films: int
+    patients: int | None
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The films that were found, left out and divided.
+
+    films: counts of the sides of the run and of the scored films.
+    rejected: path and reason of each file that is no readable film.
+    swapped: scored films whose names belong to the other class.
+    duplicates: scored films that are byte-identical to another one.
+    audit: one line on the overlap of the scored films with those trained on.
+    training_prevalence: share of PNEUMONIA among the films trained on.
+    """
+
+    films: Sequence[FilmCount]
+    rejected: Sequence[tuple[str, str]]
+    swapped: int
+    duplicates: int
+    audit: str
+    training_prevalence: float
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How the checkpoint was chosen: by which metric, of how many epochs, on how many films."""
+
+    metric: str
+    epochs: int
+    films: int
+
+
+@dataclass(frozen=True)
+class MemberSpread:
+    """Standard deviation of the members' probabilities on a film: its mean and its maximum."""
+
+    mean_deviation: float
+    largest_deviation: float
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """A cross-validation, each film of which was scored by the fold that held it out.
+
+    auroc_calibrated_apart: with each fold's logits divided by its own temperature.
+    stability: rows of `threshold_stability`.
+    """
+
+    folds: int
+    auroc_calibrated_apart: float
+    stability: Sequence[Stability]
+    auroc_by_fold: Sequence[float]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The facts about a run and the films it was evaluated on.
+
+    run: name of the run folder, or of several. split: name of the scored films.
+    root: their folder. films: their fingerprint.
+    step, epoch: of the checkpoint; None where an early version did not store the epoch.
+    versions: of the packages that evaluate. provenance: provenance.json of the run.
+    config: every field of the run's config, flat. history: one record for each epoch.
+    audit: every number of the overlap audit, see `data.audit`.
+    members: names of the runs of an ensemble. spread: their disagreement.
+    """
+
+    synthetic: bool
+    run: str
+    split: str
+    root: str
+    films: str
+    step: int
+    epoch: int | None
+    versions: Mapping[str, str]
+    provenance: Mapping[str, Any]
+    config: Mapping[str, Any]
+    flow: Flow
+    selection: Selection
+    history: Sequence[Mapping[str, Any]]
+    audit: Mapping[str, object]
+    members: Sequence[str] | None = None
+    spread: MemberSpread | None = None
+    out_of_fold: OutOfFold | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The entries of metrics.json; those of ensembles and folds only where there are any."""
+        record = json_ready(self)
+        for row in record["flow"]["films"]:
+            row["class"] = row.pop("class_name")
+        for name in ("members", "spread", "out_of_fold"):
+            if record[name] is None:
+                del record[name]
+        return record
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The audit of scored films against those trained on: one line, and every number."""
+
+    line: str
+    numbers: Mapping[str, object]
+
+
+def run_facts(
+    trained: TrainedRun, workdir: Path, films: FilmSet, split: str, overlap: Overlap
+) -> RunFacts:
+    """Collects the facts from a run folder and the films that were scored.
 
     Args:
-        split: what the films are called in the report.
-        audit_line: the audit of these films against those trained on.
+        split: the name of the films in the report.
     """
     meta, config = trained.meta, trained.config
-    seen = {"train": "train", "validation": "val"}
     sides: dict[str, list[Film]] = {}
     for row in read_films(workdir):
         who = row["patient"] if row["patient_known"] == "1" else None
         film = int(row["label"]), row["pathogen"], who
-        sides.setdefault(seen[row["side"]], []).append(film)
-    seen_sides = set(sides)
+        sides.setdefault(_SIDES[row["side"]], []).append(film)
+    validation_films = len(sides.get("val", ()))
     training = [label for label, *_ in sides["train"]]
     if split not in sides:
         sides[split] = [
             (int(label), who.pathogen, who.patient if who.known else None)
             for label, who in zip(films.labels, films.identities, strict=True)
         ]
-    history = read_history(workdir)
-    return {
-        "synthetic": is_synthetic(config),
-        "run": workdir.name,
-        "split": split,
-        "root": str(films.root),
-        "films": films.fingerprint,
-        "step": meta["step"],
-        "epoch": meta.get("epoch"),
-        "patients_known": all(films.patients_known),
-        "versions": versions(),
-        "provenance": read_provenance(workdir),
-        "config": flatten(config.to_dict()),
-        "flow": {
-            "films": film_flow(sides),
-            "rejected": [list(pair) for pair in films.rejected],
-            "swapped": count_contradictions(films.paths, films.labels),
-            "duplicates": len(films) - len(set(films.digests)),
-            "audit": audit_line,
-            "training_prevalence": sum(training) / len(training),
-        },
-        "selection": {
-            "metric": config.checkpoint.best_metric,
-            "epochs": config.epochs,
-            "films": len(sides["val"]) if "val" in seen_sides else 0,
-        },
-        "history": history,
-    }
+    return RunFacts(
+        synthetic=is_synthetic(config),
+        run=workdir.name,
+        split=split,
+        root=str(films.root),
+        films=films.fingerprint,
+        step=meta["step"],
+        epoch=meta.get("epoch"),
+        versions=versions(),
+        provenance=read_provenance(workdir),
+        config=flatten(config.to_dict()),
+        flow=Flow(
+            films=film_flow(sides),
+            rejected=films.rejected,
+            swapped=count_contradictions(films.paths, films.labels),
+            duplicates=len(films) - len(set(films.digests)),
+            audit=overlap.line,
+            training_prevalence=sum(training) / len(training),
+        ),
+        selection=Selection(config.checkpoint.best_metric, config.epochs, validation_films),
+        history=read_history(workdir),
+        audit=overlap.numbers,
+    )
 
 
-def film_flow(
-    sides: Mapping[str, Sequence[tuple[int, str, str | None]]],
-) -> list[dict[str, Any]]:
-    """Films and patients of each side, class and pathogen.
+def film_flow(sides: Mapping[str, Sequence[Film]]) -> list[FilmCount]:
+    """Counts films and patients of each side, class and pathogen.
 
     Args:
-      sides: for each side its films as (label, pathogen, patient); None for an unknown patient.
+      sides: the films of each side; a film's patient is None where it is unknown.
     """
     rows = []
     for side, films in sides.items():
         for label, pathogen in sorted({(label, pathogen) for label, pathogen, _ in films}):
             patients = [who for *kind, who in films if kind == [label, pathogen]]
-            rows.append(
-                {
-                    "side": side,
-                    "class": CLASS_NAMES[label],
-                    "pathogen": pathogen,
-                    "films": len(patients),
-                    "patients": None if None in patients else len(set(patients)),
-                }
-            )
+            known = None if None in patients else len(set(patients))
+            rows.append(FilmCount(side, CLASS_NAMES[label], pathogen, len(patients), known))
     return rows
+
+
+def member_spread(spread: Spread) -> MemberSpread:
+    """Sums up how far the members of an ensemble lie apart."""
+    return MemberSpread(float(np.mean(spread.deviation)), float(np.max(spread.deviation)))

@@ -1,93 +1,165 @@
-"""From what a network said of films to every figure of an evaluation: pure functions of arrays."""
+"""The metrics of an evaluation, with their intervals: pure functions of a network's predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER
-from pneumojax.evaluation.cautions import trained_on_counts
+from pneumojax.evaluation.cautions import TrainedOn
+from pneumojax.evaluation.predictions import Bootstrap, Predictions
 from pneumojax.inference.decision import Decision
 from pneumojax.stats import metrics
 from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
-from pneumojax.stats.calibration import calibration_metrics, reliability
+from pneumojax.stats.calibration import Bin, calibration_metrics, reliability
 from pneumojax.stats.curves import weighted_average_precision
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.estimates import (
     LEVEL,
     RESAMPLES,
+    Estimate,
     at_prevalences,
-    figure,
+    estimate,
     json_ready,
 )
 from pneumojax.stats.intervals import wilson
 from pneumojax.stats.metrics import Confusion, Floats, Ints
-from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms, threshold_metrics
+from pneumojax.stats.threshold_metrics import (
+    ClosedForm,
+    PredictiveValues,
+    closed_forms,
+    threshold_metrics,
+)
 
 # Fewer than elsewhere: each resample fits two regressions by Newton's method.
 CALIBRATION_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What a model said of n films; all fields are in one order.
+class Calls:
+    """Metrics of the calls at one threshold, by their names in `threshold_metrics`."""
 
-    files: path of each film as it is to be named in the CSV.
-    patients: key of each film's patient; read only where patients are known.
-    pathogens: "bacteria", "virus", "none" (a normal film) or "unknown" of each film.
-    labels: (n,) 0 for NORMAL, 1 for PNEUMONIA.
-    logits: (n,) float32, finite, as the network gave them.
-    trained_on: of each film "", or that the network was trained on it or on films of its patient,
-      see `SeenFilms.note`.
+    confusion: Confusion
+    estimates: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """Precision, recall, F1 and number of films of one class, or their weighted means."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class PathogenSensitivity:
+    """Sensitivity among the n films of one pathogen, with Wilson's interval."""
+
+    n: int
+    value: float
+    low: float
+    high: float
+    method: str = "wilson"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration metrics by their names in `calibration_metrics`, and the reliability bins."""
+
+    estimates: Mapping[str, Estimate]
+    bins: Sequence[Bin]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Every metric of an evaluation; nan stands for what is undefined.
+
+    n: films. patients: their number, None where some are unknown.
+    calls: at the operating point of `decision`; at_half: at a probability of 0.5.
+    auroc, average_precision: of the logits, whatever the threshold.
+    uncalibrated, calibrated: with probabilities as the network gave them, and after the
+      temperature of `decision`.
     """
 
-    files: Sequence[str]
-    patients: Sequence[str]
-    pathogens: Sequence[str]
-    labels: NDArray
-    logits: NDArray
-    trained_on: Sequence[str]
+    n: int
+    patients: int | None
+    trained_on: TrainedOn
+    prevalence: float
+    decision: Decision
+    calls: Calls
+    auroc: Estimate
+    average_precision: Estimate
+    by_class: Sequence[ClassMetrics]
+    sensitivity_by_pathogen: Mapping[str, PathogenSensitivity]
+    at_half: Calls
+    at_prevalences: Sequence[PredictiveValues]
+    uncalibrated: Calibration
+    calibrated: Calibration
+    bootstrap: Bootstrap
+
+    @property
+    def estimates(self) -> Mapping[str, Estimate]:
+        """All estimates at the operating point and of the ranking, by name."""
+        ranking = {"auroc": self.auroc, "average_precision": self.average_precision}
+        return {**self.calls.estimates, **ranking}
+
+    def record(self) -> dict[str, Any]:
+        """The entries of metrics.json."""
+        sides = {"uncalibrated": self.uncalibrated, "calibrated": self.calibrated}
+        return json_ready(
+            {
+                "disclaimer": DISCLAIMER,
+                "n": self.n,
+                "patients": self.patients,
+                "patients_known": self.patients is not None,
+                "trained_on": self.trained_on,
+                "prevalence": self.prevalence,
+                "level": LEVEL,
+                "decision": self.decision,
+                **self.estimates,
+                "confusion": self.calls.confusion,
+                "by_class": [{"class": row.name, **_but_name(row)} for row in self.by_class],
+                "sensitivity_by_pathogen": self.sensitivity_by_pathogen,
+                "at_half": {"confusion": self.at_half.confusion, **self.at_half.estimates},
+                "at_prevalences": self.at_prevalences,
+                "calibration": {
+                    name: {**side.estimates, "bins": side.bins} for name, side in sides.items()
+                },
+                "bootstrap": self.bootstrap,
+            }
+        )
 
 
-def evaluate(
-    predictions: Predictions,
-    decision: Decision,
-    *,
-    seed: int = 0,
-    patients_known: bool = True,
-) -> dict[str, Any]:
-    """Every figure of an evaluation, ready for JSON; see `figures.py` for what a figure is.
+def evaluate(predictions: Predictions, decision: Decision, *, seed: int = 0) -> Summary:
+    """Computes every metric of an evaluation with its intervals.
 
-    Closed forms ("wilson", "koopman", "delong") take films as independent. "bootstrap" draws
-    patients, and is the more honest one where they have several films; without known patients
-    each film is drawn by itself and the method reads "film bootstrap".
+    Closed forms ("wilson", "koopman", "delong") treat films as independent. The bootstrap draws
+    patients, which is more honest where they have several films; where patients are unknown it
+    draws films and its method reads "film bootstrap".
 
     Args:
       predictions: at least one film.
-      decision: what becomes of their logits.
+      decision: the operating point and the temperature.
       seed: of the bootstrap.
-      patients_known: whether `predictions.patients` tells patients apart.
-
-    Returns:
-      Figures of calls and of ranking at the top, at the operating point; "at_half" those of calls
-      at 0.5; "at_prevalences" the predictive values elsewhere; "calibration" with probabilities
-      as the network gave them ("uncalibrated") and after the temperature ("calibrated").
 
     Raises:
       ValueError: no film, fields of different lengths, or a logit that is not finite.
     """
     n = len(predictions.labels)
-    lengths = {len(field) for field in vars(predictions).values()}
+    lengths = {len(field) for field in vars(predictions).values() if field is not None}
     if n == 0 or lengths != {n}:
         raise ValueError(f"predictions need one length of at least 1, not {sorted(lengths)}")
     labels, logits = metrics.check_scores(predictions.labels, predictions.logits)
-    calls = decision.calls(decision.probabilities(logits))
-    at_half = (logits >= 0).astype(np.int64)
-    patients = np.asarray(predictions.patients) if patients_known else np.arange(n)
-    unit = "patient" if patients_known else "film"
+    called = {
+        "": decision.calls(decision.probabilities(logits)),
+        "half ": (logits >= 0).astype(np.int64),
+    }
+    units, unit = predictions.units, predictions.unit
 
     def weighted(weights: Floats) -> dict[str, Floats]:
         # Ranked by logit: the sigmoid rounds far-off logits to one probability and ties them.
@@ -95,113 +167,98 @@ def evaluate(
             "auroc": weighted_auroc(labels, logits, weights),
             "average_precision": weighted_average_precision(labels, logits, weights),
         }
-        for place, called in (("", calls), ("half ", at_half)):
-            counted = weighted_confusion(labels, called, weights)
-            result |= {
-                f"{place}{name}": v for name, v in threshold_metrics(counted, CLASS_NAMES).items()
-            }
+        for place, calls in called.items():
+            counted = threshold_metrics(weighted_confusion(labels, calls, weights), CLASS_NAMES)
+            result |= {place + name: value for name, value in counted.items()}
         return result
 
     values = {name: v[0] for name, v in weighted(np.ones((1, n))).items()}
-    drawn = resample(weighted, patients, resamples=RESAMPLES, seed=seed)
+    drawn = resample(weighted, units, resamples=RESAMPLES, seed=seed)
 
-    def of_calls(counted: Confusion, place: str) -> dict[str, Any]:
-        formulas = closed_forms(counted)
-        return {
-            name: figure(values[place + name], formulas.get(name), drawn[place + name], unit)
-            for name in threshold_metrics(counted, CLASS_NAMES)
-        }
-
-    def of_ranking(name: str) -> dict[str, Any]:
-        formula = (
-            ClosedForm(delong_interval(labels, logits, LEVEL), "delong")
-            if name == "auroc"
-            else None
-        )
-        return figure(values[name], formula, drawn[name], unit)
-
-    counted, half = metrics.confusion(labels, calls), metrics.confusion(labels, at_half)
-    return json_ready(
-        {
-            "disclaimer": DISCLAIMER,
-            "n": n,
-            "patients": len(set(patients)) if patients_known else None,
-            "patients_known": patients_known,
-            "trained_on": trained_on_counts(predictions.trained_on),
-            "prevalence": labels.mean(),
-            "level": LEVEL,
-            "decision": decision._asdict(),
-            **of_calls(counted, ""),
-            "auroc": of_ranking("auroc"),
-            "average_precision": of_ranking("average_precision"),
-            "confusion": vars(counted),
-            "by_class": _by_class(counted),
-            "sensitivity_by_pathogen": _by_pathogen(predictions, labels, calls),
-            "at_half": {"confusion": vars(half), **of_calls(half, "half ")},
-            "at_prevalences": at_prevalences(counted),
-            "calibration": {
-                "uncalibrated": _calibration(labels, logits, patients, unit, seed),
-                "calibrated": _calibration(
-                    labels, logits / decision.temperature, patients, unit, seed
-                ),
+    def calls_at(place: str) -> Calls:
+        counted = metrics.confusion(labels, called[place])
+        formulas = closed_forms(counted, LEVEL)
+        return Calls(
+            counted,
+            {
+                name: estimate(values[place + name], formulas.get(name), drawn[place + name], unit)
+                for name in threshold_metrics(counted, CLASS_NAMES)
             },
-            "bootstrap": {"unit": unit, "resamples": RESAMPLES, "seed": seed},
-        }
+        )
+
+    def ranking(name: str, formula: ClosedForm | None) -> Estimate:
+        return estimate(values[name], formula, drawn[name], unit)
+
+    at_operating_point = calls_at("")
+    counted = at_operating_point.confusion
+    return Summary(
+        n=n,
+        patients=None if predictions.patients is None else len(set(predictions.patients)),
+        trained_on=TrainedOn.count(predictions.trained_on),
+        prevalence=float(labels.mean()),
+        decision=decision,
+        calls=at_operating_point,
+        auroc=ranking("auroc", ClosedForm(delong_interval(labels, logits, LEVEL), "delong")),
+        average_precision=ranking("average_precision", None),
+        by_class=_by_class(counted),
+        sensitivity_by_pathogen=_by_pathogen(predictions.pathogens, labels, called[""]),
+        at_half=calls_at("half "),
+        at_prevalences=at_prevalences(counted),
+        uncalibrated=_calibration(labels, logits, predictions, seed),
+        calibrated=_calibration(labels, logits / decision.temperature, predictions, seed),
+        bootstrap=Bootstrap(unit, RESAMPLES, seed),
     )
 
 
-def _by_pathogen(predictions: Predictions, labels: Ints, calls: Ints) -> dict[str, Any]:
-    """Sensitivity among the films of each pathogen that names tell."""
+def _by_pathogen(
+    pathogens: Sequence[str], labels: Ints, calls: Ints
+) -> dict[str, PathogenSensitivity]:
     result = {}
-    for pathogen in sorted(set(predictions.pathogens) - {"none", "unknown"}):
-        films = np.flatnonzero(labels * (np.asarray(predictions.pathogens) == pathogen))
+    for pathogen in sorted(set(pathogens) - {"none", "unknown"}):
+        films = np.flatnonzero(labels * (np.asarray(pathogens) == pathogen))
         if films.size:
             hits = int(calls[films].sum())
             limits = wilson(hits, films.size, LEVEL)
-            result[pathogen] = {
-                "n": films.size,
-                "value": hits / films.size,
-                **limits._asdict(),
-                "method": "wilson",
-            }
+            result[pathogen] = PathogenSensitivity(films.size, hits / films.size, *limits)
     return result
 
 
-def _calibration(
-    labels: Ints, logits: Floats, patients: NDArray, unit: str, seed: int
-) -> dict[str, Any]:
-    """Figures of calibration with their bootstrap, and the bins of the reliability diagram."""
+def _calibration(labels: Ints, logits: Floats, predictions: Predictions, seed: int) -> Calibration:
     values = calibration_metrics(labels, logits)
     drawn = resample(
         lambda weights: calibration_metrics(labels, logits, weights),
-        patients,
+        predictions.units,
         resamples=CALIBRATION_RESAMPLES,
         seed=seed,
     )
-    bins = reliability(labels, metrics.probability(logits))
-    return {
-        **{name: figure(float(v[0]), None, drawn[name], unit) for name, v in values.items()},
-        "bins": [row._asdict() | {"interval": row.interval._asdict()} for row in bins],
+    estimates = {
+        name: estimate(float(v[0]), None, drawn[name], predictions.unit)
+        for name, v in values.items()
     }
+    return Calibration(estimates, reliability(labels, metrics.probability(logits)))
 
 
-def _by_class(counted: Confusion) -> list[dict[str, Any]]:
-    """Precision, recall, F1 and support of each class and, as "weighted", by their supports."""
+def _by_class(counted: Confusion) -> list[ClassMetrics]:
+    """The metrics of each class, and behind them their means weighted by support."""
     rows = [
-        {
-            "class": name,
-            "precision": counted.precision[i],
-            "recall": counted.recall[i],
-            "f1": counted.f1[i],
-            "support": counted.support[i],
-        }
+        ClassMetrics(
+            name,
+            float(counted.precision[i]),
+            float(counted.recall[i]),
+            float(counted.f1[i]),
+            int(counted.support[i]),
+        )
         for i, name in enumerate(CLASS_NAMES)
     ]
-    weighted = {
-        "class": "weighted",
-        "precision": counted.weighted_precision,
-        "recall": counted.weighted_recall,
-        "f1": counted.weighted_f1,
-        "support": counted.n,
-    }
+    weighted = ClassMetrics(
+        "weighted",
+        float(counted.weighted_precision),
+        float(counted.weighted_recall),
+        float(counted.weighted_f1),
+        int(counted.n),
+    )
     return [*rows, weighted]
+
+
+def _but_name(row: ClassMetrics) -> dict[str, Any]:
+    return {key: value for key, value in vars(row).items() if key != "name"}

@@ -1,107 +1,93 @@
 """An evaluation as a table on the terminal."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from pneumojax.data.films import CLASS_NAMES
-from pneumojax.disclaimer import SYNTHETIC_STAMP
-from pneumojax.evaluation.cautions import cautions
+from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
+from pneumojax.evaluation.summary import Summary
+from pneumojax.evaluation.wording import (
+    HEADLINE,
+    SHORT_TITLES,
+    decision_line,
+    limits_of,
+    number,
+    value_of,
+)
 from pneumojax.files import printable
+from pneumojax.stats.estimates import LEVEL
 
-HEADLINE = {
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "auroc": "AUROC",
-    "average_precision": "Average precision",
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "positive_predictive_value": "PPV",
-    "negative_predictive_value": "NPV",
-    "mcc": "MCC",
-}
-
-
-# Rules by which several networks are called together.
-OF_SEVERAL = {
-    "out of fold": "as fitted on the films out of fold",
-    "mean": "the mean of the networks' own thresholds",
-}
+_ROWS = (
+    *HEADLINE,
+    "average_precision",
+    "accuracy",
+    "balanced_accuracy",
+    "positive_predictive_value",
+    "negative_predictive_value",
+    "mcc",
+)
 
 
-def print_table(result: Mapping[str, Any]) -> None:
-    """Print what `evaluate` or `write_evaluation` returned, in 80 columns and plain when piped."""
+def print_table(summary: Summary, *, cautions: Iterable[str] = (), synthetic: bool = False) -> None:
+    """Prints the metrics in 80 columns, and plain when piped.
+
+    Args:
+        cautions: warnings to print first.
+        synthetic: whether the films are drawings.
+    """
     console = Console(highlight=False)
-    level, unit = f"{100 * result['level']:g} %", result["bootstrap"]["unit"]
-
-    for line in cautions(result):
+    for line in cautions:
         console.print(line, style="bold yellow")
-    people = f" of {result['patients']:,} patients" if result["patients_known"] else ""
-    console.print(f"{result['n']:,} films{people}, {result['prevalence']:.1%} PNEUMONIA")
-    console.print(printable(decision_line(result["decision"])), markup=False)
-    if result.get("synthetic"):
+    people = "" if summary.patients is None else f" of {summary.patients:,} patients"
+    console.print(f"{summary.n:,} films{people}, {summary.prevalence:.1%} PNEUMONIA")
+    console.print(printable(decision_line(summary.decision)), markup=False)
+    if synthetic:
         console.print(SYNTHETIC_STAMP, style="bold yellow")
-
-    headline = _table("", "value", "Wilson/DeLong", f"{unit} bootstrap", "at 0.5")
-    for name, title in HEADLINE.items():
-        figure = result[name]
-        formula = "" if figure["method"].endswith("bootstrap") else limits_of(figure)
-        half = value_of(result["at_half"][name]) if name in result["at_half"] else ""
-        headline.add_row(title, value_of(figure), formula, limits_of(figure["bootstrap"]), half)
-    for pathogen, figure in result["sensitivity_by_pathogen"].items():
-        headline.add_row(f"Sensitivity, {pathogen}", value_of(figure), limits_of(figure), "", "")
-    console.print(headline)
-
-    classes = _table("", "precision", "recall", "F1", "support")
-    for row in result["by_class"]:
-        cells = [_number(row[key]) for key in ("precision", "recall", "f1")]
-        classes.add_row(row["class"], *cells, f"{row['support']:,}")
-    console.print(classes)
-
-    counts = result["confusion"]
-    matrix = _table("", *(f"called {name}" for name in CLASS_NAMES))
-    for name, keys in zip(CLASS_NAMES, (("tn", "fp"), ("fn", "tp")), strict=True):
-        matrix.add_row(name, *(f"{counts[key]:,}" for key in keys))
-    console.print(matrix)
-
-    known = "" if result["patients_known"] else " Patients are unknown, so films were drawn."
+    for table in (_metrics(summary), _classes(summary), _confusion(summary)):
+        console.print(table)
+    unit = summary.bootstrap.unit
+    known = " Patients are unknown, so films were drawn." if summary.patients is None else ""
     console.print(
-        f"{level} intervals: Wilson's for shares of films and DeLong's for AUROC take films as "
-        f"independent; the bootstrap draws {unit}s, {result['bootstrap']['resamples']:,} times."
-        + known
+        f"{100 * LEVEL:g} % intervals: Wilson's for shares of films and DeLong's for AUROC treat "
+        f"films as independent; the bootstrap draws {unit}s, {summary.bootstrap.resamples:,} "
+        f"times.{known}"
     )
-    console.print(result["disclaimer"], style="bold")
+    console.print(DISCLAIMER, style="bold")
 
 
-def decision_line(decision: Mapping[str, Any]) -> str:
-    """Where films are called PNEUMONIA, and where that comes from."""
-    line = f"called PNEUMONIA at a probability of {decision['threshold']:.4g} or more"
-    if decision["rule"] == "default":
-        return f"{line} (nothing fitted: {decision['note']})"
-    if decision["rule"] in OF_SEVERAL:
-        return f"{line}: {OF_SEVERAL[decision['rule']]}"
-    line += f": {decision['rule']} on {decision['films']:,} validation films"
-    if decision["note"]:
-        return f"{line} ({decision['note']})"
-    return f"{line}, temperature {decision['temperature']:.3g}"
+def _metrics(summary: Summary) -> Table:
+    unit = summary.bootstrap.unit
+    table = _table("", "value", "Wilson/DeLong", f"{unit} bootstrap", "at 0.5")
+    for name in _ROWS:
+        estimate = summary.estimates[name]
+        closed = "" if estimate.method.endswith("bootstrap") else limits_of(estimate)
+        at_half = summary.at_half.estimates
+        half = value_of(at_half[name]) if name in at_half else ""
+        bootstrap = limits_of(estimate.bootstrap)
+        table.add_row(SHORT_TITLES[name], value_of(estimate), closed, bootstrap, half)
+    for pathogen, share in summary.sensitivity_by_pathogen.items():
+        table.add_row(f"Sensitivity, {pathogen}", value_of(share), limits_of(share), "", "")
+    return table
 
 
-def value_of(figure: Mapping[str, Any]) -> str:
-    """The value of a figure with three decimals."""
-    return _number(figure["value"])
+def _classes(summary: Summary) -> Table:
+    table = _table("", "precision", "recall", "F1", "support")
+    for row in summary.by_class:
+        cells = map(number, (row.precision, row.recall, row.f1))
+        table.add_row(row.name, *cells, f"{row.support:,}")
+    return table
 
 
-def limits_of(figure: Mapping[str, Any]) -> str:
-    """The interval of a figure; one may be open at one end."""
-    low, high = figure["low"], figure["high"]
-    if low is None and high is None:
-        return "no interval"
-    if high is None:
-        return f"above {_number(low)}"
-    return f"{_number(low)} to {_number(high)}"
+def _confusion(summary: Summary) -> Table:
+    counts = summary.calls.confusion
+    table = _table("", *(f"called {name}" for name in CLASS_NAMES))
+    rows = ((counts.tn, counts.fp), (counts.fn, counts.tp))
+    for name, row in zip(CLASS_NAMES, rows, strict=True):
+        table.add_row(name, *(f"{count:,}" for count in row))
+    return table
 
 
 def _table(first: str, *columns: str) -> Table:
@@ -109,9 +95,3 @@ def _table(first: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, justify="right")
     return table
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "undefined"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

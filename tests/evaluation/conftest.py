@@ -1,21 +1,25 @@
 """Predictions to evaluate, what a report tells besides figures, and how properties are drawn."""
 
-import copy
 import io
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
 
+from pneumojax.evaluation.audits.audit import Finding
+from pneumojax.evaluation.audits.explanations import Explanations, Stage
 from pneumojax.evaluation.audits.failures import failures
 from pneumojax.evaluation.audits.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.robustness import robustness
-from pneumojax.evaluation.audits.shortcuts import shortcuts, softest_normal
+from pneumojax.evaluation.audits.shortcuts import shortcuts
 from pneumojax.evaluation.audits.subgroups import subgroups
-from pneumojax.evaluation.summary import Predictions
+from pneumojax.evaluation.predictions import Predictions
+from pneumojax.evaluation.report.evaluation import Evaluation
+from pneumojax.evaluation.run_facts import FilmCount, Flow, RunFacts, Selection
+from pneumojax.evaluation.summary import evaluate
 from pneumojax.inference.decision import Decision
 
 # Property tests draw the same few examples every time: a red test stays red, and soon.
@@ -55,80 +59,47 @@ def one_class() -> Callable[[int], Predictions]:
     return make
 
 
-@pytest.fixture
-def context(plain_context: dict[str, Any]) -> dict[str, Any]:
-    """A copy of `plain_context` to change."""
-    return copy.deepcopy(plain_context)
+@pytest.fixture(scope="session")
+def decision() -> Decision:
+    """An operating point and a temperature, as fitted on 50 films."""
+    return Decision("youden", 2.0, 0.6, 50, "")
 
 
 @pytest.fixture(scope="session")
-def findings(predictions: Predictions) -> dict[str, Any]:
-    """As `audit_network` finds them, of statistics and pixels drawn at random."""
+def findings(predictions: Predictions, decision: Decision) -> list[Finding]:
+    """The findings of all audits, on statistics and pixels drawn at random."""
     rng, n = np.random.default_rng([1]), len(predictions.labels)
-    decision = Decision("youden", 2.0, 0.6, 50, "")
-    logits = predictions.logits
-    calls = decision.calls(decision.probabilities(logits))
+    labels, logits = predictions.labels, predictions.logits
     statistics = {name: rng.random(n) for name in STATISTICS}
     images = rng.integers(0, 256, (n, 8, 8), dtype=np.uint8)
-    return {
-        "subgroups": subgroups(
-            predictions.labels,
-            logits,
-            calls,
-            predictions.pathogens,
-            statistics,
-            predictions.patients,
-        ),
-        "shortcuts": shortcuts(statistics, predictions.labels, logits),
-        "softest_normal": softest_normal(statistics["sharpness"], predictions.labels, logits >= 0),
-        "robustness": robustness(
-            lambda films: films.mean((1, 2)) - 128, images, predictions.labels, decision
-        ),
-        "failures": failures(predictions.labels, logits, decision, predictions.files, k=1),
-        "explanations": {
-            "films": 16,
-            "constant": 0,
-            "fewest": 8,
-            "limit": 0.5,
-            "stages": [
-                {
-                    "shuffled": "heads",
-                    "compared": 16,
-                    "vanished": 0,
-                    "median": 0.1,
-                    "quartiles": [0.0, 0.2],
-                }
-            ],
-            "passed": True,
-        },
-    }
-
-
-@pytest.fixture(scope="session")
-def film_pictures() -> dict[str, bytes]:
-    """PNG files under the names that the report gives to pictures of films."""
     stream = io.BytesIO()
     Image.new("RGB", (8, 8)).save(stream, "PNG")
-    names = ("explanations-0", "explanations-1", "false_positives-0", "false_negatives-0")
-    return dict.fromkeys(names, stream.getvalue())
+    strips = dict.fromkeys(("explanations-0", "explanations-1"), stream.getvalue())
+    wrong = failures(labels, logits, decision, predictions.files, k=1)
+    overlays = dict.fromkeys(("false_positives-0", "false_negatives-0"), stream.getvalue())
+    stages = [Stage("heads", 16, 0, 0.1, (0.0, 0.2))]
+    return [
+        subgroups(predictions, decision, statistics),
+        shortcuts(statistics, labels, logits, logits >= 0),
+        robustness(lambda films: films.mean((1, 2)) - 128, images, labels, decision),
+        replace(wrong, overlays=overlays),
+        Explanations(16, 0, 0, stages, True, strips),
+    ]
 
 
 @pytest.fixture(scope="session")
-def plain_context(findings: dict[str, Any]) -> dict[str, Any]:
-    """As `report_context` gives it for a run of three epochs that is scored on its test films."""
-    side = {"class": "NORMAL", "pathogen": "none", "films": 9, "patients": 4}
-    return {
-        **findings,
-        "synthetic": False,
-        "run": "base",
-        "split": "test",
-        "root": "/films",
-        "films": "0123456789abcdef",
-        "step": 7,
-        "epoch": 2,
-        "patients_known": True,
-        "versions": {"jax": "0"},
-        "provenance": {
+def facts() -> RunFacts:
+    """The facts about a run of three epochs that is scored on its test films."""
+    return RunFacts(
+        synthetic=False,
+        run="base",
+        split="test",
+        root="/films",
+        films="0123456789abcdef",
+        step=7,
+        epoch=2,
+        versions={"jax": "0"},
+        provenance={
             "revision": "abc",
             "command": ["main.py", "--config=<b>.py"],
             "devices": ["cpu:0"],
@@ -136,18 +107,44 @@ def plain_context(findings: dict[str, Any]) -> dict[str, Any]:
             "versions": {"jax": "0"},
             "films": {"train": "fedc", "validation": ""},
         },
-        "config": {"seed": 0},
-        "flow": {
-            "films": [{"side": "train"} | side, {"side": "test"} | side | {"patients": None}],
-            "rejected": [["NORMAL/a|b.jpeg", "empty file"]],
-            "swapped": 0,
-            "duplicates": 0,
-            "audit": "audit: apart",
-            "training_prevalence": 0.75,
-        },
-        "selection": {"metric": "loss", "epochs": 3, "films": 40},
-        "history": [
+        config={"seed": 0},
+        flow=Flow(
+            films=[
+                FilmCount("train", "NORMAL", "none", 9, 4),
+                FilmCount("test", "NORMAL", "none", 9, None),
+            ],
+            rejected=[("NORMAL/a|b.jpeg", "empty file")],
+            swapped=0,
+            duplicates=0,
+            audit="audit: apart",
+            training_prevalence=0.75,
+        ),
+        selection=Selection("loss", 3, 40),
+        history=[
             {"epoch": i, "train_loss": 1 / i, "val_loss": 1 / i, "val_sensitivity": 0.9}
             for i in (1, 2, 3)
         ],
-    }
+        audit={},
+    )
+
+
+@pytest.fixture(scope="session")
+def make_evaluation(
+    predictions: Predictions, decision: Decision, facts: RunFacts, findings: list[Finding]
+) -> Callable[..., Evaluation]:
+    """`(predictions, facts, findings) -> an evaluation`, each with a default."""
+
+    def make(
+        of: Predictions = predictions,
+        facts: RunFacts = facts,
+        findings: Sequence[Finding] = findings,
+    ) -> Evaluation:
+        return Evaluation(facts, of, evaluate(of, decision), findings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def evaluation(make_evaluation: Callable[..., Evaluation]) -> Evaluation:
+    """An evaluation of `predictions`."""
+    return make_evaluation()

@@ -4,14 +4,11 @@ import csv
 from dataclasses import replace
 
 import pytest
+from pneumojax.data.seen import THIS_FILM, THIS_PATIENT
 
-from pneumojax.evaluation.cautions import trained_on_line
-from pneumojax.evaluation.report.report import write_evaluation
+from pneumojax.evaluation.cautions import TrainedOn, trained_on_line
+from pneumojax.evaluation.report.report import write_report
 from pneumojax.evaluation.terminal import print_table
-from pneumojax.inference.decision import Decision
-from pneumojax.run.seen_films import THIS_FILM, THIS_PATIENT
-
-DECISION = Decision("youden", 2.0, 0.6, 50, "")
 
 
 @pytest.mark.parametrize(
@@ -24,23 +21,23 @@ DECISION = Decision("youden", 2.0, 0.6, 50, "")
     ],
 )
 def test_the_line_tells_films_trained_on_from_other_films_of_their_patients(films, patients, said):
-    line = trained_on_line(films=films, of_their_patients=patients, n=90)
+    line = trained_on_line(TrainedOn(films, patients), n=90)
     assert said in line and bool(line) == bool(said)
-    assert not line or line.endswith("These figures say nothing about new patients")
+    assert not line or line.endswith("These metrics say nothing about new patients")
 
 
 @pytest.fixture(scope="module")
-def seen(predictions, plain_context, film_pictures, tmp_path_factory):
+def seen(predictions, facts, make_evaluation, tmp_path_factory):
     """An evaluation of 90 films: trained on 3, on the patients of 5 more; 2 have the other name."""
     folder = tmp_path_factory.mktemp("seen")
     notes = [THIS_FILM] * 3 + [THIS_PATIENT] * 5 + [""] * 82
-    context = plain_context | {"flow": plain_context["flow"] | {"swapped": 2}}
-    films = replace(predictions, trained_on=notes)
-    return folder, notes, write_evaluation(folder, films, DECISION, context, film_pictures)
+    facts = replace(facts, flow=replace(facts.flow, swapped=2))
+    evaluation = make_evaluation(replace(predictions, trained_on=notes), facts)
+    return folder, notes, evaluation, write_report(folder, evaluation)
 
 
 def test_films_trained_on_are_a_field_of_the_figures_and_a_column_of_the_predictions(seen):
-    folder, notes, result = seen
+    folder, notes, _, result = seen
     assert result["trained_on"] == {"films": 3, "of_their_patients": 5}
     with open(folder / "predictions.csv", newline="") as stream:
         assert [row["trained_on"] for row in csv.DictReader(stream)] == notes
@@ -56,17 +53,16 @@ def test_the_report_says_it_above_every_figure(seen, name):
 
 
 def test_the_terminal_says_it_before_the_table(seen, capsys):
-    print_table(seen[2])
+    evaluation = seen[2]
+    print_table(evaluation.summary, cautions=evaluation.cautions)
     text = " ".join(capsys.readouterr().out.split())
     before = text.index("90 films of 30 patients")
     assert text.index("was trained on 3 of these 90 films") < before
     assert text.index("2 of 90 films have names of the other class") < before
 
 
-def test_nothing_is_said_of_films_that_are_new_to_the_network(
-    predictions, context, film_pictures, tmp_path
-):
-    result = write_evaluation(tmp_path, predictions, DECISION, context, film_pictures)
+def test_nothing_is_said_of_films_that_are_new_to_the_network(evaluation, tmp_path):
+    result = write_report(tmp_path, evaluation)
     assert result["trained_on"] == {"films": 0, "of_their_patients": 0}
     assert "warning" not in (tmp_path / "report.html").read_text()
     with open(tmp_path / "predictions.csv", newline="") as stream:

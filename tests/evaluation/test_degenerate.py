@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from pneumojax.evaluation.audits import audit_charts, audit_sections
 from pneumojax.evaluation.audits.film_statistics import pixel_statistics
 from pneumojax.evaluation.audits.robustness import robustness
-from pneumojax.evaluation.audits.shortcuts import shortcuts, softest_normal
+from pneumojax.evaluation.audits.shortcuts import shortcuts
 from pneumojax.evaluation.audits.subgroups import subgroups
-from pneumojax.evaluation.report import charts, sections
-from pneumojax.evaluation.summary import Predictions, evaluate
+from pneumojax.evaluation.predictions import Predictions
+from pneumojax.evaluation.report import sections
+from pneumojax.evaluation.report.charts import draw_charts
+from pneumojax.evaluation.report.evaluation import Evaluation
+from pneumojax.evaluation.summary import evaluate
 from pneumojax.evaluation.terminal import print_table
 from pneumojax.inference.decision import Decision, fit_decision, undecided
 
@@ -46,25 +48,23 @@ def made(labels, logits):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_figures_that_are_undefined_are_said(case, capsys):
+def test_metrics_that_are_undefined_are_said(case, facts, capsys):
     films = made(*CASES[case])
     decisions = [undecided("no validation film")]
     decisions += [fit_decision(settings, films.labels, films.logits) for settings in RULES]
     for decision in decisions:
         assert isinstance(decision, Decision) and np.isfinite(decision.threshold)
-        result = evaluate(films, decision)
-        print_table(result)
+        summary = evaluate(films, decision)
+        print_table(summary)
         text = capsys.readouterr().out
         assert "nan" not in text
-        if result["auroc"]["value"] is None:
+        if np.isnan(summary.auroc.value):
             assert "undefined" in text
-        sections.calibration(result)
-        sections.discrimination(result)
-    points = {"at 0.5": (0.5, 0.5)}
-    charts.roc_chart(films.labels, films.logits, films.patients, points).canvas.draw()
-    charts.precision_recall_chart(films.labels, films.logits, films.patients).canvas.draw()
-    bins = {"as trained": result["calibration"]["uncalibrated"]["bins"]}
-    charts.reliability_chart(bins).canvas.draw()
+        evaluation = Evaluation(facts, films, summary, [])
+        for section in (sections.calibration, sections.discrimination, sections.operating_point):
+            assert "nan" not in str(section(evaluation))
+    for chart in draw_charts(evaluation).values():
+        chart.canvas.draw()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -76,19 +76,12 @@ def test_audits_of_such_films_are_drawn(case):
         name: np.ones(n) for name in ("file_size", "width", "height", "aspect")
     }
     calls = decision.calls(decision.probabilities(films.logits))
-    result = {
-        "subgroups": subgroups(
-            films.labels, films.logits, calls, films.pathogens, statistics, films.patients
-        ),
-        "shortcuts": shortcuts(statistics, films.labels, films.logits),
-        "softest_normal": softest_normal(statistics["sharpness"], films.labels, calls),
-        "robustness": robustness(lambda pixels: films.logits, images, films.labels, decision),
-    }
-    for section in (audit_sections.subgroups, audit_sections.shortcuts, audit_sections.robustness):
-        assert "nan" not in str(section(result))
-    for draw in (
-        audit_charts.subgroups_chart,
-        audit_charts.shortcuts_chart,
-        audit_charts.robustness_chart,
+    for finding in (
+        subgroups(films, decision, statistics),
+        shortcuts(statistics, films.labels, films.logits, calls),
+        robustness(lambda pixels: films.logits, images, films.labels, decision),
     ):
-        draw(result[draw.__name__.removesuffix("_chart")]).canvas.draw()
+        assert "nan" not in str(finding.section())
+        assert "nan" not in str(finding.record()).lower()
+        for chart in finding.pictures().values():
+            chart.canvas.draw()

@@ -1,18 +1,17 @@
 """Names of films, patients, folders and runs that are HTML, Markdown or no text at all."""
 
-import dataclasses
 import html.parser
+from dataclasses import replace
 
 from PIL import Image
 
+from pneumojax.evaluation.audits.failures import Kind
 from pneumojax.evaluation.compare.compare import compare
-from pneumojax.evaluation.report.report import write_evaluation
+from pneumojax.evaluation.report.report import write_report
 from pneumojax.files import write_csv
-from pneumojax.inference.decision import Decision
 from pneumojax.serve import markup
 from pneumojax.serve.reading import Reading
 
-DECISION = Decision("youden", 2.0, 0.6, 50, "")
 NAMES = [
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -43,36 +42,43 @@ class Elements(html.parser.HTMLParser):
         self.found.append(("comment", ()))
 
 
-def renamed(predictions, context, name):
+def renamed(evaluation, name):
     """The same evaluation with a name wherever one from outside may stand."""
+    predictions, facts = evaluation.predictions, evaluation.facts
     count = len(predictions.files)
-    films = dataclasses.replace(
+    films = replace(
         predictions,
         files=[f"{name(i)}{i:03}" for i in range(count)],
         patients=[name(int(p.removeprefix("person"))) + p for p in predictions.patients],
     )
-    named = context | {
-        **{key: name(1) for key in ("run", "root", "split")},
-        "config": context["config"] | {"name": name(2), "data.root": name(3)},
-        "provenance": context["provenance"] | {"command": ["main.py", name(4)]},
-        "flow": context["flow"] | {"rejected": [[name(5), name(6)]], "audit": name(7)},
+    named = replace(
+        facts,
+        run=name(1),
+        root=name(1),
+        split=name(1),
+        config={**facts.config, "name": name(2), "data.root": name(3)},
+        provenance={**facts.provenance, "command": ["main.py", name(4)]},
+        flow=replace(facts.flow, rejected=[(name(5), name(6))], audit=name(7)),
+    )
+    wrong = {
+        kind: replace(
+            found, films=[replace(film, file=films.files[film.index]) for film in found.films]
+        )
+        for kind, found in vars(evaluation.findings[3]).items()
+        if isinstance(found, Kind)
     }
-    for kind in ("false_positives", "false_negatives", "doubtful_labels"):
-        for film in named["failures"][kind]["films"]:
-            film["file"] = films.files[film["index"]]
-    return films, named
+    findings = list(evaluation.findings)
+    findings[3] = replace(findings[3], **wrong)
+    return replace(evaluation, predictions=films, facts=named, findings=findings)
 
 
-def test_names_add_no_element_attribute_or_link_to_a_report(
-    predictions, context, tmp_path, film_pictures
-):
+def test_names_add_no_element_attribute_or_link_to_a_report(evaluation, tmp_path):
     pages = {}
     for kind, name in (
         ("plain", lambda i: "plain"),
         ("odd", lambda i: NAMES[i % len(NAMES)]),
     ):
-        films, named = renamed(predictions, context, name)
-        write_evaluation(tmp_path / kind, films, DECISION, named, film_pictures)
+        write_report(tmp_path / kind, renamed(evaluation, name))
         pages[kind] = (tmp_path / kind / "report.html").read_text()
     assert Elements(pages["odd"]).found == Elements(pages["plain"]).found
     assert "<img src=x" not in pages["odd"] and "&lt;img src=x" in pages["odd"]

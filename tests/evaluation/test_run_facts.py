@@ -1,3 +1,5 @@
+import dataclasses
+
 from pneumojax.evaluation.run_facts import film_flow
 
 
@@ -14,7 +16,7 @@ def test_the_flow_counts_films_and_patients_of_each_side_class_and_pathogen():
             "test": [(0, "none", None), (0, "none", "IM-3")],
         }
     )
-    found = [tuple(row.values()) for row in rows]
+    found = [dataclasses.astuple(row) for row in rows]
     assert found == [
         ("train", "NORMAL", "none", 2, 2),
         ("train", "PNEUMONIA", "bacteria", 1, 1),

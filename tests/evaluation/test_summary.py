@@ -12,11 +12,17 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from pneumojax.evaluation.summary import Predictions, evaluate
+from pneumojax.evaluation import summary
+from pneumojax.evaluation.predictions import Predictions
 from pneumojax.inference.decision import Decision, undecided
 
 HALF = undecided("")
 SHIFTED = Decision("youden", 2.0, 0.6, 50, "")
+
+
+def evaluate(predictions, decision, **options):
+    """The entries of metrics.json, in which None stands for what is undefined."""
+    return summary.evaluate(predictions, decision, **options).record()
 
 
 def figures(value: object) -> list[dict]:
@@ -96,7 +102,7 @@ def test_sensitivity_is_told_by_pathogen_where_that_is_known(predictions, one_cl
 
 
 def test_unknown_patients_are_neither_counted_nor_drawn(predictions):
-    result = evaluate(predictions, HALF, patients_known=False)
+    result = evaluate(replace(predictions, patients=None), HALF)
     assert (result["patients"], result["patients_known"]) == (None, False)
     assert result["weighted_f1"]["method"] == "film bootstrap"
     known = evaluate(predictions, HALF)

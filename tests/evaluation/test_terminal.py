@@ -1,4 +1,4 @@
-import json
+import pickle
 import subprocess
 import sys
 
@@ -7,13 +7,11 @@ import pytest
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.summary import evaluate
 from pneumojax.evaluation.terminal import print_table
-from pneumojax.inference.decision import Decision, undecided
-
-DECISION = Decision("youden", 2.0, 0.6, 50, "")
+from pneumojax.inference.decision import undecided
 
 
-def test_the_table_has_the_figures_sensitivity_and_specificity_first(predictions, capsys):
-    result = evaluate(predictions, DECISION)
+def test_the_table_has_the_figures_sensitivity_and_specificity_first(predictions, decision, capsys):
+    result = evaluate(predictions, decision)
     print_table(result)
     text = capsys.readouterr().out
     order = ["90 films of 30 patients, 66.7% PNEUMONIA", "called PNEUMONIA", "Sensitivity"]
@@ -21,14 +19,14 @@ def test_the_table_has_the_figures_sensitivity_and_specificity_first(predictions
     places = [text.index(part) for part in order]
     assert places == sorted(places)
     for name in ("sensitivity", "specificity", "auroc", "average_precision", "accuracy", "mcc"):
-        figure = result[name]
-        assert f"{figure['value']:.3f}" in text
-        for limits in (figure, figure["bootstrap"]):
-            assert f"{limits['low']:.3f} to {limits['high']:.3f}" in text
+        metric = result.estimates[name]
+        assert f"{metric.value:.3f}" in text
+        for limits in (metric, metric.bootstrap):
+            assert f"{limits.low:.3f} to {limits.high:.3f}" in text
     rows = [line.split() for line in text.splitlines()]
-    counts = result["confusion"]
-    assert ["NORMAL", str(counts["tn"]), str(counts["fp"])] in rows
-    assert ["PNEUMONIA", str(counts["fn"]), str(counts["tp"])] in rows
+    counts = result.calls.confusion
+    assert ["NORMAL", str(counts.tn), str(counts.fp)] in rows
+    assert ["PNEUMONIA", str(counts.fn), str(counts.tp)] in rows
     assert "synthetic" not in text
 
 
@@ -40,21 +38,20 @@ def test_what_is_undefined_is_said(label, one_class, capsys):
     assert "nothing fitted: no validation film" in " ".join(text.split())
 
 
-def test_the_table_is_plain_and_fits_80_columns_when_piped(predictions):
-    result = evaluate(predictions, DECISION) | {"synthetic": True}
+def test_the_table_is_plain_and_fits_80_columns_when_piped(predictions, decision):
     code = (
-        "import json, sys; from pneumojax.evaluation.terminal import print_table;"
-        "print_table(json.load(sys.stdin))"
+        "import pickle, sys; from pneumojax.evaluation.terminal import print_table;"
+        "print_table(pickle.load(sys.stdin.buffer), synthetic=True)"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code],
-        input=json.dumps(result),
+        input=pickle.dumps(evaluate(predictions, decision)),
         capture_output=True,
-        encoding="utf-8",
         env={"PATH": "", "PYTHONUTF8": "1"},
         check=True,
     )
-    assert "\x1b" not in ran.stdout and "synthetic films" in ran.stdout
-    assert max(map(len, ran.stdout.splitlines())) <= 80
-    assert "Wilson/DeLong   patient bootstrap   at 0.5" in ran.stdout  # no heading is broken
-    assert "…" not in ran.stdout
+    text = ran.stdout.decode()
+    assert "\x1b" not in text and "synthetic films" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "Wilson/DeLong   patient bootstrap   at 0.5" in text  # no heading is broken
+    assert "…" not in text

@@ -1,27 +1,25 @@
-"""The sentences of the report, beside its figures."""
+"""The sentences and numbers of a report."""
+
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from pneumojax.evaluation.audits.audit_sections import explanations
+from pneumojax.evaluation.audits.explanations import Explanations, Stage
 from pneumojax.evaluation.report import sections
-from pneumojax.inference.decision import Decision
+from pneumojax.evaluation.summary import evaluate
+from pneumojax.evaluation.wording import limits_of, value_of
 
 
 def checked(compared, median, passed, constant=0, vanished=0):
-    """The result of a randomisation check of 16 films with one stage."""
-    stage = {
-        "shuffled": "heads",
-        "compared": compared,
-        "vanished": vanished,
-        "median": median,
-        "quartiles": None if median is None else [median, median],
-    }
-    found = {"films": 16, "constant": constant, "fewest": 8, "limit": 0.5, "passed": passed}
-    return {"explanations": found | {"stages": [stage]}}
+    """The finding of a randomisation check of 16 films with one stage."""
+    quartiles = (median, median) if compared else None
+    stage = Stage("heads", compared, vanished, median, quartiles)
+    return Explanations(16, constant, 0, [stage], passed)
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("finding", "said"),
     [
         (checked(16, 0.1, True), "They do: the median rank correlation"),
         (checked(16, 0.9, False), "They do NOT, so do not trust them"),
@@ -30,27 +28,38 @@ def checked(compared, median, passed, constant=0, vanished=0):
             "Nothing can be said: with all weights shuffled only 5",
         ),
         (
-            checked(0, None, None, vanished=16),
+            checked(0, float("nan"), None, vanished=16),
             "Nothing can be said: with all weights shuffled only 0",
         ),
     ],
 )
-def test_the_verdict_on_maps_is_yes_no_or_that_nothing_can_be_said(result, said):
-    text = " ".join(explanations(result).text)
+def test_the_verdict_on_maps_is_yes_no_or_that_nothing_can_be_said(finding, said):
+    text = " ".join(finding.section().text)
     assert said in text
-    assert ("They do" in text) == (result["explanations"]["passed"] is not None)
+    assert ("They do" in text) == (finding.passed is not None)
 
 
 def test_films_without_a_map_are_counted_in_the_report():
-    section = explanations(checked(10, 0.2, True, constant=4, vanished=2))
+    section = checked(10, 0.2, True, constant=4, vanished=2).section()
     assert "4 of the 16 films have no map as trained" in " ".join(section.text)
     assert list(section.tables[0].rows[0][:3]) == ["heads", "10", "2"]
 
 
-def test_the_reason_for_no_temperature_is_given_once(predictions):
-    from pneumojax.evaluation.summary import evaluate
-
+def test_the_reason_for_no_temperature_is_given_once(evaluation, predictions, decision):
     note = "no temperature: no validation film is on the wrong side of a probability of 0.5"
-    result = evaluate(predictions, Decision("youden", 1.0, 0.6, 50, note))
-    (text,) = sections.calibration(result).text
+    summary = evaluate(predictions, decision._replace(temperature=1.0, note=note))
+    (text,) = sections.calibration(replace(evaluation, summary=summary)).text
     assert text.count("o temperature") == 1 and "no validation film" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (0.9374, 0.9, 0.95, ("0.937", "0.900 to 0.950")),
+        (12.34, 8.21, float("inf"), ("12.3", "above 8.210")),
+        (float("nan"), float("nan"), float("nan"), ("undefined", "no interval")),
+    ],
+)
+def test_an_estimate_is_said_with_what_is_undefined_or_open(value, low, high, said):
+    estimate = SimpleNamespace(value=value, low=low, high=high)
+    assert (value_of(estimate), limits_of(estimate)) == said

@@ -10,7 +10,7 @@ from PIL import Image
 
 from configs import base
 from pneumojax.disclaimer import DISCLAIMER
-from pneumojax.evaluation.explanation_sanity import alike, cascade, randomisation_check
+from pneumojax.evaluation.audits.explanations import alike, cascade, randomisation_check
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.network import make_network
 from pneumojax.inference.overlay import Tile, overlay, sheet
@@ -121,10 +121,10 @@ def test_the_check_tells_maps_that_change_from_maps_that_do_not(explained):
         return tuple(np.concatenate(parts) for parts in zip(*both, strict=True))
 
     result, maps = randomisation_check(of_eight, params, films)
-    assert list(maps) == ["as trained", *(stage["shuffled"] for stage in result["stages"])]
-    assert result["passed"] and abs(result["stages"][-1]["median"]) < 0.5
+    assert len(maps) == 1 + len(result.stages)
+    assert result.passed and abs(result.stages[-1].median) < 0.5
     deaf = randomisation_check(lambda params, films: (None, films[..., 0] / 255), params, films)[0]
-    assert deaf["passed"] is False and deaf["stages"][-1]["median"] == pytest.approx(1)
+    assert deaf.passed is False and deaf.stages[-1].median == pytest.approx(1)
 
 
 def explains_as(trained, shuffled):
@@ -144,9 +144,9 @@ def test_constant_maps_are_no_evidence_that_maps_depend_on_the_weights(explained
         (ramps, empty, 0, 12),
     ):
         result, _ = randomisation_check(explains_as(trained, shuffled), params, films)
-        last = result["stages"][-1]
-        assert result["passed"] is None and last["median"] is last["quartiles"] is None
-        assert (result["constant"], last["vanished"], last["compared"]) == (constant, vanished, 0)
+        last = result.stages[-1]
+        assert result.passed is None and np.isnan(last.median) and last.quartiles is None
+        assert (result.constant, last.vanished, last.compared) == (constant, vanished, 0)
 
 
 def test_the_correlation_is_that_of_the_films_with_a_map_on_both_sides(explained):
@@ -156,12 +156,12 @@ def test_the_correlation_is_that_of_the_films_with_a_map_on_both_sides(explained
     trained, shuffled = ramps.copy(), ramps.copy()
     trained[:1], shuffled[9:] = 0, 0
     result, _ = randomisation_check(explains_as(trained, shuffled), params, films)
-    last = result["stages"][-1]
-    assert (result["constant"], last["vanished"], last["compared"]) == (1, 3, 8)
-    assert result["passed"] is False and last["median"] == pytest.approx(1)
+    last = result.stages[-1]
+    assert (result.constant, last.vanished, last.compared) == (1, 3, 8)
+    assert result.passed is False and last.median == pytest.approx(1)
     shuffled[8:] = 0
     result, _ = randomisation_check(explains_as(trained, shuffled), params, films)
-    assert result["passed"] is None and result["stages"][-1]["compared"] == 7
+    assert result.passed is None and result.stages[-1].compared == 7
 
 
 def test_a_constant_map_has_no_rank_correlation():

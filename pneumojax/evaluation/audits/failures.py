@@ -1,16 +1,118 @@
-"""The films that a network gets most wrong, and those whose label may be what is wrong."""
+"""The films that a network gets most wrong, and those whose label may be wrong instead."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from pneumojax.data.films import CLASS_NAMES
+from pneumojax.evaluation.audits.audit import Subject, png
+from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.inference.decision import Decision
+from pneumojax.inference.overlay import overlay
 from pneumojax.stats.metrics import Floats, Ints, check_scores
 
 SHOWN = 6  # films of each kind
+_WIDTH = 300  # pixels of the longer side of a picture of a film
+_MISTAKES = {"false_positives": "False positive", "false_negatives": "False negative"}
+
+
+@dataclass(frozen=True)
+class Film:
+    """One film: its index among those scored, and its calibrated probability of PNEUMONIA."""
+
+    index: int
+    file: str
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of failure: how many were found, and the most confident ones."""
+
+    found: int
+    films: Sequence[Film]
+
+
+@dataclass(frozen=True)
+class Failures:
+    """At most k films of each kind, the most confident first.
+
+    explained: whether the network has Grad-CAM maps. overlays: films with their maps as PNG.
+    """
+
+    k: int
+    false_positives: Kind
+    false_negatives: Kind
+    doubtful_labels: Kind
+    explained: bool = True
+    overlays: Mapping[str, bytes] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The entry "failures" of metrics.json."""
+        entry = asdict(self)
+        del entry["explained"], entry["overlays"]
+        return {"failures": entry}
+
+    def section(self) -> Section:
+        """A table of each kind, and the overlays."""
+        titles = {
+            "Most confident false positives": self.false_positives,
+            "Most confident false negatives": self.false_negatives,
+            "Labels worth another look": self.doubtful_labels,
+        }
+        text, tables = [], []
+        for title, kind in titles.items():
+            if not kind.films:
+                text.append(f"{title}: none.")
+                continue
+            rows = [(film.file, film.label, f"{film.probability:.3f}") for film in kind.films]
+            heading = f"{title} ({len(rows)} of {kind.found:,})"
+            tables.append(Table((heading, "label", "probability"), rows))
+        captions = {
+            f"{name}-{i}": f"{caption}, probability {film.probability:.3f}: {film.file}"
+            for name, caption in _MISTAKES.items()
+            for i, film in enumerate(getattr(self, name).films)
+            if self.explained
+        }
+        if captions:
+            text.append(
+                "Colour marks where evidence for PNEUMONIA lies (Grad-CAM), relative to its "
+                "strongest place on that film. It shows what raised the output, not where disease "
+                "is."
+            )
+        if not self.explained:
+            text.append(
+                "This network has no feature maps, so the report has no Grad-CAM pictures and does "
+                "not test whether explanations depend on the weights."
+            )
+        return Section("Failures", text, tables, captions, layout="small")
+
+    def pictures(self) -> Mapping[str, bytes]:
+        """The overlays by name."""
+        return self.overlays or {}
+
+
+def audit(subject: Subject) -> Failures:
+    """Finds the failures and, where the network has maps, lays each mistake's map over its film."""
+    predictions, films = subject.predictions, subject.films
+    found = failures(predictions.labels, predictions.logits, subject.decision, predictions.files)
+    if subject.explain is None:
+        return replace(found, explained=False)
+    overlays = {}
+    for name in _MISTAKES:
+        indices = np.array([film.index for film in getattr(found, name).films], np.int64)
+        if indices.size:
+            images = films.pixels(indices)
+            _, maps = subject.explain(subject.trained.params, images)
+            for i, index in enumerate(indices):
+                picture = _reshaped(overlay(images[i], maps[i]), films.sizes[index])
+                overlays[f"{name}-{i}"] = png(picture)
+    return replace(found, overlays=overlays)
 
 
 def failures(
@@ -19,25 +121,21 @@ def failures(
     decision: Decision,
     files: Sequence[str],
     k: int = SHOWN,
-) -> dict[str, Any]:
-    """The k most confident false positives and false negatives, and k doubtful labels.
+) -> Failures:
+    """Finds the k most confident false positives and false negatives, and k doubtful labels.
 
-    A label is doubtful where the other class's probability is more than half and at least what
-    that class's own films have on average, as in confident learning (Northcutt et al., JAIR
-    70:1373, 2021). That is a reason to look at the film again, nothing more. Among films that the
-    network was trained on it finds little, since a network learns wrong labels too.
+    A label is doubtful where the other class's probability is above one half and at least the mean
+    that films of that class get, as in confident learning (Northcutt et al., JAIR 70:1373, 2021).
+    That is a reason to look at the film again, nothing more. Among films that the network was
+    trained on few are found, since a network learns wrong labels too. Films of equal confidence
+    keep their order.
 
     Args:
       labels: (n,) of 0 and 1.
       logits: (n,) finite.
-      decision: calls, and calibrates, as the run does.
+      decision: makes calls, and calibrates, as the run does.
       files: (n,) names of the films.
       k: most films of each kind.
-
-    Returns:
-      "false_positives", "false_negatives" and "doubtful_labels", each with "found", how many there
-      are, and "films", the most confident first and among equals the one that stands first:
-      {"index", "file", "label", "probability"}, calibrated, of PNEUMONIA.
 
     Raises:
       ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.
@@ -47,36 +145,36 @@ def failures(
         raise ValueError(f"{truth.size} labels, {len(files)} files")
     probabilities = decision.probabilities(values)
     calls = decision.calls(probabilities)
-    # Of being wrong, in logits: the sigmoid rounds far-off ones to one probability.
+    # Confidence in logits: the sigmoid rounds far-off logits to one probability.
     wrong = np.where(truth == 1, -values, values)
-    kinds = {
-        "false_positives": (calls == 1) & (truth == 0),
-        "false_negatives": (calls == 0) & (truth == 1),
-        "doubtful_labels": _doubtful(truth, probabilities),
-    }
-    result: dict[str, Any] = {"k": k}
-    for kind, of_kind in kinds.items():
+
+    def kind(of_kind: NDArray[np.bool_]) -> Kind:
         films = np.flatnonzero(of_kind)
         chosen = films[np.argsort(-wrong[films], kind="stable")][:k]
-        result[kind] = {
-            "found": int(films.size),
-            "films": [
-                {
-                    "index": int(film),
-                    "file": files[film],
-                    "label": CLASS_NAMES[truth[film]],
-                    "probability": float(probabilities[film]),
-                }
-                for film in chosen
-            ],
-        }
-    return result
+        rows = [
+            Film(int(i), files[i], CLASS_NAMES[truth[i]], float(probabilities[i])) for i in chosen
+        ]
+        return Kind(int(films.size), rows)
+
+    return Failures(
+        k=k,
+        false_positives=kind((calls == 1) & (truth == 0)),
+        false_negatives=kind((calls == 0) & (truth == 1)),
+        doubtful_labels=kind(_doubtful(truth, probabilities)),
+    )
 
 
-def _doubtful(truth: Ints, probabilities: Floats) -> np.ndarray:
-    """bool (n,); nothing is doubtful where films of the other class are missing."""
+def _doubtful(truth: Ints, probabilities: Floats) -> NDArray[np.bool_]:
+    """(n,); no label is doubtful where films of the other class are missing."""
     if not 0 < truth.sum() < truth.size:
         return np.zeros(truth.size, bool)
     ill, normal = probabilities[truth == 1].mean(), 1 - probabilities[truth == 0].mean()
     other = np.where(truth == 0, probabilities, 1 - probabilities)
     return (other > 0.5) & (other >= np.where(truth == 0, ill, normal))
+
+
+def _reshaped(picture: Image.Image, size: NDArray) -> Image.Image:
+    """The square that the network saw, in the shape (width, height) of the film in its file."""
+    scale = _WIDTH / max(size)
+    shape = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    return picture.resize(shape, Image.Resampling.BICUBIC)

@@ -1,39 +1,173 @@
-"""What becomes of a network's figures when films get darker, blurred, turned, cropped, ...
+"""The metrics of a network when films get darker, blurred, turned, cropped and so on.
 
-The same films are scored at each level, so changes are paired with the films as they are.
+The same films are scored at each level, so each change is paired with the films as they are.
 """
 
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
+from pneumojax.evaluation.audits.audit import Limited, Subject
 from pneumojax.evaluation.audits.perturbations import PERTURBATIONS, Images, Perturbation
-from pneumojax.evaluation.audits.stress import STRESSES, stress_summary
+from pneumojax.evaluation.audits.stress import STRESSES, Stress, stress_summary
+from pneumojax.evaluation.report.section import Section, Table
+from pneumojax.evaluation.report.style import DASHED, empty_card, tidy
+from pneumojax.evaluation.wording import with_limits
 from pneumojax.inference.decision import Decision
+from pneumojax.palette import BLUE, INK, MUTED, ORANGE
 from pneumojax.stats.delong import delong_interval, delong_test
 from pneumojax.stats.estimates import LEVEL, json_ready
+from pneumojax.stats.intervals import Interval
 from pneumojax.stats.metrics import Floats, Ints, auroc, check_labels, check_scores, confusion
-from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
+from pneumojax.stats.threshold_metrics import closed_forms
+from pneumojax.terminal import Progress
 
 # 23 passes of so many films take 80 s at 150 films a second, as on two cores of a CPU.
 MOST_FILMS = 512
+_SECONDS_BETWEEN_LINES = 5
+_LINES = {
+    "auroc": ("AUROC", INK),
+    "sensitivity": ("sensitivity", BLUE),
+    "specificity": ("specificity", ORANGE),
+}
 
 Score = Callable[[Images], NDArray[np.floating]]
 
 
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+@dataclass(frozen=True)
+class Metrics:
+    """AUROC with DeLong's interval; sensitivity and specificity at the operating point."""
+
+    auroc: Limited
+    sensitivity: Limited
+    specificity: Limited
+
+
+@dataclass(frozen=True)
+class Level(Metrics):
+    """The metrics at one level, and the change of AUROC with DeLong's paired interval."""
+
+    level: float
+    change: Limited
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to make films worse: its level that changes nothing, and those tried, rising."""
+
+    title: str
+    unchanged: float
+    levels: Sequence[Level]
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """The metrics of n films of `side` pixels as they are and under each perturbation.
+
+    normal, pneumonia: films of each class. threshold: at which they are called.
+    stress: a summary of the perturbations in `STRESSES`; None without any.
+    """
+
+    n: int
+    normal: int
+    pneumonia: int
+    side: int
+    threshold: float
+    unchanged: Metrics
+    kinds: Mapping[str, Kind]
+    stress: Stress | None
+
+    def record(self) -> dict[str, Any]:
+        """The entry "robustness" of metrics.json."""
+        return {"robustness": json_ready({**vars(self), "level": LEVEL})}
+
+    def section(self) -> Section:
+        """A table of every level and, above it, the summary of stresses."""
+        rows = [
+            (
+                kind.title,
+                f"{row.level:g}",
+                *map(with_limits, (row.auroc, row.sensitivity, row.specificity, row.change)),
+            )
+            for kind in self.kinds.values()
+            for row in kind.levels
+        ]
+        text = [
+            f"The same {self.n:,} films ({self.normal:,} normal) are scored at each level. They "
+            f"are changed at the {self.side} pixels that the network sees, and called at the "
+            "operating point."
+        ]
+        headings = ("change", "level", "AUROC", "sensitivity", "specificity", "change of AUROC")
+        tables = [Table(headings, rows, folded="Every level, with intervals")]
+        if self.stress:
+            tables.insert(0, self.stress.table())
+            text.append(
+                f"The summary covers {self.stress.settings} settings of blur, noise, contrast, "
+                "JPEG and crop; its intervals resample patients. The interval of the worst "
+                "setting does not allow for its having been chosen as the worst."
+            )
+        captions = {"robustness": "95 % intervals; dashed: films as they are."}
+        return Section("Robustness", text, tables, captions)
+
+    def pictures(self) -> dict[str, Figure]:
+        """Small multiples: the three metrics over each perturbation's level."""
+        lines = -(-len(self.kinds) // 2)
+        figure = empty_card(1.75 * lines + 0.7)
+        panels = figure.subplots(lines, 2, sharey=True, squeeze=False).ravel()
+        for axes, kind in zip(panels, self.kinds.values(), strict=False):
+            tidy(axes)
+            axes.set_title(kind.title, size=11, color=INK)
+            axes.axvline(kind.unchanged, color=MUTED, linewidth=1, linestyle=DASHED)
+            points = [(kind.unchanged, self.unchanged), *((row.level, row) for row in kind.levels)]
+            points.sort(key=lambda point: point[0])
+            # Ticks stand at the levels tried: between them there is only a straight line.
+            levels = [level for level, _ in points]
+            axes.set_xticks(levels, [f"{level:g}" for level in levels], size=10)
+            for name, (_, colour) in _LINES.items():
+                _with_bars(axes, [(x, getattr(each, name)) for x, each in points], colour)
+        for axes in panels[len(self.kinds) :]:
+            axes.remove()
+        panels[0].set_ylim(-0.02, 1.04)
+        handles = [Line2D([], [], color=c, marker="o", label=label) for label, c in _LINES.values()]
+        handles.append(Line2D([], [], color=MUTED, ls=DASHED, label="films as they are"))
+        figure.legend(
+            handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize=11
+        )
+        return {"robustness": figure}
+
+
+def audit(subject: Subject) -> Robustness:
+    """Scores a sample of the films under every perturbation."""
+    chosen = sample_films(subject.films.labels)
+    films = subject.films.select(chosen)
+    keys = subject.predictions.patients
+
+    def score(images: Images) -> NDArray:
+        return subject.score(replace(films, images=images, rows=np.arange(len(images))))
+
+    return robustness(
+        score,
+        films.pixels(np.arange(len(films))),
+        films.labels,
+        subject.decision,
+        patients=None if keys is None else np.asarray(keys)[chosen],
+    )
 
 
 def sample_films(labels: ArrayLike, most: int = MOST_FILMS, seed: int = 0) -> Ints:
-    """Indices of at most `most` of n films, rising: all of them, or each class in proportion.
+    """Chooses at most `most` of n films: all of them, or each class in proportion.
 
-    A function of the labels (n,), of 0 and 1, and of the seed. Of a class that occurs at least
-    one film is taken.
+    The indices rise. They are a function of the labels (n,), of 0 and 1, and of the seed. At least
+    one film is taken of a class that occurs.
     """
     truth = check_labels(labels)
     if truth.size <= most:
@@ -54,28 +188,19 @@ def robustness(
     labels: ArrayLike,
     decision: Decision,
     perturbations: Mapping[str, Perturbation] = PERTURBATIONS,
-    patients: Sequence[str] | None = None,
-    log: Callable[[str], None] = _to_stderr,
-) -> dict[str, Any]:
-    """Figures of the films as they are and under each perturbation, ready for JSON.
+    patients: Sequence[str] | NDArray | None = None,
+) -> Robustness:
+    """Computes the metrics of films as they are and under each perturbation.
+
+    Shows progress on standard error.
 
     Args:
-      score: from films like `images` to logits (n,). With a scorer of a `FilmSet` that is
-        `lambda pixels: scorer(params, replace(films, images=pixels, rows=np.arange(n)))`.
-      images: uint8 (n, side, side), at least one; of `sample_films`.
+      score: takes films like `images` to logits (n,).
+      images: uint8 (n, side, side), at least one; those of `sample_films`.
       labels: (n,) of 0 and 1.
-      decision: calls at the run's operating point.
-      perturbations: ways and levels.
-      patients: (n,) key of each film's, or None where they are unknown.
-      log: takes a line now and then that says how far it is.
-
-    Returns:
-      "n", "normal", "pneumonia"; "unchanged": the figures of the films as they are; "kinds": by
-      perturbation "title", "unchanged" (the level at which films are as they are) and "levels",
-      rising, one row each. A row has "level"; "auroc", "sensitivity" and "specificity", each
-      {"value", "low", "high", "method"} by DeLong or Wilson; and "change", the AUROC's from the
-      films as they are, with DeLong's interval of paired AUROCs. "stress": `stress_summary` of
-      those among `STRESSES`. What is undefined is None.
+      decision: makes calls at the run's operating point.
+      perturbations: the ways and levels to try.
+      patients: (n,) key of each film's patient, or None where some are unknown.
 
     Raises:
       ValueError: no film, lengths differ, a label is neither 0 nor 1, a logit is not finite.
@@ -84,59 +209,64 @@ def robustness(
     if not truth.size or truth.size != len(images):
         raise ValueError(f"{truth.size} labels, {len(images)} films")
     settings = [(name, level) for name, p in perturbations.items() for level in sorted(p.levels)]
-    began = told = time.monotonic()
+    began, progress = time.monotonic(), Progress(sys.stderr, _SECONDS_BETWEEN_LINES)
     plain = check_scores(truth, score(images))[1]
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in perturbations}
+    unchanged = _metrics(truth, plain, decision)
+    rows: dict[str, list[Level]] = {name: [] for name in perturbations}
     stressed: dict[tuple[str, float], Floats] = {}
     for done, (name, level) in enumerate(settings, start=1):
-        now = time.monotonic()
-        if now - told > 5:
-            told, left = now, (now - began) / done * (len(settings) + 1 - done)
-            log(f"robustness: {done}/{len(settings) + 1} settings, {left:.0f} s left")
+        if progress.is_due():
+            left = (time.monotonic() - began) / done * (len(settings) + 1 - done)
+            progress.show(f"robustness: {done}/{len(settings) + 1} settings, {left:.0f} s left")
         logits = check_scores(truth, score(perturbations[name].apply(images, level)))[1]
         if name in STRESSES:
             stressed[name, level] = logits
-        rows[name].append({"level": level, **_figures(truth, logits, plain, decision)})
-    kinds = {
-        name: {"title": p.title, "unchanged": p.unchanged, "levels": rows[name]}
-        for name, p in perturbations.items()
-    }
+        change = delong_test(truth, plain, logits, LEVEL)
+        change_limits = Interval(change.low, change.high)
+        rows[name].append(
+            Level(
+                **vars(_metrics(truth, logits, decision)),
+                level=level,
+                change=Limited.of(change.difference, change_limits, "paired delong"),
+            )
+        )
+    progress.close()
     units = np.arange(truth.size) if patients is None else np.asarray(patients)
-    unchanged = _figures(truth, plain, plain, decision)
-    del unchanged["change"]
-    return json_ready(
-        {
-            "n": truth.size,
-            "normal": (truth == 0).sum(),
-            "pneumonia": truth.sum(),
-            "side": images.shape[1],
-            "level": LEVEL,
-            "threshold": decision.threshold,
-            "unchanged": unchanged,
-            "kinds": kinds,
-            "stress": stress_summary(truth, stressed, decision, units) if stressed else None,
-        }
+    return Robustness(
+        n=truth.size,
+        normal=int((truth == 0).sum()),
+        pneumonia=int(truth.sum()),
+        side=images.shape[1],
+        threshold=decision.threshold,
+        unchanged=unchanged,
+        kinds={n: Kind(p.title, p.unchanged, rows[n]) for n, p in perturbations.items()},
+        stress=stress_summary(truth, stressed, decision, units) if stressed else None,
     )
 
 
-def _figures(truth: Ints, logits: Floats, plain: Floats, decision: Decision) -> dict[str, Any]:
+def _metrics(truth: Ints, logits: Floats, decision: Decision) -> Metrics:
     counted = confusion(truth, decision.calls(decision.probabilities(logits)))
-    formulas = closed_forms(counted)
-    formulas["auroc"] = ClosedForm(delong_interval(truth, logits, LEVEL), "delong")
-    values = {
-        "auroc": auroc(truth, logits),
-        "sensitivity": counted.sensitivity,
-        "specificity": counted.specificity,
-    }
-    figures: dict[str, Any] = {
-        name: {"value": value, **formulas[name][0]._asdict(), "method": formulas[name][1]}
-        for name, value in values.items()
-    }
-    change = delong_test(truth, plain, logits, LEVEL)
-    figures["change"] = {
-        "value": change.difference,
-        "low": change.low,
-        "high": change.high,
-        "method": "paired delong",
-    }
-    return figures
+    formulas = closed_forms(counted, LEVEL)
+    area = delong_interval(truth, logits, LEVEL)
+    return Metrics(
+        auroc=Limited.of(auroc(truth, logits), area, "delong"),
+        sensitivity=Limited.of(counted.sensitivity, *formulas["sensitivity"]),
+        specificity=Limited.of(counted.specificity, *formulas["specificity"]),
+    )
+
+
+def _with_bars(axes: Axes, points: Sequence[tuple[float, Limited]], colour: str) -> None:
+    """Draws a line through the values, and the interval of each."""
+    known = [(level, each) for level, each in points if not math.isnan(each.value)]
+    axes.plot(
+        [level for level, _ in known],
+        [each.value for _, each in known],
+        "o-",
+        color=colour,
+        markersize=3.5,
+        linewidth=1.6,
+    )
+    for level, each in known:
+        if not math.isnan(each.low):
+            limits = [each.low, each.high]
+            axes.plot([level] * 2, limits, color=colour, linewidth=1.4, alpha=0.45)

@@ -1,100 +1,242 @@
-"""Which trivial statistics of a film predict its label, and what the network knows beyond them.
+"""The trivial statistics of a film that predict its label, and what the network knows beyond them.
 
-A statistic that predicts the label by itself is a shortcut that a network may have taken. Whether
-it did is asked twice: does its logit follow the statistic within a class, and does it still tell
-the classes apart among films that are alike in sharpness and brightness.
+A statistic that predicts the label by itself is a shortcut that a network may have taken. Two
+questions show whether it did: does its logit follow the statistic within a class, and does it still
+tell the classes apart among films that are alike in sharpness and brightness?
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.spatial
-from numpy.typing import ArrayLike, NDArray
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import ArrayLike
 
 from pneumojax.data.films import CLASS_NAMES
+from pneumojax.evaluation.audits.audit import Limited, Subject
 from pneumojax.evaluation.audits.film_statistics import STATISTICS
-from pneumojax.stats.bootstrap import resample, weighted_auroc
+from pneumojax.evaluation.audits.matched_pairs import (
+    CALIPER,
+    PairAudit,
+    audit_pairs,
+    classes_of_pairs,
+    pair_films,
+)
+from pneumojax.evaluation.report.section import Section, Table
+from pneumojax.evaluation.report.style import DASHED, card
+from pneumojax.evaluation.wording import two_decimals, value_of, with_limits
+from pneumojax.palette import BLUE, INK, MUTED, ORANGE
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.estimates import LEVEL, RESAMPLES, json_ready
-from pneumojax.stats.intervals import UNDEFINED, Interval, percentile_interval, wilson
+from pneumojax.stats.intervals import wilson
 from pneumojax.stats.metrics import (
     Floats,
     Ints,
     auroc,
     check_labels,
     check_scores,
-    midranks,
     rank_correlation,
 )
 
 PAIRED_BY = ("sharpness", "brightness")
-CALIPER = 0.05  # films of a pair stand at most this share of all films apart, in each statistic
+# The chart leaves out AUROC in fewer pairs: chance alone takes it far from one half.
+FEWEST_PAIRS = 20
+_COLOURS = dict(zip(CLASS_NAMES, (BLUE, ORANGE), strict=True))
+
+
+@dataclass(frozen=True)
+class StatisticAudit:
+    """One statistic of films: how well it predicts the label, and whether the network follows it.
+
+    auroc: of the statistic or of its negative, whichever is 0.5 or more, with DeLong's interval;
+      chance too lands above 0.5.
+    higher_in: the class in which it is higher; None at 0.5.
+    rank_correlation: Spearman's with the logit on "all" films and on each class. On all films a
+      good network follows whatever differs between the classes; within a class it has no reason.
+    auroc_in_pairs: the same direction's AUROC on the paired films, which 0.5 shows as balanced.
+    """
+
+    name: str
+    title: str
+    meaning: str
+    auroc: Limited
+    higher_in: str | None
+    rank_correlation: Mapping[str, float]
+    auroc_in_pairs: float
+
+
+@dataclass(frozen=True)
+class SoftestNormal:
+    """Specificity among the n normal films of least sharpness, with Wilson's interval.
+
+    A network that takes sharpness for health calls these films PNEUMONIA.
+    """
+
+    n: int
+    value: float
+    low: float
+    high: float
+    method: str = "wilson"
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """The audit of n films.
+
+    model: the network's AUROC on all films, with DeLong's interval.
+    statistics: the best predictor of the label first.
+    """
+
+    n: int
+    model: Limited
+    statistics: Sequence[StatisticAudit]
+    pairs: PairAudit
+    softest_normal: SoftestNormal
+
+    def record(self) -> dict[str, Any]:
+        """The entries "shortcuts" and "softest_normal" of metrics.json."""
+        shortcuts = {
+            "n": self.n,
+            "level": LEVEL,
+            "model": {"auroc": self.model},
+            "statistics": self.statistics,
+            "pairs": {"paired_by": PAIRED_BY, "caliper": CALIPER, **vars(self.pairs)},
+        }
+        return json_ready({"shortcuts": shortcuts, "softest_normal": self.softest_normal})
+
+    def section(self) -> Section:
+        """A table of the statistics, and sentences on the pairs and the least sharp films."""
+        rows = [
+            (
+                f"{row.title} ({row.meaning})",
+                with_limits(row.auroc),
+                row.higher_in or "neither",
+                *(two_decimals(row.rank_correlation[name]) for name in CLASS_NAMES),
+                two_decimals(row.auroc_in_pairs),
+            )
+            for row in self.statistics
+        ]
+        text = [
+            "None of these statistics depends on anatomy. One that predicts the label is a "
+            "shortcut that the network may have taken. Its rank correlation with the logit within "
+            "a class shows how far the network follows it where the label gives no reason to.",
+        ]
+        if self.pairs.pairs:
+            text.append(
+                f"Among {self.pairs.pairs:,} pairs of a normal film and one of PNEUMONIA that are "
+                f"alike in {' and '.join(PAIRED_BY)}, the network's AUROC is "
+                f"{with_limits(self.pairs.auroc)}; on all films it is {value_of(self.model)}. A "
+                "statistic that still predicts the label in the pairs is not balanced by them."
+            )
+        else:
+            text.append("No normal film is like one of PNEUMONIA in sharpness and brightness.")
+        softest = self.softest_normal
+        if softest.n:
+            text.append(
+                f"Of the least sharp third of the normal films ({softest.n:,}) the network calls "
+                f"{with_limits(softest)} normal."
+            )
+        headings = (
+            "statistic",
+            "AUROC alone",
+            "higher in",
+            "with logit, NORMAL",
+            "with logit, PNEUMONIA",
+            "AUROC in pairs",
+        )
+        captions = {"shortcuts": "AUROC of each statistic alone; the line is the network's."}
+        return Section("Shortcut audit", text, [Table(headings, rows)], captions)
+
+    def pictures(self) -> dict[str, Figure]:
+        """AUROC of each statistic alone and in pairs of like films, beside the network's."""
+        # A statistic that all films share has an AUROC of one half and nothing to show.
+        rows = [row for row in self.statistics if not math.isnan(row.auroc.low)]
+        figure, axes = card(1.7 + 0.36 * max(len(rows), 3))
+        axes.grid(visible=False, axis="y")
+        axes.set(xlim=(0.4, 1.02), xlabel="AUROC of one number")
+        axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=DASHED)
+        if not rows:
+            text = "no statistic can be told by class"
+            axes.text(0.71, 0.5, text, ha="center", color=INK, size=12)
+        for i, row in enumerate(rows):
+            colour = _COLOURS.get(row.higher_in or "", MUTED)
+            value = row.auroc.value
+            axes.barh(i, value - 0.5, left=0.5, height=0.62, color=colour, alpha=0.3)
+            axes.plot([row.auroc.low, row.auroc.high], [i, i], color=colour, linewidth=2)
+            axes.plot(value, i, "o", color=colour, markersize=5)
+            if self.pairs.pairs >= FEWEST_PAIRS:
+                balance = row.auroc_in_pairs
+                axes.plot(balance, i, "D", mec=INK, mfc="white", markersize=5, zorder=4)
+        if not math.isnan(self.model.value):
+            axes.axvline(self.model.value, color=INK, linewidth=2)
+            if not math.isnan(self.model.low):
+                span = self.model.low, self.model.high
+                axes.axvspan(*span, color=INK, alpha=0.15, linewidth=0)
+        axes.set_yticks(range(len(rows)), [row.title for row in rows], color=INK)
+        axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
+        handles: list[Artist] = [
+            Patch(color=c, alpha=0.6, label=f"higher in {n}") for n, c in _COLOURS.items()
+        ]
+        handles += [
+            Line2D([], [], color=INK, linewidth=2, label="the network"),
+            Line2D(
+                [], [], ls="", marker="D", mec=INK, mfc="white", label="statistic, paired films"
+            ),
+        ]
+        figure.legend(
+            handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=10.5
+        )
+        return {"shortcuts": figure}
+
+
+def audit(subject: Subject) -> Shortcuts:
+    """Looks for shortcuts in the scored films."""
+    predictions, decision = subject.predictions, subject.decision
+    calls = decision.calls(decision.probabilities(predictions.logits))
+    return shortcuts(subject.statistics, predictions.labels, predictions.logits, calls)
 
 
 def shortcuts(
     statistics: Mapping[str, Floats],
     labels: ArrayLike,
     logits: ArrayLike,
+    calls: ArrayLike,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> dict[str, Any]:
-    """The audit of shortcuts on n films, ready for JSON; what is undefined is None.
+) -> Shortcuts:
+    """Audits n films for shortcuts.
 
     Args:
       statistics: (n,) each, as from `film_statistics`.
       labels: (n,) of 0 and 1, at least one.
       logits: (n,) finite, the network's.
-      resamples: draws of pairs.
-      seed: of those draws.
-
-    Returns:
-      "model": its "auroc" on all films, with DeLong's interval.
-      "statistics": one row each, the best predictor first:
-        "auroc": of the statistic alone, free of direction: of it or of its negative, whichever is
-          0.5 or more, with DeLong's interval in that direction. Chance too lands above 0.5.
-        "higher_in": the class in which it is higher, None at 0.5.
-        "rank_correlation": Spearman's with the logit, on all films and on each class alone. On
-          all films a good network follows whatever differs between the classes; within a class
-          it has no such reason.
-        "auroc_in_pairs": the same direction's AUROC on the paired films: 0.5 is balance.
-      "pairs": how many, and on them the network's "auroc" and "in_order", the share of pairs
-        whose PNEUMONIA film has the higher logit (ties one half), both with an interval by
-        resampling pairs. Films of one patient in several pairs are taken as independent.
+      calls: (n,) of 0 and 1, the network's.
+      resamples, seed: of the bootstrap of pairs.
 
     Raises:
       ValueError: lengths differ, a label is neither 0 nor 1, or a value is not finite.
     """
     truth, values = check_scores(labels, logits)
     pairs = pair_films(truth, [statistics[name] for name in PAIRED_BY])
-    rows = [
-        {"name": name, **STATISTICS[name]._asdict(), **_statistic(statistic, truth, values, pairs)}
-        for name, statistic in statistics.items()
-    ]
-    rows.sort(key=lambda row: -np.nan_to_num(row["auroc"]["value"]))
-    model = _with_interval(auroc(truth, values), delong_interval(truth, values, LEVEL), "delong")
-    return json_ready(
-        {
-            "n": truth.size,
-            "level": LEVEL,
-            "model": {"auroc": model},
-            "statistics": rows,
-            "pairs": {
-                "paired_by": list(PAIRED_BY),
-                "caliper": CALIPER,
-                "pairs": len(pairs),
-                **_in_pairs(values, pairs, resamples, seed),
-                "bootstrap": {"unit": "pair", "resamples": resamples, "seed": seed},
-            },
-        }
+    rows = [_statistic(name, each, truth, values, pairs) for name, each in statistics.items()]
+    rows.sort(key=lambda row: -np.nan_to_num(row.auroc.value))
+    return Shortcuts(
+        n=truth.size,
+        model=Limited.of(auroc(truth, values), delong_interval(truth, values, LEVEL), "delong"),
+        statistics=rows,
+        pairs=audit_pairs(values, pairs, resamples, seed),
+        softest_normal=softest_normal(statistics["sharpness"], labels, calls),
     )
 
 
-def softest_normal(sharpness: ArrayLike, labels: ArrayLike, calls: ArrayLike) -> dict[str, Any]:
-    """Specificity among the third of the normal films that is least sharp, with Wilson's interval.
-
-    A network that takes sharpness for health calls these PNEUMONIA.
+def softest_normal(sharpness: ArrayLike, labels: ArrayLike, calls: ArrayLike) -> SoftestNormal:
+    """Computes the specificity among the least sharp third of the normal films.
 
     Args:
       sharpness: (n,), as from `film_statistics`.
@@ -104,50 +246,13 @@ def softest_normal(sharpness: ArrayLike, labels: ArrayLike, calls: ArrayLike) ->
     order = np.argsort(np.asarray(sharpness)[normal], kind="stable")
     softest = normal[order[: normal.size // 3]]
     right = int(np.sum(check_labels(calls)[softest] == 0))
-    limits = wilson(right, softest.size, LEVEL)
     share = right / softest.size if softest.size else float("nan")
-    return json_ready({"n": softest.size, **_with_interval(share, limits, "wilson")})
+    return SoftestNormal(softest.size, share, *wilson(right, softest.size, LEVEL))
 
 
-def pair_films(
-    labels: ArrayLike, statistics: Sequence[ArrayLike], caliper: float = CALIPER
-) -> Ints:
-    """Pairs of a normal film and one of PNEUMONIA that are alike; each film is in one at most.
-
-    A film stands, in each statistic, at its share of films below. How far two films are apart is
-    the larger of their differences in those shares. The closest two of all are paired first, then
-    the closest of the rest, until none are left within the caliper; among equals the film that
-    stands first. So the pairs are a function of the films and their order, without any draw.
-
-    Args:
-      labels: (n,) of 0 and 1.
-      statistics: (n,) each, at least one.
-      caliper: most that films of a pair may be apart, as a share of all films.
-
-    Returns:
-      int64 (m, 2), the normal film's index first, the closest pair first.
-    """
-    truth = check_labels(labels)
-    # Ranks are halves, so that distances are exact and ties are ties on every machine.
-    ranks = np.stack([midranks(statistic) for statistic in statistics], axis=1)
-    normal, ill = np.flatnonzero(truth == 0), np.flatnonzero(truth == 1)
-    if not normal.size or not ill.size:
-        return np.empty((0, 2), np.int64)
-    trees = [scipy.spatial.KDTree(ranks[films]) for films in (normal, ill)]
-    near = trees[0].sparse_distance_matrix(
-        trees[1], caliper * truth.size, p=np.inf, output_type="ndarray"
-    )
-    near = near[np.lexsort((near["j"], near["i"], near["v"]))]
-    free = np.ones(truth.size, bool)
-    pairs = []
-    for i, j in zip(normal[near["i"]].tolist(), ill[near["j"]].tolist(), strict=True):
-        if free[i] and free[j]:
-            free[i] = free[j] = False
-            pairs.append((i, j))
-    return np.array(pairs, np.int64).reshape(-1, 2)
-
-
-def _statistic(statistic: ArrayLike, truth: Ints, logits: Floats, pairs: Ints) -> dict[str, Any]:
+def _statistic(
+    name: str, statistic: ArrayLike, truth: Ints, logits: Floats, pairs: Ints
+) -> StatisticAudit:
     _, values = check_scores(truth, statistic)
     area = auroc(truth, values)
     sign = -1 if area < 0.5 else 1
@@ -156,40 +261,12 @@ def _statistic(statistic: ArrayLike, truth: Ints, logits: Floats, pairs: Ints) -
         name: rank_correlation(values[truth == c], logits[truth == c])
         for c, name in enumerate(CLASS_NAMES)
     }
-    return {
-        "auroc": _with_interval(max(area, 1 - area), limits, "delong"),
-        "higher_in": None if area == 0.5 or np.isnan(area) else CLASS_NAMES[int(area > 0.5)],
-        "rank_correlation": {"all": rank_correlation(values, logits), **by_class},
-        "auroc_in_pairs": auroc(_classes(pairs), sign * values[pairs.ravel()]),
-    }
-
-
-def _in_pairs(logits: Floats, pairs: Ints, resamples: int, seed: int) -> dict[str, Any]:
-    """The network's figures on paired films, with intervals by resampling pairs."""
-    scores = logits[pairs.ravel()]
-    order = (np.sign(scores[1::2] - scores[::2]) + 1) / 2
-
-    def figures(weights: Floats) -> dict[str, Floats]:
-        return {
-            "auroc": weighted_auroc(_classes(pairs), scores, weights),
-            "in_order": weights[:, ::2] @ order / len(pairs),
-        }
-
-    names, method = ("auroc", "in_order"), "pair bootstrap"
-    if not len(pairs):
-        return {name: _with_interval(float("nan"), UNDEFINED, method) for name in names}
-    value = {name: float(v[0]) for name, v in figures(np.ones((1, scores.size))).items()}
-    drawn = resample(figures, np.repeat(np.arange(len(pairs)), 2), resamples=resamples, seed=seed)
-    return {
-        name: _with_interval(value[name], percentile_interval(drawn[name], LEVEL), method)
-        for name in names
-    }
-
-
-def _classes(pairs: Ints) -> NDArray[np.int64]:
-    """Labels (2m,) of the films of m pairs in a row."""
-    return np.tile(np.array([0, 1]), len(pairs))
-
-
-def _with_interval(value: float, limits: Interval, method: str) -> dict[str, Any]:
-    return {"value": value, **limits._asdict(), "method": method}
+    return StatisticAudit(
+        name=name,
+        title=STATISTICS[name].title,
+        meaning=STATISTICS[name].meaning,
+        auroc=Limited.of(max(area, 1 - area), limits, "delong"),
+        higher_in=None if area == 0.5 or np.isnan(area) else CLASS_NAMES[int(area > 0.5)],
+        rank_correlation={"all": rank_correlation(values, logits), **by_class},
+        auroc_in_pairs=auroc(classes_of_pairs(pairs), sign * values[pairs.ravel()]),
+    )

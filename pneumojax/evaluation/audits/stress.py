@@ -1,22 +1,57 @@
-"""One network under many stresses at once: what candidates are compared by, beside the hold-out."""
+"""The metrics of one network summed up over many kinds of worse films, to compare recipes by."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumojax.evaluation.audits.audit import Limited
+from pneumojax.evaluation.audits.perturbations import PERTURBATIONS
+from pneumojax.evaluation.report.section import Table
+from pneumojax.evaluation.wording import with_limits
 from pneumojax.inference.decision import Decision
 from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
-from pneumojax.stats.estimates import LEVEL, json_ready
+from pneumojax.stats.estimates import LEVEL
 from pneumojax.stats.intervals import percentile_interval
 from pneumojax.stats.metrics import Floats, Ints
 
-# Of the perturbations, those that another scanner, another hospital's archive or a careless crop
-# bring about.
+# The perturbations that another scanner, another hospital's archive or a careless crop causes.
 STRESSES = ("blur", "noise", "contrast", "jpeg", "crop")
 RESAMPLES = 500
-_FIGURES = ("auroc", "sensitivity", "specificity", "balanced_accuracy")
+_METHOD = "patient bootstrap"
+_TITLES = {
+    "auroc": "AUROC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "balanced_accuracy": "balanced accuracy",
+}
+
+
+@dataclass(frozen=True)
+class Worst(Limited):
+    """The lowest value of a metric, and the perturbation and level that gave it."""
+
+    perturbation: str
+    level: float
+
+
+@dataclass(frozen=True)
+class Stress:
+    """Mean and worst of each metric over `settings` perturbations and levels, by its name."""
+
+    settings: int
+    mean: Mapping[str, Limited]
+    worst: Mapping[str, Worst]
+
+    def table(self) -> Table:
+        """A row for each metric."""
+        rows = []
+        for name, title in _TITLES.items():
+            worst = self.worst[name]
+            where = f"{PERTURBATIONS[worst.perturbation].title}: {worst.level:g}"
+            rows.append((title, with_limits(self.mean[name]), with_limits(worst), where))
+        return Table(("under stress", "mean", "worst", "worst at"), rows)
 
 
 def stress_summary(
@@ -27,24 +62,21 @@ def stress_summary(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Mean and worst figures over settings, each with an interval by resampling patients.
+) -> Stress:
+    """Sums up metrics over settings, with intervals by resampling patients.
+
+    The interval of the worst setting is its own, although it was chosen for being worst.
 
     Args:
       labels: (n,) of 0 and 1.
       logits: (n,) for each setting, a perturbation's name and level.
-      decision: films are called at its operating point, the one of films as they are.
-      patients: (n,) key of each film's.
-
-    Returns:
-      "settings", their number; "mean" and "worst", each with "auroc", "sensitivity",
-      "specificity" and "balanced_accuracy". The worst has its setting's name and level; its
-      interval is that of this setting, chosen for being worst.
+      decision: makes calls at its operating point, which is that of films as they are.
+      patients: (n,) key of each film's patient.
     """
     settings = list(logits)
     calls = {s: decision.calls(decision.probabilities(logits[s])) for s in settings}
 
-    def figures(weights: Floats) -> dict[str, Floats]:
+    def metrics(weights: Floats) -> dict[str, Floats]:
         """Each (b, settings)."""
         counted = [weighted_confusion(labels, calls[s], weights) for s in settings]
         values = {
@@ -55,28 +87,20 @@ def stress_summary(
         }
         return {name: np.stack(columns, axis=1) for name, columns in values.items()}
 
-    values = {name: v[0] for name, v in figures(np.ones((1, labels.size))).items()}
-    drawn = resample(figures, patients, resamples=resamples, seed=seed)
+    values = {name: v[0] for name, v in metrics(np.ones((1, labels.size))).items()}
+    drawn = resample(metrics, patients, resamples=resamples, seed=seed)
 
-    def with_interval(value: float, sample: Floats) -> dict[str, Any]:
-        limits = percentile_interval(sample, LEVEL)
-        return {"value": value, **limits._asdict(), "method": "patient bootstrap"}
+    def mean(name: str) -> Limited:
+        interval = percentile_interval(drawn[name].mean(1), LEVEL)
+        return Limited.of(values[name].mean(), interval, _METHOD)
 
-    def worst(name: str) -> dict[str, Any]:
+    def worst(name: str) -> Worst:
         place = int(np.argmin(values[name]))
-        perturbation, level = settings[place]
-        return {
-            **with_interval(values[name][place], drawn[name][:, place]),
-            "perturbation": perturbation,
-            "level": level,
-        }
+        interval = percentile_interval(drawn[name][:, place], LEVEL)
+        return Worst(float(values[name][place]), *interval, _METHOD, *settings[place])
 
-    return json_ready(
-        {
-            "settings": len(settings),
-            "mean": {
-                name: with_interval(values[name].mean(), drawn[name].mean(1)) for name in _FIGURES
-            },
-            "worst": {name: worst(name) for name in _FIGURES},
-        }
+    return Stress(
+        settings=len(settings),
+        mean={name: mean(name) for name in _TITLES},
+        worst={name: worst(name) for name in _TITLES},
     )

@@ -1,37 +1,42 @@
-"""How a network does on parts of the films: by pathogen, and by what kind of picture a film is.
+"""Metrics of parts of the films: by pathogen, and by what kind of picture a film is.
 
-Films say nothing of age, sex or device, so fairness towards people cannot be told from them.
+Films do not tell age, sex or device, so fairness to patients cannot be judged from them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
+from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.film_statistics import STATISTICS
+from pneumojax.evaluation.predictions import Bootstrap, Predictions
+from pneumojax.evaluation.report.section import Section, Table
+from pneumojax.evaluation.report.style import DASHED, empty_card, tidy
+from pneumojax.evaluation.wording import HEADLINE, TITLES, with_limits
+from pneumojax.inference.decision import Decision
+from pneumojax.palette import BLUE, INK, MUTED
 from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
 from pneumojax.stats.delong import delong_interval
-from pneumojax.stats.estimates import LEVEL, RESAMPLES, figure, json_ready
-from pneumojax.stats.metrics import (
-    Floats,
-    Ints,
-    check_labels,
-    check_scores,
-    confusion,
-    midranks,
-)
+from pneumojax.stats.estimates import LEVEL, RESAMPLES, Estimate, estimate, json_ready
+from pneumojax.stats.metrics import Floats, Ints, check_scores, confusion, midranks
 from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
 
 DIVIDED_BY = ("width", "sharpness", "brightness")
 PARTS = 4
-# Wilson's interval of a half is 0.30 to 0.70 at this many films: with fewer, say nothing.
+# With this many films Wilson's interval of one half is 0.30 to 0.70; with fewer it says nothing.
 FEW = 20
-FIGURES = ("sensitivity", "specificity", "auroc")
 
 
-class Part(NamedTuple):
-    """Some of the films: by what, which of its values, the films, and those for its AUROC."""
+@dataclass(frozen=True)
+class _Films:
+    """Some of the films: by what they were chosen, the films, and those for their AUROC."""
 
     by: str
     name: str
@@ -41,54 +46,139 @@ class Part(NamedTuple):
     ranked: Ints
 
 
+@dataclass(frozen=True)
+class Part:
+    """The metrics of some of the films.
+
+    by: "all", "pathogen" or a statistic; title: the same for a reader. name: of the part.
+    low, high: the range of the statistic; nan where there is none.
+    n, normal, pneumonia: numbers of films.
+    too_few: metrics that rest on fewer than `FEW` films of a class that they need.
+    """
+
+    by: str
+    title: str
+    name: str
+    low: float
+    high: float
+    n: int
+    normal: int
+    pneumonia: int
+    too_few: Sequence[str]
+    sensitivity: Estimate
+    specificity: Estimate
+    auroc: Estimate
+
+
+@dataclass(frozen=True)
+class Subgroups:
+    """The metrics of every part, and the reason for each division that was not possible."""
+
+    n: int
+    patients: int | None
+    parts: Sequence[Part]
+    undivided: Mapping[str, str]
+    bootstrap: Bootstrap
+
+    def record(self) -> dict[str, Any]:
+        """The entry "subgroups" of metrics.json."""
+        return {"subgroups": json_ready({**vars(self), "level": LEVEL, "few": FEW})}
+
+    def section(self) -> Section:
+        """A table with a row for each part."""
+        rows = []
+        for part in self.parts:
+            cells = [
+                with_limits(each) + " *" * (name in part.too_few)
+                if not math.isnan((each := getattr(part, name)).value)
+                else ""
+                for name in HEADLINE
+            ]
+            limits = "" if math.isnan(part.low) else f", {part.low:.4g} to {part.high:.4g}"
+            rows.append((f"{part.title}: {part.name}{limits}", f"{part.n:,}", *cells))
+        text = [
+            "The parts are the films of each pathogen, and quarters of the films by width, "
+            "sharpness and brightness. A value marked with * rests on fewer than "
+            f"{FEW} films of a class, so nothing can be concluded from it.",
+            "Age and sex are unknown, so fairness to patients cannot be judged.",
+        ]
+        text += [f"The films are not divided by {by}: {why}." for by, why in self.undivided.items()]
+        table = Table(("part", "films", "sensitivity", "specificity", "AUROC"), rows)
+        captions = {"subgroups": "95 % intervals by Wilson and DeLong."}
+        return Section("Subgroups", text, [table], captions)
+
+    def pictures(self) -> dict[str, Figure]:
+        """A forest plot: the three metrics of each part with their closed-form intervals.
+
+        Metrics of too few films are hollow and grey, and do not stretch the axis.
+        """
+        heights: list[int] = []
+        labels: list[str] = []
+        headings = []
+        for i, part in enumerate(self.parts):
+            if part.by != "all" and (i == 0 or part.title != self.parts[i - 1].title):
+                headings.append(len(labels))
+                labels.append(part.title)
+            heights.append(len(labels))
+            labels.append(f"{_range(part)} (n {part.n:,})")
+        figure = empty_card(1.25 + 0.255 * len(labels))
+        panels = figure.subplots(1, 3, sharey=True)
+        for axes, name in zip(panels, HEADLINE, strict=True):
+            tidy(axes)
+            axes.grid(visible=False, axis="y")
+            axes.set_title(TITLES[name], size=11, color=INK)
+            _forest(axes, self.parts, heights, name)
+            axes.tick_params(axis="y", length=0)
+        panels[0].set_yticks(range(len(labels)), labels, size=10, color=INK)
+        panels[0].set_ylim(len(labels) - 0.4, -0.6)
+        for i in headings:
+            panels[0].get_yticklabels()[i].set(weight="bold", color=MUTED)
+        few = f"rests on fewer than {FEW} films of a class"
+        hollow = Line2D([], [], color=MUTED, marker="o", mfc="white", label=few)
+        figure.legend(handles=[hollow], loc="outside upper left", frameon=False, fontsize=10.5)
+        return {"subgroups": figure}
+
+
+def audit(subject: Subject) -> Subgroups:
+    """Divides the scored films into parts."""
+    return subgroups(subject.predictions, subject.decision, subject.statistics)
+
+
 def subgroups(
-    labels: ArrayLike,
-    logits: ArrayLike,
-    calls: ArrayLike,
-    pathogens: Sequence[str],
+    predictions: Predictions,
+    decision: Decision,
     statistics: Mapping[str, Floats],
-    patients: Sequence[str] | NDArray | None,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Sensitivity, specificity and AUROC of each part of n films, ready for JSON.
+) -> Subgroups:
+    """Computes sensitivity, specificity and AUROC of each part of n films.
 
-    Parts are all films; the films of each pathogen; and quarters of the films by each statistic
-    of `DIVIDED_BY`, of about equally many films, where films of one value stay together. A
-    pathogen's AUROC is of its films against all normal ones, and it has no specificity.
+    The parts are all films; the films of each pathogen; and quarters of the films by each
+    statistic of `DIVIDED_BY`, with about equally many films, where films of one value stay
+    together. A pathogen's AUROC compares its films with all normal ones, and it has no
+    specificity. Intervals are Wilson's or DeLong's, and by the bootstrap.
 
     Args:
-      labels: (n,) of 0 and 1, at least one.
-      logits: (n,) finite.
-      calls: (n,) of 0 and 1, at the run's operating point.
-      pathogens: (n,) "bacteria", "virus", "none" or "unknown".
+      predictions: at least one film.
+      decision: makes the calls.
       statistics: (n,) each, as from `film_statistics`.
-      patients: (n,) one key per film; None where unknown, then films are drawn singly.
-      resamples: of the bootstrap, the same draws for all parts.
-      seed: of the bootstrap.
-
-    Returns:
-      "parts": rows with "by", "name", "low" and "high" (the statistic's, None of a pathogen),
-      "n", "normal", "pneumonia", each of `FIGURES` as {"value", "low", "high", "method",
-      "bootstrap"}, by Wilson or DeLong and over patients, and "too_few": the figures that rest
-      on fewer than `FEW` films of a class they need. "undivided": what could not be divided by,
-      and why. What is undefined is None.
+      resamples, seed: of the bootstrap, whose draws are the same for all parts.
 
     Raises:
       ValueError: no film, lengths differ, or a value is not allowed.
     """
-    truth, values = check_scores(labels, logits)
-    called = check_labels(calls)
-    if not truth.size or not truth.size == called.size == len(pathogens):
-        raise ValueError(f"{truth.size} labels, {called.size} calls, {len(pathogens)} pathogens")
+    truth, values = check_scores(predictions.labels, predictions.logits)
+    called = decision.calls(decision.probabilities(values))
+    if not truth.size or truth.size != len(predictions.pathogens):
+        raise ValueError(f"{truth.size} labels, {len(predictions.pathogens)} pathogens")
     divided = {name: _divide(name, statistics[name]) for name in DIVIDED_BY}
     everything = np.arange(truth.size)
-    by_pathogen = _by_pathogen(truth, pathogens)
-    parts = [Part("all", "all films", np.nan, np.nan, everything, everything), *by_pathogen]
+    by_pathogen = _by_pathogen(truth, predictions.pathogens)
+    parts = [_Films("all", "all films", np.nan, np.nan, everything, everything), *by_pathogen]
     parts += [part for rows in divided.values() if len(rows) > 1 for part in rows]
 
-    def figures(weights: Floats) -> dict[str, Floats]:
+    def metrics(weights: Floats) -> dict[str, Floats]:
         found = {}
         for i, part in enumerate(parts):
             own, ranked = part.films, part.ranked
@@ -99,56 +189,50 @@ def subgroups(
             found[f"{i} auroc"] = area
         return found
 
-    value = {name: v[0] for name, v in figures(np.ones((1, truth.size))).items()}
-    units = everything if patients is None else np.asarray(patients)
-    drawn = resample(figures, units, resamples=resamples, seed=seed)
-    unit = "film" if patients is None else "patient"
+    value = {name: v[0] for name, v in metrics(np.ones((1, truth.size))).items()}
+    units, unit = predictions.units, predictions.unit
+    drawn = resample(metrics, units, resamples=resamples, seed=seed)
 
-    rows = []
-    for i, part in enumerate(parts):
+    def measured(i: int, part: _Films) -> Part:
         own, ranked = part.films, part.ranked
-        formulas = closed_forms(confusion(truth[own], called[own]))
-        formulas["auroc"] = ClosedForm(
-            delong_interval(truth[ranked], values[ranked], LEVEL), "delong"
-        )
-        results = {
-            name: figure(value[f"{i} {name}"], formulas[name], drawn[f"{i} {name}"], unit)
-            for name in FIGURES
+        area = delong_interval(truth[ranked], values[ranked], LEVEL)
+        formulas = closed_forms(confusion(truth[own], called[own]), LEVEL)
+        formulas["auroc"] = ClosedForm(area, "delong")
+        estimates = {
+            name: estimate(value[f"{i} {name}"], formulas[name], drawn[f"{i} {name}"], unit)
+            for name in HEADLINE
         }
-        rows.append({**_about(part, truth), **results})
+        return _part(part, truth, estimates)
+
     undivided = {name: "all films have the same" for name in DIVIDED_BY if len(divided[name]) < 2}
     if not by_pathogen:
         undivided["pathogen"] = "file names do not tell it"
-    return json_ready(
-        {
-            "n": truth.size,
-            "patients": None if patients is None else len(np.unique(units)),
-            "level": LEVEL,
-            "few": FEW,
-            "parts": rows,
-            "undivided": undivided,
-            "bootstrap": {"unit": unit, "resamples": resamples, "seed": seed},
-        }
+    return Subgroups(
+        n=truth.size,
+        patients=None if predictions.patients is None else len(np.unique(units)),
+        parts=[measured(i, part) for i, part in enumerate(parts)],
+        undivided=undivided,
+        bootstrap=Bootstrap(unit, resamples, seed),
     )
 
 
-def _by_pathogen(truth: Ints, pathogens: Sequence[str]) -> list[Part]:
+def _by_pathogen(truth: Ints, pathogens: Sequence[str]) -> list[_Films]:
     named = np.asarray(pathogens)
     normal = np.flatnonzero(truth == 0)
     parts = []
     for name in sorted(set(named[truth == 1].tolist()) - {"none", "unknown"}):
         films = np.flatnonzero((truth == 1) & (named == name))
-        parts.append(Part("pathogen", name, np.nan, np.nan, films, np.union1d(films, normal)))
+        parts.append(_Films("pathogen", name, np.nan, np.nan, films, np.union1d(films, normal)))
     return parts
 
 
-def _divide(name: str, statistic: Floats) -> list[Part]:
+def _divide(name: str, statistic: Floats) -> list[_Films]:
     """Parts of about equally many films by rising values; equal values stay together."""
     values = np.asarray(statistic, np.float64)
     index = ((midranks(values) - 0.5) * PARTS / values.size).astype(np.int64)
     found = [np.flatnonzero(index == i) for i in np.unique(index)]
     return [
-        Part(
+        _Films(
             name,
             f"{i + 1} of {len(found)}",
             float(np.min(values[own])),
@@ -160,21 +244,50 @@ def _divide(name: str, statistic: Floats) -> list[Part]:
     ]
 
 
-def _about(part: Part, truth: Ints) -> dict[str, Any]:
-    """What a part is and how many films each class has in it."""
-    normal, ill = np.bincount(truth[part.films], minlength=2)
-    against, _ = np.bincount(truth[part.ranked], minlength=2)
+def _part(part: _Films, truth: Ints, estimates: Mapping[str, Estimate]) -> Part:
+    normal, ill = np.bincount(truth[part.films], minlength=2).tolist()
+    against = int(np.sum(truth[part.ranked] == 0))
     needed = {"sensitivity": ill, "specificity": normal, "auroc": min(ill, against)}
     if part.by == "pathogen":
         del needed["specificity"]
-    return {
-        "by": part.by,
-        "title": STATISTICS[part.by].title if part.by in STATISTICS else part.by.capitalize(),
-        "name": part.name,
-        "low": part.low,
-        "high": part.high,
-        "n": part.films.size,
-        "normal": normal,
-        "pneumonia": ill,
-        "too_few": [name for name, count in needed.items() if count < FEW],
-    }
+    return Part(
+        by=part.by,
+        title=STATISTICS[part.by].title if part.by in STATISTICS else part.by.capitalize(),
+        name=part.name,
+        low=part.low,
+        high=part.high,
+        n=part.films.size,
+        normal=normal,
+        pneumonia=ill,
+        too_few=[name for name, count in needed.items() if count < FEW],
+        **estimates,
+    )
+
+
+def _range(part: Part) -> str:
+    if math.isnan(part.low):
+        return part.name
+    digits = 0 if part.high >= 10 else 2
+    return f"{part.low:.{digits}f} to {part.high:.{digits}f}"
+
+
+def _forest(axes: Axes, parts: Sequence[Part], heights: Sequence[int], name: str) -> None:
+    whole = getattr(parts[0], name).value
+    if not math.isnan(whole):
+        axes.axvline(whole, color=MUTED, linewidth=1, linestyle=DASHED)
+    lowest = 1.0
+    for part, height in zip(parts, heights, strict=True):
+        metric, few = getattr(part, name), name in part.too_few
+        if math.isnan(metric.value):
+            continue
+        colour = MUTED if few else BLUE
+        reach = metric.value
+        if not math.isnan(metric.low):
+            limits = [metric.low, metric.high]
+            axes.plot(limits, [height] * 2, color=colour, linewidth=1.8, alpha=0.7)
+            reach = metric.low
+        face = "white" if few else colour
+        axes.plot(metric.value, height, "o", mec=colour, mfc=face, markersize=5, zorder=3)
+        lowest = lowest if few else min(lowest, reach)
+    axes.set_xlim(np.floor(20 * (lowest - 0.01)) / 20, 1.01)
+    axes.xaxis.set_major_locator(MaxNLocator(2))

@@ -1,7 +1,6 @@
-"""Small pictures for the report, legible on a phone; the page gives each a title and a caption.
+"""Charts of the metrics, legible on a phone; the page gives each a title and a caption.
 
-Each function returns a Matplotlib figure of some five inches on a white card. pyplot and its
-global state are not used.
+Each function returns a Matplotlib figure. pyplot and its global state are not used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from pneumojax.data.films import CLASS_NAMES
-from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
+from pneumojax.evaluation.report.evaluation import Evaluation
+from pneumojax.evaluation.report.style import DASHED, card, empty_card, tidy
+from pneumojax.evaluation.summary import Summary
+from pneumojax.palette import BLUE, INK, MUTED, ORANGE
+from pneumojax.stats.calibration import Bin
 from pneumojax.stats.curves import (
     average_precision,
     precision_recall_band,
@@ -23,11 +26,42 @@ from pneumojax.stats.curves import (
     roc_band,
     roc_curve,
 )
-from pneumojax.stats.metrics import auroc
+from pneumojax.stats.metrics import Confusion, auroc
 
-INK, MUTED, RULE = "#1f2933", "#5f6c7b", "#dde2e8"
-BLUE, ORANGE = "#1f5fa8", "#c8641b"
 _GRID = np.linspace(0, 1, 101)
+_SHARE = (-0.02, 1.02)  # limits of an axis from 0 to 1
+
+
+def draw_charts(evaluation: Evaluation) -> dict[str, Figure]:
+    """Every chart of the metrics and of training, by name."""
+    summary, predictions = evaluation.summary, evaluation.predictions
+    bins = {"as trained": summary.uncalibrated.bins}
+    if summary.decision.temperature != 1:
+        bins["after temperature scaling"] = summary.calibrated.bins
+    # Curves resample in the order of the keys, so unknown patients get the films' names as keys.
+    patients = predictions.files if predictions.patients is None else predictions.patients
+    drawn = {
+        "roc": roc_chart(predictions.labels, predictions.logits, patients, _points(summary)),
+        "precision_recall": precision_recall_chart(
+            predictions.labels, predictions.logits, patients
+        ),
+        "confusion": confusion_chart(summary.calls.confusion),
+        "reliability": reliability_chart(bins),
+    }
+    if evaluation.facts.history:
+        drawn["training"] = training_chart(evaluation.facts.history, evaluation.facts.epoch)
+    return drawn
+
+
+def _points(summary: Summary) -> dict[str, tuple[float, float]]:
+    """Sensitivity and specificity at the operating point and at 0.5, where they are defined."""
+    points = {}
+    sides = {f"at {summary.decision.threshold:.3g}": summary.calls, "at 0.5": summary.at_half}
+    for name, calls in sides.items():
+        pair = calls.estimates["sensitivity"].value, calls.estimates["specificity"].value
+        if not np.isnan(pair).any():
+            points[name] = pair
+    return points
 
 
 def roc_chart(
@@ -36,7 +70,7 @@ def roc_chart(
     patients: Sequence[str] | NDArray,
     points: Mapping[str, tuple[float, float]],
 ) -> Figure:
-    """ROC curve with its band.
+    """The ROC curve with its band.
 
     Args:
       labels: (n,) of 0 and 1.
@@ -44,11 +78,11 @@ def roc_chart(
       patients: (n,) one key per film, for the band.
       points: (sensitivity, specificity) of each operating point to mark, by its name.
     """
-    figure, axes = card((5.2, 4.6))
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="1 - specificity", ylabel="sensitivity")
+    figure, axes = card()
+    axes.set(xlim=_SHARE, ylim=_SHARE, xlabel="1 - specificity", ylabel="sensitivity")
     if np.isnan(auroc(labels, logits)):
         return _empty(figure, axes, "films of one class only")
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=DASHED)
     low, high = roc_band(labels, logits, patients, _GRID)
     axes.fill_between(_GRID, low, high, color=BLUE, alpha=0.18, linewidth=0)
     rates, sensitivity, _ = roc_curve(labels, logits)
@@ -62,14 +96,13 @@ def roc_chart(
 def precision_recall_chart(
     labels: ArrayLike, logits: ArrayLike, patients: Sequence[str] | NDArray
 ) -> Figure:
-    """Precision over recall with its band, and the chance level; arguments as `roc_chart`."""
-    figure, axes = card((5.2, 4.6))
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="recall (sensitivity)")
-    axes.set_ylabel("precision (PPV)")
+    """Precision over recall with its band, and the chance level; arguments as for `roc_chart`."""
+    figure, axes = card()
+    axes.set(xlim=_SHARE, ylim=_SHARE, xlabel="recall (sensitivity)", ylabel="precision (PPV)")
     truth = np.asarray(labels)
     if np.isnan(average_precision(truth, logits)) or truth.all():
         return _empty(figure, axes, "films of one class only")
-    axes.axhline(truth.mean(), color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
+    axes.axhline(truth.mean(), color=MUTED, linewidth=1, linestyle=DASHED)
     axes.text(0, truth.mean() - 0.02, "chance: the prevalence", color=MUTED, size=10, va="top")
     grid = _GRID[1:]
     low, high = precision_recall_band(truth, logits, patients, grid)
@@ -79,16 +112,12 @@ def precision_recall_chart(
     return figure
 
 
-def confusion_chart(counts: Mapping[str, int]) -> Figure:
-    """Confusion matrix: counts, and each as a share of its row (the film's own class).
-
-    Args:
-      counts: films by "tn", "fp", "fn", "tp".
-    """
-    cells = np.array([[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]])
+def confusion_chart(counts: Confusion) -> Figure:
+    """The confusion matrix: counts, and each as a share of its row (the film's own class)."""
+    cells = np.array([[counts.tn, counts.fp], [counts.fn, counts.tp]])
     rows = cells.sum(axis=1, keepdims=True)
     shares = cells / np.maximum(rows, 1)
-    figure = Figure(figsize=(5.2, 4.6), dpi=150, facecolor="white", layout="constrained")
+    figure = empty_card(4.6)
     axes = figure.subplots()
     shade = LinearSegmentedColormap.from_list("shade", ["#f3f6fa", BLUE])
     axes.imshow(shares, cmap=shade, vmin=0, vmax=1, aspect="auto")
@@ -111,29 +140,29 @@ def confusion_chart(counts: Mapping[str, int]) -> Figure:
     return figure
 
 
-def reliability_chart(bins: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """Observed share against probability, with the number of films of each bin.
+def reliability_chart(bins: Mapping[str, Sequence[Bin]]) -> Figure:
+    """Observed share over probability, with the number of films of each bin.
 
     Args:
-      bins: rows of `calibration.reliability` as mappings, by the name of their probabilities.
+      bins: from `calibration.reliability`, by the name of their probabilities.
     """
-    figure = Figure(figsize=(5.2, 4.6), dpi=150, facecolor="white", layout="constrained")
+    figure = empty_card(4.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     for axes in (above, below):
         tidy(axes)
-    above.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="observed share")
+    above.set(xlim=_SHARE, ylim=_SHARE, ylabel="observed share")
     below.set(xlabel="probability of PNEUMONIA", ylabel="films")
     below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=2))
-    above.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
+    above.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=DASHED)
     for (name, rows), colour, shift in zip(
         bins.items(), (MUTED, BLUE), (-0.004, 0.004), strict=False
     ):
-        x = np.array([row["mean_probability"] for row in rows])
-        y = np.array([row["observed"] for row in rows])
-        limits = np.array([[row["interval"][end] for row in rows] for end in ("low", "high")])
+        x = np.array([row.mean_probability for row in rows])
+        y = np.array([row.observed for row in rows])
+        limits = np.array([row.interval for row in rows]).T
         above.vlines(x + shift, *limits, color=colour, alpha=0.5, linewidth=1.5)
         above.plot(x + shift, y, "o-", color=colour, markersize=5, linewidth=1.3, label=name)
-        below.bar(x + shift, [row["films"] for row in rows], width=0.012, color=colour)
+        below.bar(x + shift, [row.films for row in rows], width=0.012, color=colour)
     above.legend(loc="upper left", frameon=False, fontsize=11)
     return figure
 
@@ -142,10 +171,10 @@ def training_chart(history: Sequence[Mapping[str, Any]], chosen: int | None) -> 
     """Loss, and sensitivity and specificity of validation at 0.5, by epoch.
 
     Args:
-      history: one mapping per epoch, at least one; None or an absent key leaves a gap.
-      chosen: the epoch whose checkpoint is evaluated, marked.
+      history: one record for each epoch, at least one; None or an absent key leaves a gap.
+      chosen: the epoch whose checkpoint is evaluated, which is marked.
     """
-    figure = Figure(figsize=(5.2, 4.6), dpi=150, facecolor="white", layout="constrained")
+    figure = empty_card(4.6)
     above, below = figure.subplots(2, 1, sharex=True)
     epochs = [row["epoch"] for row in history]
     panels = (
@@ -161,7 +190,7 @@ def training_chart(history: Sequence[Mapping[str, Any]], chosen: int | None) -> 
         axes.set_ylabel(title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
         if chosen is not None:
-            axes.axvline(chosen, color=MUTED, linewidth=1, linestyle=(0, (4, 4)))
+            axes.axvline(chosen, color=MUTED, linewidth=1, linestyle=DASHED)
         for key, (name, colour) in lines.items():
             values = [np.nan if row.get(key) is None else float(row[key]) for row in history]
             if not np.isnan(values).all():
@@ -173,35 +202,6 @@ def training_chart(history: Sequence[Mapping[str, Any]], chosen: int | None) -> 
     below.set_ylim(top=1.02)
     below.set_xlabel("epoch")
     return figure
-
-
-def signed(figure: Figure, synthetic: bool) -> Figure:
-    """The picture with the disclaimer below and, for drawn films, the stamp."""
-    if synthetic:
-        text = f"{SYNTHETIC_STAMP}. {DISCLAIMER}"
-        figure.supxlabel(text, size=9, weight="bold", color=ORANGE)
-    else:
-        figure.supxlabel(DISCLAIMER, size=8, color=MUTED)
-    return figure
-
-
-def card(size: tuple[float, float]) -> tuple[Figure, Axes]:
-    """An empty white picture with one pair of axes."""
-    figure = Figure(figsize=size, dpi=150, facecolor="white", layout="constrained")
-    axes = figure.subplots()
-    tidy(axes)
-    return figure, axes
-
-
-def tidy(axes: Axes) -> None:
-    """Axes without a frame, legible when the picture is 360 pixels wide."""
-    axes.set_axisbelow(True)
-    axes.grid(color=RULE, linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(MUTED)
-    axes.tick_params(colors=MUTED, labelsize=11)
-    axes.xaxis.label.set(color=INK, size=12)
-    axes.yaxis.label.set(color=INK, size=12)
 
 
 def _empty(figure: Figure, axes: Axes, reason: str) -> Figure:

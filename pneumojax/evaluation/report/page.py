@@ -7,47 +7,45 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib
-from matplotlib.figure import Figure
 
-from pneumojax.disclaimer import SYNTHETIC_STAMP
-from pneumojax.evaluation.cautions import cautions
-from pneumojax.evaluation.report.sections import Section
-from pneumojax.evaluation.terminal import limits_of, value_of
+from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
+from pneumojax.evaluation.report.evaluation import Evaluation
+from pneumojax.evaluation.report.section import Picture, Section
+from pneumojax.evaluation.wording import HEADLINE, TITLES, limits_of, value_of
 from pneumojax.files import printable
+from pneumojax.templates import environment
 
-Picture = Figure | bytes  # a chart, or a PNG
-HEADLINE = (("sensitivity", "Sensitivity"), ("specificity", "Specificity"), ("auroc", "AUROC"))
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_html(
-    result: Mapping[str, Any], sections: Sequence[Section], pictures: Mapping[str, Picture]
+    evaluation: Evaluation, sections: Sequence[Section], pictures: Mapping[str, Picture]
 ) -> str:
-    """The page; charts are drawn as SVG, pictures of films stay PNG, all inside it.
+    """The page, with charts as SVG and pictures of films as PNG inside it.
 
     Args:
-      result: what `metrics.json` holds.
       sections: in their order.
       pictures: those that the sections name, and perhaps more.
     """
-    template = _environment(html=True).get_template("report.html.jinja")
+    template = environment(_TEMPLATES, html=True).get_template("report.html.jinja")
     inside = {name: _data_uri(pictures[name]) for s in sections for name in s.pictures}
-    return template.render(**_context(result, sections), pictures=inside)
+    return template.render(**_values(evaluation, sections), pictures=inside)
 
 
 def render_markdown(
-    result: Mapping[str, Any], sections: Sequence[Section], files: Mapping[str, str]
+    evaluation: Evaluation, sections: Sequence[Section], files: Mapping[str, str]
 ) -> str:
     """The same as Markdown for a paper's supplement.
 
     Args:
-      result: what `metrics.json` holds.
       sections: in their order.
       files: the file of each picture, relative to the Markdown's folder.
     """
-    template = _environment(html=False).get_template("report.md.jinja")
-    text = template.render(**_context(result, sections), files=files)
+    templates = environment(_TEMPLATES, html=False)
+    templates.filters["cell"] = _as_markdown
+    template = templates.get_template("report.md.jinja")
+    text = template.render(**_values(evaluation, sections), files=files)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
@@ -60,28 +58,21 @@ def png(picture: Picture) -> bytes:
     return stream.getvalue()
 
 
-def _context(result: Mapping[str, Any], sections: Sequence[Section]) -> dict[str, Any]:
+def _values(evaluation: Evaluation, sections: Sequence[Section]) -> dict[str, Any]:
+    """The names that both templates use."""
+    estimates = evaluation.summary.estimates
     return {
-        "result": result,
-        "cautions": cautions(result),
+        "facts": evaluation.facts,
+        "summary": evaluation.summary,
+        "cautions": evaluation.cautions,
         "sections": sections,
-        "headline": [(t, value_of(result[k]), limits_of(result[k])) for k, t in HEADLINE],
-        "stamp": SYNTHETIC_STAMP if result["synthetic"] else "",
+        "headline": [
+            (TITLES[name], value_of(estimates[name]), limits_of(estimates[name]))
+            for name in HEADLINE
+        ],
+        "disclaimer": DISCLAIMER,
+        "stamp": SYNTHETIC_STAMP if evaluation.facts.synthetic else "",
     }
-
-
-def _environment(html: bool) -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=html,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: printable(value) if isinstance(value, str) else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # Names of films and folders may hold anything.
-    environment.filters["cell"] = _as_markdown
-    return environment
 
 
 def _as_markdown(text: str) -> str:
@@ -92,7 +83,7 @@ def _data_uri(picture: Picture) -> str:
     if isinstance(picture, bytes):
         return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     stream = io.BytesIO()
-    # Reproducible: no date, and names inside the SVG drawn from a fixed salt.
+    # Reproducible: no date, and names inside the SVG are drawn from a fixed salt.
     with matplotlib.rc_context({"svg.hashsalt": "pneumojax"}):
         picture.savefig(stream, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"

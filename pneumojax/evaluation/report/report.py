@@ -1,6 +1,6 @@
-"""Writes an evaluation: figures as JSON, predictions as CSV, the report as a page and Markdown."""
+"""Writes an evaluation: metrics as JSON, predictions as CSV, the report as a page and Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,156 +8,100 @@ from matplotlib.figure import Figure
 
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
-from pneumojax.evaluation.audits import audit_charts, audit_sections
-from pneumojax.evaluation.report import charts, run_sections, sections
-from pneumojax.evaluation.report.page import Picture, png, render_html, render_markdown
-from pneumojax.evaluation.report.sections import Section
-from pneumojax.evaluation.summary import Predictions, evaluate
+from pneumojax.evaluation.report import run_sections, sections
+from pneumojax.evaluation.report.charts import draw_charts
+from pneumojax.evaluation.report.evaluation import Evaluation
+from pneumojax.evaluation.report.page import png, render_html, render_markdown
+from pneumojax.evaluation.report.section import Picture, Section
+from pneumojax.evaluation.report.style import signed
 from pneumojax.files import replacing, write_csv, write_json
-from pneumojax.inference.decision import Decision
-from pneumojax.stats.estimates import json_ready
-from pneumojax.stats.metrics import Floats
 
 COLUMNS = ("file", "label", "probability", "call", "patient", "disclaimer", "trained_on")
 SPREAD_COLUMNS = ("deviation", "lowest", "highest")  # of the members of an ensemble
 
 
-def write_evaluation(
-    folder: Path,
-    predictions: Predictions,
-    decision: Decision,
-    context: Mapping[str, Any],
-    pictures: Mapping[str, Picture],
-    spread: Sequence[Floats] | None = None,
-) -> dict[str, Any]:
-    """Evaluates and writes metrics.json, predictions.csv, report.html, report.md and pictures/.
+def write_report(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
+    """Writes metrics.json, predictions.csv, report.html, report.md and pictures/.
 
-    Each file appears whole or not at all, metrics.json last: where it is, the others are.
+    Each file appears whole or not at all, and metrics.json last: if it exists, so do the others.
 
     Args:
-      folder: made if it is missing.
-      predictions: at least one film.
-      decision: what becomes of their logits.
-      context: everything else that the report tells, see `sections`; stands first in
-        metrics.json. "synthetic" stamps every output, "patients_known" is passed to `evaluate`.
-      pictures: beside those drawn from the figures, by name.
-      spread: standard deviation, lowest and highest of the members' probabilities of each film,
-        (n,) each, where several networks answered together.
+      folder: is made if it is missing.
 
     Returns:
       The content of metrics.json.
 
     Raises:
       UserError: the folder cannot be written.
-      ValueError: as `evaluate`, or a field of the context bears the name of a result.
+      ValueError: two audits use one key of metrics.json.
     """
-    figures = evaluate(predictions, decision, patients_known=context["patients_known"])
-    if clash := sorted(context.keys() & figures.keys() - {"patients_known"}):
-        raise ValueError(f"the context must not name results: {', '.join(clash)}")
-    result = json_ready({**context, **figures})
-    drawn = {**_charts(predictions, result), **pictures}
-    for picture in drawn.values():
+    record = evaluation.record()
+    pictures: dict[str, Picture] = {**draw_charts(evaluation)}
+    for finding in evaluation.findings:
+        pictures |= finding.pictures()
+    for picture in pictures.values():
         if isinstance(picture, Figure):
-            charts.signed(picture, result["synthetic"])
+            signed(picture, evaluation.facts.synthetic)
 
-    report = build_report(result)
-    files = {name: f"pictures/{name}.png" for name in drawn}
+    report = build_report(evaluation)
+    files = {name: f"pictures/{name}.png" for name in pictures}
     for name, file in files.items():
-        _write(folder / file, png(drawn[name]))
-    _write(folder / "report.html", render_html(result, report, drawn).encode())
-    _write(folder / "report.md", render_markdown(result, report, files).encode())
-    _write_predictions(folder / "predictions.csv", predictions, decision, result, spread)
-    write_json(folder / "metrics.json", result)
-    return result
+        _write(folder / file, png(pictures[name]))
+    _write(folder / "report.html", render_html(evaluation, report, pictures).encode())
+    _write(folder / "report.md", render_markdown(evaluation, report, files).encode())
+    columns = COLUMNS + (SPREAD_COLUMNS if evaluation.spread else ())
+    write_csv(folder / "predictions.csv", columns, _prediction_rows(evaluation))
+    write_json(folder / "metrics.json", record)
+    return record
 
 
-def build_report(result: Mapping[str, Any]) -> list[Section]:
-    """The sections of the report, in order, from the content of metrics.json."""
+def build_report(evaluation: Evaluation) -> list[Section]:
+    """The sections in the order of CLAIM (2024 update) and TRIPOD+AI (BMJ 2024, e078378)."""
+    before = (
+        run_sections.identity,
+        run_sections.flow,
+        run_sections.population,
+        run_sections.prevalence,
+        run_sections.selection,
+        sections.discrimination,
+        sections.operating_point,
+        sections.elsewhere,
+        sections.calibration,
+    )
+    after = (sections.training, sections.limitations)
     return [
-        run_sections.identity(result),
-        run_sections.flow(result),
-        run_sections.population(result),
-        run_sections.prevalence(result),
-        run_sections.selection(result),
-        sections.discrimination(result),
-        sections.operating_point(result),
-        sections.elsewhere(result),
-        sections.calibration(result),
-        audit_sections.subgroups(result),
-        audit_sections.shortcuts(result),
-        audit_sections.robustness(result),
-        audit_sections.failures(result),
-        audit_sections.explanations(result),
-        sections.training(result),
-        sections.limitations(result),
+        *(section(evaluation) for section in before),
+        *(finding.section() for finding in evaluation.findings),
+        *(section(evaluation) for section in after),
     ]
 
 
-def _charts(predictions: Predictions, result: Mapping[str, Any]) -> dict[str, Figure]:
-    labels, logits = predictions.labels, predictions.logits
-    known = result["patients_known"]
-    patients = predictions.patients if known else predictions.files
-    threshold = result["decision"]["threshold"]
-    points = {}
-    for name, side in ((f"at {threshold:.3g}", result), ("at 0.5", result["at_half"])):
-        pair = side["sensitivity"]["value"], side["specificity"]["value"]
-        if None not in pair:
-            points[name] = pair
-    both = result["calibration"]
-    names = {"as trained": both["uncalibrated"]["bins"]}
-    if result["decision"]["temperature"] != 1:
-        names["after temperature scaling"] = both["calibrated"]["bins"]
-    drawn = {
-        "roc": charts.roc_chart(labels, logits, patients, points),
-        "precision_recall": charts.precision_recall_chart(labels, logits, patients),
-        "confusion": charts.confusion_chart(result["confusion"]),
-        "reliability": charts.reliability_chart(names),
-        "subgroups": audit_charts.subgroups_chart(result["subgroups"]),
-        "shortcuts": audit_charts.shortcuts_chart(result["shortcuts"]),
-        "robustness": audit_charts.robustness_chart(result["robustness"]),
-    }
-    if result["history"]:
-        drawn["training"] = charts.training_chart(result["history"], result["epoch"])
-    return drawn
-
-
-def _write_predictions(
-    path: Path,
-    predictions: Predictions,
-    decision: Decision,
-    result: Mapping[str, Any],
-    spread: Sequence[Floats] | None,
-) -> None:
+def _prediction_rows(evaluation: Evaluation) -> Iterator[tuple[object, ...]]:
+    predictions, decision = evaluation.predictions, evaluation.summary.decision
+    count = len(predictions.labels)
     probabilities = decision.probabilities(predictions.logits)
-    known = result["patients_known"]
-    stamp = f"{SYNTHETIC_STAMP}; {DISCLAIMER}" if result["synthetic"] else DISCLAIMER
+    stamp = f"{SYNTHETIC_STAMP}; {DISCLAIMER}" if evaluation.facts.synthetic else DISCLAIMER
     rows = zip(
         predictions.files,
         predictions.labels,
         probabilities,
         decision.calls(probabilities),
-        predictions.patients,
+        [""] * count if predictions.patients is None else predictions.patients,
         predictions.trained_on,
-        zip(*spread, strict=True) if spread is not None else [()] * len(probabilities),
+        zip(*evaluation.spread, strict=True) if evaluation.spread else [()] * count,
         strict=True,
     )
-    write_csv(
-        path,
-        COLUMNS + (SPREAD_COLUMNS if spread is not None else ()),
-        (
-            (
-                file,
-                CLASS_NAMES[label],
-                f"{p:.9g}",
-                CLASS_NAMES[c],
-                patient if known else "",
-                stamp,
-                note,
-                *(f"{value:.9g}" for value in apart),
-            )
-            for file, label, p, c, patient, note, apart in rows
-        ),
-    )
+    for file, label, probability, call, patient, note, spread in rows:
+        yield (
+            file,
+            CLASS_NAMES[label],
+            f"{probability:.9g}",
+            CLASS_NAMES[call],
+            patient,
+            stamp,
+            note,
+            *(f"{value:.9g}" for value in spread),
+        )
 
 
 def _write(path: Path, content: bytes) -> None:

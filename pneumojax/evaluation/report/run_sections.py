@@ -1,122 +1,128 @@
 """The report's sections on the run: what was evaluated, on which films, and how it was chosen."""
 
-from pneumojax.evaluation.report.sections import Result, Section, Table
+from pneumojax.evaluation.report.evaluation import Evaluation
+from pneumojax.evaluation.report.section import Section, Table
 
 
-def identity(result: Result) -> Section:
-    """What was evaluated, and from what it can be made again."""
-    run, epoch = result["provenance"], result["epoch"]
+def identity(evaluation: Evaluation) -> Section:
+    """The run that was evaluated, and all that is needed to make it again."""
+    facts = evaluation.facts
+    run, epoch = facts.provenance, facts.epoch
     rows = [
-        ("run", result["run"]),
-        ("checkpoint", f"epoch {'unknown' if epoch is None else epoch}, step {result['step']:,}"),
-        ("seed", str(result["config"]["seed"])),
+        ("run", facts.run),
+        ("checkpoint", f"epoch {'unknown' if epoch is None else epoch}, step {facts.step:,}"),
+        ("seed", str(facts.config["seed"])),
         ("source revision", run["revision"]),
         ("trained by", " ".join(run["command"])),
         ("devices", ", ".join(run["devices"])),
         ("platform", run["platform"]),
         ("versions", ", ".join(f"{k} {v}" for k, v in run["versions"].items())),
-        ("films scored", f"{result['split']}, fingerprint {result['films']}"),
+        ("films scored", f"{facts.split}, fingerprint {facts.films}"),
         *((f"films of {k}", f"fingerprint {v}") for k, v in run["films"].items() if v),
-        ("evaluated with", ", ".join(f"{k} {v}" for k, v in result["versions"].items())),
+        ("evaluated with", ", ".join(f"{k} {v}" for k, v in facts.versions.items())),
     ]
-    fields = [(k, str(v)) for k, v in result["config"].items()]
+    fields = [(k, str(v)) for k, v in facts.config.items()]
     config = Table(("field", "value"), fields, folded="Every field of the config")
     return Section("Identity", [], [Table(("what", "value"), rows), config])
 
 
-def flow(result: Result) -> Section:
-    """Films found, left out and divided, and the proof that patients are apart."""
-    found = result["flow"]
+def flow(evaluation: Evaluation) -> Section:
+    """The films found, left out and divided, and the proof that patients are apart."""
+    found = evaluation.facts.flow
     rows = [
         (
-            row["side"],
-            row["class"],
-            row["pathogen"],
-            f"{row['films']:,}",
-            "unknown" if row["patients"] is None else f"{row['patients']:,}",
+            row.side,
+            row.class_name,
+            row.pathogen,
+            f"{row.films:,}",
+            "unknown" if row.patients is None else f"{row.patients:,}",
         )
-        for row in found["films"]
+        for row in found.films
     ]
-    text = [f"{found['audit'].removeprefix('audit: ').capitalize()}."]
+    text = [f"{found.audit.removeprefix('audit: ').capitalize()}."]
     text.append(
-        f"{found['duplicates']:,} of the films scored are byte-identical to another of them."
-        if found["duplicates"]
+        f"{found.duplicates:,} of the films scored are byte-identical to another of them."
+        if found.duplicates
         else "No two of the films scored are byte-identical."
     )
     tables = [Table(("side", "class", "pathogen", "films", "patients"), rows)]
-    if found["rejected"]:
-        tables.append(Table(("left out", "reason"), [tuple(row) for row in found["rejected"]]))
+    if found.rejected:
+        tables.append(Table(("left out", "reason"), found.rejected))
     else:
         text.append("No file was left out as unreadable.")
-    text.append("Splits are divided by patient, read from file names; docs/data.md has the rule.")
+    text.append(
+        "Splits are divided by patient, as read from file names; docs/data.md has the rule."
+    )
     return Section("Flow of films", text, tables)
 
 
-def population(result: Result) -> Section:
-    """Whose films these are, as far as anything is known."""
-    if result["synthetic"]:
+def population(evaluation: Evaluation) -> Section:
+    """The patients whom the films show, as far as anything is known."""
+    if evaluation.facts.synthetic:
         text = [
-            "The films are drawings made by a program. Figures on them show that the code works."
+            "The films are drawings made by a program. Metrics on them show that the code works."
         ]
     else:
         text = [
-            "Nothing but films, classes and names is read from a folder. If these are the films of "
-            "Kermany et al. (Cell 172:1122, 2018): children of one to five years, one hospital in "
-            "Guangzhou, anterior-posterior views; labelled by two physicians, and a third for the "
-            "official test films.",
-            "Age, sex and device are not available. Whether the network is equally good for girls "
-            "and boys, or on other devices, cannot be said from these films.",
+            "Only films, classes and names are read from a folder. If these are the films of "
+            "Kermany et al. (Cell 172:1122, 2018), they show children of one to five years in "
+            "anterior-posterior views from one hospital in Guangzhou. They were labelled by two "
+            "physicians, and the official test films also by a third.",
+            "Age, sex and device are not available. These films cannot show whether the network "
+            "is equally good for girls and boys, or on other devices.",
         ]
     return Section("Population and reference standard", text)
 
 
-def prevalence(result: Result) -> Section:
-    """The share of pneumonia, here and in training."""
-    share = result["flow"]["training_prevalence"]
+def prevalence(evaluation: Evaluation) -> Section:
+    """The share of pneumonia among the scored films and in training."""
     text = [
-        f"{result['prevalence']:.1%} of the films scored are PNEUMONIA; in training it was "
-        f"{share:.1%}. Predictive values, accuracy and probabilities depend on it; sensitivity, "
-        "specificity and AUROC do not."
+        f"{evaluation.summary.prevalence:.1%} of the films scored are PNEUMONIA; in training it "
+        f"was {evaluation.facts.flow.training_prevalence:.1%}. Predictive values, accuracy and "
+        "probabilities depend on it; sensitivity, specificity and AUROC do not."
     ]
     return Section("Prevalence", text)
 
 
-def selection(result: Result) -> Section:
+def selection(evaluation: Evaluation) -> Section:
     """How the checkpoint was chosen."""
-    chosen = result["selection"]
-    if "out_of_fold" in result:
-        folds = result["out_of_fold"]
-        areas = ", ".join(f"{area:.3f}" for area in folds["auroc_by_fold"])
-        return Section(
-            "Selection",
-            [
-                f"{folds['folds']} networks of one recipe were trained, each without one fold of "
-                "the patients. Each film was scored by the one not trained on it or its patient; "
-                "their logits are pooled as they are. Identity, training and explanations are of "
-                f"the first. AUROC by fold: {areas}; of the pool {result['auroc']['value']:.3f}, "
-                f"and {folds['auroc_calibrated_apart']:.3f} with each fold's logits divided by its "
-                "own temperature. One seed was trained for each."
-            ],
-        )
-    if not chosen["films"]:
+    facts = evaluation.facts
+    chosen = facts.selection
+    if facts.out_of_fold:
+        return Section("Selection", [_folds(evaluation)])
+    if not chosen.films:
         text = ["The run had no validation films: its last checkpoint is evaluated."]
     else:
         text = [
-            f"The checkpoint is that of epoch {result['epoch']} of {chosen['epochs']}, with the "
-            f"best {chosen['metric']} on {chosen['films']:,} validation films. Training saw none "
-            "of them."
+            f"The checkpoint is that of epoch {facts.epoch} of {chosen.epochs}, with the best "
+            f"{chosen.metric} on {chosen.films:,} validation films. None of them was used in "
+            "training."
         ]
-        if result["split"] == "val":
+        if facts.split == "val":
             text.append(
                 "The films scored here are those that chose epoch, threshold and temperature, so "
                 "these figures are somewhat better than on films that chose nothing."
             )
-    if result["split"] == "train":
+    if facts.split == "train":
         text.append("The films scored here are those that the network was trained on.")
-    if "members" in result:
+    if facts.members:
         text.append(
-            f"{len(result['members'])} runs answer together; identity, training and explanations "
-            "are of the first."
+            f"{len(facts.members)} runs answer together; identity, training and explanations are "
+            "those of the first."
         )
     text.append("One seed was trained. Intervals hold for films, not for another training.")
     return Section("Selection", text)
+
+
+def _folds(evaluation: Evaluation) -> str:
+    folds = evaluation.facts.out_of_fold
+    assert folds
+    areas = ", ".join(f"{area:.3f}" for area in folds.auroc_by_fold)
+    return (
+        f"{folds.folds} networks of one recipe were trained, each without one fold of the "
+        "patients. Each film was scored by the one not trained on it or its patient; their logits "
+        "are pooled as they are. Identity, training and explanations are those of the first. "
+        f"AUROC by fold: {areas}; of the pool {evaluation.summary.auroc.value:.3f}, and "
+        f"{folds.auroc_calibrated_apart:.3f} with each fold's logits divided by its own "
+        "temperature. One seed was trained for each."
+    )

@@ -1,32 +1,35 @@
-"""What an evaluation report says, section by section, before it is a page or Markdown.
+"""The report's sections on the metrics, before they become a page or Markdown.
 
-Each function takes the content of `metrics.json` and returns one section of text, tables and
-names of pictures. A section without data says why. The order follows CLAIM (2024 update) and
-TRIPOD+AI (BMJ 2024, e078378).
+Each function takes an evaluation and returns one section of text, tables and names of pictures. A
+section without data says why.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from pneumojax.disclaimer import DISCLAIMER
+from pneumojax.evaluation.report.evaluation import Evaluation
+from pneumojax.evaluation.report.section import Section, Table
+from pneumojax.evaluation.run_facts import OutOfFold
+from pneumojax.evaluation.wording import (
+    TITLES,
+    decision_line,
+    limits_of,
+    value_of,
+    with_limits,
+)
 
-from pneumojax.evaluation.terminal import decision_line, limits_of, value_of
-
-Result = Mapping[str, Any]
-
-TITLES = {
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "positive_predictive_value": "Positive predictive value",
-    "negative_predictive_value": "Negative predictive value",
-    "positive_likelihood_ratio": "Positive likelihood ratio",
-    "negative_likelihood_ratio": "Negative likelihood ratio",
-    "f1_PNEUMONIA": "F1 of PNEUMONIA",
-    "f1_NORMAL": "F1 of NORMAL",
-    "balanced_accuracy": "Balanced accuracy",
-    "mcc": "Matthews correlation",
-    "accuracy": "Accuracy",
-}
-CALIBRATION = {
+_AT_THRESHOLD = (
+    "sensitivity",
+    "specificity",
+    "positive_predictive_value",
+    "negative_predictive_value",
+    "positive_likelihood_ratio",
+    "negative_likelihood_ratio",
+    "f1_PNEUMONIA",
+    "f1_NORMAL",
+    "balanced_accuracy",
+    "mcc",
+    "accuracy",
+)
+_CALIBRATION = {
     "brier": "Brier score (0 is best)",
     "log_loss": "Log loss (0 is best)",
     "calibration_error": "Calibration error, equally filled bins (0 is best)",
@@ -34,123 +37,102 @@ CALIBRATION = {
     "calibration_intercept": "Calibration intercept (0 is right)",
     "calibration_in_the_large": "Intercept at slope 1 (0 is right)",
 }
-RULES = {
+_RULES = {
     "youden": "the most sensitivity plus specificity (Youden)",
     "sensitivity": "the highest threshold that reaches the sensitivity asked for",
     "cost": "the lowest cost of missed films and false alarms",
 }
 
 
-@dataclass(frozen=True)
-class Table:
-    """Headings and rows of text; the first column names the row.
-
-    folded: where it is not "", the page shows it on demand, under this line.
-    """
-
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    folded: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
-    """One part of the report.
-
-    pictures: caption of each, by name.
-    layout: "side by side", "wide" (each picture takes the whole width) or "small".
-    """
-
-    title: str
-    text: list[str]
-    tables: list[Table] = field(default_factory=list)
-    pictures: dict[str, str] = field(default_factory=dict)
-    layout: str = "side by side"
-
-    @property
-    def anchor(self) -> str:
-        """The title as the name of a place in a page."""
-        return "".join(c if c.isalnum() else "-" for c in self.title.lower())
-
-
-def discrimination(result: Result) -> Section:
+def discrimination(evaluation: Evaluation) -> Section:
     """How well films are ranked."""
+    summary = evaluation.summary
+    area, precision = summary.auroc, summary.average_precision
     rows = [
-        (title, value_of(result[key]), limits_of(result[key]), limits_of(result[key]["bootstrap"]))
-        for key, title in (("auroc", "AUROC"), ("average_precision", "Average precision"))
+        (TITLES["auroc"], value_of(area), limits_of(area), limits_of(area.bootstrap)),
+        (TITLES["average_precision"], value_of(precision), "", limits_of(precision.bootstrap)),
     ]
-    unit = result["bootstrap"]["unit"]
+    unit = summary.bootstrap.unit
     headings = ("figure", "value", "DeLong", f"{unit} bootstrap")
-    rows[1] = (*rows[1][:2], "", rows[1][3])
     captions = {
         "roc": f"ROC curve; the band holds 95 % of {unit}-resampled curves at each place.",
         "precision_recall": "Precision over recall, with the same kind of band.",
     }
-    text = [f"Chance is 0.5 for AUROC and {result['prevalence']:.3f} for average precision."]
+    text = [f"Chance is 0.5 for AUROC and {summary.prevalence:.3f} for average precision."]
     return Section("Discrimination", text, [Table(headings, rows)], captions)
 
 
-def operating_point(result: Result) -> Section:
-    """Calls at the operating point and, where that was fitted, at 0.5 beside it."""
-    decision, unit = result["decision"], result["bootstrap"]["unit"]
-    fitted = decision["rule"] != "default"
+def operating_point(evaluation: Evaluation) -> Section:
+    """The calls at the operating point and, where that was fitted, at 0.5 beside it."""
+    facts, decision = evaluation.facts, evaluation.summary.decision
     text = [f"Films are {decision_line(decision)}."]
-    if decision["rule"] in RULES:
-        same = result["split"] == "val" or "out_of_fold" in result
+    if decision.rule in _RULES:
+        same = facts.split == "val" or facts.out_of_fold
         text.append(
-            f"The rule: {RULES[decision['rule']]}. Threshold and temperature were fitted on "
+            f"The rule: {_RULES[decision.rule]}. Threshold and temperature were fitted on "
             "validation films, before these were scored; no film scored here moved them"
             + (", except that these are the same films." if same else ".")
         )
-    if "spread" in result:
+    if facts.spread:
         text.append(
-            f"Several networks answer together ({result['run']}): the mean of their calibrated "
-            f"probabilities, which lie {result['spread']['mean_deviation']:.3f} apart on average "
-            f"(standard deviation on a film; at most "
-            f"{result['spread']['largest_deviation']:.3f})."
+            f"Several networks answer together ({facts.run}): the mean of their calibrated "
+            f"probabilities, which lie {facts.spread.mean_deviation:.3f} apart on average "
+            f"(standard deviation on a film; at most {facts.spread.largest_deviation:.3f})."
         )
     text.append(
-        "Closed forms (Wilson; Koopman for likelihood ratios) take films as independent. Several "
+        "Closed forms (Wilson; Koopman for likelihood ratios) treat films as independent. Several "
         "films of one patient are not: go by the bootstrap where it has an interval."
     )
-    sides = [(f"{decision['threshold']:.3g}", result)]
-    headings = ["figure", "value", "closed form", f"{unit} bootstrap"]
-    if fitted:
-        sides.append(("0.5", result["at_half"]))
-        headings += ["at 0.5", f"{unit} bootstrap"]
-    counts = [
-        (f"{name}, at {place}", *(f"{side['confusion'][cell]:,}" for cell in cells))
-        for place, side in sides
-        for name, cells in (("NORMAL", ("tn", "fp")), ("PNEUMONIA", ("fn", "tp")))
-    ]
-    steadiness = [_stability(result["out_of_fold"])] if "out_of_fold" in result else []
-    rows = []
-    for key, title in TITLES.items():
-        figure = result[key]
-        closed = "" if "bootstrap" in figure["method"] else limits_of(figure)
-        row = [title, value_of(figure), closed, limits_of(figure["bootstrap"])]
-        if fitted:
-            half = result["at_half"][key]
-            row += [value_of(half), limits_of(half["bootstrap"])]
-        rows.append(row)
-    tables = [
-        Table(("films of", "called NORMAL", "called PNEUMONIA"), counts),
-        Table(headings, rows),
-        *steadiness,
-    ]
+    tables = [_counts(evaluation), _metrics(evaluation)]
+    if facts.out_of_fold:
+        tables.append(_stability(facts.out_of_fold))
     captions = {"confusion": "Shade and percentage: share of the films of that class."}
     return Section("Operating point", text, tables, captions)
 
 
-def _stability(out_of_fold: Result) -> Table:
-    """How far threshold and figures move when the decision is fitted on other patients."""
+def _counts(evaluation: Evaluation) -> Table:
+    summary = evaluation.summary
+    sides = {f"{summary.decision.threshold:.3g}": summary.calls.confusion}
+    if summary.decision.rule != "default":
+        sides["0.5"] = summary.at_half.confusion
+    rows = [
+        row
+        for place, counts in sides.items()
+        for row in (
+            (f"NORMAL, at {place}", f"{counts.tn:,}", f"{counts.fp:,}"),
+            (f"PNEUMONIA, at {place}", f"{counts.fn:,}", f"{counts.tp:,}"),
+        )
+    ]
+    return Table(("films of", "called NORMAL", "called PNEUMONIA"), rows)
+
+
+def _metrics(evaluation: Evaluation) -> Table:
+    summary, unit = evaluation.summary, evaluation.summary.bootstrap.unit
+    fitted = summary.decision.rule != "default"
+    headings = ["figure", "value", "closed form", f"{unit} bootstrap"]
+    headings += ["at 0.5", f"{unit} bootstrap"] * fitted
+    rows = []
+    for name in _AT_THRESHOLD:
+        estimate = summary.calls.estimates[name]
+        closed = "" if "bootstrap" in estimate.method else limits_of(estimate)
+        row = [TITLES[name], value_of(estimate), closed, limits_of(estimate.bootstrap)]
+        if fitted:
+            half = summary.at_half.estimates[name]
+            row += [value_of(half), limits_of(half.bootstrap)]
+        rows.append(row)
+    return Table(headings, rows)
+
+
+def _stability(out_of_fold: OutOfFold) -> Table:
+    """How far threshold and metrics move when the decision is fitted on other patients."""
     rows = [
         (
-            f"{row['patients']:,}",
-            f"{row['means']['threshold']:.3f}, {row['threshold']:.3f}",
-            *(f"{row['means'][k]:.1f} %, {row[k]:.2f}" for k in ("sensitivity", "specificity")),
+            f"{row.patients:,}",
+            f"{row.means.threshold:.3f}, {row.threshold:.3f}",
+            f"{row.means.sensitivity:.1f} %, {row.sensitivity:.2f}",
+            f"{row.means.specificity:.1f} %, {row.specificity:.2f}",
         )
-        for row in out_of_fold["stability"]
+        for row in out_of_fold.stability
     ]
     headings = (
         "fitted on so many patients drawn",
@@ -161,61 +143,66 @@ def _stability(out_of_fold: Result) -> Table:
     return Table(headings, rows)
 
 
-def elsewhere(result: Result) -> Section:
+def elsewhere(evaluation: Evaluation) -> Section:
     """Predictive values at other prevalences."""
-    rows = []
-    for row in result["at_prevalences"]:
-        cells = [
-            f"{value_of(row[key])} ({limits_of(row[key])})"
-            for key in ("positive_predictive_value", "negative_predictive_value")
-        ]
-        rows.append((f"{row['prevalence']:.0%}", *cells))
-    text = ["By Bayes' rule, if sensitivity and specificity were the same there, which is seldom."]
+    rows = [
+        (
+            f"{row.prevalence:.0%}",
+            with_limits(row.positive_predictive_value),
+            with_limits(row.negative_predictive_value),
+        )
+        for row in evaluation.summary.at_prevalences
+    ]
+    text = [
+        "These follow from Bayes' rule if sensitivity and specificity are the same there, which is "
+        "seldom so."
+    ]
     headings = ("prevalence", "positive predictive value", "negative predictive value")
     return Section("Predictive values elsewhere", text, [Table(headings, rows)])
 
 
-def calibration(result: Result) -> Section:
-    """Whether probabilities mean what they say."""
-    before, after = (result["calibration"][key] for key in ("uncalibrated", "calibrated"))
+def calibration(evaluation: Evaluation) -> Section:
+    """Whether a probability is the share of such films that are PNEUMONIA."""
+    summary, decision = evaluation.summary, evaluation.summary.decision
+    sides = (summary.uncalibrated.estimates, summary.calibrated.estimates)
     rows = [
-        (title, *(f"{value_of(side[key])} ({limits_of(side[key])})" for side in (before, after)))
-        for key, title in CALIBRATION.items()
+        (title, *(with_limits(side[name]) for side in sides))
+        for name, title in _CALIBRATION.items()
     ]
-    decision = result["decision"]
-    if decision["temperature"] == 1:
-        reason = decision["note"].removeprefix("no temperature: ")
+    if decision.temperature == 1:
+        reason = decision.note.removeprefix("no temperature: ")
         text = [f"No temperature was fitted{': ' * bool(reason)}{reason}."]
     else:
         text = [
-            f"Logits are divided by {decision['temperature']:.3g}, fitted on validation. That "
-            "changes no ranking."
+            f"Logits are divided by {decision.temperature:.3g}, which was fitted on validation "
+            "films. That changes no ranking."
         ]
     headings = ("figure", "as trained", "after temperature scaling")
     captions = {"reliability": "Bins of about equally many films; 95 % Wilson intervals."}
     return Section("Calibration", text, [Table(headings, rows)], captions)
 
 
-def training(result: Result) -> Section:
+def training(evaluation: Evaluation) -> Section:
     """The curves of the run."""
-    if not result["history"]:
+    facts = evaluation.facts
+    if not facts.history:
         return Section("Training", ["No epoch is logged in the run folder."])
-    if result["epoch"] is None:
+    if facts.epoch is None:
         text = ["The checkpoint does not say after which epoch it was saved."]
     else:
-        text = [f"The dashed line is epoch {result['epoch']}, which is evaluated."]
+        text = [f"The dashed line is epoch {facts.epoch}, which is evaluated."]
     return Section("Training", text, pictures={"training": "Loss and validation by epoch."})
 
 
-def limitations(result: Result) -> Section:
-    """What the network is not for."""
+def limitations(evaluation: Evaluation) -> Section:
+    """The uses that the network is not for."""
     text = [
-        f"{result['disclaimer']} Not for diagnosis, triage or treatment of anybody.",
-        "Trained on films of one kind from one place. Adults, lateral views, other devices and "
-        "other hospitals are outside of what was measured. Networks of this kind lose much of "
-        "their accuracy elsewhere: one trained on these films fell from an AUROC of 0.95 to 0.54 "
-        "on another hospital's (Xin et al. 2021).",
-        "The network answers one question. It does not know of other diseases, and a film without "
+        f"{DISCLAIMER} Not for diagnosis, triage or treatment of anybody.",
+        "The network was trained on films of one kind from one place. Adults, lateral views, other "
+        "devices and other hospitals were not measured. Networks of this kind lose much of their "
+        "accuracy elsewhere: one trained on these films fell from an AUROC of 0.95 to 0.54 on "
+        "another hospital's (Xin et al. 2021).",
+        "The network answers one question. It does not know other diseases, and a film without "
         "pneumonia need not be healthy.",
     ]
     return Section("Limitations and intended use", text)

@@ -1,15 +1,11 @@
 import numpy as np
 import pytest
 
-from pneumojax.evaluation.audits.audit_charts import (
-    robustness_chart,
-    shortcuts_chart,
-    subgroups_chart,
-)
 from pneumojax.evaluation.audits.robustness import robustness
 from pneumojax.evaluation.audits.shortcuts import shortcuts
 from pneumojax.evaluation.audits.subgroups import subgroups
-from pneumojax.inference.decision import Decision
+from pneumojax.evaluation.predictions import Predictions
+from pneumojax.inference.decision import Decision, undecided
 
 LABELS = (np.arange(160) % 4 > 0).astype(int)
 LOGITS = np.random.default_rng([0]).normal(size=160) + 2 * LABELS - 1
@@ -18,6 +14,13 @@ STATISTICS = {
     "brightness": np.random.default_rng([2]).normal(size=160),
     "width": np.full(160, 224.0),
 }
+
+
+def _finding(labels, pathogens):
+    """The subgroups of the films, called at a logit of 0."""
+    names = [f"{i}.png" for i in range(160)]
+    films = Predictions(names, None, pathogens, labels, LOGITS, [""] * 160)
+    return subgroups(films, undecided(""), STATISTICS, resamples=20)
 
 
 def _texts(figure):
@@ -47,25 +50,24 @@ def _inside(figure):
 
 
 def test_shortcuts_are_drawn_best_first_with_the_network_and_without_what_says_nothing():
-    result = shortcuts(STATISTICS, LABELS, LOGITS, resamples=20)
-    figure = shortcuts_chart(result)
+    result = shortcuts(STATISTICS, LABELS, LOGITS, LABELS, resamples=20)
+    figure = result.pictures()["shortcuts"]
     _inside(figure)
     (axes,) = figure.axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["Sharpness", "Brightness"]
     assert [round(bar.get_x() + bar.get_width(), 9) for bar in axes.patches[:2]] == [
-        round(row["auroc"]["value"], 9) for row in result["statistics"][:2]
+        round(row.auroc.value, 9) for row in result.statistics[:2]
     ]
     at = [line.get_xdata()[0] for line in axes.lines if line.get_linewidth() == 2]
-    assert result["model"]["auroc"]["value"] in at
+    assert result.model.value in at
     assert {"the network", "higher in NORMAL"} <= set(_texts(figure))
 
 
 def test_every_part_has_a_row_and_too_few_films_are_hollow():
     pathogens = np.where(LABELS == 0, "none", "virus").tolist()
-    calls = (LOGITS > 0).astype(int)
-    result = subgroups(LABELS, LOGITS, calls, pathogens, STATISTICS, None, resamples=20)
-    figure = subgroups_chart(result)
+    result = _finding(LABELS, pathogens)
+    figure = result.pictures()["subgroups"]
     _inside(figure)
     texts = _texts(figure)
     assert {"all films (n 160)", "virus (n 120)", "Sharpness", "Brightness"} <= set(texts)
@@ -73,10 +75,10 @@ def test_every_part_has_a_row_and_too_few_films_are_hollow():
     sensitivity, specificity, _ = figure.axes
     for axes, name in ((sensitivity, "sensitivity"), (specificity, "specificity")):
         points = [line for line in axes.lines if line.get_marker() == "o"]
-        drawn = [row for row in result["parts"] if row[name]["value"] is not None]
-        assert [p.get_xdata()[0] for p in points] == [row[name]["value"] for row in drawn]
+        drawn = [row for row in result.parts if not np.isnan(getattr(row, name).value)]
+        assert [p.get_xdata()[0] for p in points] == [getattr(row, name).value for row in drawn]
         hollow = [p.get_markerfacecolor() == "white" for p in points]
-        assert hollow == [name in row["too_few"] for row in drawn]
+        assert hollow == [name in row.too_few for row in drawn]
     assert any(hollow)
 
 
@@ -88,22 +90,21 @@ def test_each_perturbation_has_a_panel_with_the_films_as_they_are_among_the_leve
         LABELS,
         Decision("default", 1.0, 0.5, 0, ""),
     )
-    figure = robustness_chart(result)
+    figure = result.pictures()["robustness"]
     _inside(figure)
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
-    assert list(panels) == [kind["title"] for kind in result["kinds"].values()]
+    assert list(panels) == [kind.title for kind in result.kinds.values()]
     lines = [line for line in panels["Contrast, factor"].lines if line.get_marker() == "o"]
     assert len(lines) == 3
     np.testing.assert_array_equal(lines[0].get_xdata(), [0.5, 0.75, 1.0, 1.5])
-    assert lines[0].get_ydata()[2] == result["unchanged"]["auroc"]["value"]
+    assert lines[0].get_ydata()[2] == result.unchanged.auroc.value
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_films_of_one_class_are_drawn_without_what_they_cannot_tell(label):
     labels = np.full(160, label)
-    shown = shortcuts_chart(shortcuts(STATISTICS, labels, LOGITS, resamples=5))
+    shown = shortcuts(STATISTICS, labels, LOGITS, labels, resamples=5).pictures()["shortcuts"]
     assert any("no statistic" in text for text in _texts(shown))
-    calls = (LOGITS > 0).astype(int)
-    parts = subgroups(labels, LOGITS, calls, ["unknown"] * 160, STATISTICS, None, resamples=5)
-    _inside(subgroups_chart(parts))
-    assert not [line for line in subgroups_chart(parts).axes[2].lines if line.get_marker() == "o"]
+    parts = _finding(labels, ["unknown"] * 160).pictures()["subgroups"]
+    _inside(parts)
+    assert not [line for line in parts.axes[2].lines if line.get_marker() == "o"]

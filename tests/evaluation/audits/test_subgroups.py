@@ -5,11 +5,22 @@ import pytest
 from sklearn.metrics import recall_score, roc_auc_score
 
 from pneumojax.evaluation.audits.subgroups import FEW, subgroups
+from pneumojax.evaluation.predictions import Predictions
+from pneumojax.inference.decision import Decision
 from pneumojax.stats.bootstrap import patient_bootstrap
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.intervals import wilson
 
 N = 400
+DECISION = Decision("youden", 1.0, 1 / (1 + np.exp(-0.5)), 10, "")
+
+
+def measured(labels, logits, pathogens, statistics, patients, resamples=10):
+    """The entry of metrics.json, in which None stands for what is undefined."""
+    files, notes = [f"{i}.png" for i in range(N)], [""] * N
+    predictions = Predictions(files, patients, pathogens, labels, logits, notes)
+    finding = subgroups(predictions, DECISION, statistics, resamples=resamples)
+    return finding.record()["subgroups"]
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +34,12 @@ def films():
         "sharpness": rng.normal(size=N) - labels,
         "brightness": rng.integers(0, 3, N).astype(float),  # ties
     }
-    return labels, logits, (logits > 0.5).astype(int), pathogens.tolist(), statistics
+    return labels, logits, pathogens.tolist(), statistics
 
 
 @pytest.fixture(scope="module")
 def result(films):
-    return subgroups(*films, [f"p{i // 2}" for i in range(N)], resamples=400)
+    return measured(*films, [f"p{i // 2}" for i in range(N)], resamples=400)
 
 
 def _rows(result, by):
@@ -36,7 +47,8 @@ def _rows(result, by):
 
 
 def test_all_films_have_the_figures_that_they_have_elsewhere(films, result):
-    labels, logits, calls, *_ = films
+    labels, logits, *_ = films
+    calls = (logits > 0.5).astype(int)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     (row,) = _rows(result, "all")
     drawn = patient_bootstrap(labels, calls, logits, np.arange(N) // 2, resamples=400)
@@ -50,7 +62,8 @@ def test_all_films_have_the_figures_that_they_have_elsewhere(films, result):
 
 
 def test_parts_have_sklearns_figures_of_their_own_films(films, result):
-    labels, logits, calls, _, statistics = films
+    labels, logits, _, statistics = films
+    calls = (logits > 0.5).astype(int)
     rows = _rows(result, "sharpness")
     assert [row["n"] for row in rows] == [100] * 4
     edges = np.quantile(statistics["sharpness"], [0.25, 0.5, 0.75])
@@ -73,7 +86,8 @@ def test_parts_have_sklearns_figures_of_their_own_films(films, result):
 
 
 def test_a_pathogen_is_told_from_all_normal_films_and_has_no_specificity(films, result):
-    labels, logits, calls, pathogens, _ = films
+    labels, logits, pathogens, _ = films
+    calls = (logits > 0.5).astype(int)
     rows = _rows(result, "pathogen")
     assert [row["name"] for row in rows] == ["bacteria", "virus"]
     for row in rows:
@@ -93,14 +107,14 @@ def test_films_of_one_value_stay_together_and_what_has_one_value_is_not_divided(
 
 
 def test_films_without_patients_or_pathogens_and_of_one_class_are_survived(films):
-    labels, logits, calls, _, statistics = films
-    unknown = subgroups(labels, logits, calls, ["unknown"] * N, statistics, None, resamples=10)
+    labels, logits, _, statistics = films
+    unknown = measured(labels, logits, ["unknown"] * N, statistics, None)
     assert unknown["bootstrap"]["unit"] == "film" and unknown["patients"] is None
     assert "pathogen" in unknown["undivided"]
-    ones = subgroups(labels | 1, logits, calls, ["virus"] * N, statistics, ["p"] * N, resamples=10)
+    ones = measured(labels | 1, logits, ["virus"] * N, statistics, ["p"] * N)
     (row,) = _rows(ones, "all")
     assert row["auroc"]["value"] is row["specificity"]["value"] is None
     assert row["sensitivity"]["bootstrap"] == {"low": None, "high": None}  # one patient
     assert row["too_few"] == ["specificity", "auroc"]
-    with pytest.raises(ValueError, match="400 labels, 400 calls, 1 pathogens"):
-        subgroups(labels, logits, calls, ["virus"], statistics, None)
+    with pytest.raises(ValueError, match="400 labels, 1 pathogens"):
+        measured(labels, logits, ["virus"], statistics, None)

@@ -4,7 +4,9 @@ from matplotlib.figure import Figure
 
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.evaluation.report import charts
+from pneumojax.evaluation.report.style import signed
 from pneumojax.stats.calibration import reliability
+from pneumojax.stats.metrics import Confusion
 
 LABELS = np.array([0, 0, 0, 1, 1, 1, 1])
 LOGITS = np.array([-2.0, -1.0, 1.5, -0.5, 0.5, 1.0, 2.0])
@@ -22,7 +24,7 @@ def texts(figure: Figure) -> str:
 
 @pytest.mark.parametrize("synthetic", [False, True])
 def test_a_signed_picture_has_the_disclaimer_and_only_synthetic_ones_the_stamp(synthetic):
-    figure = charts.signed(charts.confusion_chart(dict(tn=1, fp=2, fn=3, tp=4)), synthetic)
+    figure = signed(charts.confusion_chart(Confusion(tn=1, fp=2, fn=3, tp=4)), synthetic)
     assert DISCLAIMER in texts(figure)
     assert (SYNTHETIC_STAMP in texts(figure)) == synthetic
 
@@ -51,21 +53,18 @@ def test_one_class_only_is_said_instead_of_drawn(labels):
 
 
 def test_the_confusion_chart_has_counts_and_shares_of_the_row():
-    text = texts(charts.confusion_chart(dict(tn=103, fp=131, fn=5, tp=385)))
+    text = texts(charts.confusion_chart(Confusion(tn=103, fp=131, fn=5, tp=385)))
     for part in ("103", "44.0 %", "131", "56.0 %", "1.3 %", "385", "98.7 %", "234 films"):
         assert part in text
-    assert "no films" in texts(charts.confusion_chart(dict(tn=0, fp=0, fn=1, tp=2)))
+    assert "no films" in texts(charts.confusion_chart(Confusion(tn=0, fp=0, fn=1, tp=2)))
 
 
 def test_the_reliability_chart_shows_each_bin_with_its_films():
-    rows = [
-        row._asdict() | {"interval": row.interval._asdict()}
-        for row in reliability(LABELS, 1 / (1 + np.exp(-LOGITS)), bins=3)
-    ]
+    rows = reliability(LABELS, 1 / (1 + np.exp(-LOGITS)), bins=3)
     figure = charts.reliability_chart({"as trained": rows})
     above, below = figure.axes
-    np.testing.assert_allclose(above.lines[1].get_ydata(), [row["observed"] for row in rows])
-    assert [bar.get_height() for bar in below.patches] == [row["films"] for row in rows]
+    np.testing.assert_allclose(above.lines[1].get_ydata(), [row.observed for row in rows])
+    assert [bar.get_height() for bar in below.patches] == [row.films for row in rows]
 
 
 def test_training_shows_what_the_history_has_and_the_epoch_chosen():

@@ -1,8 +1,8 @@
 import csv
 import html.parser
 import json
-import math
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +11,41 @@ from PIL import Image
 
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
-from pneumojax.evaluation.report import charts
-from pneumojax.evaluation.report.report import write_evaluation
+from pneumojax.evaluation.report import report
+from pneumojax.evaluation.report.report import write_report
 from pneumojax.evaluation.report.run_sections import selection
+from pneumojax.evaluation.report.section import Section
 from pneumojax.evaluation.report.sections import operating_point
-from pneumojax.inference.decision import Decision
+from pneumojax.evaluation.run_facts import Selection
 
-DECISION = Decision("youden", 2.0, 0.6, 50, "")
 CHARTS = ["confusion", "precision_recall", "reliability", "robustness", "roc"]
 CHARTS += ["shortcuts", "subgroups", "training"]
 FILMS = ["explanations-0", "explanations-1", "false_negatives-0", "false_positives-0"]
 PICTURES = [*CHARTS, *FILMS]
 
 
+@dataclass(frozen=True)
+class Remark:
+    """The finding of an audit that a user wrote."""
+
+    entry: dict
+
+    def record(self):
+        return self.entry
+
+    def section(self):
+        return Section("Remarks", ["A remark was made."])
+
+    def pictures(self):
+        return {}
+
+
 @pytest.fixture(scope="module")
-def written(predictions, plain_context, tmp_path_factory, film_pictures):
-    """The folder of one evaluation, and what `write_evaluation` returned."""
+def written(evaluation, facts, tmp_path_factory):
+    """The folder of one evaluation, and the content of its metrics.json."""
     folder = tmp_path_factory.mktemp("run") / "evaluation" / "test"
-    context = plain_context | {"step": np.int64(7)}
-    return folder, write_evaluation(folder, predictions, DECISION, context, film_pictures)
+    facts = replace(facts, step=np.int64(7))
+    return folder, write_report(folder, replace(evaluation, facts=facts))
 
 
 class Page(html.parser.HTMLParser):
@@ -101,10 +117,8 @@ def test_page_and_markdown_say_what_the_json_says(written):
         assert f"(pictures/{name}.png)" in markdown
 
 
-def test_the_same_evaluation_is_written_twice_alike(
-    written, predictions, context, tmp_path, film_pictures
-):
-    write_evaluation(tmp_path, predictions, DECISION, context, film_pictures)
+def test_the_same_evaluation_is_written_twice_alike(written, make_evaluation, tmp_path):
+    write_report(tmp_path, make_evaluation())
     for file in written[0].rglob("*.*"):
         other = tmp_path / file.relative_to(written[0])
         assert file.read_bytes() == other.read_bytes(), file.name
@@ -123,9 +137,7 @@ def test_the_csv_holds_every_film_as_it_was_called(written, predictions):
         assert row["disclaimer"] == DISCLAIMER
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_metrics(
-    predictions, context, tmp_path, monkeypatch, film_pictures
-):
+def test_a_failed_write_leaves_the_old_file_and_no_metrics(evaluation, tmp_path, monkeypatch):
     (tmp_path / "report.html").write_bytes(b"an older page")
 
     def full(self, data):
@@ -136,42 +148,55 @@ def test_a_failed_write_leaves_the_old_file_and_no_metrics(
     write_bytes = Path.write_bytes
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match="report.html.*No space left"):
-        write_evaluation(tmp_path, predictions, DECISION, context, film_pictures)
+        write_report(tmp_path, evaluation)
     assert (tmp_path / "report.html").read_bytes() == b"an older page"
     assert not (tmp_path / "metrics.json").exists()
     assert not [p for p in tmp_path.rglob(".*")]
 
 
-def test_a_context_may_not_overwrite_a_result(predictions, context, tmp_path, film_pictures):
+def test_an_audit_that_a_user_adds_is_stored_and_told(evaluation, tmp_path):
+    findings = [*evaluation.findings, Remark({"remarks": {"count": 1}})]
+    result = write_report(tmp_path, replace(evaluation, findings=findings))
+    assert result["remarks"] == {"count": 1}
+    assert "A remark was made." in (tmp_path / "report.md").read_text()
+
+
+def test_an_audit_may_not_overwrite_a_metric(evaluation, tmp_path):
+    findings = [*evaluation.findings, Remark({"accuracy": 1.0})]
     with pytest.raises(ValueError, match="accuracy"):
-        write_evaluation(
-            tmp_path, predictions, DECISION, context | {"accuracy": 1.0}, film_pictures
-        )
+        write_report(tmp_path, replace(evaluation, findings=findings))
     assert not list(tmp_path.iterdir())
 
 
-def test_validation_is_not_sold_as_films_that_chose_nothing(written):
-    result = written[1] | {"split": "val"}
-    assert "somewhat better than on films that chose nothing" in " ".join(selection(result).text)
-    text = " ".join(operating_point(result).text)
+def test_a_network_without_maps_has_a_report_that_says_so(evaluation, tmp_path):
+    *others, wrong, _ = evaluation.findings
+    findings = [*others, replace(wrong, overlays=None, explained=False)]
+    result = write_report(tmp_path, replace(evaluation, findings=findings))
+    page = Page((tmp_path / "report.html").read_text())
+    assert "This network has no feature maps" in page.text
+    assert "explanations" not in result and "explanations" not in page.anchors
+    assert not [path for path in (tmp_path / "pictures").iterdir() if path.stem in FILMS]
+
+
+def test_validation_is_not_sold_as_films_that_chose_nothing(evaluation, facts):
+    validated = replace(evaluation, facts=replace(facts, split="val"))
+    told = "somewhat better than on films that chose nothing"
+    assert told in " ".join(selection(validated).text)
+    text = " ".join(operating_point(validated).text)
     assert "except that these are the same films" in text
-    assert "except" not in " ".join(operating_point(written[1]).text)
+    assert "except" not in " ".join(operating_point(evaluation).text)
 
 
 @pytest.fixture(scope="module")
-def bare(one_class, plain_context, film_pictures, tmp_path_factory):
+def bare(one_class, facts, findings, make_evaluation, tmp_path_factory):
     """An evaluation of drawn films of one class and unknown patients, of a run with no history."""
-    folder, stamps, signed = tmp_path_factory.mktemp("bare"), [], charts.signed
-    context = plain_context | {
-        "synthetic": True,
-        "patients_known": False,
-        "history": [],
-        "selection": {"metric": "loss", "epochs": 3, "films": 0},
-        "extra": [np.float32("nan"), math.inf, 1.0],
-    }
+    folder, stamps, signed = tmp_path_factory.mktemp("bare"), [], report.signed
+    facts = replace(facts, synthetic=True, history=[], selection=Selection("loss", 3, 0))
+    unknown = replace(one_class(1), patients=None)
+    findings = [*findings, Remark({"extra": [np.float32("nan"), np.inf, 1.0]})]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(charts, "signed", lambda f, stamp: stamps.append(stamp) or signed(f, stamp))
-        result = write_evaluation(folder, one_class(1), DECISION, context, film_pictures)
+        patch.setattr(report, "signed", lambda f, stamp: stamps.append(stamp) or signed(f, stamp))
+        result = write_report(folder, make_evaluation(unknown, facts, findings))
     return folder, result, stamps
 
 
@@ -196,5 +221,5 @@ def test_synthetic_films_are_stamped_in_every_output(bare):
         assert "synthetic films: figures show that the code works" in (folder / name).read_text()
 
 
-def test_a_context_without_a_number_becomes_null(bare):
+def test_what_is_no_number_becomes_null(bare):
     assert bare[1]["extra"] == [None, None, 1.0]

@@ -1,0 +1,98 @@
+"""The protocol that every audit of a network follows, and what an audit is given to work with."""
+
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pneumojax.data.film_set import FilmSet
+from pneumojax.evaluation.audits.film_statistics import film_statistics
+from pneumojax.evaluation.predictions import Predictions
+from pneumojax.evaluation.report.section import Picture, Section
+from pneumojax.inference.batching import make_batched
+from pneumojax.inference.decision import Decision
+from pneumojax.inference.gradcam import make_explainer
+from pneumojax.inference.trained_run import TrainedRun
+from pneumojax.stats.intervals import Interval
+from pneumojax.stats.metrics import Floats
+
+Explain = Callable[[dict, NDArray[np.uint8]], tuple[NDArray, NDArray]]
+_EXPLAINED_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network and the films that it has scored, for audits to examine.
+
+    trained: the network; of several that answer together the first.
+    decision: turns logits into calls.
+    score: takes films like these to their logits (n,).
+    """
+
+    trained: TrainedRun
+    decision: Decision
+    films: FilmSet
+    predictions: Predictions
+    score: Callable[[FilmSet], NDArray]
+
+    @cached_property
+    def statistics(self) -> Mapping[str, Floats]:
+        """The statistics (n,) of the films, see `film_statistics`."""
+        return film_statistics(self.films)
+
+    @cached_property
+    def explain(self) -> Explain | None:
+        """Takes parameters and images (n, h, w) to logits (n,) and Grad-CAM maps (n, h, w).
+
+        Any number of images goes through one compiled function. None for a network without maps.
+        """
+        network, mesh = self.trained.network, self.trained.mesh
+        if not network.explains:
+            return None
+        batch = math.ceil(_EXPLAINED_AT_ONCE / mesh.size) * mesh.size
+        return make_batched(make_explainer(network, mesh), mesh, batch)
+
+
+class Finding(Protocol):
+    """The result of an audit: a frozen dataclass that says how it is stored, told and drawn."""
+
+    def record(self) -> Mapping[str, Any]:
+        """Its entries of metrics.json, by their keys there."""
+
+    def section(self) -> Section:
+        """Its section of the report, which names its pictures."""
+
+    def pictures(self) -> Mapping[str, Picture]:
+        """Its charts, and pictures of films as PNG, by name."""
+
+
+# An audit measures one subject; None where the network or its films do not allow it.
+Audit = Callable[[Subject], Finding | None]
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A metric with one interval; nan where undefined."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+    @classmethod
+    def of(cls, value: float | Floats, interval: Interval, method: str) -> "Limited":
+        """Joins a metric and its interval."""
+        return cls(float(value), *interval, method)
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return stream.getvalue()

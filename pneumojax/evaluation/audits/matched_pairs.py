@@ -1,0 +1,100 @@
+"""Pairs of a normal film and one of PNEUMONIA that are alike in given statistics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.spatial
+from numpy.typing import ArrayLike, NDArray
+
+from pneumojax.evaluation.audits.audit import Limited
+from pneumojax.evaluation.predictions import Bootstrap
+from pneumojax.stats.bootstrap import resample, weighted_auroc
+from pneumojax.stats.estimates import LEVEL
+from pneumojax.stats.intervals import UNDEFINED, percentile_interval
+from pneumojax.stats.metrics import Floats, Ints, check_labels, midranks
+
+CALIPER = 0.05  # films of a pair are at most this share of all films apart, in each statistic
+
+
+@dataclass(frozen=True)
+class PairAudit:
+    """The network on pairs of a normal film and one of PNEUMONIA that are alike.
+
+    pairs: their number.
+    auroc: of the network on the paired films, and in_order: the share of pairs whose PNEUMONIA
+      film has the higher logit (ties count one half). Intervals resample pairs; films of one
+      patient in several pairs are treated as independent.
+    """
+
+    pairs: int
+    auroc: Limited
+    in_order: Limited
+    bootstrap: Bootstrap
+
+
+def pair_films(
+    labels: ArrayLike, statistics: Sequence[ArrayLike], caliper: float = CALIPER
+) -> Ints:
+    """Pairs each normal film with one of PNEUMONIA that is like it; no film is in two pairs.
+
+    A film's rank in a statistic is the share of films below it. The distance of two films is the
+    larger of their differences in rank. The closest two films of all are paired first, then the
+    closest two of the rest, until none are left within the caliper; among equals the film that
+    comes first. So the pairs are a function of the films and their order, without any draw.
+
+    Args:
+      labels: (n,) of 0 and 1.
+      statistics: (n,) each, at least one.
+      caliper: largest distance of two films of a pair, as a share of all films.
+
+    Returns:
+      int64 (m, 2), the normal film's index first, the closest pair first.
+    """
+    truth = check_labels(labels)
+    # Ranks are multiples of one half, so that distances and ties are exact on every machine.
+    ranks = np.stack([midranks(statistic) for statistic in statistics], axis=1)
+    normal, ill = np.flatnonzero(truth == 0), np.flatnonzero(truth == 1)
+    if not normal.size or not ill.size:
+        return np.empty((0, 2), np.int64)
+    trees = [scipy.spatial.KDTree(ranks[films]) for films in (normal, ill)]
+    near = trees[0].sparse_distance_matrix(
+        trees[1], caliper * truth.size, p=np.inf, output_type="ndarray"
+    )
+    near = near[np.lexsort((near["j"], near["i"], near["v"]))]
+    free = np.ones(truth.size, bool)
+    pairs = []
+    for i, j in zip(normal[near["i"]].tolist(), ill[near["j"]].tolist(), strict=True):
+        if free[i] and free[j]:
+            free[i] = free[j] = False
+            pairs.append((i, j))
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def audit_pairs(logits: Floats, pairs: Ints, resamples: int, seed: int) -> PairAudit:
+    """Computes the metrics of a network, from its logits (n,), on m pairs (m, 2) of n films."""
+    scores = logits[pairs.ravel()]
+    order = (np.sign(scores[1::2] - scores[::2]) + 1) / 2
+
+    def metrics(weights: Floats) -> dict[str, Floats]:
+        return {
+            "auroc": weighted_auroc(classes_of_pairs(pairs), scores, weights),
+            "in_order": weights[:, ::2] @ order / len(pairs),
+        }
+
+    method, bootstrap = "pair bootstrap", Bootstrap("pair", resamples, seed)
+    if not len(pairs):
+        undefined = Limited.of(float("nan"), UNDEFINED, method)
+        return PairAudit(0, undefined, undefined, bootstrap)
+    value = {name: float(v[0]) for name, v in metrics(np.ones((1, scores.size))).items()}
+    drawn = resample(metrics, np.repeat(np.arange(len(pairs)), 2), resamples=resamples, seed=seed)
+    limited = {
+        name: Limited.of(value[name], percentile_interval(drawn[name], LEVEL), method)
+        for name in value
+    }
+    return PairAudit(len(pairs), limited["auroc"], limited["in_order"], bootstrap)
+
+
+def classes_of_pairs(pairs: Ints) -> NDArray[np.int64]:
+    """Labels (2m,) of the films of m pairs, which follow each other pair by pair."""
+    return np.tile(np.array([0, 1]), len(pairs))

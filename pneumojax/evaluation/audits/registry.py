@@ -1,0 +1,12 @@
+"""The audits of an evaluation, in the order in which the report tells of them."""
+
+from pneumojax.evaluation.audits import explanations, failures, robustness, shortcuts, subgroups
+from pneumojax.evaluation.audits.audit import Audit
+
+AUDITS: tuple[Audit, ...] = (
+    subgroups.audit,
+    shortcuts.audit,
+    robustness.audit,
+    failures.audit,
+    explanations.audit,
+)

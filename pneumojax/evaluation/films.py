@@ -1,0 +1,137 @@
+"""The films that an evaluation scores, and their overlap with those that a run was trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pneumojax.data.cache import FilmCache
+from pneumojax.data.film_set import FilmSet
+from pneumojax.data.films import find_films
+from pneumojax.data.leakage import audit_leakage
+from pneumojax.data.splits import configured_folder, load_configured, load_splits
+from pneumojax.errors import UserError
+from pneumojax.evaluation.run_facts import Overlap
+from pneumojax.inference.predictor import Predictor
+from pneumojax.inference.trained_run import TrainedRun
+from pneumojax.run.film_list import hidden, read_films
+
+
+@dataclass(frozen=True)
+class FilmChoice:
+    """The films that a user asks to evaluate.
+
+    split: "train" or "val" as the run divided them, "test", or a split of `root`. None means
+      "val", or the only split that `root` has.
+    root: another folder of films instead of the run's own.
+    verify: whether to hash every film again before the cache is trusted.
+    """
+
+    split: str | None = None
+    root: str | None = None
+    verify: bool = False
+
+    @property
+    def is_of_the_run(self) -> bool:
+        """Whether the films are those that the run was trained or validated on."""
+        return self.root is None and self.split in (None, "train", "val")
+
+
+DEFAULT_FILMS = FilmChoice()
+
+
+@dataclass(frozen=True)
+class ChosenFilms:
+    """The films of one split, and the name of their evaluation."""
+
+    films: FilmSet
+    split: str
+    name: str
+
+
+def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> ChosenFilms:
+    """Loads the films that are asked for.
+
+    Raises:
+        UserError: no such split, the films cannot be read, they are not those of the run any
+            more, or members of the predictor were validated on different films.
+    """
+    if choice.is_of_the_run:
+        _refuse_different_validation(predictor)
+        split = choice.split or "val"
+        return ChosenFilms(
+            _films_of_the_run(split, choice, predictor.first, cache_dir), split, split
+        )
+    config = predictor.first.config
+    if choice.root is None:
+        folder = configured_folder(config, cache_dir)
+    else:
+        folder = find_films(Path(choice.root).expanduser(), "--films")
+    split = choice.split or folder.only_split()
+    cache = FilmCache(cache_dir, config.data.max_cache_gb, choice.verify)
+    films = load_configured(config, folder, split, cache)
+    elsewhere = f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
+    return ChosenFilms(films, split, split if choice.root is None else elsewhere)
+
+
+def training_overlap(
+    workdirs: Sequence[Path], films: FilmSet, split: str, choice: FilmChoice
+) -> Overlap:
+    """Audits the scored films against those that the parameters of any member have seen.
+
+    Raises:
+        UserError: a films.csv cannot be read.
+    """
+    rows = (row for workdir in workdirs for row in read_films(workdir))
+    seen = list({(r["file"], r["sha256"]): r for r in rows if r["side"] == "train"}.values())
+    if choice.root is None and split == "train":
+        return Overlap("audit: these are the films that the run was trained on", {})
+    count = len(seen)
+    scored = "scored" if split == "train" else split  # another folder may have a "train" too
+    result = audit_leakage(
+        {"train": np.arange(count), scored: count + np.arange(len(films))},
+        [hidden(patient) for patient in [row["patient"] for row in seen] + films.patients],
+        [row["patient_known"] == "1" for row in seen] + films.patients_known,
+        np.concatenate([[int(row["label"]) for row in seen], films.labels]),
+        [row["sha256"] for row in seen] + list(films.digests),
+    )
+    return Overlap(result.line(), result.as_dict())
+
+
+def _films_of_the_run(
+    split: str, choice: FilmChoice, trained: TrainedRun, cache_dir: Path
+) -> FilmSet:
+    splits = load_splits(trained.config, cache_dir, verify=choice.verify)
+    name = "train" if split == "train" else "validation"
+    if splits.fingerprint[name] != _fingerprints(trained.meta)[name]:
+        raise UserError(
+            f"config.data.root: the {name} films are no longer those of this run; restore them, "
+            "or name the folder with --films"
+        )
+    films = splits.train if split == "train" else splits.validation
+    if films is None:
+        raise UserError(
+            "--split=val: this run has no validation (data.val_fraction is 0); use --split=test"
+        )
+    return films
+
+
+def _refuse_different_validation(predictor: Predictor) -> None:
+    validation = {_fingerprints(member.meta)["validation"] for member in predictor.members}
+    if len(validation) > 1:
+        raise UserError(
+            "--workdir: these runs hold out different patients, so each has seen what another is "
+            "validated on; use --split=test or --films"
+        )
+
+
+def _fingerprints(meta: dict[str, Any]) -> dict[str, Any]:
+    """Digests of the films of each side; UserError for an early version, which stored none."""
+    if "films" not in meta:
+        raise UserError(
+            "--workdir: the checkpoint does not say which films it was trained and validated on; "
+            "name films with --split=test or --films"
+        )
+    return meta["films"]

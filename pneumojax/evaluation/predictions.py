@@ -1,0 +1,63 @@
+"""The films of an evaluation and the logits that a network gave them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumojax.data.film_set import FilmSet
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals were resampled: the unit drawn, the number of draws and their seed."""
+
+    unit: str
+    resamples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The logits of n films, and what is known about the films; all fields are in one order.
+
+    files: path of each film as it is named in the CSV.
+    patients: key of each film's patient, or None where some are unknown.
+    pathogens: "bacteria", "virus", "none" (a normal film) or "unknown" for each film.
+    labels: (n,) 0 for NORMAL, 1 for PNEUMONIA.
+    logits: (n,) float32, finite, as the network gave them.
+    trained_on: for each film "", or a note that the network was trained on it or on films of its
+      patient, see `SeenFilms.note`.
+    """
+
+    files: Sequence[str]
+    patients: Sequence[str] | None
+    pathogens: Sequence[str]
+    labels: NDArray
+    logits: NDArray
+    trained_on: Sequence[str]
+
+    @property
+    def units(self) -> NDArray:
+        """(n,) the key by which films are resampled together: the patient's, or each its own."""
+        if self.patients is None:
+            return np.arange(len(self.labels))
+        return np.asarray(self.patients)
+
+    @property
+    def unit(self) -> str:
+        """The name of such a unit."""
+        return "film" if self.patients is None else "patient"
+
+    @classmethod
+    def of_films(cls, films: FilmSet, logits: NDArray, trained_on: Sequence[str]) -> "Predictions":
+        """Takes from a set of films what is known about them."""
+        return cls(
+            files=films.paths,
+            patients=films.patients if all(films.patients_known) else None,
+            pathogens=[identity.pathogen for identity in films.identities],
+            labels=films.labels,
+            logits=logits,
+            trained_on=trained_on,
+        )

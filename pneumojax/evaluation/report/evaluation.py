@@ -1,0 +1,49 @@
+"""Everything that one evaluation found, from which its files are written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pneumojax.evaluation.audits.audit import Finding
+from pneumojax.evaluation.cautions import cautions
+from pneumojax.evaluation.predictions import Predictions
+from pneumojax.evaluation.run_facts import RunFacts
+from pneumojax.evaluation.summary import Summary
+from pneumojax.inference.ensemble import Spread
+from pneumojax.stats.estimates import json_ready
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation of one network, or of several that answer together.
+
+    spread: how far the members' probabilities of each film lie apart; None for one network.
+    findings: of the audits.
+    """
+
+    facts: RunFacts
+    predictions: Predictions
+    summary: Summary
+    findings: Sequence[Finding]
+    spread: Spread | None = None
+
+    @property
+    def cautions(self) -> list[str]:
+        """Warnings that stand before every metric."""
+        summary = self.summary
+        return cautions(summary.n, summary.trained_on, self.facts.flow.swapped)
+
+    def record(self) -> dict[str, Any]:
+        """The content of metrics.json.
+
+        Raises:
+            ValueError: two parts of the evaluation use the same key.
+        """
+        whole: dict[str, Any] = {}
+        findings = (finding.record() for finding in self.findings)
+        parts: list[Mapping[str, Any]] = [self.facts.record(), *findings, self.summary.record()]
+        for part in parts:
+            if clash := sorted(whole.keys() & part.keys()):
+                raise ValueError(f"metrics.json would have two entries {', '.join(clash)}")
+            whole |= part
+        return json_ready(whole)

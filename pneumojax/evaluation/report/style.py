@@ -1,0 +1,44 @@
+"""The look that all charts of a report share: a white card, legible on a phone."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
+from pneumojax.palette import INK, MUTED, ORANGE, RULE
+
+WIDTH = 5.2  # inches
+DASHED = (0, (4, 4))
+
+
+def empty_card(height: float) -> Figure:
+    """A white picture of the report's width without axes; `height` in inches."""
+    return Figure(figsize=(WIDTH, height), dpi=150, facecolor="white", layout="constrained")
+
+
+def card(height: float = 4.6) -> tuple[Figure, Axes]:
+    """A white picture with one pair of axes."""
+    figure = empty_card(height)
+    axes = figure.subplots()
+    tidy(axes)
+    return figure, axes
+
+
+def tidy(axes: Axes) -> None:
+    """Makes axes without a frame that are legible when the picture is 360 pixels wide."""
+    axes.set_axisbelow(True)
+    axes.grid(color=RULE, linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.tick_params(colors=MUTED, labelsize=11)
+    axes.xaxis.label.set(color=INK, size=12)
+    axes.yaxis.label.set(color=INK, size=12)
+
+
+def signed(figure: Figure, synthetic: bool) -> Figure:
+    """Puts the disclaimer below a picture and, for drawn films, the stamp."""
+    if synthetic:
+        text = f"{SYNTHETIC_STAMP}. {DISCLAIMER}"
+        figure.supxlabel(text, size=9, weight="bold", color=ORANGE)
+    else:
+        figure.supxlabel(DISCLAIMER, size=8, color=MUTED)
+    return figure

@@ -1,0 +1,97 @@
+"""Titles of metrics, and estimates and decisions as text, for every report and table."""
+
+import math
+from typing import Protocol
+
+from pneumojax.inference.decision import Decision
+
+HEADLINE = ("sensitivity", "specificity", "auroc")
+TITLES = {
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "auroc": "AUROC",
+    "average_precision": "Average precision",
+    "positive_predictive_value": "Positive predictive value",
+    "negative_predictive_value": "Negative predictive value",
+    "positive_likelihood_ratio": "Positive likelihood ratio",
+    "negative_likelihood_ratio": "Negative likelihood ratio",
+    "f1_PNEUMONIA": "F1 of PNEUMONIA",
+    "f1_NORMAL": "F1 of NORMAL",
+    "balanced_accuracy": "Balanced accuracy",
+    "mcc": "Matthews correlation",
+    "accuracy": "Accuracy",
+}
+# Where a column is narrow.
+SHORT_TITLES = TITLES | {
+    "positive_predictive_value": "PPV",
+    "negative_predictive_value": "NPV",
+    "mcc": "MCC",
+}
+_RULES_OF_SEVERAL = {
+    "out of fold": "as fitted on the films out of fold",
+    "mean": "the mean of the networks' own thresholds",
+}
+
+
+class Limited(Protocol):
+    """Anything with confidence limits, which are nan where undefined."""
+
+    @property
+    def low(self) -> float:
+        """The lower limit."""
+
+    @property
+    def high(self) -> float:
+        """The upper limit; infinite where the interval is open."""
+
+
+class Estimated(Limited, Protocol):
+    """A metric with confidence limits, nan where undefined."""
+
+    @property
+    def value(self) -> float:
+        """The metric itself."""
+
+
+def value_of(estimate: Estimated) -> str:
+    """The value of an estimate with three decimals."""
+    return number(estimate.value)
+
+
+def limits_of(interval: Limited) -> str:
+    """An interval with three decimals; it may be open at its upper end."""
+    if not math.isfinite(interval.low):
+        return "no interval"
+    if not math.isfinite(interval.high):
+        return f"above {number(interval.low)}"
+    return f"{number(interval.low)} to {number(interval.high)}"
+
+
+def with_limits(estimate: Estimated) -> str:
+    """The value and behind it the interval, as in "0.937 (0.921 to 0.950)"."""
+    return f"{value_of(estimate)} ({limits_of(estimate)})"
+
+
+def number(value: float) -> str:
+    """Three decimals, or one for large values; "undefined" for nan and infinity."""
+    if not math.isfinite(value):
+        return "undefined"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def two_decimals(value: float) -> str:
+    """Two decimals, or "undefined" for nan; for correlations."""
+    return "undefined" if math.isnan(value) else f"{value:.2f}"
+
+
+def decision_line(decision: Decision) -> str:
+    """The threshold at which films are called PNEUMONIA, and how it was found."""
+    line = f"called PNEUMONIA at a probability of {decision.threshold:.4g} or more"
+    if decision.rule == "default":
+        return f"{line} (nothing fitted: {decision.note})"
+    if decision.rule in _RULES_OF_SEVERAL:
+        return f"{line}: {_RULES_OF_SEVERAL[decision.rule]}"
+    line += f": {decision.rule} on {decision.films:,} validation films"
+    if decision.note:
+        return f"{line} ({decision.note})"
+    return f"{line}, temperature {decision.temperature:.3g}"
