@@ -1,4 +1,4 @@
-"""`--mode=preview`: a sheet of training films as they are, and as the network sees them."""
+"""Draws a contact sheet of training films, as decoded and as training augments them."""
 
 from pathlib import Path
 
@@ -22,19 +22,19 @@ FILMS = 3  # of each class
 
 
 def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
-    """Draws `<workdir>/preview.png`, says where it is, and returns the path.
+    """Draws `<workdir>/preview.png`, prints its path and returns it.
 
-    The films are spread evenly over those of each class, and their changes are those of the first
+    The films are evenly spaced among those of each class. They are augmented as in the first
     epochs of a run of this config.
 
     Raises:
-        UserError: as `load_splits`, or the folder holds something else.
+        UserError: as `load_splits`, or the folder is not that of a run of this config.
     """
     begin(workdir, config)
     films = load_splits(config, cache_dir).train
     chosen = np.concatenate(
         [
-            np.flatnonzero(films.labels == label)[_evenly(np.sum(films.labels == label))]
+            np.flatnonzero(films.labels == label)[_evenly_spaced(np.sum(films.labels == label))]
             for label in range(len(CLASS_NAMES))
         ]
     ).astype(np.int32)
@@ -56,10 +56,12 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
 def augmented(
     config: ConfigDict, images: NDArray[np.uint8], films: NDArray[np.int32], epochs: int
 ) -> NDArray[np.float32]:
-    """Films (n, side, side) as epochs of training see them: (epochs, n, size, size) in [0, 1].
+    """Augmented films, (epochs, n, size, size) in [0, 1].
 
     Args:
-        films: (n,) index of each among the training films, which its changes depend on.
+        images: (n, side, side).
+        films: (n,) index of each film among the training films, which its changes depend on.
+        epochs: number of epochs, from the first.
     """
     augment = jax.jit(make_augment(config.augment, config.data.image_size))
     pixels = images[..., None].astype(np.float32) / 255
@@ -76,13 +78,13 @@ def augmented(
 def contact_sheet(
     images: NDArray[np.uint8], shown: NDArray[np.float32], names: list[str], foot: str
 ) -> Figure:
-    """One row a film: as decoded, then epoch after epoch.
+    """A figure with one row per film: as decoded, then as each epoch shows it.
 
     Args:
         images: (n, side, side).
         shown: (epochs, n, size, size) in [0, 1].
-        names: (n,) what stands at the beginning of each row.
-        foot: the line below.
+        names: (n,) label of each row.
+        foot: the line below the rows.
     """
     epochs, films = shown.shape[:2]
     figure = Figure(
@@ -91,9 +93,9 @@ def contact_sheet(
         facecolor="white",
         layout="constrained",
     )
-    places = figure.subplots(films, epochs + 1, squeeze=False)
+    grid = figure.subplots(films, epochs + 1, squeeze=False)
     for row, (image, name) in enumerate(zip(images, names, strict=True)):
-        for column, axes in enumerate(places[row]):
+        for column, axes in enumerate(grid[row]):
             picture = image / 255 if column == 0 else shown[column - 1, row]
             axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
             axes.set_xticks([])
@@ -101,10 +103,11 @@ def contact_sheet(
             axes.spines[:].set_visible(False)
             if row == 0:
                 axes.set_title("as decoded" if column == 0 else f"epoch {column}", size=11)
-        places[row][0].set_ylabel(name, size=11)
+        grid[row][0].set_ylabel(name, size=11)
     figure.supxlabel(foot, size=10)
     return figure
 
 
-def _evenly(count: int) -> NDArray[np.int64]:
+def _evenly_spaced(count: int) -> NDArray[np.int64]:
+    """Up to `FILMS` indices below `count`."""
     return np.unique(np.linspace(0, count - 1, FILMS).round().astype(np.int64))

@@ -1,4 +1,4 @@
-"""The contact sheet: films as decoded and as epochs of this config's run would see them."""
+"""The contact sheet of films as decoded and as training augments them."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +17,7 @@ def changed(config, **fields):
     return config.lock()
 
 
-def test_films_are_shown_as_training_would_see_them(config, cache_dir):
+def test_films_are_augmented_as_in_training(config, cache_dir):
     config = changed(config, augment__rotation=20.0, augment__size=24)
     films = load_splits(config, cache_dir, log=lambda line: None).train
     chosen = np.array([3, 0, 7], np.int32)
@@ -26,7 +26,7 @@ def test_films_are_shown_as_training_would_see_them(config, cache_dir):
     augment = make_augment(config.augment, config.data.image_size)
     pixels = films.pixels(np.arange(8))[..., None].astype(np.float32) / 255
     step = augment(pixels, film_keys(config.seed, jnp.int32(1), jnp.arange(8)))
-    # Compiled together and one by one, sums of float32 may round apart.
+    # The two are compiled differently, so float32 sums may round differently.
     np.testing.assert_allclose(shown[1], np.asarray(step)[chosen][..., 0], atol=1e-5)
 
 
