@@ -1,18 +1,18 @@
-"""Takes the bodies of requests: counted as they come, against the clock, within one budget."""
+"""Reads the bodies of requests against the clock and within a budget of memory."""
 
 import asyncio
 import contextlib
 
 from starlette.types import Receive
 
-MOST_HELD = 256 << 20  # bytes of all bodies that are in memory at one time
-GRACE_SECONDS = 10.0  # for a body of any length, and more by its bytes:
+MOST_HELD = 256 << 20  # bytes of all bodies in memory
+GRACE_SECONDS = 10.0  # a body may take this long, and longer by its size:
 SLOWEST = 256 << 10  # bytes a second
-LINGER_SECONDS = 2.0
+LINGER_SECONDS = 2.0  # how long the rest of a refused body is read
 
 
 class Refusal(Exception):
-    """A request that is answered by one line and an HTTP status."""
+    """A request that is answered with an HTTP status and one line."""
 
     def __init__(self, status: int, line: str):
         super().__init__(line)
@@ -20,14 +20,14 @@ class Refusal(Exception):
 
 
 class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has closed the connection and will not read an answer."""
 
 
 class Budget:
-    """Counts the bytes of all bodies in memory, and refuses the one that would be too much.
+    """Counts the bytes of all bodies in memory, and refuses a body that exceeds the budget.
 
-    Bytes count when they have come and not when they are announced, so that a client who announces
-    much and sends little takes no room from others.
+    Bytes count on arrival and not when they are announced, so that a client that announces much and
+    sends little takes no memory from others.
     """
 
     def __init__(self, most: int = MOST_HELD):
@@ -35,18 +35,18 @@ class Budget:
         self._held = 0
 
     def take(self, count: int) -> None:
-        """Raises Refusal where there is no room."""
+        """Counts bytes that have arrived; raises Refusal if they exceed the budget."""
         if self._held + count > self._most:
             raise Refusal(503, "too many films at once: try again in a few seconds")
         self._held += count
 
     def give_back(self, count: int) -> None:
-        """Makes room for others."""
+        """Uncounts bytes that are no longer held."""
         self._held -= count
 
 
 class Body:
-    """The body of one request. A context manager, at whose end its bytes leave the budget."""
+    """The body of one request. A context manager, at whose end the budget is freed."""
 
     def __init__(self, receive: Receive, budget: Budget):
         self._receive = receive
@@ -61,10 +61,14 @@ class Body:
         self._give_back()
 
     async def read(self, most: int, too_large: str) -> bytes:
-        """All of it.
+        """Reads the whole body.
+
+        Args:
+            most: the most bytes.
+            too_large: the line that refuses a longer body.
 
         Raises:
-            Refusal: more than `most` bytes, too slow, or no room in memory.
+            Refusal: the body is too long or too slow, or memory is full.
             ClientGone: the client went away before the end.
         """
         body = bytearray()
@@ -83,19 +87,19 @@ class Body:
         return bytes(body)
 
     async def discard(self) -> None:
-        """Throws away what still comes, for a moment.
+        """Reads and drops the rest of a refused body for up to `LINGER_SECONDS`.
 
-        A connection that is closed while its client still sends is reset, and the client may lose
-        the answer.
+        If the connection were closed while the client still sends, it would be reset and the client
+        might lose the answer.
         """
-        self._give_back()  # now: what is refused must not take room from others meanwhile
+        self._give_back()  # first, so that a refused body takes no memory from others
         with contextlib.suppress(TimeoutError, ClientGone):
             async with asyncio.timeout(LINGER_SECONDS):
                 while not self.complete:
                     await self._next()
 
     async def until_gone(self) -> None:
-        """Returns when the client has gone; call it when the body is complete."""
+        """Returns when the client has gone. Call it after the body is complete."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 

@@ -1,4 +1,4 @@
-"""Ends connections that are slow or idle; uvicorn itself waits for ever for a request to begin."""
+"""Ends slow and idle connections, for which uvicorn would wait forever."""
 
 import asyncio
 
@@ -6,16 +6,16 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0  # from the connection to the end of the request's headers
-REQUEST_SECONDS = 600.0  # from there to the answer; a body and its queue end much sooner
-ANSWER_SECONDS = 20.0  # from the answer until all of it was taken
-MOST_CONNECTIONS = 256  # well below the 1,024 open files that a process may commonly have
+REQUEST_SECONDS = 600.0  # from there to the answer; limits on body and queue end it much sooner
+ANSWER_SECONDS = 20.0  # until the client has received the whole answer
+MOST_CONNECTIONS = 256  # well below 1,024, a common limit on a process's open files
 
 
 class TimedConnection(H11Protocol):
-    """uvicorn's connection with one deadline, which moves when the request gets further.
+    """uvicorn's connection with a deadline, which is extended at each stage of the request.
 
-    Every answer closes its connection, so there is one request for each. If there are too many
-    connections, the oldest one that the server waits for is ended: somebody who opens hundreds
+    Every answer closes its connection, so a connection has one request. If there are too many
+    connections, the oldest one whose client is slow is ended, so that a client that opens hundreds
     cannot keep others out.
     """
 
@@ -29,31 +29,32 @@ class TimedConnection(H11Protocol):
         if len(self.connections) > MOST_CONNECTIONS:
             ours = [each for each in self.connections if isinstance(each, TimedConnection)]
             slow = [each for each in ours if each._waits_for_client()]
-            oldest = min(slow, key=lambda each: each._opened)  # this one at least is slow
+            # `slow` holds at least this connection, which has not sent anything.
+            oldest = min(slow, key=lambda each: each._opened)
             self.connections.discard(oldest)
             oldest.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Gives a request whose headers are complete more time."""
+        """Extends the deadline once the headers are complete."""
         had_headers = self.cycle is not None
         super().data_received(data)
         if self.cycle is not None and not had_headers and not self.cycle.response_complete:
             self._allow(REQUEST_SECONDS)
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is not HTTP, unless an answer is already on its way."""
+        """Answers data that are not HTTP, unless an answer has been started."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
             return
         super().send_400_response(msg)
 
     def on_response_complete(self) -> None:
-        """Gives the client time to take the answer."""
+        """Gives the client time to receive the answer."""
         super().on_response_complete()
         self._allow(ANSWER_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the deadline, which would keep the connection in memory."""
+        """Cancels the deadline, which would keep the connection in memory."""
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
@@ -64,5 +65,5 @@ class TimedConnection(H11Protocol):
         self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
     def _waits_for_client(self) -> bool:
-        """Whether the next step is the client's and not ours."""
+        """Whether the server waits for the client, and not the client for the server."""
         return self.cycle is None or self.cycle.more_body or self.cycle.response_started

@@ -1,4 +1,4 @@
-"""A few drawn films to click, for who has none at hand. Never a real one."""
+"""Synthetic example films for the page. They are never patient data."""
 
 import io
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from PIL import Image
 from pneumojax.data import phantom, phantom_films
 
 _DRAWN = (("none", "Healthy"), ("bacteria", "One dense lobe"), ("virus", "Haze on both sides"))
-_PATIENT = 7  # whose drawings show well what their captions say
+_PATIENT = 7  # the drawings of this patient show clearly what their captions say
 
 
 class Example(NamedTuple):

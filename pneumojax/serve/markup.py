@@ -1,4 +1,4 @@
-"""The HTML of the page and of readings, and a reading as values for JSON."""
+"""Renders the page and the readings as HTML, and readings as values for JSON."""
 
 import base64
 import io
@@ -6,30 +6,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 from markupsafe import Markup
 from PIL import Image
 
+from pneumojax.data.films import CLASS_NAMES
 from pneumojax.decoding.formats import KINDS
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Reading
+from pneumojax.templates import environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_ENVIRONMENT = environment(_TEMPLATES, html=True)
 _JPEG_QUALITY = 90
 
 
 class About(NamedTuple):
     """The facts about the network that the page shows.
 
-    run: name of its folder.
-    trained_on: name of the folder of films, or the stamp of drawings.
-    synthetic: whether the films were drawings.
-    threshold: calibrated probability from which a film is called PNEUMONIA.
-    rule: how the threshold was found, see `Decision`.
+    run: the name of the run folder.
+    trained_on: the name of the folder of training films, or the stamp of synthetic films.
+    synthetic: whether the training films were synthetic.
+    threshold: the calibrated probability from which a film is called PNEUMONIA.
+    rule: the rule that gave the threshold, see `Decision`.
     fitted_on: the films that the threshold was fitted on, in words.
-    knows_scope: whether the network can tell that a picture is unlike its training films.
+    recognises_training_films: whether a picture that is unlike the training films is recognised.
     """
 
     run: str
@@ -38,11 +40,11 @@ class About(NamedTuple):
     threshold: float
     rule: str
     fitted_on: str
-    knows_scope: bool
+    recognises_training_films: bool
 
 
 def about(trained: TrainedRun, workdir: Path) -> About:
-    """The description of a run's network."""
+    """Describes the network of a run."""
     synthetic = trained.meta["synthetic"]
     return About(
         run=workdir.name,
@@ -51,12 +53,12 @@ def about(trained: TrainedRun, workdir: Path) -> About:
         threshold=trained.decision.threshold,
         rule=trained.decision.rule,
         fitted_on=_fitted_on(trained),
-        knows_scope=bool(trained.meta.get("scope")),
+        recognises_training_films=bool(trained.meta.get("scope")),
     )
 
 
 def _fitted_on(trained: TrainedRun) -> str:
-    """A released run may carry a decision of a cross-validation in place of its own."""
+    """Names the films of the decision, which a released run may have from a cross-validation."""
     films, own = trained.decision.films, trained.meta.get("decision_of_validation")
     if own is None or own == trained.meta.get("decision"):
         return f"{films:,} validation films"
@@ -64,7 +66,11 @@ def _fitted_on(trained: TrainedRun) -> str:
 
 
 def page(network: About, drawings: Sequence[Example], most: int) -> str:
-    """The whole page before there is a reading; `most` bytes are taken of a film."""
+    """The whole page, without a reading.
+
+    Args:
+        most: the most bytes of a film.
+    """
     parts = {
         "introduction": introduction(network),
         "drawings": drawings_of(drawings),
@@ -74,26 +80,27 @@ def page(network: About, drawings: Sequence[Example], most: int) -> str:
 
 
 def introduction(network: About) -> str:
-    """The head of the page: title, disclaimer, the network's training films."""
+    """The top of the page: title, disclaimer, and the films that the network was trained on."""
     kinds = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
     return _render("introduction", network=network, kinds=kinds, disclaimer=DISCLAIMER)
 
 
 def drawings_of(drawings: Sequence[Example]) -> str:
-    """Buttons, each with the index of its drawing as its value."""
+    """A button for each drawing, with the drawing's index as its value."""
     return _render("drawings", captions=[drawing.caption for drawing in drawings])
 
 
 def reading_of(reading: Reading, network: About, seen: str) -> str:
-    """Probability on its scale, call, warnings and pictures.
+    """One reading: the probability on a scale, the call, warnings and pictures.
 
     Args:
-        seen: a note where the network was trained on the film or its patient, else "".
+        seen: the note that the network was trained on the film or its patient; else "".
     """
     evidence = reading.evidence
     return _render(
         "reading",
         reading=reading,
+        call=CLASS_NAMES[reading.pneumonia],
         network=network,
         seen=seen,
         value=three_places(reading.probability),
@@ -105,9 +112,9 @@ def reading_of(reading: Reading, network: About, seen: str) -> str:
 
 
 def values_of(reading: Reading, network: About, seen: str) -> dict[str, Any]:
-    """A reading without its pictures, for JSON; the probability is not rounded."""
+    """A reading without its pictures, for JSON, with the probability in full precision."""
     return {
-        "call": "PNEUMONIA" if reading.pneumonia else "NORMAL",
+        "call": CLASS_NAMES[reading.pneumonia],
         "probability": reading.probability,
         "threshold": network.threshold,
         "warnings": [*([seen] if seen else []), *reading.warnings],
@@ -128,7 +135,7 @@ def script() -> str:
 
 
 def three_places(probability: float) -> str:
-    """As 0.937, and never as a certainty that it is not."""
+    """The probability with three decimals, such as 0.937, never rounded to 0 or 1."""
     if probability < 0.001:
         return "below 0.001"
     if probability > 0.999:
@@ -137,14 +144,7 @@ def three_places(probability: float) -> str:
 
 
 def _render(name: str, **values: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(f"{name}.html.jinja").render(values)
+    return _ENVIRONMENT.get_template(f"{name}.html.jinja").render(values)
 
 
 def _jpeg(picture: Image.Image) -> str:
@@ -154,5 +154,5 @@ def _jpeg(picture: Image.Image) -> str:
 
 
 def _data_uri(kind: str, data: bytes) -> str:
-    """Inside the page, so that no picture of a film is ever written to a disk."""
+    """A picture inside the page, so that no picture of a film is ever written to a disk."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,7 +1,7 @@
-"""The page as an ASGI application: the fixed parts of it, and one route that reads a film.
+"""The page as an ASGI application: its fixed files, and one route that reads a film.
 
-Needs `requirements-serve.txt`. A film is the body of one POST, so there is no form to parse, no
-path to resolve and nothing to put on a disk.
+It needs `requirements-serve.txt`. A film is the body of a POST request, so there is no form to
+parse, no path to resolve and nothing to write to a disk.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Reading
 
 MAX_UPLOAD = 64 << 20  # bytes; twice a radiograph of 4,000 x 4,000 pixels in 16 bits
-MAX_BODY = 1 << 10  # bytes of a request that brings no film
+MAX_BODY = 1 << 10  # bytes of the body of any other request
 MAX_HEAD = 16 << 10  # bytes of a request's headers
 READ = "/read"
 NAME_HEADER = "x-film-name"  # percent-encoded UTF-8; optional
 HOSTS = ("127.0.0.1", "localhost")
 
-# The browser itself refuses to ask any other host for anything, and to run any script or style
-# but the page's own two files, whatever the page holds.
+# The policy makes the browser refuse requests to other hosts, and scripts and styles other than the
+# page's own two files, whatever the page contains.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -49,9 +49,9 @@ class Page:
 
     Args:
         read: reads the bytes of a film; raises FilmError or Refusal.
-        seen: `(name, sha256)` -> a note where the network was trained on the film, else "".
-        network: the description of the network.
-        drawings: films to click.
+        seen: `(name, sha256)` -> the note that the network was trained on the film; else "".
+        network: the facts about the network that the page shows.
+        drawings: example films.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Page:
             self._fixed[f"/drawings/{place}"] = (drawing.data, "image/png")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; every answer ends its connection."""
+        """Answers one request and closes its connection."""
         with Body(receive, self._budget) as body:
             try:
                 response = await self._answer(scope, body)
@@ -92,8 +92,8 @@ class Page:
             raise Refusal(405, f"only {method} is answered here")
         most = MAX_UPLOAD if path == READ else MAX_BODY
         size = f"{most >> 20} MB" if path == READ else f"{most:,} bytes"
-        too_large = f"too large: at most {size} are taken"
-        if int(headers.get("content-length", "0")) > most:  # digits alone, h11 has seen to it
+        too_large = f"too large: at most {size} are accepted"
+        if int(headers.get("content-length", "0")) > most:  # h11 accepts digits alone
             raise Refusal(413, too_large)
         data = await body.read(most, too_large)
         if path != READ:
@@ -114,7 +114,7 @@ class Page:
 
 
 def _check_sender(headers: Headers) -> None:
-    """Refuses endless headers, a foreign name that leads here, and what other sites' pages send."""
+    """Refuses long headers, other host names that lead here, and requests from other sites."""
     if sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEAD:
         raise Refusal(431, "too large headers")
     host = headers.get("host", "")
@@ -125,7 +125,7 @@ def _check_sender(headers: Headers) -> None:
 
 
 async def _while_there(reading: Awaitable[Reading], body: Body) -> Reading:
-    """A reading, given up where its client goes away: the next one in the queue need not wait."""
+    """Waits for a reading, and cancels it if the client goes away, so that others wait less."""
     task: asyncio.Future[Reading] = asyncio.ensure_future(reading)
     gone = asyncio.ensure_future(body.until_gone())
     waited: set[asyncio.Future[Any]] = {task, gone}

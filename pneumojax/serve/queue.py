@@ -1,4 +1,4 @@
-"""Lets films wait in order for the child processes that decode them, and then for the network."""
+"""Queues films for the child processes that decode them, and then for the network."""
 
 import asyncio
 import contextlib
@@ -13,17 +13,17 @@ from pneumojax.serve.bodies import Refusal
 from pneumojax.serve.reading import Reading
 
 MOST_WAITING = 128  # films
-WAIT_SECONDS = 60.0  # for either turn
+WAIT_SECONDS = 60.0  # in either queue
 
 Decode = Callable[[bytes], Decoded]
 Assess = Callable[[Decoded], Reading]
 
 
 class FilmQueue:
-    """First come, first served. A context manager that ends its threads.
+    """Reads films first come, first served. A context manager that ends its threads.
 
-    The network reads one film at a time: two at once would take twice as long each. Films are
-    decoded meanwhile, one in each child process.
+    The network reads one film at a time, since two at once would each take twice as long. Other
+    films are decoded at the same time, one in each child process.
     """
 
     def __init__(self, decode: Decode, assess: Assess):
@@ -46,8 +46,8 @@ class FilmQueue:
         """Reads one film.
 
         Raises:
-            FilmError: the bytes are no readable film; the message is the reason.
-            Refusal: too many films wait, one has waited too long, or nothing can decode it.
+            FilmError: the bytes are not a readable film; the message is the reason.
+            Refusal: too many films wait, this one has waited too long, or no process can decode it.
         """
         if self._waiting >= MOST_WAITING:
             raise Refusal(503, "too many films wait: try again in a few seconds")
@@ -58,7 +58,7 @@ class FilmQueue:
                 decoded = await loop.run_in_executor(self._threads, self._decode, data)
             async with _turn(self._computing):
                 return await loop.run_in_executor(self._threads, self._assess, decoded)
-        except UserError as error:  # its text names files of this machine
+        except UserError as error:  # its message names files of this machine
             raise Refusal(503, "no process could be started to decode it: try again") from error
         finally:
             self._waiting -= 1

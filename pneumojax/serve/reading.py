@@ -1,4 +1,4 @@
-"""From one decoded film to all that a page shows of it."""
+"""Reads one decoded film: probability, call, warnings and pictures for the page."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,17 +10,17 @@ from pneumojax.inference.overlay import overlay
 from pneumojax.inference.predictor import Predictor
 from pneumojax.isolation.films import Decoded
 
-LARGEST_SIDE = 640  # pixels of the pictures shown
+LARGEST_SIDE = 640  # pixels; the longest side of a picture on the page
 
 
 class Reading(NamedTuple):
     """The network's answer to one film.
 
-    probability: calibrated, of PNEUMONIA.
-    pneumonia: whether it is called so.
-    warnings: the reasons why the probability may mean nothing.
-    film: as people see it, upright, of one channel, no side above `LARGEST_SIDE`.
-    evidence: the same with the evidence on it, RGB; None where nothing speaks for pneumonia.
+    probability: the calibrated probability of PNEUMONIA.
+    pneumonia: whether the film is called PNEUMONIA.
+    warnings: the reasons why the probability may be meaningless.
+    film: the upright film, of one channel, no side longer than `LARGEST_SIDE`.
+    evidence: the film with the Grad-CAM map over it, RGB; None if the map is empty.
     """
 
     probability: float
@@ -31,9 +31,9 @@ class Reading(NamedTuple):
 
 
 def make_reader(predictor: Predictor) -> Callable[[Decoded], Reading]:
-    """A function that reads one decoded film; it compiles the network at its first call.
+    """Makes a function that reads one decoded film; its first call compiles the network.
 
-    The film must be decoded by the run's preprocessing, with a preview of `LARGEST_SIDE`.
+    The film must be decoded with the run's preprocessing and with a preview of `LARGEST_SIDE`.
     """
     trained = TrainingDistribution.from_meta(predictor.first.meta)
     # One film for each device: all but the first are padding.

@@ -1,4 +1,4 @@
-"""`--mode=serve`: a local web page on which one drops a film and sees what a run makes of it."""
+"""`--mode=serve`: a local web page that reads a film dropped on it with the network of a run."""
 
 import contextlib
 import socket
@@ -14,20 +14,20 @@ from pneumojax.serve.examples import examples
 from pneumojax.serve.markup import about, reading_of
 from pneumojax.serve.reading import LARGEST_SIDE, make_reader
 
-ADDRESS = "127.0.0.1"  # of this machine alone; films are not for a network
+ADDRESS = "127.0.0.1"  # only this machine can connect; films must not leave it
 _PACKAGES = ("h11", "starlette", "uvicorn")
 
 
 def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
-    """Serves the page until Ctrl-C. Films are held in memory alone, and only while they are read.
+    """Serves the page until Ctrl-C. A film is kept in memory alone, and only while it is read.
 
     Args:
         workdir: the run folder, absolute.
-        port: 0 takes any that is free.
+        port: the port to listen on; 0 picks a free one.
         any_network: as in `Predictor.open`.
 
     Raises:
-        UserError: a package is not installed, no such run, or the port cannot be had.
+        UserError: a package is not installed, there is no such run, or the port is taken.
     """
     with _listening_on(port) as listening:
         try:
@@ -56,19 +56,19 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
                 _seconds(lambda: reading_of(assess(decode(drawings[0].data)), network, ""))
                 for _ in range(2)
             )
-            # A signal may come as soon as the address is told.
+            # A signal may arrive as soon as the address is printed.
             with contextlib.suppress(KeyboardInterrupt), FilmQueue(decode, assess) as queue:
                 page = Page(queue.read, seen.note, network, drawings)
                 listening.listen()
                 print(f"ready: compiled in {compiling:.1f} s, a film takes {1000 * reading:.0f} ms")
                 print(f"open http://{ADDRESS}:{listening.getsockname()[1]} on this machine")
-                print("Ctrl-C ends it; nothing of a film is kept", flush=True)
+                print("Ctrl-C ends it; no film is kept", flush=True)
                 server.run(page, listening)
-    print("\nended; nothing of a film was kept")
+    print("\nended; no film was kept")
 
 
 def _listening_on(port: int) -> socket.socket:
-    """A socket that is bound, so that a taken port is found before anything is compiled."""
+    """Binds a socket, so that a taken port is reported before the network is compiled."""
     taken = socket.socket()
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

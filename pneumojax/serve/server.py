@@ -1,4 +1,4 @@
-"""The page on a socket of the loopback address, until a signal ends it."""
+"""Runs the page on a socket of the loopback address until a signal ends it."""
 
 import socket
 
@@ -7,14 +7,14 @@ import uvicorn
 from pneumojax.serve.connections import TimedConnection
 from pneumojax.serve.page import MAX_HEAD, Page
 
-SECONDS_TO_END = 1  # for answers that are on their way
+SECONDS_TO_END = 1  # for answers that have been started
 
 
 def run(page: Page, listening: socket.socket) -> None:
-    """Serves the page until Ctrl-C, which is raised again when all has ended."""
+    """Serves the page until Ctrl-C, which is raised again after all connections have ended."""
     config = uvicorn.Config(
         page,
-        loop="asyncio",  # named, or what else is installed would decide
+        loop="asyncio",  # the default depends on the packages that are installed
         http=TimedConnection,
         ws="none",
         lifespan="off",

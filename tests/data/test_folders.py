@@ -44,6 +44,23 @@ def test_dicom_files_are_named_where_films_are_looked_for(tmp_path, place):
     assert "several splits" not in str(caught.value)
 
 
+@pytest.mark.parametrize("flag", ["--films", "data.root"])
+def test_every_mistake_with_a_folder_names_the_flag_that_the_user_gave(tmp_path, flag):
+    film(tmp_path / "two" / "train" / "NORMAL" / "a.png")
+    film(tmp_path / "two" / "test" / "NORMAL" / "a.png")
+    (tmp_path / "empty" / "NORMAL").mkdir(parents=True)
+    mistakes = [
+        lambda: find_films(tmp_path / "nowhere", flag),
+        lambda: find_films(tmp_path / "empty" / "NORMAL", flag),
+        lambda: find_films(tmp_path / "empty", flag).only_split(),
+        lambda: find_films(tmp_path / "two", flag).only_split(),
+        lambda: find_films(tmp_path / "two", flag).of_split("val"),
+    ]
+    for mistake in mistakes:
+        with pytest.raises(UserError, match=f"^{flag}: "):
+            mistake()
+
+
 def test_several_splits_are_named(tmp_path):
     for split in ("train", "test"):
         film(tmp_path / split / "NORMAL" / "a.png")

@@ -1,4 +1,4 @@
-"""Decoders that crash where a test asks for it."""
+"""Decoders that crash or sleep where a test asks for it."""
 
 import os
 from pathlib import Path
@@ -8,14 +8,18 @@ import pytest
 from pneumojax.isolation import child
 
 MARK = b"CRASH"  # behind a picture, where it is no part of it
+SLEEP = b"SLEEP"
 CRASHING = f"""
 import os
+import time
 from pneumojax.isolation import films
 
 def crashing(decode):
     def run(data, preprocessing):
         if data.endswith({MARK!r}):
             os.abort()
+        if data.endswith({SLEEP!r}):
+            time.sleep(60)
         return decode(data, preprocessing)
     return run
 
@@ -26,7 +30,7 @@ films.decode_film = crashing(films.decode_film)
 
 @pytest.fixture
 def crashing_decoders(tmp_path_factory, monkeypatch):
-    """Child processes whose decoder aborts on a file that ends with `MARK`."""
+    """Child processes whose decoder aborts on a file that ends with `MARK`, or sleeps: `SLEEP`."""
     folder = tmp_path_factory.mktemp("crashing")
     (folder / "sitecustomize.py").write_text(CRASHING)
     root = Path(__file__).parents[2]

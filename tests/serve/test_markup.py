@@ -25,7 +25,7 @@ def shown(read, network=NETWORK, seen=""):
     return markup.reading_of(read, network, seen)
 
 
-@pytest.mark.parametrize(("probability", "call"), [(0.75, "PNEUMONIA"), (0.125, "normal")])
+@pytest.mark.parametrize(("probability", "call"), [(0.75, "PNEUMONIA"), (0.125, "NORMAL")])
 def test_probability_and_operating_point_stand_at_their_places_on_the_scale(probability, call):
     text = shown(reading(probability))
     assert f"Called {call}" in text and f"{probability:.3f}" in text
@@ -49,9 +49,9 @@ def test_every_reading_carries_disclaimer_warnings_and_both_pictures():
 
 
 def test_a_film_without_evidence_and_a_run_without_fits_say_so():
-    bare = NETWORK._replace(rule="default", knows_scope=False)
+    bare = NETWORK._replace(rule="default", recognises_training_films=False)
     text = shown(reading(evidence=False), bare)
-    assert "Nothing on this film" in text and text.count("<img") == 1
+    assert "no evidence for pneumonia" in text and text.count("<img") == 1
     assert "No operating point could be fitted" in text and "cannot tell" in text
 
 

@@ -17,7 +17,7 @@ function say(text, kind) {
   result.replaceChildren(section);
 }
 
-/* The page's policy allows no style attributes, so places on the scale are set from here. */
+/* The page's policy forbids style attributes, so positions on the scale are set here. */
 function show(html) {
   result.innerHTML = html;
   for (const element of result.querySelectorAll("[data-at]")) {
@@ -28,13 +28,13 @@ function show(html) {
 async function read(film) {
   pending.abort();
   const mine = (pending = new AbortController());
-  if (film.size > most) return say("too large: at most " + most / 1048576 + " MB are taken", "refusal");
+  if (film.size > most) return say("too large: at most " + most / 1048576 + " MB are accepted", "refusal");
   say("Reading the film …", "working");
   const headers = { "Accept": "text/html", "Content-Type": "application/octet-stream" };
   if (film.name) {
     try {
       headers["X-Film-Name"] = encodeURIComponent(film.name);
-    } catch { /* a name that is no text tells nothing */ }
+    } catch { /* the name is not valid text */ }
   }
   try {
     const answer = await fetch("read", { method: "POST", body: film, headers, signal: mine.signal });
@@ -52,7 +52,7 @@ input.addEventListener("change", () => {
   input.value = "";
 });
 
-/* Everywhere on the page, or the browser would open a film that is dropped beside the field. */
+/* On the whole page, since the browser would open a film that is dropped beside the field. */
 for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {
     event.preventDefault();
@@ -62,7 +62,7 @@ for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
 document.addEventListener("drop", (event) => {
   const films = event.dataTransfer.files;
   if (films.length === 1) read(films[0]);
-  else say(films.length ? "Not read: drop one film at a time" : "Not read: what was dropped is no file", "refusal");
+  else say(films.length ? "Not read: drop one film at a time" : "Not read: a file has to be dropped", "refusal");
 });
 
 document.getElementById("drawings").addEventListener("click", async (event) => {
@@ -71,6 +71,6 @@ document.getElementById("drawings").addEventListener("click", async (event) => {
   try {
     read(await (await fetch("drawings/" + button.value)).blob());
   } catch {
-    say("The drawing could not be had. Is the program still running?", "refusal");
+    say("The drawing could not be fetched. Is the program still running?", "refusal");
   }
 });
