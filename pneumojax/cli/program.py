@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     _prepare_output()
     command = None
     try:
-        if text := _answer(argv):
+        if text := answer(argv):
             print(text)
             return
         command = parse(argv, tuple(VERBS))
@@ -55,6 +55,18 @@ def main(argv: Sequence[str]) -> None:
         signals.end_quietly()
 
 
+def answer(argv: Sequence[str]) -> str | None:
+    """The text of --help or --version; None if neither was asked for."""
+    flags = argv[: argv.index("--")] if "--" in argv else argv
+    if "--version" in flags:
+        return help.version()
+    if not _HELP.intersection(flags):
+        return None
+    modes = [flag.partition("=")[2] for flag in flags if flag.startswith("--mode=")]
+    named = [name for name in (*modes, *flags) if name in VERBS]
+    return help.help_of(named[0]) if named else help.overview()
+
+
 def _prepare_output() -> None:
     faulthandler.enable()
     logging.use_absl_handler()
@@ -65,18 +77,6 @@ def _prepare_output() -> None:
         getLogger(name).setLevel(CRITICAL)
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold bytes that are not text
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _answer(argv: Sequence[str]) -> str | None:
-    """The text of --help or --version; None if neither was asked for."""
-    flags = argv[: argv.index("--")] if "--" in argv else argv
-    if "--version" in flags:
-        return help.version()
-    if not _HELP.intersection(flags):
-        return None
-    modes = [flag.partition("=")[2] for flag in flags if flag.startswith("--mode=")]
-    named = [name for name in (*modes, *flags) if name in VERBS]
-    return help.help_of(named[0]) if named else help.overview()
 
 
 def _run(command: Command) -> None:
