@@ -59,11 +59,6 @@ def estimate(
     return Estimate(float(value), *limits, method, bootstrap)
 
 
-def figure(value: float, formula: ClosedForm | None, drawn: Floats, unit: str) -> dict[str, Any]:
-    """`estimate` in its stored form."""
-    return estimate(value, formula, drawn, unit).to_json()
-
-
 def at_prevalences(counted: Confusion) -> list[PredictiveValues]:
     """Both predictive values at each of `PREVALENCES`."""
     return [predictive_values(counted, prevalence, LEVEL) for prevalence in PREVALENCES]

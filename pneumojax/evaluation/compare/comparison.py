@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumojax.data.films import CLASS_NAMES
+from pneumojax.evaluation.predictions import Bootstrap
 from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
 from pneumojax.stats.curves import weighted_average_precision
 from pneumojax.stats.delong import PairedTest, delong_interval, delong_test
@@ -78,15 +79,6 @@ class Pair:
     differences: Mapping[str, Difference]
     delong: PairedTest
     mcnemar: Mapping[str, McNemar]
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """How films were resampled; `unit` is "patient" or "film"."""
-
-    unit: str
-    resamples: int
-    seed: int
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.evaluation.compare import rows
 from pneumojax.evaluation.compare.comparison import COMPARED
 from pneumojax.evaluation.compare.result import ComparisonResult
+from pneumojax.evaluation.wording import limits_of, value_of, with_limits
 from pneumojax.stats.estimates import LIKELIHOOD_RATIOS, Estimate
 
 Rows = Iterator[tuple[str, ...]]
@@ -62,16 +63,14 @@ def _prevalence_rows(result: ComparisonResult) -> Rows:
     tables = [network.predictive_values for network in result.comparison.networks.values()]
     for of_each in zip(*tables, strict=True):
         for name in ("positive_predictive_value", "negative_predictive_value"):
-            values = [getattr(at, name) for at in of_each]
-            shown = (f"{rows.number(v)} ({rows.limits(v)})" for v in values)
+            shown = (with_limits(getattr(at, name)) for at in of_each)
             yield f"{of_each[0].prevalence:g}", rows.title(name), *shown
 
 
 def _with_both_limits(metric: Estimate) -> str:
-    intervals = [rows.limits(metric)]
-    if not metric.method.endswith("bootstrap"):
-        intervals.append(rows.limits(metric.bootstrap))
-    return f"{rows.number(metric)} ({'; '.join(intervals)})"
+    if metric.method.endswith("bootstrap"):
+        return with_limits(metric)
+    return f"{value_of(metric)} ({limits_of(metric)}; {limits_of(metric.bootstrap)})"
 
 
 def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

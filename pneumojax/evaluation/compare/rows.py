@@ -4,24 +4,14 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from pneumojax.evaluation.compare.comparison import Difference, Pair
+from pneumojax.evaluation.compare.comparison import Pair
 from pneumojax.evaluation.compare.configs import ConfigDifferences
 from pneumojax.evaluation.compare.result import ComparisonResult
+from pneumojax.evaluation.wording import SHORT_TITLES
 from pneumojax.files import printable
-from pneumojax.stats.estimates import Estimate
-from pneumojax.stats.intervals import Interval
-from pneumojax.stats.threshold_metrics import PredictiveValue
 
 HEADER = ("pair", "metric", "difference", "interval", "p")
-_TITLES = {
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "positive_predictive_value": "PPV",
-    "negative_predictive_value": "NPV",
-    "f1_PNEUMONIA": "F1 of PNEUMONIA",
-    "mcc": "MCC",
-    "brier": "Brier score",
-}
+_TITLES = SHORT_TITLES | {"brier": "Brier score"}
 _LONGEST_VALUE = 80  # characters; comparison.json has whole values
 
 
@@ -37,14 +27,10 @@ def difference_rows(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
     """Rows under `HEADER`: each difference of each pair."""
     for pair in result.comparison.pairs:
         for metric, row in pair.differences.items():
-            change = f"{row.difference:+.3f}" if math.isfinite(row.difference) else "undefined"
-            yield (
-                f"{pair.second} - {pair.first}",
-                title(metric),
-                change,
-                limits(row, "+"),
-                _tested(pair, metric),
-            )
+            change = "undefined" if math.isnan(row.difference) else f"{row.difference:+.3f}"
+            limits = "no interval" if math.isnan(row.low) else f"{row.low:+.3f} to {row.high:+.3f}"
+            names = f"{pair.second} - {pair.first}", title(metric)
+            yield *names, change, limits, _tested(pair, metric)
 
 
 def config_lines(configs: ConfigDifferences) -> list[str]:
@@ -87,22 +73,7 @@ def notes(result: ComparisonResult) -> list[str]:
 
 def title(metric: str) -> str:
     """The name of a metric for readers."""
-    return _TITLES.get(metric, metric.replace("_", " "))
-
-
-def number(metric: Estimate | PredictiveValue) -> str:
-    """The value with three decimals."""
-    return f"{metric.value:.3f}" if math.isfinite(metric.value) else "undefined"
-
-
-def limits(metric: Estimate | PredictiveValue | Difference | Interval, sign: str = "") -> str:
-    """The interval with three decimals; `sign` "+" puts a sign before positive limits too."""
-    low, high = metric.low, metric.high
-    if not math.isfinite(low):
-        return "no interval"
-    if not math.isfinite(high):
-        return f"above {low:{sign}.3f}"
-    return f"{low:{sign}.3f} to {high:{sign}.3f}"
+    return _TITLES[metric]
 
 
 def p_value(p: float) -> str:

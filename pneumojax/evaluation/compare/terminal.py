@@ -10,6 +10,7 @@ from rich.text import Text
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.evaluation.compare import rows
 from pneumojax.evaluation.compare.result import ComparisonResult
+from pneumojax.evaluation.wording import limits_of, value_of
 
 _HEADLINE = ("sensitivity", "specificity", "auroc", "accuracy")
 
@@ -30,7 +31,7 @@ def print_comparison(result: ComparisonResult) -> None:
     of_each = []
     for name, network in result.comparison.networks.items():
         shown = [network.estimates[metric] for metric in _HEADLINE]
-        of_each.append((name, *(f"{rows.number(e)}\n{rows.limits(e)}" for e in shown)))
+        of_each.append((name, *(f"{value_of(e)}\n{limits_of(e)}" for e in shown)))
     console.print(_table(("", *map(rows.title, _HEADLINE)), of_each))
     console.print(_table(rows.HEADER, rows.difference_rows(result)))
     for line in rows.config_lines(result.configs):
