@@ -1,7 +1,7 @@
-"""Reads arrays from a stranger's HDF5 file, in a child process that has limits.
+"""Reads arrays from an untrusted HDF5 file, in a child process with limits.
 
-HDF5 is C code that follows offsets and unpacks data as a file tells it. The process that asks for
-the arrays never parses the file: it sends the bytes to a child and gets names and arrays back.
+HDF5 is C code that follows offsets and unpacks data as the file says. So this process never parses
+the file: it sends the bytes to a child process, which answers with names and arrays.
 """
 
 import io
@@ -23,27 +23,31 @@ from pneumojax.isolation import Limits, Refused, WorkerLost, Workers
 LARGEST = 1 << 30  # bytes of all arrays; Inception-v3's are 96 MB, with an optimizer's 290
 LIMITS = Limits(memory=4 << 30, cpu=60.0, wall=120.0)
 MOST_OBJECTS = 20_000  # groups and data sets; a network with its optimizer has some 2,000
-MOST_ARRAYS = 1_000  # that are sent back; Inception-v3 has 378
+MOST_ARRAYS = 1_000  # in an answer; Inception-v3 has 378
 _LONGEST_NAME = 500
-_DEEPEST = 16  # groups in each other; a network inside a network has 6
+_DEEPEST = 16  # levels of nested groups; a network inside a network has 6
 _IN_ARCHIVE = "model.weights.h5"
 _MOST_MEMBERS = 1_000
 _PIECE = 1 << 20
-# Other filters come with libraries that are loaded from elsewhere.
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError),
+    *(RuntimeError, OverflowError),  # of encrypted members and of absurd sizes
+)
+# HDF5 brings these filters along; it would load the code of others from elsewhere on the disk.
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
     """All arrays of floating-point numbers in an HDF5 file, or in a `.keras` archive.
 
-    The contents decide which of the two it is: older versions of Keras write HDF5 under either
-    name. Optimizers' arrays and single numbers are left out.
+    The contents decide which of the two it is, since older versions of Keras write HDF5 under
+    either name. Optimizers' arrays and scalars are left out.
 
     Returns:
         Float32 arrays by their path inside the file, such as "layers/conv2d/vars/0".
 
     Raises:
-        UserError: the file is damaged, too large, points outside of itself, or holds something
+        UserError: the file is damaged or too large, points outside of itself, or holds something
             other than arrays of numbers.
     """
     if (size := path.stat().st_size) > LARGEST:
@@ -57,18 +61,25 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
         raise UserError(
             f"{str(path)!r} cannot be read, {lost}: the file is damaged, or was made to do harm"
         ) from lost
+    # A file may have taken over the child, so its answer is not trusted either.
     names = values.get("names")
-    if not isinstance(names, list) or len(names) != len(arrays):
-        raise UserError(f"{str(path)!r} cannot be read: the answer about it makes no sense")
-    if not all(isinstance(name, str) for name in names) or len({*names}) != len(names):
-        raise UserError(f"{str(path)!r} cannot be read: the answer about it makes no sense")
-    if any(array.dtype != np.float32 for array in arrays):
+    if (
+        not isinstance(names, list)
+        or not all(isinstance(name, str) for name in names)
+        or len({*names}) != len(arrays)
+        or len(names) != len(arrays)
+        or any(array.dtype != np.float32 for array in arrays)
+    ):
         raise UserError(f"{str(path)!r} cannot be read: the answer about it makes no sense")
     return dict(zip(names, arrays, strict=True))
 
 
 def read_task(arguments: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[NDArray]]:
-    """The task "hdf5", which runs in the child process; see `read_arrays`."""
+    """The task "hdf5" of the child process; see `read_arrays`.
+
+    Raises:
+        UserError: as `read_arrays`. The message continues a sentence that begins with the file.
+    """
     largest = arguments["largest"]
     if data.startswith(b"PK"):
         data = _unpacked(data, largest)
@@ -82,13 +93,13 @@ def read_task(arguments: dict[str, Any], data: bytes) -> tuple[dict[str, Any], l
             arrays = [_as_float32(item) for _, item in wanted]
     except (UserError, MemoryError):
         raise
-    except Exception as error:  # damaged files make HDF5 raise nearly anything
+    except Exception as error:  # a damaged file makes HDF5 raise nearly any exception
         raise UserError(f"cannot be read as HDF5: {error}") from error
     return {"names": [name for name, _ in wanted]}, arrays
 
 
 def _unpacked(data: bytes, largest: int) -> bytes:
-    """The HDF5 file in a `.keras` archive; the description of its network is left unread."""
+    """The HDF5 file in a `.keras` archive; the description of the network there is never read."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
@@ -100,17 +111,15 @@ def _unpacked(data: bytes, largest: int) -> bytes:
                     f"is no file of Keras's: it has {len(named)} members {_IN_ARCHIVE!r}, not one"
                 )
             return _member(archive, named[0], largest)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        raise UserError(f"is no file of Keras's: {error}") from error
-    except (RuntimeError, NotImplementedError, OverflowError) as error:
+    except _ZIP_ERRORS as error:
         raise UserError(f"is no file of Keras's: {error}") from error
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int) -> bytes:
-    """The contents of a member, of which no more than `largest` bytes are ever unpacked.
+    """The contents of a member; at most `largest` bytes are ever unpacked.
 
-    Only deflate can be unpacked piece by piece here: the module unpacks as much of a bzip2 or LZMA
-    stream as a few packed bytes hold, whatever size the archive declares.
+    Bzip2 and LZMA are refused: `zipfile` unpacks everything that a few packed bytes expand to at
+    once, whatever size the archive declares. It unpacks deflate piece by piece.
     """
     if member.flag_bits & 1:
         raise UserError("is no file of Keras's: it is encrypted")
@@ -130,10 +139,10 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int) -> 
 
 
 def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    """All data sets with their paths; each object is visited under one name only.
+    """All data sets with their paths. An object with several names is visited under one only.
 
     Raises:
-        UserError: there are too many objects, a link that is not a plain one, or groups that are
+        UserError: there are too many objects, a link that is not a hard link, or groups that are
             nested too deeply.
     """
     seen: set[bytes] = set()
@@ -147,11 +156,11 @@ def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
             full = f"{path}/{name}".lstrip("/")
             if len(full) > _LONGEST_NAME or full.count("/") > _DEEPEST:
                 raise UserError(f"nests groups too deeply at {full[:60]!r}")
-            # Another kind of link may lead into any file that this user may read.
+            # Other kinds of links may lead to any file that this user can read.
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise UserError(f"holds links to elsewhere in {path or '/'!r}")
             item = group[name]
-            # A group may be a member of itself.
+            # Groups that contain themselves would lead to an endless loop.
             address = h5py.h5o.get_info(item.id).addr
             if address in seen:
                 continue
@@ -163,7 +172,11 @@ def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
 
 
 def _checked(name: str, item: Any) -> h5py.Dataset:
-    """The data set, if its numbers lie in this file and can be unpacked by HDF5 itself."""
+    """Returns a data set whose numbers lie in this file and need no foreign filter.
+
+    Raises:
+        UserError: it is something else.
+    """
     if not isinstance(item, h5py.Dataset):
         raise UserError(f"holds something other than arrays and groups: {name!r}")
     if item.external or item.is_virtual:
@@ -178,21 +191,21 @@ def _checked(name: str, item: Any) -> h5py.Dataset:
 
 
 def _check_amount(found: list[tuple[str, h5py.Dataset]], largest: int) -> None:
-    """Refuses large arrays by what the file declares, before memory is taken for any."""
+    """Refuses large arrays by their declared sizes, before any memory is allocated for them."""
     total = 0
     for name, item in found:
         chunk = math.prod(item.chunks or (0,)) * item.dtype.itemsize
         total += item.dtype.itemsize * math.prod(item.shape)
-        # A chunk, which is unpacked as a whole, may be larger than its data set.
+        # HDF5 unpacks chunks as a whole, and a chunk may be larger than its data set.
         if total > largest or chunk > largest:
             raise UserError(f"holds more than {largest:,} bytes of arrays at {name!r}: too large")
 
 
 def _is_wanted(name: str, item: h5py.Dataset) -> bool:
-    """Whether an array may be one of the network's: counters and seeds are integers."""
+    """Whether an array may belong to the network. Counters and seeds are integers or scalars."""
     return item.dtype.kind == "f" and item.ndim > 0 and not name.startswith("optimizer")
 
 
 def _as_float32(item: h5py.Dataset) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what becomes infinite is refused with all that is
+    with np.errstate(over="ignore"):  # `check_values` refuses what overflows to infinity
         return np.ascontiguousarray(item[()], np.float32)

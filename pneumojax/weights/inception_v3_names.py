@@ -1,8 +1,11 @@
-"""Where each convolution of Inception-v3 stands, in the order in which the libraries build them."""
+"""Names of Inception-v3's 94 convolutions: ours, torchvision's, and their order in Keras files."""
 
 from collections.abc import Iterator
 
-# Of each kind of block: our name, and torchvision's, in Keras's order of building.
+from pneumojax.weights.tree import ParameterPath
+
+# For each kind of block, our name and torchvision's of its convolutions. They are in the order in
+# which Keras builds them, and numbers them in older files.
 STEM = (
     ("stem1", "Conv2d_1a_3x3"),
     ("stem2", "Conv2d_2a_3x3"),
@@ -64,9 +67,9 @@ MODULES = (
     *(("Mixed_7b", MODULE8), ("Mixed_7c", MODULE8)),
 )
 
-# For each kind of block, its convolutions (numbered as above) in the order of Keras's list of
-# layers, which Keras sorts by their distance from the network's output: long branches come first.
-# A test compares it with Keras's own list.
+# For each kind of block, the indices of its convolutions in the order of Keras's list of layers,
+# in which newer files number them. Keras sorts that list by the distance from the network's
+# output, so long branches come first. A test compares it with Keras's own list.
 _SORTED = {
     MODULE35: (3, 1, 4, 0, 2, 5, 6),
     REDUCTION35: (1, 2, 0, 3),
@@ -75,11 +78,9 @@ _SORTED = {
     MODULE8: (4, 1, 5, 2, 3, 6, 7, 0, 8),
 }
 
-Path = tuple[str | int, ...]
 
-
-def convolutions() -> Iterator[tuple[Path, str]]:
-    """Our place of each of the 94 convolutions and torchvision's name of it."""
+def convolutions() -> Iterator[tuple[ParameterPath, str]]:
+    """Our path and torchvision's name of each convolution, in the order in which Keras builds."""
     for ours, theirs in STEM:
         yield (ours,), theirs
     for index, (module, names) in enumerate(MODULES):
@@ -87,9 +88,9 @@ def convolutions() -> Iterator[tuple[Path, str]]:
             yield ("modules", index, ours), f"{module}.{theirs}"
 
 
-def sorted_by_keras() -> list[Path]:
-    """Our places of the 94 convolutions in the order of Keras's list of layers."""
-    places: list[Path] = [(ours,) for ours, _ in STEM]
+def sorted_by_keras() -> list[ParameterPath]:
+    """Our path of each convolution, in the order of Keras's list of layers."""
+    paths: list[ParameterPath] = [(ours,) for ours, _ in STEM]
     for index, (_, names) in enumerate(MODULES):
-        places += [("modules", index, names[number][0]) for number in _SORTED[names]]
-    return places
+        paths += [("modules", index, names[number][0]) for number in _SORTED[names]]
+    return paths

@@ -1,113 +1,162 @@
-"""Inception-v3 weights from Keras files, and back: every array at its place exactly once.
+"""Reads Inception-v3 weights from Keras files, without Keras.
 
-Reading needs no Keras: a child process reads the arrays (`hdf5.py`), and their names tell which
-layer each belongs to (`keras_layers.py`). A file's description of its network, which may name any
-function to be called, is never looked at. Keras itself writes its formats.
+A child process reads the arrays (`hdf5.py`), and their names tell which layer each belongs to. The
+description of the network in the file is never read, since it may name any function to be called.
+Whatever version wrote the file, and however its networks are nested, the names take one of two
+forms:
+
+- ".../conv2d_17/kernel:0" in the older `.h5`. Layers are numbered in the order in which they were
+  built, counted over all networks of the program that wrote the file.
+- ".../conv2d_17/vars/0" in `.keras` and `.weights.h5` from Keras 2.12 on. Layers are numbered in
+  the order of the network's list of layers, which Keras sorts by their distance from its output.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pneumojax.data.tensorflow_import import tensorflow
+import numpy as np
+from numpy.typing import NDArray
+
 from pneumojax.errors import UserError
 from pneumojax.weights.hdf5 import read_arrays
-from pneumojax.weights.inception_v3_names import convolutions
-from pneumojax.weights.keras_layers import at_their_places
+from pneumojax.weights.inception_v3_names import convolutions, sorted_by_keras
 from pneumojax.weights.shapes import check_shapes, check_values, expected_shapes
-from pneumojax.weights.tree import Arrays, Source
+from pneumojax.weights.tree import Arrays, ParameterPath, Source
 
-SUFFIXES = (".keras", ".h5")  # ".weights.h5" among them
+# For each kind of layer, our name of each variable with the names that Keras files give it.
+_CONV = {"kernel": ("kernel", "0")}
+_NORM = {"bias": ("beta", "0"), "mean": ("moving_mean", "1"), "var": ("moving_variance", "2")}
+_DENSE = {"kernel": ("kernel", "0"), "bias": ("bias", "1")}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The arrays of one layer of a file.
+
+    folder: the path above the layer's name; "" in the older form of names.
+    name: such as "conv2d_17".
+    variables: arrays by their name, such as "kernel" or "0".
+    """
+
+    folder: str
+    name: str
+    variables: dict[str, NDArray[np.float32]]
+
+    @property
+    def number(self) -> int:
+        """17 for "conv2d_17", and 0 for "conv2d"."""
+        match = re.search(r"_(\d{1,9})$", self.name)
+        return int(match[1]) if match else 0
+
+    def has(self, names: Mapping[str, tuple[str, str]], ranks: list[int]) -> bool:
+        """Whether its variables have these names, all in one form, and numbers of dimensions."""
+        forms = [set(form) for form in zip(*names.values(), strict=True)]
+        found = sorted(array.ndim for array in self.variables.values())
+        return set(self.variables) in forms and found == ranks
+
+    def renamed(self, names: Mapping[str, tuple[str, str]]) -> dict[str, NDArray[np.float32]]:
+        """Its arrays under our names."""
+        return {
+            ours: self.variables[older if older in self.variables else newer]
+            for ours, (older, newer) in names.items()
+        }
 
 
 def read_keras(path: Path) -> Source:
-    """The arrays of a Keras Inception-v3 under our places, with or without its classifier.
+    """The arrays of Keras's Inception-v3 under our paths, with or without its classifier.
 
-    Takes `.keras`, `.weights.h5` and the older `.h5`, of a network that is an Inception-v3 or that
-    has one inside.
+    Reads `.keras`, `.weights.h5` and the older `.h5` of an Inception-v3, or of a network that
+    contains one.
 
     Raises:
-        UserError: it cannot be read, is of another network, or holds values that are not finite.
+        UserError: the file cannot be read, is of another network, or holds values that are not
+            finite.
     """
     found = read_arrays(path)
     try:
-        arrays = at_their_places(found)
+        arrays = arrays_by_path(found)
     except UserError as error:
         raise UserError(f"{str(path)!r} {error}") from None
-    shapes = {place: array.shape for place, array in arrays.items()}
+    shapes = {parameter: array.shape for parameter, array in arrays.items()}
     expected = expected_shapes(shapes, auxiliary=False, norm_scale=False)
     check_shapes(shapes, expected, str(path))
     check_values(arrays, str(path))
     return Source(arrays, "Keras", str(path))
 
 
-def write_keras(arrays: Arrays, path: Path, image_size: int) -> None:
-    """A Keras file, by its suffix, of the network whose arrays these are.
+def arrays_by_path(arrays: Mapping[str, NDArray[np.float32]]) -> Arrays:
+    """The arrays of a file under the paths of our network, every one of them once.
 
     Raises:
-        UserError: the suffix is none of Keras's.
+        UserError: the file is not of Inception-v3, or holds an array that belongs nowhere in it.
+            The message continues a sentence that begins with the file's name.
     """
-    if path.suffix not in SUFFIXES:
-        raise UserError(f"{str(path)!r}: name it .keras, .weights.h5 or .h5")
-    keras = keras_module()
-    kernel, logit = arrays[("stem1", "kernel")], arrays[("main_head", "logit", "kernel")]
-    model = _model(keras, kernel.shape[2], logit.shape[1], image_size)
-    for place, variable in _places(model, path):
-        variable.assign(arrays[place])
-    if path.name.endswith(".weights.h5"):
-        model.save_weights(path)
-    else:
-        model.save(path)
+    convs, norms, others = [], [], []
+    for layer in _layers(arrays):
+        if layer.has(_CONV, [4]):
+            convs.append(layer)
+        elif layer.has(_NORM, [1, 1, 1]):
+            norms.append(layer)
+        else:
+            others.append(layer)
+    paths = [path for path, _ in convolutions()]
+    if not len(convs) == len(norms) == len(paths):
+        raise UserError(
+            f"holds {len(arrays)} arrays; Inception-v3 has 376, and 378 with its head "
+            f"({len(convs)} convolutions of its kind, and 94 are needed)"
+        )
+    found: Arrays = {}
+    for layer, path in _in_order(convs, paths):
+        found |= {(*path, ours): array for ours, array in layer.renamed(_CONV).items()}
+    for layer, path in _in_order(norms, paths):
+        found |= {(*path, "norm", ours): array for ours, array in layer.renamed(_NORM).items()}
+    return found | _head(others)
 
 
-def keras_module() -> Any:
-    """Keras, on TensorFlow."""
-    tensorflow()  # with what it would say at its import kept quiet
-    import keras
-
-    return keras
-
-
-def _model(keras: Any, channels: int, classes: int, side: int = 299) -> Any:
-    """Keras's Inception-v3 with a head of logits, for files of weights alone."""
-    backbone = keras.applications.InceptionV3(
-        include_top=False, weights=None, input_shape=(side, side, channels)
-    )
-    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(backbone.output)
-    x = keras.layers.Dense(classes, name="predictions")(x)
-    return keras.Model(backbone.input, x, name="inception_v3")
-
-
-def _places(model: Any, path: Path) -> Iterator[tuple[tuple, Any]]:
-    """Our place of each of the model's variables, every one of them once."""
-    found = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
-    found.sort(key=_number)
-    places = [place for place, _ in convolutions()]
-    if len(found) != len(places):
-        raise UserError(f"{str(path)!r} has {len(found)} convolutions, Inception-v3 {len(places)}")
-    taken = set()
-    for place, layer in zip(places, found, strict=True):
-        norm = layer._outbound_nodes[0].operation
-        pairs = {
-            "kernel": layer.kernel,
-            ("norm", "bias"): norm.beta,
-            ("norm", "mean"): norm.moving_mean,
-            ("norm", "var"): norm.moving_variance,
-        }
-        for name, variable in pairs.items():
-            taken.add(variable.path)
-            yield (*place, *([name] if isinstance(name, str) else name)), variable
-    dense = [layer for layer in model.layers if type(layer).__name__ == "Dense"]
-    for layer in dense[:1]:
-        for name, variable in (("kernel", layer.kernel), ("bias", layer.bias)):
-            taken.add(variable.path)
-            yield ("main_head", "logit", name), variable
-    if left := [variable.path for variable in model.weights if variable.path not in taken]:
-        raise UserError(f"{str(path)!r} holds what Inception-v3 has no place for: {left[0]}")
+def _layers(arrays: Mapping[str, NDArray[np.float32]]) -> list[Layer]:
+    layers: dict[tuple[str, str], Layer] = {}
+    for full, array in arrays.items():
+        match full.split("/"):
+            case [*above, name, "vars", variable]:
+                folder = "/".join(above)
+            case [*_, name, variable]:
+                folder, variable = "", re.sub(r":\d+$", "", variable)
+            case _:
+                raise UserError(f"holds an array {full!r} that belongs to no layer")
+        layer = layers.setdefault((folder, name), Layer(folder, name, {}))
+        if variable in layer.variables:
+            raise UserError(f"holds two arrays {variable!r} of the layer {name!r}")
+        layer.variables[variable] = array
+    return list(layers.values())
 
 
-def _number(layer: Any) -> int:
-    """Of "conv2d_17" 17, of "conv2d" 0."""
-    match = re.search(r"_(\d+)$", layer.name)
-    return int(match[1]) if match else 0
+def _in_order(
+    layers: list[Layer], paths: list[ParameterPath]
+) -> Iterator[tuple[Layer, ParameterPath]]:
+    """Layers of one kind, each with the path of its convolution."""
+    if len({layer.number for layer in layers}) < len(layers):
+        raise UserError("numbers two layers alike: it holds more than one network, or a part")
+    if len({layer.folder for layer in layers}) > 1:
+        raise UserError("divides its convolutions among several networks")
+    newer = ["0" in layer.variables for layer in layers]
+    if any(newer) and not all(newer):
+        raise UserError("names its arrays in two ways")
+    in_file_order = sorted(layers, key=lambda layer: layer.number)
+    return zip(in_file_order, sorted_by_keras() if all(newer) else paths, strict=True)
+
+
+def _head(layers: list[Layer]) -> Arrays:
+    """The dense layer behind the network, if the file has one."""
+    dense = [layer for layer in layers if layer.has(_DENSE, [1, 2])]
+    others = [layer for layer in layers if not layer.has(_DENSE, [1, 2])]
+    if unknown := dense[1:] + others:
+        raise UserError(
+            f"holds what Inception-v3 has no place for: the arrays of layer {unknown[0].name!r}"
+        )
+    return {
+        ("main_head", "logit", ours): array
+        for layer in dense
+        for ours, array in layer.renamed(_DENSE).items()
+    }

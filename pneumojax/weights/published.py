@@ -1,12 +1,14 @@
-"""Keras's published weights of Inception-v3, fetched where a user asks for it."""
+"""Keras's published weights of Inception-v3, downloaded where a user asks for it."""
 
 import hashlib
+import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 from pneumojax.errors import UserError
-from pneumojax.weights.keras_files import keras_module
+from pneumojax.files import replacing
 
-NAME = "imagenet"  # config.start.weights
+NAME = "imagenet"  # the value of config.start.weights that stands for them
 URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/"
     "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -20,29 +22,35 @@ WHERE = (
 
 
 def published_weights(cache_dir: Path, download: bool) -> Path:
-    """The file of Keras's weights without their head, 88 MB, in the cache's folder "weights".
+    """The file of Keras's weights without their head, 88 MB, in the folder "weights" of the cache.
 
     Args:
         cache_dir: absolute.
-        download: whether it may be fetched where it is not there, or is not what it should be.
+        download: whether to download the file if it is missing or damaged.
 
     Raises:
-        UserError: it may not be fetched, or cannot be, or what came has another hash.
+        UserError: the download is not allowed or fails, or its hash is wrong.
     """
     path = cache_dir / "weights" / URL.rpartition("/")[2]
-    if path.is_file() and hashlib.md5(path.read_bytes()).hexdigest() == MD5:
+    if path.is_file() and _md5(path.read_bytes()) == MD5:
         return path
     if not download:
         raise UserError(
             f"config.start.weights is {NAME!r}, and {str(path)!r} is not there or is damaged: "
             f"--download fetches it (88 MB). {WHERE}"
         )
+    print(f"downloading {URL} (88 MB)", flush=True)
     try:
-        cache_dir.mkdir(parents=True, exist_ok=True)  # Keras goes elsewhere where it is not there
-        fetched = keras_module().utils.get_file(
-            path.name, URL, file_hash=MD5, cache_dir=str(cache_dir), cache_subdir="weights"
-        )
-    except Exception as error:  # of the network, or a hash that differs: a plain Exception
-        path.unlink(missing_ok=True)
+        with urllib.request.urlopen(URL, timeout=60) as response:
+            data = response.read()
+    except (OSError, HTTPException) as error:
         raise UserError(f"Keras's weights could not be fetched: {error}. {WHERE}") from error
-    return Path(fetched)
+    if _md5(data) != MD5:
+        raise UserError(f"Keras's weights could not be fetched: their hash is not {MD5}. {WHERE}")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return path
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()

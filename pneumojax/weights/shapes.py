@@ -1,4 +1,4 @@
-"""The shapes that arrays of the published Inception-v3 have, and the check of a file's arrays."""
+"""Checks arrays from files against the shapes of our Inception-v3."""
 
 import functools
 from collections.abc import Mapping
@@ -21,47 +21,47 @@ _SIZE = 299  # pixels; the published auxiliary head is for films of this size
 def expected_shapes(
     given: Mapping[tuple, tuple[int, ...]], *, auxiliary: bool, norm_scale: bool
 ) -> Shapes:
-    """The shape of each array of the network, with the channels and classes of a file's arrays.
+    """The shape of each array of the network, for a file's numbers of channels and classes.
 
     Args:
-        given: the shapes in the file, of which those of the first and the last kernel count.
+        given: the shapes in the file; the first kernel gives the channels, the last the classes.
         auxiliary: whether the network has its auxiliary head.
         norm_scale: whether its batch norms have a scale.
     """
-    # Another number of channels has no meaning for a film, and is then told as a wrong shape.
+    # Films have 1 or 3 channels; any other number is then reported as a wrong shape.
     channels = 1 if _at(given.get(_STEM, ()), 2) == 1 else 3
     classes = max(1, _at(given.get(_HEAD, ()), 1))
     return dict(_shapes(channels, classes, auxiliary, norm_scale))
 
 
 def check_shapes(given: Mapping[tuple, tuple[int, ...]], expected: Shapes, path: str) -> None:
-    """Raises UserError, naming the first array that has another shape than the network's."""
-    for place, shape in given.items():
-        if shape != expected.get(place):
+    """Raises UserError that names the first array whose shape is not the network's."""
+    for parameter, shape in given.items():
+        if shape != expected.get(parameter):
             raise UserError(
-                f"{path!r} holds an array of shape {shape} for {_name(place)}; "
-                f"Inception-v3's is {expected.get(place)}"
+                f"{path!r} holds an array of shape {shape} for {_name(parameter)}; "
+                f"Inception-v3's is {expected.get(parameter)}"
             )
 
 
 def check_values(arrays: Arrays, path: str) -> None:
-    """Raises UserError for values that no training gives: the network would answer NaN.
+    """Raises UserError for values with which the network would answer NaN.
 
-    Variances below 0 are among them, since batch norm divides by their roots.
+    These are values that are not finite, and variances below 0, of which batch norm takes roots.
     """
-    for place, array in arrays.items():
+    for parameter, array in arrays.items():
         if not np.isfinite(array).all():
-            raise UserError(f"{path!r} holds values that are not finite, in {_name(place)}")
-        if place[-1] == "var" and array.size and array.min() < 0:
-            raise UserError(f"{path!r} holds variances below 0, in {_name(place)}")
+            raise UserError(f"{path!r} holds values that are not finite, in {_name(parameter)}")
+        if parameter[-1] == "var" and array.size and array.min() < 0:
+            raise UserError(f"{path!r} holds variances below 0, in {_name(parameter)}")
 
 
 def _at(shape: tuple[int, ...], axis: int) -> int:
     return shape[axis] if len(shape) > axis else 0
 
 
-def _name(place: tuple) -> str:
-    return "/".join(str(part) for part in place)
+def _name(parameter: tuple) -> str:
+    return "/".join(str(part) for part in parameter)
 
 
 @functools.cache
@@ -77,4 +77,4 @@ def _shapes(channels: int, classes: int, auxiliary: bool, norm_scale: bool) -> S
         )
     )
     tree: dict[tuple, Any] = flatten_dict(nnx.to_pure_dict(nnx.split(module)[1]))
-    return {place: leaf.shape for place, leaf in tree.items()}
+    return {parameter: leaf.shape for parameter, leaf in tree.items()}

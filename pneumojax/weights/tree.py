@@ -1,19 +1,20 @@
-"""Arrays by their place in a network's tree, from wherever they come."""
+"""The arrays of a run or file, by parameter path."""
 
 from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
+ParameterPath = tuple[str | int, ...]  # such as ("modules", 0, "branch1", "kernel")
 Arrays = dict[tuple, NDArray]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Arrays of another run or file.
+    """Arrays to start from.
 
-    arrays: by place, such as ("stem1", "kernel").
+    arrays: by the path that each has in our network.
     kind: "run", "Keras" or "torchvision".
-    path: where they were.
+    path: the folder or file that they came from.
     """
 
     arrays: Arrays

@@ -9,7 +9,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from pneumojax.nn import pools
 from pneumojax.nn.inception_v3 import InceptionV3, grids
-from pneumojax.weights.keras_files import read_keras, write_keras
+from pneumojax.weights.keras_files import read_keras
+from tests.weights.keras_writer import write_keras
 
 
 def built(**options):

@@ -137,11 +137,11 @@ def safetensors(header, data=b""):
 def of_torchvision(dtype="F32", bits=b"\0\0\0\x3f", shape=None, name=None):
     """All arrays of torchvision's network, each element of which is the given bytes."""
     from pneumojax.weights.shapes import expected_shapes
-    from pneumojax.weights.torchvision_files import _places
+    from pneumojax.weights.torchvision_files import _names
 
     header, begin = {}, 0
     shapes = expected_shapes({}, auxiliary=False, norm_scale=True)
-    for place, theirs in _places(False):
+    for place, theirs in _names(False):
         ours = shapes[place]
         turned = (ours[3], ours[2], *ours[:2]) if len(ours) == 4 else ours[::-1]
         turned = shape if shape and theirs == name else turned
