@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pneumojax.evaluation.compare.predictions_csv import read_predictions
 from pneumojax.files import as_text, from_text, printable, read_csv, write_csv
 from pneumojax.predict.output import PredictionFile
+from pneumojax.predict.prediction import Prediction, RunStamp
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 NAMES = [
@@ -48,14 +49,11 @@ def test_csv_round_trip_and_what_a_spreadsheet_sees(tmp_path):
 
 @pytest.mark.parametrize("name", ["p.csv", "p.jsonl"])
 def test_predictions_go_on_with_such_names_and_are_compared_by_them(tmp_path, name):
-    of_run = {"threshold": 0.5, "trained_on": "=films", "checkpoint": "-1", "disclaimer": "@"}
-    rest = {"call": "normal", "note": "", "warnings": ["=w"]}
-    rest |= dict.fromkeys(("deviation", "lowest", "highest"))
-    rest |= {"sha256": ""}
-    rows = [{"file": file, "path": file, "probability": 0.5, **rest} for file in NAMES]
-    with PredictionFile(tmp_path / name, of_run) as predictions:
+    stamp = RunStamp(0.5, trained_on="=films", checkpoint="-1", disclaimer="@")
+    rows = [Prediction(file, file, "", 0.5, "normal", warnings=("=w",)) for file in NAMES]
+    with PredictionFile(tmp_path / name, stamp) as predictions:
         predictions.append(rows)
-    with PredictionFile(tmp_path / name, of_run) as predictions:
+    with PredictionFile(tmp_path / name, stamp) as predictions:
         assert predictions.done.keys() == predictions.names == set(NAMES)
     if name == "p.csv":
         assert list(read_predictions(tmp_path / name).films) == NAMES

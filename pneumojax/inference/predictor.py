@@ -72,13 +72,10 @@ class Predictor:
         folders, common = resolve_members(workdirs)
         members = tuple(open_run(folder, any_network=any_network) for folder in folders)
         check_alike(members, folders)
-        own = tuple(member.decision for member in members)
+        decisions = tuple(common or member.decision for member in members)
+        decision = decisions[0] if len(members) == 1 else mean_decision(decisions, common)
         batch_size = FILMS_IN_CACHE * members[0].mesh.size
-        if len(members) == 1:
-            return cls(members, tuple(folders), own, own[0], batch_size)
-        decisions = tuple(common or decision for decision in own)
-        together = mean_decision(decisions, common)
-        return cls(members, tuple(folders), decisions, together, batch_size)
+        return cls(members, tuple(folders), decisions, decision, batch_size)
 
     def in_batches_of(self, films: int) -> "Predictor":
         """The same predictor with another batch size."""
@@ -106,6 +103,15 @@ class Predictor:
         """Whether `explain` works: a network of the user's own may lack what Grad-CAM needs."""
         return all(member.network.explains for member in self.members)
 
+    def check_explains(self) -> None:
+        """Raises UserError if a network cannot be explained."""
+        for member in self.members:
+            if not member.network.explains:
+                raise UserError(
+                    f"--overlays: {member.config.model.network} has no Grad-CAM maps, because it "
+                    "lacks the methods `features` and `logits`; leave the flag out"
+                )
+
     def logits(self, films: Films) -> NDArray[np.float32]:
         """Films, a `FilmSet` or uint8 (n, h, w) -> each member's logits (members, n)."""
         return np.stack(outputs_of(self._score, films, self.batch_size))
@@ -129,7 +135,8 @@ class Predictor:
         Raises:
             UserError: a network cannot be explained, see `explains`.
         """
-        return _with_maps(outputs_of(self._explained(), films, self.batch_size))
+        self.check_explains()
+        return _with_maps(outputs_of(self._explain, films, self.batch_size))
 
     def stream(
         self, batches: Iterable[tuple[T, Images]], *, explain: bool = False
@@ -143,20 +150,14 @@ class Predictor:
         Raises:
             UserError: a network cannot be explained, see `explains`.
         """
-        for belongings, outputs in in_turn(self._explained() if explain else self._score, batches):
+        if explain:
+            self.check_explains()
+        step = self._explain if explain else self._score
+        for belongings, outputs in in_turn(step, batches):
             if explain:
                 yield belongings, Answer(*_with_maps(outputs))
             else:
                 yield belongings, Answer(np.stack(outputs), None)
-
-    def _explained(self) -> Step:
-        for member in self.members:
-            if not member.network.explains:
-                raise UserError(
-                    f"--overlays: {member.config.model.network} cannot be explained, because it "
-                    "lacks the methods `features` and `logits`; leave the flag out"
-                )
-        return self._explain
 
     @cached_property
     def _score(self) -> Step:

@@ -1,4 +1,4 @@
-"""The file that predictions are written to: a regular one, and held by one process at a time."""
+"""Checks the file that predictions are written to, and locks it against other processes."""
 
 import contextlib
 import errno
@@ -11,24 +11,24 @@ from pathlib import Path
 from pneumojax.errors import UserError
 from pneumojax.files import failing_clearly
 
-# Files of these look regular and are the system's: reading some waits, writing some changes it.
-_OF_THE_SYSTEM = (Path("/proc"), Path("/sys"))
+# Files in these folders look regular, but reading or writing them acts on the system.
+_SYSTEM_FOLDERS = (Path("/proc"), Path("/sys"))
 
 
 def user_path(name: str, flag: str) -> Path:
-    """The absolute path that a user names, links followed.
+    """The absolute path that a user names, with links resolved.
 
     Raises:
-        UserError: "~name" of a user whom the system does not know, or no path at all.
+        UserError: it begins with "~name" of an unknown user, or cannot be a path.
     """
     try:
         return Path(name).expanduser().resolve()
     except (RuntimeError, ValueError, OSError) as error:
-        raise UserError(f"{flag}: {name!r} is no path: {error}") from error
+        raise UserError(f"{flag}: {name!r} is not a path: {error}") from error
 
 
 def check_destination(path: Path) -> None:
-    """Checks, without opening it, that predictions can go to `path`, which is resolved.
+    """Checks, without opening it, that predictions can be written to `path`, which is resolved.
 
     Raises:
         UserError: it is a folder, a pipe, a device or the like, or a file of the system.
@@ -40,29 +40,29 @@ def check_destination(path: Path) -> None:
             mode = stat.S_IFREG
     if stat.S_ISDIR(mode):
         raise UserError(f"--output: {str(path)!r} is a folder; name a file in it")
-    if not stat.S_ISREG(mode) or any(map(path.is_relative_to, _OF_THE_SYSTEM)):
-        raise UserError(f"--output: {str(path)!r} is no regular file; name another")
+    if not stat.S_ISREG(mode) or any(map(path.is_relative_to, _SYSTEM_FOLDERS)):
+        raise UserError(f"--output: {str(path)!r} is not a regular file; name another")
 
 
 def open_alone(path: Path) -> int:
-    """Opens or makes the file, and holds it for this process until the descriptor is closed.
+    """Opens or creates the file, and locks it until the descriptor is closed.
 
-    The system's lock on the file itself is what counts, so nothing is left after a kill. It holds
-    between machines where their shared file system keeps locks.
+    The lock is the system's own on that file, so a killed process leaves none behind. It holds
+    between machines if their shared file system supports locks.
 
     Raises:
-        UserError: as `check_destination`, another process holds it, or it cannot be written.
+        UserError: as `check_destination`, or another process holds it, or it cannot be written.
     """
     check_destination(path)
     with failing_clearly(path, "--output"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # It may have become a pipe or a device since: O_NONBLOCK does not wait for its other end.
+        # It may have become a pipe or a device by now; O_NONBLOCK does not wait for its other end.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
         descriptor = os.open(path, flags, 0o644)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"--output: {str(path)!r} is no regular file; name another")
+            raise UserError(f"--output: {str(path)!r} is not a regular file; name another")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -71,7 +71,7 @@ def open_alone(path: Path) -> int:
                 "stop it, or name another file"
             ) from error
         except OSError as error:
-            # A file system without locks is no reason to refuse every prediction.
+            # Without support for locks the file is used unlocked, rather than not at all.
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
     except BaseException:
@@ -81,7 +81,7 @@ def open_alone(path: Path) -> int:
 
 
 def make_new(folder: Path) -> Path:
-    """Makes the first `predictions.csv`, `predictions-2.csv`, ... that no other process has.
+    """Creates the first of `predictions.csv`, `predictions-2.csv`, ... that does not exist.
 
     Raises:
         UserError: the folder cannot be written.
@@ -97,11 +97,11 @@ def make_new(folder: Path) -> Path:
 
 
 def _holder(status: os.stat_result) -> str:
-    """The process that holds the lock of a file, as far as Linux tells."""
+    """Names the process that holds the lock of a file, if Linux lists it."""
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     with contextlib.suppress(OSError):
         for line in Path("/proc/locks").read_text().splitlines():
-            # "1: FLOCK  ADVISORY  WRITE 4242 08:02:131091 0 EOF"; 0 is a process of elsewhere.
+            # "1: FLOCK  ADVISORY  WRITE 4242 08:02:131091 0 EOF"; process 0 is on another machine.
             fields = line.split()
             if fields[1] == "FLOCK" and device in fields and fields[4] != "0":
                 return f"process {fields[4]}"

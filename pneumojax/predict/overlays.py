@@ -1,29 +1,32 @@
-"""A picture of each film with the evidence on it, and one sheet of the first of them."""
+"""Pictures of films with their Grad-CAM maps, and a contact sheet of the first ones."""
 
 import hashlib
 import itertools
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
 from pneumojax.files import failing_clearly, printable, replacing
 from pneumojax.inference.overlay import Tile, overlay, sheet
+from pneumojax.predict.prediction import Prediction
+from pneumojax.predict.reading import ReadFilm
 
 ON_SHEET = 40
 _COLUMNS, _TILE = 5, 240
-_MARK = ".pneumojax-overlays"  # a file that only folders of overlays have
+_MARK = ".pneumojax-overlays"  # an empty file that marks a folder of overlays
 _LONGEST_STEM = 60  # characters, of up to four bytes each: file names end at 255 bytes
 
 
 def check_folder(folder: Path) -> None:
-    """Checks, without writing, that a folder may take overlays; `folder` is resolved.
+    """Checks, without writing, that overlays may be written to `folder`, which is resolved.
 
     Raises:
-        UserError: it holds something and was not made for overlays, or is no folder.
+        UserError: it holds other files, or is not a folder.
     """
     try:
         if not folder.exists() or (folder / _MARK).is_file() or not any(folder.iterdir()):
@@ -31,17 +34,17 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         raise UserError(f"--overlays: cannot read {str(folder)!r}: {error.strerror}") from error
     raise UserError(
-        f"--overlays: {str(folder)!r} holds files that are no overlays; name a new or empty folder"
+        f"--overlays: {str(folder)!r} holds other files than overlays; name a new or empty folder"
     )
 
 
 class Overlays:
-    """Writes PNGs into a folder, which is made.
+    """Writes PNGs into a folder, which is created.
 
     Args:
-        folder: resolved; new, empty, or of earlier overlays.
-        checkpoint: of the network, so that another's pictures of the same films stay.
-        synthetic: stamps the sheet as one of a network for drawn films.
+        folder: resolved; new, empty, or with earlier overlays.
+        checkpoint: identity of the networks. Pictures by other networks are kept.
+        synthetic: stamps the sheet, because the network was trained on synthetic films.
 
     Raises:
         UserError: as `check_folder`, or it cannot be written.
@@ -60,40 +63,50 @@ class Overlays:
         except OSError as error:
             raise UserError(f"--overlays: cannot make {str(folder)!r}: {error.strerror}") from error
 
-    def add(self, film: np.ndarray, evidence: np.ndarray, row: dict[str, Any]) -> None:
-        """Draws one film, uint8 (h, w), with its map, and remembers it for the sheet.
+    def add(
+        self, films: Sequence[ReadFilm], predictions: Sequence[Prediction], maps: NDArray
+    ) -> None:
+        """Draws the readable films of a batch, and keeps the first ones for the sheet.
+
+        Args:
+            maps: float32 (at least as many, h, w), the Grad-CAM map of each film.
 
         Raises:
             UserError: the folder cannot be written.
         """
+        for film, prediction, evidence in zip(films, predictions, maps, strict=False):
+            if film.preview is not None:
+                self._draw(film.preview, prediction, evidence)
+
+    def _draw(self, film: NDArray[np.uint8], prediction: Prediction, evidence: NDArray) -> None:
         picture = overlay(film, evidence)
-        name = name_of(row["path"], row["sha256"], self._checkpoint)
+        name = name_of(prediction.path, prediction.sha256, self._checkpoint)
         with replacing(self._folder / name) as temporary:
             picture.save(temporary, "PNG", compress_level=1)
         self._drawn += 1
         if len(self._tiles) < ON_SHEET:
-            title = printable(Path(row["file"]).name)
-            lines = (title, f"{row['probability']:.4f}  {row['call']}", *row["warnings"][:1])
+            title = printable(Path(prediction.file).name)
+            answer = f"{prediction.probability:.4f}  {prediction.call}"
             picture.thumbnail((_TILE, _TILE))
-            self._tiles.append(Tile(picture, lines))
+            self._tiles.append(Tile(picture, (title, answer, *prediction.warnings[:1])))
 
     def finish(self) -> str:
-        """Writes the sheet, and says how many pictures there are and where.
+        """Writes the sheet; returns a line that says how many pictures there are and where.
 
         Raises:
             UserError: the folder cannot be written.
         """
-        said = f"{self._drawn:,} overlays in {printable(str(self._folder))}"
+        line = f"{self._drawn:,} overlays in {printable(str(self._folder))}"
         if not self._tiles:
-            return said
+            return line
         drawn = sheet(self._tiles, columns=_COLUMNS, side=_TILE, synthetic=self._synthetic)
         path = self._new_sheet()
         with replacing(path) as temporary:
             temporary.write_bytes(drawn)
-        return f"{said}, the first {len(self._tiles)} on {path.name}"
+        return f"{line}, the first {len(self._tiles)} on {path.name}"
 
     def _new_sheet(self) -> Path:
-        """The first `contact_sheet*.png` that this process could make, empty."""
+        """Creates the first of `contact_sheet.png`, `contact_sheet-2.png`, ... that is new."""
         for number in itertools.count(1):
             suffix = "" if number == 1 else f"-{number}"
             path = self._folder / f"contact_sheet{suffix}.png"
@@ -107,10 +120,11 @@ class Overlays:
 
 
 def name_of(path: str, sha256: str, checkpoint: str) -> str:
-    """The overlay's file name: the film's, and 16 hex digits of its path, contents and network.
+    """The overlay's file name: the film's name and 16 hex digits.
 
-    Names repeat in archives, and another film or network must never replace a picture. What is no
-    letter, digit, dot or dash in the film's name is an underscore.
+    Names repeat in archives, and another film or network must never replace a picture, so the
+    digits are a digest of path, contents and network. Characters of the film's name other than
+    letters, digits, dots and dashes become underscores.
     """
     digest = hashlib.sha256()
     for part in (path, sha256, checkpoint):

@@ -1,13 +1,13 @@
-"""`--mode=predict`: a run's network on films of any kind, as many as there are.
+"""`--mode=predict`: a run's network on any number of films of any kind.
 
 Films are found, decoded a little ahead of the network, and written row by row, so that memory
-grows with the number of films by their names and digests alone.
+grows with the number of films only by their names and digests.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,26 +15,31 @@ from numpy.typing import NDArray
 from pneumojax.data.out_of_distribution import TrainingDistribution, warnings_about
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.errors import UserError
-from pneumojax.files import refuse_links_out
-from pneumojax.inference.ensemble import Spread, output_folder
-from pneumojax.inference.predictor import Predictor
+from pneumojax.files import printable, refuse_links_out
+from pneumojax.inference.ensemble import output_folder
+from pneumojax.inference.predictor import Answer, Predictor
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.predict.destination import check_destination, make_new, user_path
-from pneumojax.predict.output import PredictionFile, Row
+from pneumojax.predict.output import PredictionFile
 from pneumojax.predict.overlays import Overlays, check_folder
-from pneumojax.predict.reading import Read, batched, make_reader, read_ahead
+from pneumojax.predict.prediction import CALLS, Prediction, RunStamp
+from pneumojax.predict.reading import ReadFilm, batched, make_reader, read_ahead
 from pneumojax.predict.resuming import Resumed
 from pneumojax.predict.sources import Sources
-from pneumojax.predict.terminal import Progress, Summary, printable
+from pneumojax.predict.terminal import FilmProgress, Summary
 from pneumojax.run.seen_films import CANNOT_TELL, SeenFilms
 
-CALLS = ("normal", "pneumonia")
 LARGEST_BATCH = 64
 
 
-class _Places(NamedTuple):
-    """Where predictions and overlays go; the first free name in `results` where none is given."""
+@dataclass(frozen=True)
+class _Places:
+    """Where predictions and overlays go.
+
+    output: the prediction file; None for the first free name in `results`.
+    overlays: folder of the pictures; None for no pictures.
+    """
 
     output: Path | None
     results: Path
@@ -49,24 +54,24 @@ def predict_files(
     results: Path | None = None,
     any_network: bool = False,
 ) -> int:
-    """Predicts every film that is named; a bad file never stops the others.
+    """Predicts every film that is named. An unreadable file never stops the others.
 
     Args:
         workdirs: the run folder, or those of an ensemble, absolute.
         inputs: files, folders and patterns.
-        output: CSV, or JSON lines by its suffix .jsonl; by default the first free
-            `predictions*.csv` in `results`. Films that it holds already are not done again.
-        overlays: folder for a picture of each film with the evidence on it.
-        results: where it is None the run folder, or one of this ensemble beside its first run.
-        any_network: as in `open_run`.
+        output: CSV, or JSON lines if it ends in .jsonl. The default is the first free
+            `predictions*.csv` in `results`. Films that it already holds are not predicted again.
+        overlays: folder for a picture of each film with its Grad-CAM map.
+        results: None means the run folder, or a folder of this ensemble beside its first run.
+        any_network: as in `Predictor.open`.
 
     Returns:
-        How many files in the output could not be read.
+        The number of unreadable files in the output.
 
     Raises:
-        UserError: nothing to predict, no such run, `output` is not one of this run or cannot be
-            written, a link leads out of `results`, or films have changed since `output` was
-            written; the others are done.
+        UserError: there is no film or no run, `output` belongs to another run or cannot be
+            written, a link leads out of `results`, the network has no maps for `overlays`, or
+            films have changed since their rows were written (the others are predicted).
     """
     sources = Sources(inputs)
     places = _Places(
@@ -74,7 +79,17 @@ def predict_files(
         results or output_folder(workdirs),
         user_path(overlays, "--overlays") if overlays else None,
     )
-    # Both are checked again when they are opened; here, so that it is told at once.
+    _check_places(places, sources)
+    if (total := sources.count()) == 0:
+        raise UserError("--mode=predict: no film there; name films, folders or patterns of films")
+    with FilmDecoder(total) as decoder:  # its processes start while the network is opened
+        predictor = Predictor.open(workdirs, any_network=any_network)
+        size = _batch_size(total, predictor.first.mesh.size)
+        return _predict(predictor.in_batches_of(size), sources, total, places, decoder)
+
+
+def _check_places(places: _Places, sources: Sources) -> None:
+    """Refuses early what opening the files would refuse again after the network is loaded."""
     if places.output is not None:
         check_destination(places.output)
     else:
@@ -82,52 +97,44 @@ def predict_files(
     if places.overlays is not None:
         sources.refuse_inside(places.overlays, "--overlays")
         check_folder(places.overlays)
-    if (total := sources.count()) == 0:
-        raise UserError("--mode=predict: no film there; name films, folders or patterns of films")
-    with FilmDecoder(total) as decoder:  # its processes start while the network is opened
-        predictor = Predictor.open(workdirs, any_network=any_network)
-        return _predict(predictor, sources, total, places, decoder)
 
 
 def _predict(
     predictor: Predictor, sources: Sources, total: int, places: _Places, decoder: FilmDecoder
 ) -> int:
     """Writes the predictions and the overlays; see `predict_files`."""
-    trained, decision = predictor.first, predictor.decision
-    row_maker = _RowMaker(predictor)
-    of_run = _of_run(predictor)
-    drawn = None
+    stamp = _stamp_of(predictor)
+    overlays = None
     if places.overlays is not None:
-        drawn = Overlays(places.overlays, of_run["checkpoint"], trained.meta["synthetic"])
+        predictor.check_explains()
+        synthetic = predictor.first.meta["synthetic"]
+        overlays = Overlays(places.overlays, stamp.checkpoint, synthetic)
+    judge = _Judge(predictor)
     path = places.output or make_new(places.results)
-    summary = Summary()
-    with PredictionFile(path, of_run) as predictions:
-        if predictions.done:
-            print(f"going on: {len(predictions.done):,} files are in {printable(str(path))}")
-        progress = Progress(total)
-        resumed = Resumed(predictions, progress.skip)
-        reading = make_reader(decoder, trained.preprocessing, drawn is not None)
-        predictor = predictor.in_batches_of(_batch_size(total, trained.mesh.size))
-        films = read_ahead(resumed.wanted(sources.films()), reading, 2 * predictor.batch_size)
+    shown = printable(str(path))
+    summary, progress = Summary(), FilmProgress(total)
+    with PredictionFile(path, stamp) as output:
+        if output.done:
+            print(f"continuing: {len(output.done):,} films are already in {shown}")
+        resumed = Resumed(output, progress.skip)
+        read = make_reader(decoder, predictor.first.preprocessing, overlays is not None)
+        films = read_ahead(resumed.wanted(sources.films()), read, 2 * predictor.batch_size)
         batches = _batches(resumed.new(films), predictor)
-        for batch, answer in predictor.stream(batches, explain=drawn is not None):
-            rows = row_maker.rows(batch, answer.logits)
-            if drawn is not None and answer.maps is not None:
-                for read, row, evidence in zip(batch, rows, answer.maps, strict=False):
-                    if read.preview is not None:
-                        drawn.add(read.preview, evidence, row)
-            predictions.append(rows)
-            for row in rows:
-                summary.add(row)
-            progress.update(len(rows))
+        for batch, answer in predictor.stream(batches, explain=overlays is not None):
+            predictions = judge.predictions(batch, answer)
+            if overlays is not None and answer.maps is not None:
+                overlays.add(batch, predictions, answer.maps)
+            output.append(predictions)
+            summary.add(predictions)
+            progress.update(len(predictions))
         progress.close()
-        unreadable = predictions.unreadable
-    summary.show(trained.trained_on, decision.threshold)
+        unreadable = output.unreadable
+    summary.show(stamp)
     if sources.ignored:
-        print(f"passed over in the folders, no films: {sources.ignored:,}")
-    print(f"written to {printable(str(path))}")
-    if drawn is not None:
-        print(drawn.finish())
+        print(f"other files in the folders, ignored: {sources.ignored:,}")
+    print(f"written to {shown}")
+    if overlays is not None:
+        print(overlays.finish())
     resumed.refuse_changed(path)
     return unreadable
 
@@ -139,8 +146,8 @@ def _batch_size(films: int, devices: int) -> int:
 
 
 def _batches(
-    films: Iterable[Read], predictor: Predictor
-) -> Iterator[tuple[list[Read], NDArray[np.uint8]]]:
+    films: Iterable[ReadFilm], predictor: Predictor
+) -> Iterator[tuple[list[ReadFilm], NDArray[np.uint8]]]:
     """The films in batches, each with its pixels; those of an unreadable film are 0."""
     side = predictor.first.preprocessing.image_size
     for batch in batched(films, predictor.batch_size):
@@ -151,52 +158,64 @@ def _batches(
         yield batch, images
 
 
-class _RowMaker:
-    """Makes the rows of a batch, with what makes an answer doubtful as warnings."""
+class _Judge:
+    """Makes predictions of the networks' logits, with warnings where a probability is doubtful."""
 
     def __init__(self, predictor: Predictor):
         self._predictor = predictor
-        meta = predictor.first.meta
-        self._scope = TrainingDistribution.from_meta(meta)
-        if self._scope is None:
-            print("note: this run does not know what its training films look like: no such warning")
+        self._distribution = TrainingDistribution.from_meta(predictor.first.meta)
+        if self._distribution is None:
+            print(
+                "note: this run does not store the distribution of its training films, so films "
+                "unlike them get no warning"
+            )
         self._seen = SeenFilms.of_runs(predictor.workdirs)
         if not self._seen.known:
             print(CANNOT_TELL)
 
-    def rows(self, batch: list[Read], each: np.ndarray) -> list[Row]:
-        """Makes rows from films and the logits (members, at least as many) of the networks."""
-        logits, spread = self._predictor.combine(each)
-        probabilities = self._predictor.decision.probabilities(logits)
-        calls = self._predictor.decision.calls(probabilities)
-        warned = iter(warnings_about([read.film for read in batch if read.film], self._scope))
+    def predictions(self, batch: list[ReadFilm], answer: Answer) -> list[Prediction]:
+        """The rows of a batch, which the answer may exceed by padding."""
+        decision = self._predictor.decision
+        logits, spread = self._predictor.combine(answer.logits)
+        probabilities = decision.probabilities(logits)
+        calls = decision.calls(probabilities)
+        films = [read.film for read in batch if read.film]
+        unusual = iter(warnings_about(films, self._distribution))
         rows = []
         for i, read in enumerate(batch):
-            row: Row = {"file": read.file, "path": read.path, "sha256": read.sha256}
-            row |= {"note": read.note, "probability": None, "call": "", "warnings": []}
-            row |= dict.fromkeys(Spread._fields)
+            row = Prediction(read.file, read.path, read.sha256, note=read.note)
             if read.film:
-                row["probability"] = float(f"{probabilities[i]:.9g}")
-                row["call"] = CALLS[calls[i]]
-                row["warnings"] = self._seen_before(read) + next(warned)
+                row = replace(
+                    row,
+                    probability=_rounded(probabilities[i]),
+                    call=CALLS[calls[i]],
+                    warnings=(*self._seen_before(read), *next(unusual)),
+                )
                 if spread is not None:
-                    row |= {name: float(f"{v[i]:.9g}") for name, v in spread._asdict().items()}
+                    row = replace(
+                        row,
+                        deviation=_rounded(spread.deviation[i]),
+                        lowest=_rounded(spread.lowest[i]),
+                        highest=_rounded(spread.highest[i]),
+                    )
             rows.append(row)
         return rows
 
-    def _seen_before(self, read: Read) -> list[str]:
-        """The warning that comes first, since it makes a probability worthless."""
-        # A link may bear another name than the film that it leads to.
+    def _seen_before(self, read: ReadFilm) -> list[str]:
+        """The warning that comes first, because it makes a probability worthless."""
+        # A link may have another name than the film that it leads to.
         notes = (self._seen.note(name, read.sha256) for name in (read.file, read.path))
         return [note for note in notes if note][:1]
 
 
-def _of_run(predictor: Predictor) -> Row:
-    """The columns that are the same in every row."""
-    synthetic = predictor.first.meta["synthetic"]
-    return {
-        "threshold": predictor.decision.threshold,
-        "trained_on": predictor.first.trained_on,
-        "checkpoint": predictor.identity,
-        "disclaimer": f"{SYNTHETIC_STAMP}; {DISCLAIMER}" if synthetic else DISCLAIMER,
-    }
+def _rounded(value: float) -> float:
+    """Nine significant digits, which tell all float32 numbers apart."""
+    return float(f"{value:.9g}")
+
+
+def _stamp_of(predictor: Predictor) -> RunStamp:
+    trained = predictor.first
+    disclaimer = f"{SYNTHETIC_STAMP}; {DISCLAIMER}" if trained.meta["synthetic"] else DISCLAIMER
+    return RunStamp(
+        predictor.decision.threshold, trained.trained_on, predictor.identity, disclaimer
+    )

@@ -5,8 +5,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -19,71 +19,74 @@ from pneumojax.isolation.films import FilmDecoder
 LARGEST_PREVIEW = 640  # pixels
 
 
-class Wanted(NamedTuple):
-    """A film to read.
+@dataclass(frozen=True)
+class FilmToRead:
+    """A film that was found.
 
-    file: as it was found.
-    path: the same, absolute and with links followed.
-    reason: why it cannot be read, where that is known already.
-    before: the digest of its row in the output, None where it has none.
+    file: its name as it was found.
+    path: absolute, with links resolved.
+    reason: why it cannot be read, if that is already known, or "".
+    digest: of its row in the output; None if it has no row.
     """
 
     file: Path
     path: str
     reason: str
-    before: str | None
+    digest: str | None
 
 
-class Read(NamedTuple):
-    """One film decoded, or the reason in `note` why it is not.
+@dataclass(frozen=True)
+class ReadFilm:
+    """A film after reading.
 
-    file, path: as in `Wanted`.
-    sha256: of its bytes, in hexadecimal digits; "" where they could not be read.
-    film: None also where its row is there already.
-    preview: for an overlay alone.
+    file, path: as in `FilmToRead`.
+    sha256: of its bytes, in hexadecimal digits; "" if they cannot be read.
+    film: the decoded film; None if it cannot be decoded, or already has a row.
+    note: why it cannot be decoded, or "".
+    preview: uint8 (h, w), for an overlay; None if no overlays are drawn.
     """
 
     file: str
     path: str
-    sha256: str
-    film: AnyFilm | None
-    note: str
-    preview: np.ndarray | None
+    sha256: str = ""
+    film: AnyFilm | None = None
+    note: str = ""
+    preview: np.ndarray | None = None
 
 
 def make_reader(
     decoder: FilmDecoder, preprocessing: Preprocessing, with_preview: bool
-) -> Callable[[Wanted], Read]:
-    """`wanted -> Read`, for threads; a file that cannot be read is a note, never an exception."""
+) -> Callable[[FilmToRead], ReadFilm]:
+    """A function that reads one film, for use in threads.
+
+    An unreadable file becomes a note and never an exception.
+    """
     side = LARGEST_PREVIEW if with_preview else 0
 
-    def read(wanted: Wanted) -> Read:
-        none = Read(str(wanted.file), wanted.path, "", None, wanted.reason, None)
-        if wanted.reason:
-            return none
+    def read(found: FilmToRead) -> ReadFilm:
+        result = ReadFilm(str(found.file), found.path, note=found.reason)
+        if found.reason:
+            return result
         try:
-            data = read_bytes(wanted.file)
-        except FilmError as error:
-            return none._replace(note=str(error))
-        none = none._replace(sha256=hashlib.sha256(data).hexdigest())
-        if wanted.before is not None:
-            return none
-        try:
+            data = read_bytes(found.file)
+            result = replace(result, sha256=hashlib.sha256(data).hexdigest())
+            if found.digest is not None:
+                return result
             film, preview = decoder.decode(data, preprocessing, preview_side=side)
         except FilmError as error:
-            return none._replace(note=str(error))
-        return none._replace(film=film, preview=preview)
+            return replace(result, note=str(error))
+        return replace(result, film=film, preview=preview)
 
     return read
 
 
 def read_ahead(
-    films: Iterable[Wanted], read: Callable[[Wanted], Read], most: int
-) -> Iterator[Read]:
-    """Reads in order, by all cores, at most `most` films before they are asked for."""
+    films: Iterable[FilmToRead], read: Callable[[FilmToRead], ReadFilm], most: int
+) -> Iterator[ReadFilm]:
+    """Reads films in order on all cores, at most `most` of them ahead of the caller."""
     # Each thread waits for a child process that decodes.
     pool = ThreadPoolExecutor(os.cpu_count())
-    waiting: deque[Future[Read]] = deque()
+    waiting: deque[Future[ReadFilm]] = deque()
     try:
         for found in films:
             waiting.append(pool.submit(read, found))
@@ -95,9 +98,9 @@ def read_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def batched(films: Iterable[Read], size: int) -> Iterator[list[Read]]:
-    """Lists of `size` films, the last one shorter."""
-    batch: list[Read] = []
+def batched(films: Iterable[ReadFilm], size: int) -> Iterator[list[ReadFilm]]:
+    """Lists of `size` films; the last list may be shorter."""
+    batch: list[ReadFilm] = []
     for film in films:
         batch.append(film)
         if len(batch) == size:

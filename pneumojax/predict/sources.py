@@ -1,4 +1,4 @@
-"""Finds the films that a user names: files, folders and patterns, one at a time, in fixed order."""
+"""Finds the films that a user names by files, folders and patterns, always in the same order."""
 
 import itertools
 import os
@@ -6,34 +6,39 @@ import stat
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 from pneumojax.decoding.formats import HEAD, kind_of
 from pneumojax.errors import UserError
 
-# What calls itself a picture is answered or named as bad. Other files of a folder count as films
-# if their contents do: archives store DICOM under names without a suffix.
+# Every file with such a suffix is answered or named as unreadable. Other files of a folder are
+# films if their contents are: archives store DICOM under names without a suffix.
 SUFFIXES = (
     *(".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff", ".dcm", ".dicom"),
-    *(".gif", ".bmp", ".jp2"),  # not read, but not passed over in silence
+    *(".gif", ".bmp", ".jp2"),  # cannot be read, but the user is told
 )
 _NOT_FILMS = ("DICOMDIR",)  # an archive's table of contents
 _MAGIC = frozenset("*?[")
 
 
-Found = tuple[Path, str]  # a film, and why it cannot be read where that is known already
+class FoundFilm(NamedTuple):
+    """A film that was found, and why it cannot be read, if that is already known."""
+
+    path: Path
+    reason: str = ""
 
 
 class Sources:
-    """The inputs of a prediction, checked to be there.
+    """The inputs of a prediction, all of which exist.
 
-    Folders are searched wholly, names sorted, dot-files left out. A folder that is reached again,
-    by a symbolic link or by another pattern, is searched once.
+    Folders are searched with everything below them, in the order of names, without dot-files. A
+    folder that is reached again, by a symbolic link or another pattern, is searched only once.
 
     Args:
         inputs: files, folders, and patterns with `*`, `?`, `[...]` and `**`.
 
     Raises:
-        UserError: nothing is named, or something that is not there.
+        UserError: no input is named, or one does not exist.
     """
 
     def __init__(self, inputs: list[str]):
@@ -45,10 +50,10 @@ class Sources:
                 wrong = "matches nothing" if _is_pattern(path) else "does not exist"
                 if next(iter(_matches(path)), None) is None:
                     raise UserError(f"--mode=predict: {str(path)!r} {wrong}")
-        self.ignored = 0  # files in folders that are no films, as far as `films` has come
+        self.ignored = 0  # other files in the folders that `films` has searched so far
 
-    def films(self) -> Iterator[Found]:
-        """Each film as often as it is found; what cannot be read is among them."""
+    def films(self) -> Iterator[FoundFilm]:
+        """Each film as often as it is found, unreadable ones included."""
         self.ignored = 0
         visited: set[tuple[int, int]] = set()
         for path in self._inputs:
@@ -58,31 +63,31 @@ class Sources:
             elif os.path.isdir(path):
                 yield from self._below(path, visited)
             else:
-                yield path, ""
+                yield FoundFilm(path)
 
     def count(self) -> int:
-        """How many `films` gives."""
+        """The number of films that `films` yields."""
         return sum(1 for _ in self.films())
 
     def refuse_inside(self, folder: Path, flag: str) -> None:
-        """Checks that a folder to write to, resolved, is none that is searched for films.
+        """Checks that a folder for output, resolved, is not searched for films.
 
         Raises:
-            UserError: it is one of the inputs, lies in one, or a pattern matches it.
+            UserError: it is one of the inputs, lies in one, or is matched by a pattern.
         """
         for path in self._inputs:
             inside = os.path.isdir(path) and folder.is_relative_to(path.resolve())
             if inside or _matches_inside(path, folder):
                 raise UserError(f"{flag}: {str(folder)!r} is a folder of films; name another")
 
-    def _below(self, top: Path, visited: set[tuple[int, int]]) -> Iterator[Found]:
-        # A stack and no recursion: folders may lie deeper than Python's frames go.
+    def _below(self, top: Path, visited: set[tuple[int, int]]) -> Iterator[FoundFilm]:
+        # A stack instead of recursion: folders may be nested deeper than Python's call stack.
         stack = [top]
         while stack:
             path = stack.pop()
             if not os.path.isdir(path):
                 if _is_film(path):
-                    yield path, ""
+                    yield FoundFilm(path)
                 else:
                     self.ignored += 1
                 continue
@@ -93,22 +98,22 @@ class Sources:
                 visited.add((status.st_dev, status.st_ino))
                 names = sorted(os.listdir(path), reverse=True)
             except OSError as error:
-                yield path, f"folder cannot be read: {error.strerror}"
+                yield FoundFilm(path, f"folder cannot be read: {error.strerror}")
                 continue
             stack.extend(path / name for name in names if not name.startswith("."))
 
 
 def _expanded(name: str) -> Path:
-    if not name:  # as a path it would be the whole working directory
+    if not name:  # an empty path would mean the whole working directory
         raise UserError("--mode=predict: an empty name; name films, folders or patterns of films")
     try:
         return Path(name).expanduser()
     except RuntimeError as error:
-        raise UserError(f"--mode=predict: {name!r} is no path: {error}") from error
+        raise UserError(f"--mode=predict: {name!r} is not a path: {error}") from error
 
 
 def _matches_inside(path: Path, folder: Path) -> bool:
-    """Whether a pattern that is no folder's name finds `folder`, or what is written into it."""
+    """Whether a pattern matches `folder`, a folder above it, or a file that is written into it."""
     if _is_there(path) or not _is_pattern(path):
         return False
     base = Path(*itertools.takewhile(lambda part: not _MAGIC & set(part), path.parts)).resolve()
@@ -116,12 +121,12 @@ def _matches_inside(path: Path, folder: Path) -> bool:
         return False
     pattern = path.parts[len(path.parts) - len(_magic_parts(path)) :]
     written = (*folder.relative_to(base).parts, "picture.png")
-    # A folder that is matched is searched wholly, so that any leading part counts.
+    # A matched folder is searched with everything below it, so any leading part counts.
     return any(_matches_parts(written[:n], pattern) for n in range(1, len(written) + 1))
 
 
 def _magic_parts(path: Path) -> tuple[str, ...]:
-    """The parts of a pattern from the first with a wildcard on."""
+    """The parts of a pattern, beginning with the first that has a wildcard."""
     return tuple(itertools.dropwhile(lambda part: not _MAGIC & set(part), path.parts))
 
 
@@ -142,7 +147,7 @@ def _is_film(path: Path) -> bool:
     if path.name in _NOT_FILMS or not os.path.isfile(path):
         return False
     try:
-        # The file may have become a pipe since: O_NONBLOCK does not wait for its other end.
+        # The file may have become a pipe by now; O_NONBLOCK does not wait for its other end.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as stream:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -153,7 +158,7 @@ def _is_film(path: Path) -> bool:
 
 
 def _is_there(path: Path) -> bool:
-    """Also where its folder does not let one see: reading it will say so."""
+    """Whether a path exists; also true if its folder cannot be searched, which reading reports."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -168,10 +173,10 @@ def _is_pattern(path: Path) -> bool:
 
 
 def _matches(pattern: Path) -> list[Path]:
-    """Sorted, without what lies behind names with a dot that the pattern does not name."""
+    """Sorted matches, without hidden files and folders that the pattern does not name."""
     if not _is_pattern(pattern):
         return []
-    # Unlike the module glob, a Path follows no links at `**`, which might lead round in a circle.
+    # Unlike the glob module, Path.glob follows no links at `**`, so links cannot form a circle.
     found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
     named = set(pattern.parts)
     return sorted(

@@ -1,10 +1,10 @@
-"""What a prediction shows on the terminal: progress, a bounded table, a summary."""
+"""Terminal output of a prediction: progress, a table of limited length, a summary."""
 
 import os
 import sys
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,47 +12,48 @@ from rich.table import Table
 
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.files import printable
+from pneumojax.predict.prediction import Prediction, RunStamp
 from pneumojax.run.seen_films import banner, is_seen
-from pneumojax.terminal import duration
+from pneumojax.terminal import Progress, rate
 
-MOST_SHOWN = 50  # rows of the table, and as many bad files after it
-Row = dict[str, Any]
+MOST_SHOWN = 50  # rows of the table, and unreadable files below it
 
 
 class Summary:
-    """Remembers the first rows, the first bad files after them, and counts the rest."""
+    """Counts all predictions; keeps the first ones and the first unreadable files after them."""
 
     def __init__(self) -> None:
-        self._first: list[Row] = []
-        self._bad: list[Row] = []
+        self._first: list[Prediction] = []
+        self._unreadable: list[Prediction] = []
         self._counts: Counter[str] = Counter()
         self._warned = 0
         self._seen = 0
 
-    def add(self, row: Row) -> None:
-        """Takes in one row."""
-        self._counts[row["call"] or "unreadable"] += 1
-        self._warned += bool(row["warnings"])
-        self._seen += is_seen(row["warnings"])
-        if len(self._first) < MOST_SHOWN:
-            self._first.append(row)
-        elif not row["call"] and len(self._bad) < MOST_SHOWN:
-            self._bad.append(row)
+    def add(self, predictions: Iterable[Prediction]) -> None:
+        """Adds the predictions of a batch."""
+        for each in predictions:
+            self._counts[each.call or "unreadable"] += 1
+            self._warned += bool(each.warnings)
+            self._seen += is_seen(each.warnings)
+            if len(self._first) < MOST_SHOWN:
+                self._first.append(each)
+            elif not each.call and len(self._unreadable) < MOST_SHOWN:
+                self._unreadable.append(each)
 
-    def show(self, trained_on: str, threshold: float) -> None:
-        """Prints what the network has seen before, the table, the bad files and the counts."""
+    def show(self, stamp: RunStamp) -> None:
+        """Prints the warning about training films, the table, unreadable files and the counts."""
         console = Console(highlight=False)
         answered = sum(count for call, count in self._counts.items() if call != "unreadable")
         if line := banner(self._seen, answered):
             console.print(line, style="bold yellow", markup=False, soft_wrap=True)
         if self._first:
-            console.print(self._table(console, trained_on, threshold))
+            self._print_table(console, stamp)
         rows = sum(self._counts.values())
         if rows > len(self._first):
             console.print(f"... and {rows - len(self._first):,} more in the file")
-        for row in self._bad:
+        for each in self._unreadable:
             console.print(
-                f"unreadable: {printable(row['file'])}: {printable(row['note'])}",
+                f"unreadable: {printable(each.file)}: {printable(each.note)}",
                 markup=False,
                 soft_wrap=True,
             )
@@ -61,58 +62,47 @@ class Summary:
         console.print(f"{rows:,} new: {counted or 'nothing'}{warned}")
         console.print(DISCLAIMER)
 
-    def _table(self, console: Console, trained_on: str, threshold: float) -> Table:
+    def _print_table(self, console: Console, stamp: RunStamp) -> None:
         folder = os.path.commonpath(
-            [os.path.dirname(os.path.abspath(r["file"])) for r in self._first]
+            [os.path.dirname(os.path.abspath(each.file)) for each in self._first]
         )
         console.print(f"films below {printable(folder)}", markup=False, soft_wrap=True)
-        films = escape(printable(trained_on))
+        films = escape(printable(stamp.trained_on))
         table = Table(title=f"Probability of pneumonia (network trained on {films})")
         table.add_column("file", overflow="fold")
         table.add_column("probability", justify="right")
-        table.add_column(f"call at {threshold:.3g}")
+        table.add_column(f"call at {stamp.threshold:.3g}")
         table.add_column("warnings", overflow="fold")
-        for row in self._first:
-            name = escape(printable(os.path.relpath(row["file"], folder)))
-            if row["call"]:
-                value = f"{row['probability']:.4f}"
-                table.add_row(name, value, row["call"], escape("; ".join(row["warnings"])))
+        for each in self._first:
+            name = escape(printable(os.path.relpath(each.file, folder)))
+            if each.call:
+                warnings = escape("; ".join(each.warnings))
+                table.add_row(name, f"{each.probability:.4f}", each.call, warnings)
             else:
-                table.add_row(name, "", "unreadable", escape(printable(row["note"])))
-        return table
+                table.add_row(name, "", "unreadable", escape(printable(each.note)))
+        console.print(table)
 
 
-class Progress:
-    """A line on standard error: rewritten on a terminal, every ten seconds elsewhere."""
+class FilmProgress:
+    """Shows on standard error how many films are done, and how long the rest takes."""
 
     def __init__(self, total: int):
-        self._left = total
         self._total = total
-        self._new = 0
-        self._terminal = sys.stderr.isatty()
-        self._began = self._shown = time.monotonic()
+        self._new = self._skipped = 0
+        self._progress = Progress(sys.stderr)
+        self._began = time.monotonic()
 
     def skip(self) -> None:
-        """One film was done by an earlier run."""
-        self._left -= 1
+        """Counts a film that an earlier run has done."""
+        self._skipped += 1
 
-    def update(self, more: int) -> None:
-        """Says that so many more films are done; shows it when it is time to."""
-        self._left -= more
-        self._new += more
-        now = time.monotonic()
-        if now - self._shown < (0.5 if self._terminal else 10):
-            return
-        self._shown = now
-        rate = self._new / (now - self._began)
-        text = (
-            f"{self._total - self._left:,}/{self._total:,} films  {rate:,.0f} films/s  "
-            f"{duration(self._left / rate)} left"
-        )
-        end = "" if self._terminal else "\n"
-        print(f"\r{text:<60}" if self._terminal else text, end=end, file=sys.stderr, flush=True)
+    def update(self, films: int) -> None:
+        """Counts films that are done, and shows the progress when it is time to."""
+        self._new += films
+        if self._progress.is_due():
+            done, seconds = self._skipped + self._new, time.monotonic() - self._began
+            self._progress.show(rate(done, self._total, seconds, earlier=self._skipped))
 
     def close(self) -> None:
         """Wipes the line."""
-        if self._terminal:
-            print(f"\r{'':<60}\r", end="", file=sys.stderr, flush=True)
+        self._progress.close()

@@ -9,7 +9,8 @@ import pytest
 from pneumojax.errors import UserError
 from pneumojax.predict.destination import check_destination, make_new
 from pneumojax.predict.output import COLUMNS, PredictionFile
-from tests.predict.test_output import OF_RUN, ROWS, each_kind, written
+from pneumojax.predict.prediction import RunStamp
+from tests.predict.test_output import OF_RUN, ROWS, each_kind, prediction, written
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_only_a_regular_file_is_written_to(tmp_path):
     (tmp_path / "null").symlink_to("/dev/null")
     for path in (tmp_path / "pipe", tmp_path / "null", "/dev/full", "/proc/self/comm", tmp_path):
         for check in (check_destination, lambda path: written(path)):
-            with pytest.raises(UserError, match="--output: .*(no regular file|is a folder)"):
+            with pytest.raises(UserError, match="--output: .*(not a regular file|is a folder)"):
                 check((tmp_path / path).resolve())
 
 
@@ -39,9 +40,9 @@ def test_a_full_disk_is_one_line_and_leaves_whole_rows(tmp_path, bounded_files, 
     bounded_files(size + 50)  # ends in the middle of the next row
     with (
         pytest.raises(UserError, match="--output: cannot write .*File too large"),
-        PredictionFile(path, OF_RUN) as predictions,
+        PredictionFile(path, RunStamp(**OF_RUN)) as predictions,
     ):
-        predictions.append(ROWS[1:2])
+        predictions.append(map(prediction, ROWS[1:2]))
     assert path.stat().st_size == size
     bounded_files(1 << 30)
     written(path)
@@ -75,7 +76,7 @@ def test_a_row_with_no_plain_number_is_refused(tmp_path, value):
     path = tmp_path / "p.csv"
     written(path, ROWS[:1])
     path.write_bytes(path.read_bytes().replace(b"0.125", value.encode()))
-    with pytest.raises(UserError, match="a line of it is no prediction"):
+    with pytest.raises(UserError, match="one of its lines is not a prediction"):
         written(path)
 
 

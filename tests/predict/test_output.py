@@ -8,6 +8,7 @@ import pytest
 from pneumojax.errors import UserError
 from pneumojax.evaluation.compare.predictions_csv import read_predictions
 from pneumojax.predict.output import COLUMNS, PredictionFile
+from pneumojax.predict.prediction import Prediction, RunStamp
 
 OF_RUN = {"threshold": 0.25, "trained_on": "some", "checkpoint": "7-abc", "disclaimer": "None."}
 ROWS = [
@@ -24,9 +25,13 @@ for row, apart in zip(ROWS, APART, strict=True):
 each_kind = pytest.mark.parametrize("name", ["p.csv", "p.jsonl"])
 
 
+def prediction(row):
+    return Prediction(**row | {"warnings": tuple(row["warnings"])})
+
+
 def written(path, rows=ROWS, of_run=OF_RUN):
-    with PredictionFile(path, of_run) as predictions:
-        predictions.append(row for row in rows if row["path"] not in predictions.done)
+    with PredictionFile(path, RunStamp(**of_run)) as predictions:
+        predictions.append(prediction(row) for row in rows if row["path"] not in predictions.done)
         return predictions
 
 
@@ -34,7 +39,7 @@ def written(path, rows=ROWS, of_run=OF_RUN):
 def test_rows_come_back_as_they_were(tmp_path, name):
     predictions = written(tmp_path / "new" / name)
     assert predictions.unreadable == 1
-    again = PredictionFile(tmp_path / "new" / name, OF_RUN)
+    again = PredictionFile(tmp_path / "new" / name, RunStamp(**OF_RUN))
     again.__exit__(None, None, None)
     assert again.done == {row["path"]: row["sha256"] for row in ROWS}
     assert again.names == {row["file"] for row in ROWS} and again.unreadable == 1
@@ -74,7 +79,7 @@ def test_another_run_is_refused_and_its_file_left_alone(tmp_path, name, column):
     written(path)
     path.write_bytes(path.read_bytes() + b"cut sho")
     before = path.read_bytes()
-    with pytest.raises(UserError, match=f"it is of another run \\({column}: "):
+    with pytest.raises(UserError, match=f"it belongs to another run \\({column}: "):
         written(path, of_run=OF_RUN | {column: 0.5 if column == "threshold" else "other"})
     assert path.read_bytes() == before
 
@@ -93,7 +98,7 @@ def test_another_run_is_refused_and_its_file_left_alone(tmp_path, name, column):
 )
 def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match="--output: cannot go on with"):
+    with pytest.raises(UserError, match="--output: cannot continue"):
         written(tmp_path / name)
     assert (tmp_path / name).read_bytes() == content
 

@@ -17,6 +17,7 @@ from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict import predict as room
 from pneumojax.predict.predict import predict_files
+from pneumojax.predict.prediction import CALLS
 from tests.predict.conftest import DECISION, save
 
 
@@ -92,7 +93,7 @@ def test_every_good_film_is_answered_and_every_bad_one_named(
     for name in good:
         # Batches of one shape: the same pixels give the same bits.
         assert float(rows[name]["probability"]) == expected
-        assert rows[name]["call"] in room.CALLS and not rows[name]["note"]
+        assert rows[name]["call"] in CALLS and not rows[name]["note"]
     assert float(rows["cmyk.jpeg"]["probability"]) == pytest.approx(expected, abs=0.05)
     assert sorted(os.listdir(folder)) == before
     printed = capsys.readouterr()
@@ -118,7 +119,7 @@ def test_probabilities_are_calibrated_and_called_at_the_threshold(workdir, film,
     logits = trained.network.logits(trained.params, images)["auxiliary"]
     assert float(row["probability"]) == pytest.approx(DECISION.probabilities(logits)[0], abs=1e-6)
     assert row["threshold"] == "0.4"
-    assert row["call"] == room.CALLS[DECISION.calls([float(row["probability"])])[0]]
+    assert row["call"] == CALLS[DECISION.calls([float(row["probability"])])[0]]
     assert row["trained_on"] == "films0" and row["checkpoint"].startswith("1-")
 
 
@@ -143,7 +144,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_file(
     predict_files([workdir], inputs, str(part))
     assert part.read_bytes() == data
     assert data.count(b"\n") - (suffix == ".csv") == 14
-    assert len(decoded) == 14 - kept and f"going on: {kept} files" in capsys.readouterr().out
+    assert len(decoded) == 14 - kept and f"continuing: {kept} films" in capsys.readouterr().out
 
 
 def test_the_output_of_another_checkpoint_is_refused_and_left_alone(
@@ -154,7 +155,7 @@ def test_the_output_of_another_checkpoint_is_refused_and_left_alone(
     predict_files([workdir], [str(tmp_path / "f.png")], str(output))
     before = output.read_bytes()
     save(workdir, config, step=2)
-    with pytest.raises(UserError, match="it is of another run"):
+    with pytest.raises(UserError, match="it belongs to another run"):
         predict_files([workdir], [str(tmp_path / "f.png")], str(output))
     assert output.read_bytes() == before
 
@@ -210,7 +211,9 @@ def test_a_run_that_knows_no_scope_says_so_once(workdir, film, tmp_path, capsys)
     for name in "abc":
         film.save(tmp_path / f"{name}.png")
     predicted(workdir, tmp_path / "*.png")
-    assert capsys.readouterr().out.count("does not know what its training films look like") == 1
+    assert (
+        capsys.readouterr().out.count("does not store the distribution of its training films") == 1
+    )
 
 
 def test_overlays_and_a_sheet_are_drawn_apart_from_the_films(workdir, film, tmp_path, capsys):

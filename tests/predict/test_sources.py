@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pneumojax.decoding.film import FilmError, read_bytes
+from pneumojax.decoding.film import read_bytes
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.errors import UserError
 from pneumojax.predict.sources import Sources
 
@@ -133,7 +134,7 @@ def test_what_may_not_be_read_is_named_and_the_rest_goes_on(monkeypatch):
     [
         ([], "name at least one film, folder or pattern"),
         ([""], "an empty name"),
-        (["~no-such-user/x.png"], "is no path"),
+        (["~no-such-user/x.png"], "is not a path"),
         (["nowhere.png"], "'nowhere.png' does not exist"),
         (["no*.png"], "'no\\*.png' matches nothing"),
     ],

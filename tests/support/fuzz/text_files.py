@@ -28,13 +28,14 @@ from pneumojax.errors import UserError
 from pneumojax.evaluation.compare import predictions_csv
 from pneumojax.files import printable, read_csv, write_csv
 from pneumojax.predict.output import COLUMNS, PredictionFile
+from pneumojax.predict.prediction import RunStamp
 from pneumojax.predict.sources import Sources
 from pneumojax.run.film_list import FILM_COLUMNS, read_films
 from pneumojax.run.history import read_history
 from pneumojax.run.stored_config import read_config
 from tests.support.fuzz.worker import Target
 
-_OF_RUN = {"threshold": 0.5, "trained_on": "", "checkpoint": "", "disclaimer": ""}
+_STAMP = RunStamp(0.5, trained_on="", checkpoint="", disclaimer="")
 
 
 def raised_at(error: BaseException) -> str:
@@ -62,7 +63,7 @@ def read_predictions(data: bytes, folder: Path) -> str:
         path.write_bytes(data)
         for read in (
             lambda path=path: predictions_csv.read_predictions(path),
-            lambda path=path: PredictionFile(path, _OF_RUN).__exit__(None, None, None),
+            lambda path=path: PredictionFile(path, _STAMP).__exit__(None, None, None),
         ):
             try:
                 read()
