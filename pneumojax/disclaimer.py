@@ -1,4 +1,4 @@
-"""What is said wherever a prediction or a figure is shown."""
+"""The notices that are shown with every prediction and every figure."""
 
 DISCLAIMER = "Research and education only. Not a medical device."
 SYNTHETIC_STAMP = "synthetic films"

@@ -1,14 +1,14 @@
-"""The exceptions that are no fault of the program: a mistake of its user, a signal."""
+"""Exceptions that are not bugs of the program: mistakes of the user, and signals."""
 
 
 class UserError(Exception):
-    """One line for the user: what was wrong, where, and what to do. Shown without a traceback."""
+    """A mistake of the user. The message is one line: where, what was wrong and what to do."""
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked for the end; exit statuses are 128 and its number, as shells count them.
+    """A signal asked the program to end. The exit status is 128 plus its number, as in shells.
 
-    A KeyboardInterrupt, which event loops and whatever is ready for any Exception let through.
+    It is a KeyboardInterrupt, so that event loops and `except Exception` do not catch it.
     """
 
     def __init__(self, asked_by: int, message: str):

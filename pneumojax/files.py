@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writes files that appear complete or not at all, and text that is safe wherever it is shown."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from pneumojax.errors import UserError
 
 @contextmanager
 def failing_clearly(path: Path, flag: str = "", advice: str = "") -> Iterator[None]:
-    """Turns the system's errors while `path` is written into UserError.
+    """Turns errors of the system into UserError while `path` is written.
 
     Args:
         flag: the flag that named the path, which begins the message.
@@ -29,35 +29,35 @@ def failing_clearly(path: Path, flag: str = "", advice: str = "") -> Iterator[No
 
 
 class Appended:
-    """A file that is written to at its end without a buffer, and may be closed at any time.
+    """A file to append to without a buffer.
 
-    What Python's buffered files could not write they try again when they are closed, at the latest
-    when the interpreter ends: on a full disk a traceback after the error has been told.
+    On a full disk a buffered file of Python tries to write its buffer again when it is closed, at
+    the latest when the interpreter ends, which adds a traceback to the error already reported.
 
-    Methods raise OSError as those of a file do.
+    Methods raise OSError, as a file does.
     """
 
     def __init__(self, path: Path):
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115
 
     def write(self, data: bytes) -> None:
-        """Writes all of it; the system may take less at a time."""
+        """Writes all the data, in several calls if the system accepts only a part."""
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]
 
     def sync(self) -> None:
-        """Brings everything to the disk."""
+        """Flushes the file to the disk."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Closes the file; a second time does nothing."""
+        """Closes the file; a second call does nothing."""
         self._file.close()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling to write to, flushed to disk and renamed to `path` on success.
+    """Gives a temporary file to write, which is flushed and renamed to `path` on success.
 
     Raises:
         UserError: the folder cannot be written.
@@ -75,17 +75,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Indented JSON; NaN and infinity, which JSON lacks, are a ValueError."""
+    """Writes indented JSON; raises ValueError for NaN and infinity, which JSON lacks."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def refuse_links_out(folder: Path) -> None:
-    """Checks that nothing which is written below a folder can land outside it, or wait for ever.
+    """Refuses a folder in which a write could change a file outside it, or wait forever.
 
-    A run folder may come from a stranger, whose links would have this program replace or make
-    files of its user anywhere. The folder itself may be reached through a link, and links from
-    one place of it to another are followed. A folder that does not exist has nothing to refuse.
+    A run folder may come from a stranger, and a link in it could lead to any file of the user. The
+    folder itself may be a link, and links within it are allowed. A folder that does not exist is
+    accepted.
 
     Raises:
         UserError: a link below the folder leads out of it, there is a pipe, a socket or a device,
@@ -118,10 +118,10 @@ def refuse_links_out(folder: Path) -> None:
 
 
 def printable(name: str) -> str:
-    """A name from outside that no terminal or page stumbles over, whatever bytes it is made of.
+    """Makes a name that may hold anything safe to print.
 
-    Control characters, escape codes, those that turn the direction of text and those without a
-    width are shown by their codes, since they would rewrite or hide what stands beside them.
+    Control characters, escape codes, changes of text direction and characters without width are
+    replaced by their codes, since they could rewrite or hide the text beside them.
     """
     if name.isprintable():
         return name
@@ -129,29 +129,29 @@ def printable(name: str) -> str:
 
 
 def _code(character: str) -> str:
-    """The escape of a character; Python holds bytes of names that are no text as U+DC80 to DCFF."""
+    """The code of a character; U+DC80 to U+DCFF stand for bytes of a name that are not UTF-8."""
     if "\udc80" <= character <= "\udcff":
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()
 
 
-# What a spreadsheet takes for a formula where a cell begins with it, wide forms among them; a cell
-# that begins so behind apostrophes must come back with as many.
+# A spreadsheet takes a cell that begins with one of these characters, wide forms among them, for a
+# formula. Leading apostrophes are matched too, so that `from_text` removes only the added one.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def as_text(cell: Any) -> Any:
-    """A cell of a CSV, text with an apostrophe in front where a spreadsheet would compute it."""
+    """A cell for a CSV file; an apostrophe is put before text that looks like a formula."""
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def from_text(cell: str) -> str:
-    """What was written by `as_text`; any other text is itself."""
+    """Undoes `as_text`."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A header line, then the rows, see `as_text`; bytes of odd file names survive."""
+    """Writes a CSV file of cells as by `as_text`; names that are not UTF-8 keep their bytes."""
     with (
         replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream,
@@ -162,11 +162,11 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a file that `write_csv` wrote, by column name.
+    """Reads a file that `write_csv` wrote: each row as values by column name.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError, csv.Error: it is no such file.
+        OSError: the file cannot be read.
+        ValueError, csv.Error: the file has another format.
     """
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as stream:
         header, *rows = list(csv.reader(stream, strict=True)) or [[]]

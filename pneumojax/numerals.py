@@ -1,9 +1,9 @@
-"""Numbers read from text that people or other programs wrote."""
+"""Reads numbers from text that people or other programs wrote."""
 
 import re
 
-# float() also takes "0_1", "nan", "infinity", blanks around and digits of other scripts.
-# Each digit can match in one way only: else a long row of digits takes quadratic time to refuse.
+# float() also accepts "0_1", "nan", "infinity", surrounding blanks and digits of other scripts.
+# Each digit can match in one way only, or refusing a long row of digits would take quadratic time.
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
