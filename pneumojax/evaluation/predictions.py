@@ -10,15 +10,6 @@ from pneumojax.data.film_set import FilmSet
 
 
 @dataclass(frozen=True)
-class Bootstrap:
-    """How intervals were resampled: the unit drawn, the number of draws and their seed."""
-
-    unit: str
-    resamples: int
-    seed: int
-
-
-@dataclass(frozen=True)
 class Predictions:
     """The logits of n films, and what is known about the films; all fields are in one order.
 

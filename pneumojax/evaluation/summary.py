@@ -9,20 +9,21 @@ import numpy as np
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.cautions import TrainedOn
-from pneumojax.evaluation.predictions import Bootstrap, Predictions
+from pneumojax.evaluation.predictions import Predictions
 from pneumojax.inference.decision import Decision
 from pneumojax.stats import metrics
-from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
+from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
 from pneumojax.stats.calibration import Bin, calibration_metrics, reliability
 from pneumojax.stats.curves import weighted_average_precision
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.estimates import (
     LEVEL,
     RESAMPLES,
+    Bootstrap,
     Estimate,
     at_prevalences,
-    estimate,
     json_ready,
+    sample,
 )
 from pneumojax.stats.intervals import wilson
 from pneumojax.stats.metrics import Confusion, Floats, Ints
@@ -159,7 +160,6 @@ def evaluate(predictions: Predictions, decision: Decision, *, seed: int = 0) -> 
         "": decision.calls(decision.probabilities(logits)),
         "half ": (logits >= 0).astype(np.int64),
     }
-    units, unit = predictions.units, predictions.unit
 
     def weighted(weights: Floats) -> dict[str, Floats]:
         # Ranked by logit: the sigmoid rounds far-off logits to one probability and ties them.
@@ -172,8 +172,8 @@ def evaluate(predictions: Predictions, decision: Decision, *, seed: int = 0) -> 
             result |= {place + name: value for name, value in counted.items()}
         return result
 
-    values = {name: v[0] for name, v in weighted(np.ones((1, n))).items()}
-    drawn = resample(weighted, units, resamples=RESAMPLES, seed=seed)
+    bootstrap = Bootstrap(predictions.unit, RESAMPLES, seed)
+    sampled = sample(weighted, predictions.units, bootstrap)
 
     def calls_at(place: str) -> Calls:
         counted = metrics.confusion(labels, called[place])
@@ -181,13 +181,10 @@ def evaluate(predictions: Predictions, decision: Decision, *, seed: int = 0) -> 
         return Calls(
             counted,
             {
-                name: estimate(values[place + name], formulas.get(name), drawn[place + name], unit)
+                name: sampled.estimate(place + name, formulas.get(name))
                 for name in threshold_metrics(counted, CLASS_NAMES)
             },
         )
-
-    def ranking(name: str, formula: ClosedForm | None) -> Estimate:
-        return estimate(values[name], formula, drawn[name], unit)
 
     at_operating_point = calls_at("")
     counted = at_operating_point.confusion
@@ -198,15 +195,17 @@ def evaluate(predictions: Predictions, decision: Decision, *, seed: int = 0) -> 
         prevalence=float(labels.mean()),
         decision=decision,
         calls=at_operating_point,
-        auroc=ranking("auroc", ClosedForm(delong_interval(labels, logits, LEVEL), "delong")),
-        average_precision=ranking("average_precision", None),
+        auroc=sampled.estimate(
+            "auroc", ClosedForm(delong_interval(labels, logits, LEVEL), "delong")
+        ),
+        average_precision=sampled.estimate("average_precision"),
         by_class=_by_class(counted),
         sensitivity_by_pathogen=_by_pathogen(predictions.pathogens, labels, called[""]),
         at_half=calls_at("half "),
         at_prevalences=at_prevalences(counted),
         uncalibrated=_calibration(labels, logits, predictions, seed),
         calibrated=_calibration(labels, logits / decision.temperature, predictions, seed),
-        bootstrap=Bootstrap(unit, RESAMPLES, seed),
+        bootstrap=bootstrap,
     )
 
 
@@ -224,17 +223,12 @@ def _by_pathogen(
 
 
 def _calibration(labels: Ints, logits: Floats, predictions: Predictions, seed: int) -> Calibration:
-    values = calibration_metrics(labels, logits)
-    drawn = resample(
+    sampled = sample(
         lambda weights: calibration_metrics(labels, logits, weights),
         predictions.units,
-        resamples=CALIBRATION_RESAMPLES,
-        seed=seed,
+        Bootstrap(predictions.unit, CALIBRATION_RESAMPLES, seed),
     )
-    estimates = {
-        name: estimate(float(v[0]), None, drawn[name], predictions.unit)
-        for name, v in values.items()
-    }
+    estimates = {name: sampled.estimate(name) for name in sampled.values}
     return Calibration(estimates, reliability(labels, metrics.probability(logits)))
 
 

@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pneumojax.stats.bootstrap import resample
 from pneumojax.stats.intervals import Interval, percentile_interval
 from pneumojax.stats.metrics import Confusion, Floats
 from pneumojax.stats.threshold_metrics import (
@@ -38,25 +40,44 @@ class Estimate:
     method: str
     bootstrap: Interval
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields by name, with None for nan and infinity."""
-        return json_ready(self)
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How metrics are resampled; `unit` is "patient" or "film", which is drawn as a whole."""
+
+    unit: str
+    resamples: int = RESAMPLES
+    seed: int = 0
 
 
-def estimate(
-    value: float | Floats, closed_form: ClosedForm | None, drawn: Floats, unit: str
-) -> Estimate:
-    """An estimate from a metric's value and its values in b resamples.
+@dataclass(frozen=True)
+class Sample:
+    """Metrics of all films in `values`, and of b resamples in `drawn`, each (b,)."""
+
+    values: Mapping[str, float]
+    drawn: Mapping[str, Floats]
+    unit: str
+
+    def estimate(self, name: str, closed_form: ClosedForm | None = None) -> Estimate:
+        """A metric with its interval in closed form, or else with that of the bootstrap."""
+        bootstrap = percentile_interval(self.drawn[name], LEVEL)
+        limits, method = closed_form or (bootstrap, f"{self.unit} bootstrap")
+        return Estimate(self.values[name], *limits, method, bootstrap)
+
+
+def sample(
+    metrics: Callable[[Floats], Mapping[str, Floats]], units: NDArray, bootstrap: Bootstrap
+) -> Sample:
+    """Metrics of all films and of their resamples.
 
     Args:
-      value: of the metric on all films.
-      closed_form: the interval to prefer to the bootstrap's, where there is one.
-      drawn: (b,) the metric in each resample.
-      unit: what was resampled, "patient" or "film".
+      metrics: as in `resample`.
+      units: (n,) the key of each film's patient, or a key for each film.
+      bootstrap: names what `units` are.
     """
-    bootstrap = percentile_interval(drawn, LEVEL)
-    limits, method = closed_form or (bootstrap, f"{unit} bootstrap")
-    return Estimate(float(value), *limits, method, bootstrap)
+    whole = metrics(np.ones((1, len(units))))
+    drawn = resample(metrics, units, resamples=bootstrap.resamples, seed=bootstrap.seed)
+    return Sample({name: float(v[0]) for name, v in whole.items()}, drawn, bootstrap.unit)
 
 
 def at_prevalences(counted: Confusion) -> list[PredictiveValues]:

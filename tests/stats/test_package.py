@@ -35,7 +35,7 @@ def test_importing_the_package_loads_neither_a_framework_nor_another_part_of_the
 
 
 def test_json_holds_named_fields_and_none_for_what_is_undefined():
-    stored = Estimate(0.5, 0.25, float("inf"), "koopman", UNDEFINED).to_json()
+    stored = json_ready(Estimate(0.5, 0.25, float("inf"), "koopman", UNDEFINED))
     assert stored == {
         "value": 0.5,
         "low": 0.25,

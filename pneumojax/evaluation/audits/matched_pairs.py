@@ -8,9 +8,8 @@ import scipy.spatial
 from numpy.typing import ArrayLike, NDArray
 
 from pneumojax.evaluation.audits.audit import Limited
-from pneumojax.evaluation.predictions import Bootstrap
 from pneumojax.stats.bootstrap import resample, weighted_auroc
-from pneumojax.stats.estimates import LEVEL
+from pneumojax.stats.estimates import LEVEL, Bootstrap
 from pneumojax.stats.intervals import UNDEFINED, percentile_interval
 from pneumojax.stats.metrics import Floats, Ints, check_labels, midranks
 

@@ -16,15 +16,15 @@ from matplotlib.ticker import MaxNLocator
 
 from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.film_statistics import STATISTICS
-from pneumojax.evaluation.predictions import Bootstrap, Predictions
+from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.report.style import DASHED, empty_card, tidy
 from pneumojax.evaluation.wording import HEADLINE, TITLES, with_limits
 from pneumojax.inference.decision import Decision
 from pneumojax.palette import BLUE, INK, MUTED
-from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
+from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
 from pneumojax.stats.delong import delong_interval
-from pneumojax.stats.estimates import LEVEL, RESAMPLES, Estimate, estimate, json_ready
+from pneumojax.stats.estimates import LEVEL, RESAMPLES, Bootstrap, Estimate, json_ready, sample
 from pneumojax.stats.metrics import Floats, Ints, check_scores, confusion, midranks
 from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
 
@@ -189,19 +189,15 @@ def subgroups(
             found[f"{i} auroc"] = area
         return found
 
-    value = {name: v[0] for name, v in metrics(np.ones((1, truth.size))).items()}
-    units, unit = predictions.units, predictions.unit
-    drawn = resample(metrics, units, resamples=resamples, seed=seed)
+    bootstrap = Bootstrap(predictions.unit, resamples, seed)
+    sampled = sample(metrics, predictions.units, bootstrap)
 
     def measured(i: int, part: _Films) -> Part:
         own, ranked = part.films, part.ranked
         area = delong_interval(truth[ranked], values[ranked], LEVEL)
         formulas = closed_forms(confusion(truth[own], called[own]), LEVEL)
         formulas["auroc"] = ClosedForm(area, "delong")
-        estimates = {
-            name: estimate(value[f"{i} {name}"], formulas[name], drawn[f"{i} {name}"], unit)
-            for name in HEADLINE
-        }
+        estimates = {name: sampled.estimate(f"{i} {name}", formulas[name]) for name in HEADLINE}
         return _part(part, truth, estimates)
 
     undivided = {name: "all films have the same" for name in DIVIDED_BY if len(divided[name]) < 2}
@@ -209,10 +205,10 @@ def subgroups(
         undivided["pathogen"] = "file names do not tell it"
     return Subgroups(
         n=truth.size,
-        patients=None if predictions.patients is None else len(np.unique(units)),
+        patients=None if predictions.patients is None else len(np.unique(predictions.units)),
         parts=[measured(i, part) for i, part in enumerate(parts)],
         undivided=undivided,
-        bootstrap=Bootstrap(unit, resamples, seed),
+        bootstrap=bootstrap,
     )
 
 

@@ -44,7 +44,7 @@ def compare(
     result = _compare_files(files)
     with replacing(folder / "comparison.md") as temporary:
         temporary.write_text(markdown(result), encoding="utf-8")
-    write_json(folder / "comparison.json", result.to_json())
+    write_json(folder / "comparison.json", result.record())
     print_comparison(result)
     print(f"written to {printable(str(folder))}")
     return result

@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumojax.data.films import CLASS_NAMES
-from pneumojax.evaluation.predictions import Bootstrap
-from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
+from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
 from pneumojax.stats.curves import weighted_average_precision
 from pneumojax.stats.delong import PairedTest, delong_interval, delong_test
 from pneumojax.stats.estimates import (
     LEVEL,
     LIKELIHOOD_RATIOS,
     RESAMPLES,
+    Bootstrap,
     Estimate,
+    Sample,
     at_prevalences,
-    estimate,
+    sample,
 )
 from pneumojax.stats.intervals import percentile_interval
 from pneumojax.stats.metrics import Floats, Ints, check_labels, check_scores, confusion
@@ -124,15 +125,6 @@ class _Scored:
         return {name: known.get(name) for name in (*COMPARED, *LIKELIHOOD_RATIOS)}
 
 
-@dataclass(frozen=True)
-class _Sampled:
-    """A network's metrics on all films, and their values (b,) in b resamples."""
-
-    scored: _Scored
-    values: Mapping[str, float]
-    drawn: Mapping[str, Floats]
-
-
 def compare_networks(
     labels: ArrayLike,
     probabilities: Mapping[str, ArrayLike],
@@ -165,25 +157,7 @@ def compare_networks(
         for name, of_films in probabilities.items()
     }
     units = np.arange(truth.size) if patients is None else np.asarray(patients)
-    unit = "film" if patients is None else "patient"
-    sampled = _sample(scored, units, resamples, seed)
-    return Comparison(
-        n=truth.size,
-        patients=None if patients is None else len(set(units.tolist())),
-        prevalence=float(truth.mean()),
-        level=LEVEL,
-        networks={name: _estimates(network, unit) for name, network in sampled.items()},
-        pairs=[
-            _pair(first, second, sampled) for first, second in itertools.combinations(sampled, 2)
-        ],
-        bootstrap=Bootstrap(unit, resamples, seed),
-    )
-
-
-def _sample(
-    scored: Mapping[str, _Scored], units: NDArray, resamples: int, seed: int
-) -> dict[str, _Sampled]:
-    """Metrics of all networks on all films and in the same resamples of the units (n,)."""
+    bootstrap = Bootstrap("film" if patients is None else "patient", resamples, seed)
 
     def metrics(weights: Floats) -> dict[str, Floats]:
         return {
@@ -192,46 +166,47 @@ def _sample(
             for metric, values in network.metrics(weights).items()
         }
 
-    whole = metrics(np.ones((1, units.size)))
-    drawn = resample(metrics, units, resamples=resamples, seed=seed)
-    result = {}
+    sampled = sample(metrics, units, bootstrap)
+    networks = {}
     for name, network in scored.items():
-        keys = {metric: f"{name} {metric}" for metric in (*COMPARED, *LIKELIHOOD_RATIOS)}
-        result[name] = _Sampled(
-            network,
-            {metric: float(whole[key][0]) for metric, key in keys.items()},
-            {metric: drawn[key] for metric, key in keys.items()},
+        closed = network.closed_forms()
+        networks[name] = NetworkEstimates(
+            {metric: sampled.estimate(f"{name} {metric}", closed[metric]) for metric in closed},
+            at_prevalences(confusion(truth, network.calls)),
         )
-    return result
-
-
-def _estimates(network: _Sampled, unit: str) -> NetworkEstimates:
-    scored, values, drawn = network.scored, network.values, network.drawn
-    return NetworkEstimates(
-        {
-            name: estimate(values[name], closed_form, drawn[name], unit)
-            for name, closed_form in scored.closed_forms().items()
-        },
-        at_prevalences(confusion(scored.labels, scored.calls)),
+    return Comparison(
+        n=truth.size,
+        patients=None if patients is None else len(set(units.tolist())),
+        prevalence=float(truth.mean()),
+        level=LEVEL,
+        networks=networks,
+        pairs=[
+            Pair(
+                first,
+                second,
+                _differences(first, second, sampled),
+                delong_test(
+                    truth, scored[first].probabilities, scored[second].probabilities, LEVEL
+                ),
+                _mcnemar_tests(truth, scored[first].calls, scored[second].calls),
+            )
+            for first, second in itertools.combinations(scored, 2)
+        ],
+        bootstrap=bootstrap,
     )
 
 
-def _pair(first: str, second: str, sampled: Mapping[str, _Sampled]) -> Pair:
-    one, two = sampled[first], sampled[second]
+def _differences(first: str, second: str, sampled: Sample) -> dict[str, Difference]:
+    """Second minus first network in each metric that is compared."""
     differences = {}
-    for name in COMPARED:
-        limits = percentile_interval(two.drawn[name] - one.drawn[name], LEVEL)
-        differences[name] = Difference(two.values[name] - one.values[name], *limits)
-    truth = one.scored.labels
+    for metric in COMPARED:
+        one, two = f"{first} {metric}", f"{second} {metric}"
+        limits = percentile_interval(sampled.drawn[two] - sampled.drawn[one], LEVEL)
+        differences[metric] = Difference(sampled.values[two] - sampled.values[one], *limits)
+    return differences
+
+
+def _mcnemar_tests(truth: Ints, first: Ints, second: Ints) -> dict[str, McNemar]:
     # Among films of one class, the films called correctly are the sensitivity or the specificity.
     films = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
-    return Pair(
-        first,
-        second,
-        differences,
-        delong_test(truth, one.scored.probabilities, two.scored.probabilities, LEVEL),
-        {
-            name: mcnemar(truth[some], one.scored.calls[some], two.scored.calls[some])
-            for name, some in films.items()
-        },
-    )
+    return {name: mcnemar(truth[some], first[some], second[some]) for name, some in films.items()}

@@ -31,7 +31,7 @@ class ComparisonResult:
         """Whether some of the files are of synthetic films."""
         return any(file.synthetic for file in self.files.values())
 
-    def to_json(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """The content of comparison.json."""
         comparison, compared = self.comparison, set(self.paired.files)
         networks = {
