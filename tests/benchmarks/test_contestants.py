@@ -102,7 +102,7 @@ def test_drawn_films_are_as_large_as_published_ones(tmp_path, monkeypatch):
         (root / "train" / "NORMAL").mkdir(parents=True)
         Image.new("L", (250, 200), 90).save(root / "train" / "NORMAL" / "film.jpeg")
 
-    monkeypatch.setattr(against_peers.phantom, "write_films", one_film)
+    monkeypatch.setattr(against_peers.phantom_films, "write_films", one_film)
     folder = against_peers._folder_of_films(None, tmp_path)
     with Image.open(folder / "NORMAL" / "film.jpeg") as film:
         assert film.size == (1250, 1000) and film.mode == "L"

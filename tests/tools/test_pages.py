@@ -26,6 +26,7 @@ def test_every_mark_of_every_page_is_rendered():
     assert marks == {(page, name) for page, texts in PAGES.items() for name in texts}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_drawn_and_small(name, tmp_path):
     PICTURES[name](tmp_path / name)
