@@ -50,7 +50,7 @@ def environment(devices: int = 1) -> dict[str, str]:
 
 def program(out: Path, *, cases: Sequence[str], devices: Sequence[int] = ()) -> list[str]:
     """Returns the command that runs `equal_steps.py`."""
-    line = [sys.executable, str(ROOT / "benchmarks" / "equal_steps.py"), f"--out={out}"]
+    line = [sys.executable, "-m", "tests.support.equal_steps", f"--out={out}"]
     line += [f"--cases={','.join(cases)}"]
     return [*line, f"--devices={','.join(map(str, devices))}"] if devices else line
 
@@ -100,7 +100,7 @@ def on_devices(out: Path, case: str, count: int) -> Results:
     path = out / f"{case}-on-{count}-devices.npz"
     if not path.exists():
         line = program(path, cases=[case], devices=[count])
-        subprocess.run(line, env=environment(max(DEVICES)), check=True)
+        subprocess.run(line, cwd=ROOT, env=environment(max(DEVICES)), check=True)
     return load(path)
 
 
@@ -114,7 +114,10 @@ def in_processes(out: Path, case: str, count: int) -> Results:
         line = [*program(path, cases=[case]), "--distributed"]
         line += [f"--coordinator=localhost:{port}", f"--processes={count}"]
         variables = environment()
-        job = [subprocess.Popen([*line, f"--process={i}"], env=variables) for i in range(count)]
+        job = [
+            subprocess.Popen([*line, f"--process={i}"], cwd=ROOT, env=variables)
+            for i in range(count)
+        ]
         if any([process.wait() for process in job]):
             raise SystemExit(f"a process of {count} failed")
     return load(path)

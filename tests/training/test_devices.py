@@ -59,7 +59,7 @@ SCORED = """
 import json
 import jax, numpy as np
 from jax.sharding import Mesh
-from benchmarks import equal_steps
+from tests.support import equal_steps
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.inference.batching import make_batched
 from pneumojax.inference.forward import make_forward
