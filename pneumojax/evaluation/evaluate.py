@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pneumojax.evaluation.audits import registry
 from pneumojax.evaluation.audits.audit import Subject
-from pneumojax.evaluation.audits.registry import AUDITS
 from pneumojax.evaluation.films import DEFAULT_FILMS, FilmChoice, choose_films, training_overlap
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report.evaluation import Evaluation
@@ -92,7 +92,7 @@ def evaluate_subject(
     """
     if spread is not None:
         facts = replace(facts, spread=member_spread(spread))
-    findings = [found for audit in AUDITS if (found := audit(subject)) is not None]
+    findings = [found for audit in registry.AUDITS if (found := audit(subject)) is not None]
     summary = evaluate(subject.predictions, subject.decision)
     evaluation = Evaluation(facts, subject.predictions, summary, findings, spread)
     record = write_report(folder, evaluation)

@@ -1,7 +1,8 @@
 """Predictions to evaluate, what a report tells besides figures, and how properties are drawn."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,11 @@ from pneumojax.evaluation.audits.audit import Finding
 from pneumojax.evaluation.audits.explanations import Explanations, Stage
 from pneumojax.evaluation.audits.failures import failures
 from pneumojax.evaluation.audits.film_statistics import STATISTICS
-from pneumojax.evaluation.audits.robustness import robustness
-from pneumojax.evaluation.audits.shortcuts import shortcuts
-from pneumojax.evaluation.audits.subgroups import subgroups
+from pneumojax.evaluation.audits.robustness import Robustness, robustness
+from pneumojax.evaluation.audits.shortcuts import Shortcuts, shortcuts
+from pneumojax.evaluation.audits.subgroups import Subgroups, subgroups
 from pneumojax.evaluation.predictions import Predictions
+from pneumojax.evaluation.report import report
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.run_facts import FilmCount, Flow, RunFacts, Selection
 from pneumojax.evaluation.summary import evaluate
@@ -66,17 +68,15 @@ def decision() -> Decision:
 
 
 @pytest.fixture(scope="session")
-def findings(predictions: Predictions, decision: Decision) -> list[Finding]:
+def findings(predictions: Predictions, decision: Decision, picture: bytes) -> list[Finding]:
     """The findings of all audits, on statistics and pixels drawn at random."""
     rng, n = np.random.default_rng([1]), len(predictions.labels)
     labels, logits = predictions.labels, predictions.logits
     statistics = {name: rng.random(n) for name in STATISTICS}
     images = rng.integers(0, 256, (n, 8, 8), dtype=np.uint8)
-    stream = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(stream, "PNG")
-    strips = dict.fromkeys(("explanations-0", "explanations-1"), stream.getvalue())
+    strips = dict.fromkeys(("explanations-0", "explanations-1"), picture)
     wrong = failures(labels, logits, decision, predictions.files, k=1)
-    overlays = dict.fromkeys(("false_positives-0", "false_negatives-0"), stream.getvalue())
+    overlays = dict.fromkeys(("false_positives-0", "false_negatives-0"), picture)
     stages = [Stage("heads", 16, 0, 0.1, (0.0, 0.2))]
     return [
         subgroups(predictions, decision, statistics),
@@ -148,3 +148,35 @@ def make_evaluation(
 def evaluation(make_evaluation: Callable[..., Evaluation]) -> Evaluation:
     """An evaluation of `predictions`."""
     return make_evaluation()
+
+
+@pytest.fixture(scope="session")
+def picture() -> bytes:
+    """A small PNG file."""
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="session")
+def undrawn(picture: bytes) -> Callable[..., AbstractContextManager[None]]:
+    """A context in which reports get a small picture for each chart: drawing takes seconds."""
+
+    @contextmanager
+    def undrawn() -> Iterator[None]:
+        charts = ("roc", "precision_recall", "confusion", "reliability", "training")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(report, "draw_charts", lambda evaluation: dict.fromkeys(charts, picture))
+            for finding in (Subgroups, Shortcuts, Robustness):
+                drawn = {finding.__name__.lower(): picture}
+                patch.setattr(finding, "pictures", lambda self, drawn=drawn: drawn)
+            yield
+
+    return undrawn
+
+
+@pytest.fixture
+def without_charts(undrawn: Callable[..., AbstractContextManager[None]]) -> Iterator[None]:
+    """Reports of one test without charts."""
+    with undrawn():
+        yield

@@ -4,11 +4,11 @@ import csv
 from dataclasses import replace
 
 import pytest
-from pneumojax.data.seen import THIS_FILM, THIS_PATIENT
 
 from pneumojax.evaluation.cautions import TrainedOn, trained_on_line
 from pneumojax.evaluation.report.report import write_report
 from pneumojax.evaluation.terminal import print_table
+from pneumojax.run.seen_films import THIS_FILM, THIS_PATIENT
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,14 @@ def test_the_line_tells_films_trained_on_from_other_films_of_their_patients(film
 
 
 @pytest.fixture(scope="module")
-def seen(predictions, facts, make_evaluation, tmp_path_factory):
+def seen(predictions, facts, make_evaluation, tmp_path_factory, undrawn):
     """An evaluation of 90 films: trained on 3, on the patients of 5 more; 2 have the other name."""
     folder = tmp_path_factory.mktemp("seen")
     notes = [THIS_FILM] * 3 + [THIS_PATIENT] * 5 + [""] * 82
     facts = replace(facts, flow=replace(facts.flow, swapped=2))
     evaluation = make_evaluation(replace(predictions, trained_on=notes), facts)
-    return folder, notes, evaluation, write_report(folder, evaluation)
+    with undrawn():
+        return folder, notes, evaluation, write_report(folder, evaluation)
 
 
 def test_films_trained_on_are_a_field_of_the_figures_and_a_column_of_the_predictions(seen):
@@ -61,7 +62,7 @@ def test_the_terminal_says_it_before_the_table(seen, capsys):
     assert text.index("2 of 90 films have names of the other class") < before
 
 
-def test_nothing_is_said_of_films_that_are_new_to_the_network(evaluation, tmp_path):
+def test_nothing_is_said_of_films_that_are_new_to_the_network(evaluation, tmp_path, without_charts):
     result = write_report(tmp_path, evaluation)
     assert result["trained_on"] == {"films": 0, "of_their_patients": 0}
     assert "warning" not in (tmp_path / "report.html").read_text()

@@ -72,7 +72,7 @@ def renamed(evaluation, name):
     return replace(evaluation, predictions=films, facts=named, findings=findings)
 
 
-def test_names_add_no_element_attribute_or_link_to_a_report(evaluation, tmp_path):
+def test_names_add_no_element_attribute_or_link_to_a_report(evaluation, tmp_path, without_charts):
     pages = {}
     for kind, name in (
         ("plain", lambda i: "plain"),

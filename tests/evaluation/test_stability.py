@@ -45,7 +45,7 @@ def test_films_of_one_patient_are_drawn_together():
     logits = np.r_[np.linspace(-3, 1, 10), np.linspace(-1, 3, 10)]
     patients = ["a"] * 10 + ["b"] * 10
     row, _ = threshold_stability(SETTINGS, labels, logits, patients, resamples=100)
-    assert 30 < row.resamples < 70  # one half, of 100
+    assert 30 < row.resamples < 70  # half of 100 are expected
     assert row.threshold == pytest.approx(0, abs=1e-9)
 
 

@@ -83,7 +83,7 @@ def test_an_output_with_files_in_it_is_never_written_to(runs, monkeypatch):
     assert written == ["empty", "runs/comparison", "runs/comparison-2"]
 
 
-def test_films_are_paired_by_name_in_any_order_and_the_others_named(runs):
+def test_films_are_paired_by_name_in_any_order_and_the_others_are_listed(runs):
     rows = _rows(1)
     rows[5]["probability"] = rows[5]["call"] = ""
     rows = [*reversed(rows[2:]), *({**rows[0], "file": f"ex{i}\n[b]"} for i in range(5))]
@@ -116,7 +116,7 @@ def test_labels_and_patients_come_from_the_file_that_has_them(runs):
     assert result["pairs"] == whole["pairs"]
 
 
-def test_without_patients_films_are_drawn_and_that_is_said(runs, capsys):
+def test_without_patients_films_are_resampled_and_a_note_says_so(runs, capsys):
     rows = [{**row, "patient": ""} for row in _rows(2)]
     sources = [str(_file(runs, name, rows[i:])) for i, name in enumerate(("anon", "anon2"))]
     result = _stored(sources, output=str(runs / "out"))
@@ -142,7 +142,7 @@ def test_synthetic_films_are_stamped(runs, capsys):
     assert "**synthetic films**" in (runs / "out" / "comparison.md").read_text()
 
 
-def test_what_cannot_be_compared_is_one_line(runs):
+def test_sources_that_cannot_be_compared_are_refused_in_one_line(runs):
     one, two = str(runs / "one"), str(runs / "two")
     renamed = _file(runs, "renamed", [{**r, "file": f"x/{r['file']}"} for r in _rows(1)])
     swapped = _rows(1)
@@ -166,7 +166,7 @@ def test_what_cannot_be_compared_is_one_line(runs):
     assert not (runs / "out").exists()
 
 
-def test_films_that_a_network_was_trained_on_are_told_first(runs, capsys):
+def test_a_warning_about_films_seen_in_training_comes_first(runs, capsys):
     seen = [{**row, "trained_on": ""} for row in _rows(1)]
     seen[3]["trained_on"] = "the network was trained on this film"
     warned = [{**row, "warnings": ""} for row in _rows(2)]
@@ -185,7 +185,7 @@ def test_films_that_a_network_was_trained_on_are_told_first(runs, capsys):
     assert "warning: A was trained on" in (runs / "out" / "comparison.md").read_text()
 
 
-def test_fields_in_which_the_configs_differ_are_told_with_their_values(runs, capsys):
+def test_fields_in_which_the_configs_differ_are_listed_with_their_values(runs, capsys):
     for name, epochs in (("one", 5), ("two", 10)):
         config = {"epochs": epochs, "seed": 0, "data.root": "\x1b[31m"}
         folder = runs / name / "evaluation" / "val"
@@ -206,7 +206,7 @@ def test_a_config_that_cannot_be_read_is_unknown(runs, text):
     assert result["configs"]["unknown"] == ["A", "B"]
 
 
-def test_other_thresholds_and_mixed_calls_are_told(runs):
+def test_different_and_mixed_thresholds_are_noted(runs):
     columns = (*COLUMNS, "threshold")
     paths = [
         _file(runs, f"at{t}", [{**row, "threshold": t} for row in _rows(1)], columns)

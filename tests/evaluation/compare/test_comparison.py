@@ -10,7 +10,7 @@ from pneumojax.stats.threshold_metrics import mcnemar
 
 
 def _networks(seed, n=240, noise=(1.0, 0.4)):
-    """Labels, and two networks that see one truth through noise of their own."""
+    """Labels, and two networks that see the same signal, each with its own noise."""
     rng = np.random.default_rng([seed])
     labels = (np.arange(n) % 4 > 0).astype(int)
     truth = 1.5 * labels + rng.normal(size=n) - 0.7
@@ -87,7 +87,7 @@ def test_equal_networks_do_not_differ_and_have_no_interval():
     assert result.bootstrap.unit == "film" and result.patients is None
 
 
-def test_every_pair_of_three_is_compared_and_one_class_is_survived():
+def test_every_pair_of_three_is_compared_even_on_films_of_one_class():
     _, probabilities, calls = _networks(3, n=40)
     probabilities["C"], calls["C"] = probabilities["A"] ** 2, calls["A"]
     result = compare_networks(np.ones(40, int), probabilities, calls, None, resamples=50)
@@ -102,7 +102,7 @@ def test_films_of_two_networks_are_resampled_a_thousand_times_within_two_seconds
     labels, probabilities, calls = _networks(4, n=600)
     began = time.process_time()
     compare_networks(labels, probabilities, calls, np.arange(600) // 2, resamples=1000)
-    assert time.process_time() - began < 2  # of both cores together
+    assert time.process_time() - began < 2  # CPU time of all cores
 
 
 def test_a_single_network_is_no_comparison():

@@ -47,7 +47,7 @@ def test_odd_names_and_formulas_are_text(tmp_path):
     assert list(scored.films) == [*names, "\udcff\udcfe.png"]
 
 
-def test_the_stamp_of_synthetic_films_is_seen(tmp_path):
+def test_the_stamp_of_synthetic_films_is_recognised(tmp_path):
     text = HEADER + "a.png,NORMAL,0.25,NORMAL,p1,synthetic films; Research only\n"
     assert read_predictions(_csv(tmp_path, text)).synthetic
 
@@ -77,7 +77,7 @@ def test_the_stamp_of_synthetic_films_is_seen(tmp_path):
         (b"\x89PNG\r\n\x1a\n\x00\x00", "no column"),
     ],
 )
-def test_a_file_that_is_wrong_is_refused_with_its_line(tmp_path, text, message):
+def test_an_invalid_file_is_refused_with_its_line(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as error:
         read_predictions(_csv(tmp_path, text))
     assert "\n" not in str(error.value) and "p.csv" in str(error.value)
@@ -96,7 +96,7 @@ def test_a_run_folder_stands_for_its_evaluation_and_not_for_its_predictions(tmp_
     assert find_csv(test.parent) == find_csv(test, "val") == test
 
 
-def test_what_is_not_there_is_said_with_what_is(tmp_path):
+def test_a_missing_evaluation_is_reported_with_those_that_exist(tmp_path):
     _evaluation(tmp_path / "run" / "evaluation" / "test")
     with pytest.raises(UserError, match="no evaluation of 'val'; it has 'test'; name another"):
         find_csv(tmp_path / "run")

@@ -22,6 +22,7 @@ CHARTS = ["confusion", "precision_recall", "reliability", "robustness", "roc"]
 CHARTS += ["shortcuts", "subgroups", "training"]
 FILMS = ["explanations-0", "explanations-1", "false_negatives-0", "false_positives-0"]
 PICTURES = [*CHARTS, *FILMS]
+OF_THE_RUN = {"config", "provenance", "versions", "history", "audit"}
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,26 @@ def test_an_evaluation_leaves_whole_files_and_nothing_else(written):
     assert (stored["run"], stored["step"], stored["synthetic"]) == ("base", 7, False)
 
 
+def paths(value, at=""):
+    """The keys of metrics.json; those of a metric with an interval stand on one line."""
+    if isinstance(value, dict) and {"value", "method"} <= value.keys():
+        yield f"{at} ({', '.join(sorted(value))})"
+    elif isinstance(value, dict) and at not in OF_THE_RUN:
+        for key, item in value.items():
+            key = "*" if at == "robustness/kinds" else key
+            yield from paths(item, f"{at}/{key}" if at else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict) and at not in OF_THE_RUN:
+        for item in value:
+            yield from paths(item, f"{at}[]")
+    else:
+        yield at
+
+
+def test_the_keys_of_metrics_json_are_those_that_earlier_versions_wrote(written):
+    stored = set((Path(__file__).parent / "metrics_keys.txt").read_text().splitlines())
+    assert set(paths(written[1])) - {"subgroups/undivided"} == stored
+
+
 def test_the_page_needs_nothing_outside_of_itself(written):
     source = (written[0] / "report.html").read_text()
     page = Page(source)
@@ -137,7 +158,9 @@ def test_the_csv_holds_every_film_as_it_was_called(written, predictions):
         assert row["disclaimer"] == DISCLAIMER
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_metrics(evaluation, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file_and_no_metrics(
+    evaluation, tmp_path, monkeypatch, without_charts
+):
     (tmp_path / "report.html").write_bytes(b"an older page")
 
     def full(self, data):
@@ -154,7 +177,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_metrics(evaluation, tmp_path,
     assert not [p for p in tmp_path.rglob(".*")]
 
 
-def test_an_audit_that_a_user_adds_is_stored_and_told(evaluation, tmp_path):
+def test_an_audit_that_a_user_adds_is_stored_and_told(evaluation, tmp_path, without_charts):
     findings = [*evaluation.findings, Remark({"remarks": {"count": 1}})]
     result = write_report(tmp_path, replace(evaluation, findings=findings))
     assert result["remarks"] == {"count": 1}
@@ -168,7 +191,7 @@ def test_an_audit_may_not_overwrite_a_metric(evaluation, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_network_without_maps_has_a_report_that_says_so(evaluation, tmp_path):
+def test_a_network_without_maps_has_a_report_that_says_so(evaluation, tmp_path, without_charts):
     *others, wrong, _ = evaluation.findings
     findings = [*others, replace(wrong, overlays=None, explained=False)]
     result = write_report(tmp_path, replace(evaluation, findings=findings))
