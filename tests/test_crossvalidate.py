@@ -35,7 +35,7 @@ def rows_of(path):
 
 @pytest.fixture(scope="module")
 def folds(films_root, cache_dir, tmp_path_factory):
-    """A cross-validation of two small folds, its folder and what it returned."""
+    """The config, the folder and the result of a cross-validation with two small folds."""
     from configs import base
 
     config = changed(
@@ -114,7 +114,7 @@ def test_an_ensemble_answers_with_the_mean_of_probabilities(folds, films_root, c
     assert result["audit"]["shared_files"] == len(every_file)
 
 
-def test_films_that_a_member_has_seen_are_no_validation(folds, cache_dir):
+def test_an_ensemble_is_not_validated_on_films_that_a_member_was_trained_on(folds, cache_dir):
     _, folder, _ = folds
     with pytest.raises(UserError, match="each has seen what another is validated on"):
         evaluate_run([folder / "fold-0", folder / "fold-1"], cache_dir)
@@ -129,7 +129,7 @@ def test_one_member_answers_for_itself(folds):
     assert spread is None and predictor.decision == predictor.first.decision
 
 
-def test_what_cannot_answer_together_is_refused(folds, config, tmp_path, cache_dir):
+def test_runs_that_cannot_form_an_ensemble_are_refused(folds, config, tmp_path, cache_dir):
     from pneumojax.training.loop import train
 
     _, folder, _ = folds
@@ -145,7 +145,7 @@ def test_what_cannot_answer_together_is_refused(folds, config, tmp_path, cache_d
         Predictor.open([tmp_path / "half"])
 
 
-def test_a_fold_that_is_gone_is_missed_and_a_strange_folder_is_not_one(folds, tmp_path):
+def test_a_missing_fold_is_reported_and_another_folder_is_not_taken_for_a_fold(folds, tmp_path):
     _, folder, _ = folds
     shutil.copytree(folder, tmp_path / "cross")
     shutil.copytree(folder / "fold-1", tmp_path / "cross" / "fold-1-old")
@@ -158,7 +158,7 @@ def test_a_fold_that_is_gone_is_missed_and_a_strange_folder_is_not_one(folds, tm
         Predictor.open([tmp_path / "cross"])
 
 
-def test_without_folds_there_is_nothing_to_cross(config, tmp_path, cache_dir):
+def test_a_config_without_folds_is_refused(config, tmp_path, cache_dir):
     with pytest.raises(UserError, match="config.data.folds is 0"):
         cross_validate(config, tmp_path / "run", cache_dir)
     assert not (tmp_path / "run").exists()

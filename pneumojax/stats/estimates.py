@@ -73,7 +73,7 @@ def sample(
     Args:
       metrics: as in `resample`.
       units: (n,) the key of each film's patient, or a key for each film.
-      bootstrap: names what `units` are.
+      bootstrap: says what the units are and how many resamples are drawn.
     """
     whole = metrics(np.ones((1, len(units))))
     drawn = resample(metrics, units, resamples=bootstrap.resamples, seed=bootstrap.seed)

@@ -94,7 +94,7 @@ def test_at_probability_0_the_changes_that_it_governs_are_off(films):
 
 def test_a_certain_flip_is_the_mirror_image(films):
     shown = compiled(flip=1.0)(films, keys())
-    np.testing.assert_allclose(shown, films[:, :, ::-1], atol=1e-5)  # sampled between pixels
+    np.testing.assert_allclose(shown, films[:, :, ::-1], atol=1e-5)  # interpolation rounds
 
 
 def test_a_crop_keeps_its_share_of_the_area_and_lies_within_the_film():
@@ -103,7 +103,7 @@ def test_a_crop_keeps_its_share_of_the_area_and_lies_within_the_film():
     augment = compiled(crop_area=(0.25, 0.25))
     rows = np.asarray(augment(ramp, keys(count=200)))[:, 0, :, 0]
     middle = np.diff(rows[:, 5:-5], axis=1)
-    np.testing.assert_allclose(middle, 0.5 / (SIDE - 1), atol=1e-5)  # half of the side
+    np.testing.assert_allclose(middle, 0.5 / (SIDE - 1), atol=1e-5)  # the crop has half of the side
     assert rows[:, 0].min() < 0.05 and rows[:, -1].max() > 0.95
     assert np.all(np.diff(rows, axis=1) >= -1e-6)
 

@@ -17,14 +17,14 @@ from pneumojax.stats.metrics import auroc, confusion
 
 
 def _films(seed: int, n: int = 150, distance: float = 1.2) -> tuple[np.ndarray, np.ndarray]:
-    """Two equal normal classes `distance` apart: their AUROC is Phi(distance / sqrt 2)."""
+    """Scores of two normal classes `distance` apart, whose AUROC is Phi(distance / sqrt 2)."""
     rng = np.random.default_rng([seed])
     labels = (np.arange(n) % 3 > 0).astype(int)
     return labels, rng.normal(size=n) + distance * labels
 
 
 def _f1(truth: np.ndarray, called: np.ndarray, c: int) -> float:
-    """Dice's overlap of the films of class c with those called c."""
+    """The Dice overlap of the films of class c and the films called c."""
     both = np.sum((truth == c) & (called == c))
     return 2 * both / (np.sum(truth == c) + np.sum(called == c))
 
@@ -41,7 +41,7 @@ def test_delong_agrees_with_the_bootstrap():
 
 def test_weighted_auroc_equals_sklearns_with_those_weights_and_films_repeated():
     labels, scores = _films(2, n=80)
-    scores = np.round(scores, 1)  # ties
+    scores = np.round(scores, 1)  # rounding makes ties
     weights = np.random.default_rng([2]).integers(0, 4, (5, 80)).astype(float)
     for row, ours in zip(weights, weighted_auroc(labels, scores, weights), strict=True):
         assert ours == pytest.approx(roc_auc_score(labels, scores, sample_weight=row), abs=1e-12)
@@ -85,7 +85,7 @@ def test_with_one_film_each_the_patient_bootstrap_is_the_plain_bootstrap():
     assert ours.keys() == plain[0].keys()
     for name, interval in ours.items():
         expected = np.quantile([row[name] for row in plain], [0.025, 0.975])
-        slack = 0.05 * np.ptp(expected) + 0.01  # of two sets of some thousand draws
+        slack = 0.05 * np.ptp(expected) + 0.01  # both bounds come from a few thousand draws
         np.testing.assert_allclose(interval, expected, atol=slack, err_msg=name)
 
 
@@ -99,13 +99,13 @@ def test_several_films_of_a_patient_widen_the_interval():
     for name, (low, high) in by_patient.items():
         scale = np.log if name.endswith("ratio") else np.array  # ratios are skewed
         ratio = np.diff(scale((low, high))) / np.diff(scale(by_film[name]))
-        assert 1.6 < ratio < 2.4, name  # the square root of four
+        assert 1.6 < ratio < 2.4, name  # the expected ratio is the square root of four
         np.testing.assert_allclose((low, high), alone[name], atol=1e-12)
 
 
 def test_patients_with_several_films_are_resampled_as_scipy_would():
     labels, scores = _films(11, n=90)
-    patients = np.sort(np.random.default_rng([11]).integers(0, 40, 90))  # of one to six films
+    patients = np.sort(np.random.default_rng([11]).integers(0, 40, 90))  # with 1 to 6 films each
     calls = (scores > 0.5).astype(int)
     films = [np.flatnonzero(patients == p) for p in np.unique(patients)]
 
@@ -135,7 +135,7 @@ def test_patients_with_several_films_are_resampled_as_scipy_would():
         assert ours[name] == pytest.approx((theirs.low, theirs.high), abs=0.02), name
 
 
-def test_patients_are_told_apart_by_their_key_not_their_place():
+def test_patients_are_told_apart_by_their_key_and_not_by_their_order():
     labels, scores = _films(5, n=90)
     keys = np.array([f"person{i // 3}" for i in range(90)])
     order = np.random.default_rng([5]).permutation(90)
@@ -155,7 +155,7 @@ def test_the_bootstrap_is_a_function_of_its_seed():
     assert first == again != other
 
 
-def test_a_bootstrap_that_can_say_nothing_says_nan():
+def test_a_bootstrap_without_information_is_nan():
     labels, scores = _films(7, n=30, distance=20)
     right = patient_bootstrap(labels, labels, scores, np.arange(30))
     assert all(_is_nan(interval) for interval in right.values())
@@ -178,7 +178,7 @@ def test_a_bootstrap_that_can_say_nothing_says_nan():
     }
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
+def test_intervals_cover_the_truth_about_as_often_as_their_level():
     truth = scipy.stats.norm.cdf(1.2 / 2**0.5)
     hits = {"delong": 0, "bootstrap": 0, "wilson": 0}
     for seed in range(200):
@@ -188,7 +188,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
         intervals = {"delong": delong_interval(labels, scores), "bootstrap": drawn["auroc"]}
         for name, (low, high) in intervals.items():
             hits[name] += low <= truth <= high
-        # Both classes are cut halfway: each call is right with one and the same chance.
+        # The threshold is halfway between the classes, so each call is right with one probability.
         low, high = wilson(int(np.sum(calls == labels)), 150)
         hits["wilson"] += low <= scipy.stats.norm.cdf(0.6) <= high
     assert all(0.90 <= count / 200 <= 0.99 for count in hits.values()), hits
@@ -199,7 +199,7 @@ def test_two_thousand_resamples_take_less_than_two_seconds(n):
     labels, scores = _films(8, n=n)
     began = time.process_time()
     patient_bootstrap(labels, scores > 0.5, scores, np.arange(n), resamples=2000)
-    assert time.process_time() - began < 2  # of both cores together
+    assert time.process_time() - began < 2  # CPU time of all cores
 
 
 def test_lengths_that_differ_are_refused():
@@ -237,7 +237,7 @@ def test_the_difference_of_two_networks_is_resampled_in_pairs():
     assert np.std(drawn["difference"]) < np.std(drawn["first"]) / 2
 
 
-def test_intervals_of_a_difference_cover_zero_as_often_as_they_say():
+def test_intervals_of_a_difference_cover_zero_as_often_as_their_level():
     hits = 0
     for seed in range(200):
         labels, shared = _films(300 + seed)
@@ -250,10 +250,10 @@ def test_intervals_of_a_difference_cover_zero_as_often_as_they_say():
         drawn = resample(difference, np.arange(150), resamples=300, seed=seed)["auroc"]
         low, high = percentile_interval(drawn)
         hits += low <= 0 <= high
-    assert 0.90 <= hits / 200 <= 0.99  # 0.95, three standard deviations of 200 draws
+    assert 0.90 <= hits / 200 <= 0.99  # 0.95 within three standard deviations of 200 draws
 
 
-def test_the_size_of_a_block_changes_no_draw(monkeypatch):
+def test_the_draws_do_not_depend_on_the_size_of_blocks(monkeypatch):
     whole = resample(lambda w: {"first": w[:, 0]}, np.arange(50), resamples=100)["first"]
     monkeypatch.setattr("pneumojax.stats.bootstrap._BLOCK", 50 * 7)
     blocks = resample(lambda w: {"first": w[:, 0]}, np.arange(50), resamples=100)["first"]

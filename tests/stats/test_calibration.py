@@ -19,7 +19,7 @@ from pneumojax.stats.metrics import log_loss, probability
 
 
 def _films(seed: int, n: int = 500, temperature: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels drawn from probabilities that would be right at this temperature."""
+    """Labels drawn from probabilities that are calibrated at this temperature."""
     rng = np.random.default_rng([seed])
     calibrated = rng.normal(0.7, 2, n)
     return (rng.random(n) < probability(calibrated)).astype(int), temperature * calibrated
@@ -30,7 +30,7 @@ def _figures(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_a_temperature_that_was_put_in_comes_out(temperature):
+def test_the_temperature_of_simulated_films_is_recovered(temperature):
     labels, logits = _films(0, n=20_000, temperature=temperature)
     fitted = fit_temperature(labels, logits)
     assert fitted == pytest.approx(temperature, rel=0.05)
@@ -54,7 +54,7 @@ def test_the_temperature_has_the_least_loss_of_all(scale):
 def test_films_without_a_mistake_have_no_temperature_and_a_wrong_network_the_highest():
     labels, logits = np.repeat([0, 1], 30), np.linspace(-3, 3, 60)
     assert np.isnan(fit_temperature(labels, logits))
-    logits[29] = 0.01  # the least mistake asks for near certainty, which is cut off
+    logits[29] = 0.01  # one small mistake asks for a tiny temperature, which is clipped
     assert fit_temperature(labels, logits) == COLDEST
     assert fit_temperature(labels, -logits) == HOTTEST
     assert np.isnan(fit_temperature([1, 1], [1.0, -2.0]))
@@ -78,7 +78,7 @@ def test_slope_and_intercept_equal_sklearns_logistic_regression(seed):
     theirs = LogisticRegression(C=np.inf, tol=1e-10).fit((logits + 0.4)[:, None], labels)
     assert ours["calibration_slope"] == pytest.approx(theirs.coef_[0, 0], rel=1e-4)
     assert ours["calibration_intercept"] == pytest.approx(theirs.intercept_[0], abs=1e-4)
-    # At the fitted shift as many films are promised as there are.
+    # The shifted probabilities add up to the number of films of class 1.
     shifted = probability(logits + 0.4 + ours["calibration_in_the_large"])
     assert shifted.sum() == pytest.approx(labels.sum(), abs=1e-6)
 
@@ -102,11 +102,11 @@ def test_the_diagram_and_its_error_equal_sklearns_quantile_bins():
     bins = reliability(labels, probability(logits))
     np.testing.assert_allclose([b.observed for b in bins], observed, atol=1e-12)
     np.testing.assert_allclose([b.mean_probability for b in bins], promised, atol=1e-12)
-    error = np.abs(observed - promised).mean()  # forty films in each
+    error = np.abs(observed - promised).mean()  # forty films in each bin
     assert _figures(labels, logits)["calibration_error"] == pytest.approx(error, abs=1e-12)
 
 
-def test_bins_that_ties_leave_empty_count_for_nothing():
+def test_bins_that_ties_leave_empty_are_dropped():
     labels, logits = np.array([1, 0, 0, 1, 1, 1, 1, 0]), np.repeat([-1.0, 2.0], [3, 5])
     p = probability([-1.0, 2.0])
     gaps = abs(1 / 3 - p[0]), abs(4 / 5 - p[1])
@@ -132,7 +132,7 @@ def test_weights_count_films_and_resamples_that_cannot_be_fitted_are_undefined()
     for i in range(2):
         times = weights[i].astype(int)
         alone = _figures(labels.repeat(times), logits.repeat(times))
-        for name in alone.keys() - {"calibration_error"}:  # whose bins are those of all films
+        for name in alone.keys() - {"calibration_error"}:  # the bins come from all films
             assert together[name][i] == pytest.approx(alone[name], rel=1e-6, abs=1e-8), name
     assert np.isnan(together["calibration_slope"]).tolist() == [False, False, True, True]
     assert np.isnan(together["calibration_in_the_large"]).tolist() == [False, False, False, True]
@@ -167,7 +167,7 @@ def test_films_of_one_probability_share_a_bin_and_their_order_is_irrelevant(film
     assert bins == reliability(labels[::-1], probability(logits[::-1]))
 
 
-def test_calibration_of_nothing_is_refused():
+def test_calibration_without_films_is_refused():
     with pytest.raises(ValueError, match="at least one film"):
         calibration_metrics([], [])
     assert reliability([], []) == []

@@ -48,7 +48,7 @@ def test_weighted_area_equals_sklearns_and_one_class_has_none():
     assert np.isnan(precision_recall_curve([0, 0], [1, 2])[1]).all()
 
 
-def test_the_roc_band_holds_the_curve_and_is_that_of_curves_drawn_one_by_one():
+def test_the_roc_band_contains_the_curve_and_equals_that_of_curves_drawn_one_by_one():
     labels, scores = _films(1)
     low, high = roc_band(labels, scores, np.arange(300), GRID, resamples=1500)
     rates, sensitivity, _ = roc_curve(labels, scores)
@@ -64,16 +64,16 @@ def test_the_roc_band_holds_the_curve_and_is_that_of_curves_drawn_one_by_one():
     np.testing.assert_allclose((low, high), expected, atol=0.03)
 
 
-def test_the_precision_band_holds_the_curve_and_ends_at_the_share_of_pneumonia():
+def test_the_precision_band_contains_the_curve_and_ends_at_the_share_of_pneumonia():
     labels, scores = _films(2)
     low, high = precision_recall_band(labels, scores, np.arange(300) // 2, GRID)
     precision, recall, _ = precision_recall_curve(labels, scores)
     own = [precision[np.flatnonzero(recall >= r - 1e-12)[0]] for r in GRID]
     assert (low <= own).all() and (own <= high).all()
-    assert low[-1] < 0.75 and high[-1] < 0.85  # everything called, or nearly
+    assert low[-1] < 0.75 and high[-1] < 0.85  # all films are called, or nearly all
 
 
-def test_the_precision_band_is_that_of_curves_drawn_one_by_one():
+def test_the_precision_band_equals_that_of_curves_drawn_one_by_one():
     labels, scores = _films(3)
     ours = precision_recall_band(labels, scores, np.arange(300), GRID[1:], resamples=700)
     rng, drawn = np.random.default_rng([3]), []

@@ -17,14 +17,14 @@ PAIRED = st.lists(st.tuples(st.integers(0, 1), SCORES, SCORES), min_size=4, max_
 
 
 def _films(seed: int, n: int = 150, distance: float = 1.2) -> tuple[np.ndarray, np.ndarray]:
-    """Two equal normal classes `distance` apart: their AUROC is Phi(distance / sqrt 2)."""
+    """Scores of two normal classes `distance` apart, whose AUROC is Phi(distance / sqrt 2)."""
     rng = np.random.default_rng([seed])
     labels = (np.arange(n) % 3 > 0).astype(int)
     return labels, rng.normal(size=n) + distance * labels
 
 
 def _covariance(labels: np.ndarray, *scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """AUROCs and their covariance straight from DeLong (1988), every pair of films compared."""
+    """AUROCs and their covariance by the definition of DeLong (1988), from all pairs of films."""
     wins = [
         np.sign(values[labels == 1][:, None] - values[labels == 0]) / 2 + 0.5 for values in scores
     ]
@@ -54,7 +54,7 @@ def test_delong_by_midranks_equals_delong_by_pairs_with_ties(films):
 
 
 def test_delong_equals_rs_proc():
-    """Values of pROC 1.18.0 in R 4.2.2, of ties within and between the classes.
+    """The expected values come from pROC 1.18.0 in R 4.2.2, with ties within and between classes.
 
     a <- roc(labels, first, levels = c(0, 1), direction = "<"); b the same of `second`
     auc(a); auc(b); var(a); var(b); cov(a, b); ci.auc(a); ci.auc(b, conf.level = 0.9)
@@ -63,7 +63,7 @@ def test_delong_equals_rs_proc():
     labels = np.repeat([0, 1], [8, 12])
     first = np.array([1, 2, 2, 3, 4, 4, 5, 7, 3, 4, 5, 5, 6, 6, 7, 8, 8, 9, 9, 10])
     second = np.array([3, 1, 4, 2, 6, 5, 5, 3, 2, 4, 6, 3, 7, 5, 9, 6, 8, 7, 10, 8])
-    near = {"abs": 1e-14}  # of all the digits that R prints
+    near = {"abs": 1e-14}  # R prints this many digits
     assert delong(labels, first) == pytest.approx((0.864583333333333, 0.00691907918470418), **near)
     assert delong(labels, second) == pytest.approx((0.8125, 0.00922731782106782), **near)
     assert delong_interval(labels, first) == pytest.approx((0.701551564143513, 1), **near)
@@ -75,7 +75,7 @@ def test_delong_equals_rs_proc():
         (-0.122493130704348, 0.226659797371014), **near
     )
     assert tested.p == pytest.approx(0.558724033158083, **near)
-    # var(a) + var(b) - 2 cov(a, b) is what the difference's interval is made of.
+    # The variance of the difference is var(a) + var(b) - 2 cov(a, b).
     error = (tested.high - tested.low) / 2 / scipy.stats.norm.ppf(0.975)
     covariance = (0.00691907918470418 + 0.00922731782106782 - error**2) / 2
     assert covariance == pytest.approx(0.00410635371572872, **near)
@@ -88,12 +88,12 @@ def test_delong_interval_is_the_area_and_its_normal_error():
     np.testing.assert_allclose(delong_interval(labels, scores, 0.9), expected, rtol=1e-9)
 
 
-def test_delong_stays_within_zero_and_one_and_says_nothing_without_variance():
+def test_delong_stays_within_zero_and_one_and_is_undefined_without_variance():
     nearly = delong_interval([0, 0, 0, 1, 1, 1], [1, 2, 4, 3, 5, 6])
     assert 0 < nearly.low < nearly.high == 1
     for labels, scores in (
         ([0, 0, 1, 1], [1, 2, 3, 4]),  # separated perfectly
-        ([0, 1, 1], [1, 2, 3]),  # one film of a class
+        ([0, 1, 1], [1, 2, 3]),  # one film in a class
         ([1, 1, 1], [1, 2, 3]),
     ):
         assert np.isnan(delong_interval(labels, scores)).all()
@@ -106,7 +106,7 @@ def test_a_network_does_not_differ_from_itself_on_another_scale():
     assert result.difference == 0 and math.isnan(result.p)
 
 
-def test_swapping_the_networks_turns_the_difference_round():
+def test_swapping_the_networks_changes_the_sign_of_the_difference():
     labels, first = _films(2)
     second = first + _films(3)[1] / 2
     one, other = delong_test(labels, first, second), delong_test(labels, second, first)
@@ -115,16 +115,16 @@ def test_swapping_the_networks_turns_the_difference_round():
     assert other == pytest.approx((-one.difference, -one.high, -one.low, one.p), rel=1e-12)
 
 
-def test_equal_networks_are_told_apart_as_often_as_the_level_allows():
+def test_equal_networks_differ_as_often_as_the_level_allows():
     rejected = 0
     for seed in range(300):
         labels, shared = _films(100 + seed, n=120)
         first, second = shared + np.random.default_rng([seed]).normal(size=(2, 120))
         rejected += delong_test(labels, first, second).p < 0.05
-    assert 5 <= rejected <= 27  # 15 expected, three standard deviations
+    assert 5 <= rejected <= 27  # 15 are expected, within three standard deviations
 
 
-def test_a_hundred_thousand_films_are_ranked_not_paired():
-    labels, scores = _films(4, n=100_000)  # 2 billion pairs would not fit
+def test_a_hundred_thousand_films_are_ranked_and_not_paired():
+    labels, scores = _films(4, n=100_000)  # all 2 billion pairs would not fit into memory
     difference, low, high, _ = delong_test(labels, scores, -scores)
     assert low < difference < high < 0

@@ -37,7 +37,7 @@ def test_a_few_undefined_resamples_are_left_out_and_many_leave_no_interval():
 
 
 def _chi_square(ratio: float, k1: int, n1: int, k2: int, n2: int) -> float:
-    """Pearson's, at the likeliest proportions of that ratio, found by search."""
+    """Pearson's chi-square at the maximum-likelihood proportions of that ratio, found by search."""
 
     def surprise(p2: float) -> float:
         ways = (scipy.stats.binom(n1, ratio * p2), k1), (scipy.stats.binom(n2, p2), k2)
@@ -74,7 +74,7 @@ def test_koopman_and_wilson_equal_statsmodels(counts):
     assert wilson(*counts[:2], 0.9) == pytest.approx(wilsons, rel=1e-9)
 
 
-def test_koopmans_interval_contains_its_ratio_and_turns_over_with_it():
+def test_koopmans_interval_contains_its_ratio_and_is_inverted_with_it():
     for n1, n2 in itertools.product((1, 2, 5), (1, 3, 14)):
         for k1, k2 in itertools.product(range(n1 + 1), range(n2 + 1)):
             low, high = koopman(k1, n1, k2, n2)

@@ -15,7 +15,7 @@ from pneumojax.stats.metrics import (
     rank_correlation,
 )
 
-# Few distinct scores, so that ties within and between the classes are the rule.
+# There are few distinct scores, so ties within and between the classes are common.
 TIED_FILMS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(-4, 4)), min_size=2, max_size=40
 ).filter(lambda films: len({label for label, _ in films}) == 2)
@@ -28,7 +28,7 @@ def _films(seed: int, n: int = 200, levels: int = 12) -> tuple[np.ndarray, np.nd
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_figure_of_the_confusion_matrix_equals_sklearns(seed):
+def test_every_metric_of_the_confusion_matrix_equals_sklearns(seed):
     labels, scores = _films(seed)
     calls = (scores > 0.8).astype(int)
     counted = confusion(labels, calls)
@@ -56,8 +56,8 @@ def test_every_figure_of_the_confusion_matrix_equals_sklearns(seed):
     assert counted.n == labels.size
 
 
-def test_published_figures_follow_from_their_counts():
-    # 234 normal and 390 pneumonia films: recalls 0.440 and 0.987, and what follows from them.
+def test_published_metrics_follow_from_their_counts():
+    # 234 normal films at a recall of 0.440 and 390 of pneumonia at 0.987 give these counts.
     counted = Confusion(*np.array([103, 131, 5, 385]))
     assert counted.accuracy == pytest.approx(0.782, abs=5e-4)
     np.testing.assert_allclose(counted.recall, [0.440, 0.987], atol=5e-4)
@@ -65,8 +65,8 @@ def test_published_figures_follow_from_their_counts():
     assert counted.weighted_f1 == pytest.approx(0.757, abs=5e-4)
 
 
-def test_counts_of_many_matrices_give_the_figures_of_each():
-    many = np.random.default_rng([0]).integers(0, 4, (4, 30))  # zeros, so undefined ones too
+def test_counts_of_many_matrices_give_the_metrics_of_each():
+    many = np.random.default_rng([0]).integers(0, 4, (4, 30))  # zeros make some metrics undefined
     together = Confusion(*many)
     for i in range(30):
         alone = Confusion(*many[:, i])

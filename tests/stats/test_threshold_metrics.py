@@ -26,7 +26,7 @@ def _films(seed: int, n: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_figures_of_calls_equal_sklearns(seed):
+def test_metrics_of_calls_equal_sklearns(seed):
     labels, calls, _ = _films(seed)
     figures = threshold_metrics(confusion(labels, calls))
     assert figures["mcc"] == pytest.approx(sklearn.metrics.matthews_corrcoef(labels, calls))
@@ -37,7 +37,7 @@ def test_figures_of_calls_equal_sklearns(seed):
         assert figures[f"{name}_predictive_value"] == pytest.approx(theirs)
 
 
-def test_figures_that_nothing_supports_are_undefined():
+def test_metrics_with_a_denominator_of_zero_are_undefined():
     no_alarm = threshold_metrics(confusion([0, 0, 1, 1], [0, 0, 0, 1]))
     assert np.isnan(no_alarm["positive_likelihood_ratio"])  # infinite
     never_called = threshold_metrics(confusion([0, 1], [0, 0]))
@@ -63,18 +63,18 @@ def test_shares_have_wilsons_intervals_and_ratios_contain_their_value():
         low, high = limits[f"{sign}_likelihood_ratio"]
         assert low < figures[f"{sign}_likelihood_ratio"] < high
         katz = scipy.stats.contingency.relative_risk(above, 387, below, 134)
-        theirs = katz.confidence_interval(0.95)  # another formula, near this one at these counts
+        theirs = katz.confidence_interval(0.95)  # Katz's formula is near Koopman's at these counts
         assert (low, high) == pytest.approx((theirs.low, theirs.high), rel=0.03)
 
 
-def test_at_its_own_prevalence_a_predictive_value_is_itself():
+def test_predictive_values_at_the_films_own_prevalence_are_those_of_the_films():
     figures, shifted = threshold_metrics(COUNTED), predictive_values(COUNTED, 387 / 521)
     for name in ("positive_predictive_value", "negative_predictive_value"):
         assert getattr(shifted, name).value == pytest.approx(figures[name], rel=1e-12)
 
 
-def test_predictive_values_at_a_prevalence_are_those_of_films_drawn_so():
-    # 1 film of pneumonia to 19 normal ones, at 363 of 387 and 114 of 134 called right.
+def test_predictive_values_at_a_prevalence_are_those_of_films_with_it():
+    # One film of pneumonia to 19 normal ones; 363 of 387 and 114 of 134 are called correctly.
     hits, alarms = 0.05 * 363 / 387, 0.95 * 20 / 134
     shifted = predictive_values(COUNTED, 0.05)
     assert shifted.positive_predictive_value.value == pytest.approx(hits / (hits + alarms))
@@ -84,7 +84,7 @@ def test_predictive_values_at_a_prevalence_are_those_of_films_drawn_so():
     assert rarer.positive_predictive_value.value < shifted.positive_predictive_value.value
 
 
-def test_intervals_at_a_prevalence_cover_as_often_as_they_say():
+def test_intervals_at_a_prevalence_cover_as_often_as_their_level():
     rng, hits = np.random.default_rng([0]), {}
     truth = predictive_values(Confusion(*np.array([85, 15, 6, 94])), 0.2)
     for _ in range(400):
@@ -109,7 +109,7 @@ def test_without_a_false_alarm_the_predictive_value_still_has_a_lower_limit():
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 20))
-def test_mcnemar_is_the_binomial_test_of_the_films_that_one_alone_calls_right(one, two, both):
+def test_mcnemar_is_the_binomial_test_of_films_that_one_network_alone_calls_right(one, two, both):
     labels = np.tile([0, 1], (one + two + both + 1) // 2)[: one + two + both]
     first = np.where(np.arange(labels.size) < one + both, labels, 1 - labels)
     second = np.where(np.arange(labels.size) < one, 1 - labels, labels)
@@ -121,7 +121,7 @@ def test_mcnemar_is_the_binomial_test_of_the_films_that_one_alone_calls_right(on
     assert result.p == pytest.approx(min(1.0, theirs.pvalue), rel=1e-9)
 
 
-def test_mcnemar_holds_where_powers_of_two_leave_the_floats():
+def test_mcnemar_holds_where_powers_of_two_overflow_floats():
     labels = np.zeros(4_000, int)
     halves = (np.arange(4_000) < 2_100).astype(int)
     expected = scipy.stats.binomtest(1_900, 4_000).pvalue

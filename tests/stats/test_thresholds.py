@@ -12,7 +12,7 @@ TIED_FILMS = st.lists(
 
 
 def _every_point(labels, logits):
-    """Sensitivity and specificity of every way to part the films by score, by brute force."""
+    """Sensitivity and specificity at every threshold between the scores, by brute force."""
     thresholds = [np.inf, *np.unique(logits)]
     counts = [confusion(labels, logits >= t) for t in thresholds]
     return [(float(c.sensitivity), float(c.specificity)) for c in counts]
@@ -53,7 +53,7 @@ def test_the_lowest_cost_is_the_lowest_of_all(films, ratio):
 
 
 @given(TIED_FILMS, st.sampled_from([0.25, 1.0, 7.0]))
-def test_calls_at_the_threshold_are_those_promised_at_any_temperature(films, temperature):
+def test_calls_at_the_threshold_are_the_same_at_any_temperature(films, temperature):
     labels, logits = np.array(films).T
     for point in (
         youden(labels, logits),
@@ -70,7 +70,7 @@ def test_calls_at_the_threshold_are_those_promised_at_any_temperature(films, tem
         assert point.logit not in logits
 
 
-def test_the_threshold_stands_halfway_and_beyond_the_ends():
+def test_the_threshold_lies_halfway_between_scores_or_beyond_the_ends():
     labels, logits = [0, 0, 1, 1], [-3.0, -1.0, 2.0, 5.0]
     assert youden(labels, logits).logit == 0.5
     assert sensitivity_at_least(labels, logits, 0.5).logit == 3.5
@@ -83,7 +83,7 @@ def test_19_of_20_films_are_a_sensitivity_of_095():
     assert sensitivity_at_least(labels, logits, 0.95).sensitivity == 0.95
 
 
-def test_a_dearer_miss_never_raises_the_threshold():
+def test_a_costlier_miss_never_raises_the_threshold():
     rng = np.random.default_rng([0])
     labels = rng.integers(0, 2, 300)
     logits = rng.normal(size=300) + labels
@@ -91,7 +91,7 @@ def test_a_dearer_miss_never_raises_the_threshold():
     assert found == sorted(found, reverse=True) and len(set(found)) > 3
 
 
-def test_what_cannot_be_chosen_is_refused():
+def test_arguments_without_a_threshold_are_refused():
     with pytest.raises(ValueError, match="both classes"):
         youden([1, 1], [0.0, 1.0])
     with pytest.raises(ValueError, match="not 1.5"):
