@@ -32,6 +32,7 @@ class About(NamedTuple):
     rule: the rule that gave the threshold, see `Decision`.
     fitted_on: the films that the threshold was fitted on, in words.
     recognises_training_films: whether a picture that is unlike the training films is recognised.
+    explains: whether the network has Grad-CAM maps.
     """
 
     run: str
@@ -41,6 +42,7 @@ class About(NamedTuple):
     rule: str
     fitted_on: str
     recognises_training_films: bool
+    explains: bool = True
 
 
 def about(trained: TrainedRun, workdir: Path) -> About:
@@ -54,6 +56,7 @@ def about(trained: TrainedRun, workdir: Path) -> About:
         rule=trained.decision.rule,
         fitted_on=_fitted_on(trained),
         recognises_training_films=bool(trained.meta.get("scope")),
+        explains=trained.network.explains,
     )
 
 

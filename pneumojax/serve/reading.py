@@ -20,7 +20,8 @@ class Reading(NamedTuple):
     pneumonia: whether the film is called PNEUMONIA.
     warnings: the reasons why the probability may be meaningless.
     film: the upright film, of one channel, no side longer than `LARGEST_SIDE`.
-    evidence: the film with the Grad-CAM map over it, RGB; None if the map is empty.
+    evidence: the film with the Grad-CAM map over it, RGB; None if the map is empty, or if the
+        network cannot be explained.
     """
 
     probability: float
@@ -43,10 +44,14 @@ def make_reader(predictor: Predictor) -> Callable[[Decoded], Reading]:
         film, preview = decoded
         if preview is None:
             raise ValueError("the film was decoded without a preview")
-        logits, maps = predictor.explain(film.pixels[None])
+        evidence = None
+        if predictor.explains:
+            logits, maps = predictor.explain(film.pixels[None])
+            evidence = overlay(preview, maps[0]) if maps[0].any() else None
+        else:
+            logits = predictor.logits(film.pixels[None])
         (probability,) = predictor.decision.probabilities(predictor.combine(logits)[0])
         (called,) = predictor.decision.calls([probability])
-        evidence = overlay(preview, maps[0]) if maps[0].any() else None
         (warnings,) = warnings_about([film], trained)
         shown = Image.fromarray(preview)
         return Reading(float(probability), bool(called), warnings, shown, evidence)
