@@ -1,4 +1,4 @@
-"""Ends a command by an exception where its user or the machine asks for it by a signal."""
+"""Ends a command by an exception when a signal asks for it."""
 
 import os
 import signal
@@ -10,33 +10,34 @@ from pneumojax.errors import Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# Modules that take an exception for a damaged cache and go on, or that C and C++ call where one is
-# ignored or ends everything with a page of text: imports and what happens to dead objects too.
+# Code in which no exception may be raised. Some of these modules would take it for a damaged cache
+# and go on. Others are called from C or C++, where it would be ignored or would print a traceback;
+# so would one raised in an import or in the clean-up of a dead object.
 _NOT_WITHIN = frozenset({"jax", "orbax", "tensorflow", "importlib", "weakref", "_weakrefset"})
-_asked_by = 0
+_received = 0
 
 
 def raise_stopped() -> None:
     """From now on the first SIGINT or SIGTERM raises Stopped; a second ends the process at once.
 
-    Where one comes within a library that is not ready for it, or an import, it is raised when that
-    has returned.
+    If the signal arrives within an import, or within a library that could not handle the exception,
+    it is raised after that call has returned.
     """
     for number in SIGNALS:
-        signal.signal(number, _asked)
+        signal.signal(number, _handle)
 
 
 def end_quietly() -> None:
-    """From now on a signal ends the process without a word: nothing is left to do or to say."""
+    """From now on a signal ends the process without a message; call it when all work is done."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _asked(number: int, frame: FrameType | None) -> None:
-    global _asked_by
-    if _asked_by:
+def _handle(number: int, frame: FrameType | None) -> None:
+    global _received
+    if _received:
         os._exit(128 + number)
-    _asked_by = number
+    _received = number
     name = signal.Signals(number).name
     stopped = Stopped(number, f"ended by {name}")
 
@@ -48,13 +49,13 @@ def _asked(number: int, frame: FrameType | None) -> None:
     if caller is None:
         raise stopped
     print(f"\n{name}: ending as soon as possible; once more ends at once", flush=True)
-    # A frame is traced by a function of its own, at its next line, only while there is one for all.
+    # The frame's own trace function runs at its next line, but only while a global one is set.
     caller.f_trace = raising
     sys.settrace(lambda *_: None)
 
 
 def _caller(frame: FrameType | None) -> FrameType | None:
-    """The frame below which a raise has to wait, or None if it has not."""
+    """The frame that must be reached again before an exception is raised; None if it may be now."""
     caller = None
     while frame:
         package = frame.f_globals.get("__name__", "").partition(".")[0]

@@ -16,14 +16,14 @@ def check_training(config: ConfigDict, mesh: Mesh) -> None:
 
 
 def check_batch(config: ConfigDict, mesh: Mesh, films: int) -> str:
-    """A line to print where a batch is larger than the films of an epoch, else "".
+    """A note to print if a batch is larger than the films of an epoch, otherwise "".
 
-    Every step then holds the same films and is filled up with copies that count for nothing, so a
-    step takes longer without learning more. A smaller batch would be another recipe, so a field
-    that asks for twice the films or more is refused instead of lowered.
+    Such a batch is filled up with copies that count for nothing, so a step takes longer and learns
+    no more. A batch size of at least twice the films is refused rather than lowered, because a
+    smaller batch would be another recipe.
 
     Args:
-        films: how many an epoch visits.
+        films: how many films an epoch visits.
 
     Raises:
         UserError: the batch is at least twice as large as the films.
@@ -31,11 +31,11 @@ def check_batch(config: ConfigDict, mesh: Mesh, films: int) -> str:
     if config.batch_size <= max(films, mesh.size):
         return ""
     most = max(films // mesh.size, 1) * mesh.size
-    what = f"config.batch_size is {config.batch_size:,} and there are {films:,} training films"
+    counts = f"config.batch_size is {config.batch_size:,} and there are {films:,} training films"
     if config.batch_size >= 2 * max(films, mesh.size):
-        raise UserError(f"{what} in an epoch: use at most {most:,}.")
+        raise UserError(f"{counts} in an epoch: use at most {most:,}")
     padding = config.batch_size - films
     return (
-        f"note: {what} in an epoch, so each step is filled up with {padding:,} copies, which "
+        f"note: {counts} in an epoch, so each step is filled up with {padding:,} copies, which "
         "count for nothing"
     )

@@ -1,9 +1,9 @@
-"""TensorBoard event files, written by the thread that has something to say.
+"""TensorBoard event files, written by the calling thread.
 
-tensorboardX's own `SummaryWriter` writes from another thread, which a full disk ends; the next
-flush would then wait for it for ever. Its `EventsWriter` has a buffer, which a full disk makes a
-traceback of when the interpreter ends. So the records are framed here: TFRecord, which is the
-length as 8 bytes, its masked CRC-32C, the serialized event and the masked CRC-32C of that
+tensorboardX offers two writers. `SummaryWriter` writes from a second thread; a full disk ends that
+thread, and the next flush waits for it for ever. `EventsWriter` has a buffer, which on a full disk
+raises a traceback when the interpreter ends. So the records are framed here, as TFRecord: the
+length as 8 bytes, its masked CRC-32C, the serialized event and the masked CRC-32C of the event
 (https://www.tensorflow.org/tutorials/load_data/tfrecord).
 """
 
@@ -22,14 +22,15 @@ from pneumojax.files import Appended
 
 
 class Events:
-    """One event file in a folder; what earlier ones say from `purge_step` on is to be forgotten.
+    """One event file in a folder. Methods raise OSError, as writing to a file does.
 
-    Methods raise OSError as writing to a file does.
+    Args:
+        purge_step: TensorBoard drops what earlier files of the folder say from this step on.
     """
 
     def __init__(self, folder: Path, purge_step: int | None):
         folder.mkdir(exist_ok=True)
-        # TensorBoard reads the files whose names have "tfevents", in the order of their names.
+        # TensorBoard reads the files whose names contain "tfevents", in the order of their names.
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         self._file = Appended(folder / name)
         self._append(Event(file_version="brain.Event:2", wall_time=time.time()))
@@ -38,15 +39,15 @@ class Events:
             self._append(Event(step=purge_step, session_log=session))
 
     def scalar(self, name: str, value: float, step: int) -> None:
-        """A point of a curve."""
+        """Adds a point to a curve."""
         self._write(scalar(name, value), step)
 
     def text(self, name: str, value: str) -> None:
-        """A line of text."""
+        """Adds a line of text."""
         self._write(text(name, value), 0)
 
     def flush(self) -> None:
-        """Brings everything to the disk."""
+        """Writes everything to the disk."""
         self._file.sync()
 
     def close(self) -> None:

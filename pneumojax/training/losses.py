@@ -1,4 +1,4 @@
-"""What training minimises, film by film: sigmoid binary cross-entropy, summed over the heads."""
+"""The loss of each film: sigmoid binary cross-entropy, summed over the heads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,14 +20,14 @@ def binary_cross_entropy(logits: Array, labels: Array) -> Array:
 
 
 def head_loss(logits: Array, labels: Array, settings: Mapping[str, Any]) -> Array:
-    """One head's loss of each film (batch,), by `config.loss`.
+    """The loss of one head for each film, (batch,).
 
     Args:
-        labels: (batch,), 0 or 1, or between for mixed films.
-        settings: `label_smoothing` moves labels by half of it towards one half (Szegedy et al.
-            2015, arXiv 1512.00567, section 7). `focal_gamma` is the exponent of what remains to
-            the right answer, by which films that are easy count less (Lin et al. 2017, arXiv
-            1708.02002); both are 0 for cross-entropy.
+        labels: (batch,), 0 or 1, or a number between them after mixup.
+        settings: `config.loss`. `label_smoothing` s makes a label y into y (1 - s) + s / 2
+            (Szegedy et al. 2015, arXiv 1512.00567, section 7). `focal_gamma` is the focal exponent,
+            which down-weights easy films (Lin et al. 2017, arXiv 1708.02002). With 0 for both the
+            loss is cross-entropy.
     """
     targets = labels.astype(logits.dtype)
     if smoothing := settings["label_smoothing"]:
@@ -40,29 +40,27 @@ def head_loss(logits: Array, labels: Array, settings: Mapping[str, Any]) -> Arra
 
 
 def network_loss(logits: Mapping[str, Array], labels: Array, settings: Mapping[str, Any]) -> Array:
-    """Loss of the predicting head, plus those of auxiliary heads, each times its weight.
-
-    Each film's own, (batch,): the step averages over the films whose mask is 1.
+    """The loss of the predicting head plus the weighted losses of auxiliary heads, (batch,).
 
     Raises:
         UserError: there are more auxiliary heads than weights.
     """
     loss = head_loss(main_logits(logits), labels, settings)
     if "main" in logits:
-        beside = [name for name in logits if name != "main"]
+        auxiliary = [name for name in logits if name != "main"]
         weights = settings["auxiliary_weights"]
-        if len(weights) < len(beside):
+        if len(weights) < len(auxiliary):
             raise UserError(
-                f"config.loss.auxiliary_weights is {tuple(weights)}: there are {len(beside)} "
-                "auxiliary heads beside the main one, and each needs its weight."
+                f"config.loss.auxiliary_weights is {tuple(weights)}: there are {len(auxiliary)} "
+                "auxiliary heads beside the main one, and each needs a weight"
             )
-        for name, weight in zip(beside, weights, strict=False):
+        for name, weight in zip(auxiliary, weights, strict=False):
             loss += weight * head_loss(logits[name], labels, settings)
     return loss
 
 
 def class_weights(labels: NDArray, balanced: bool) -> tuple[float, float]:
-    """How much a film of each class counts: 1, or n / (2 x films of its class), of mean 1."""
+    """Factors for films of class 0 and 1: 1, or n / (2 x films of the class), whose mean is 1."""
     if not balanced:
         return 1.0, 1.0
     normal, pneumonia = np.bincount(labels, minlength=2)

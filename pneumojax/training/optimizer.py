@@ -11,25 +11,41 @@ from pneumojax.training.parameter_groups import groups_of, is_fine_tuning
 
 
 def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTransformation:
-    """Adam, or with weight decay AdamW, behind a bound on the gradient's length if one is set.
+    """Adam, or AdamW if there is weight decay, after a clip of the gradient's norm if one is set.
 
-    Adam is Kingma & Ba 2015 (arXiv 1412.6980) with epsilon after the bias correction. Keras adds
-    its epsilon before the correction: in Optax's terms epsilon / sqrt(1 - b2^t), 32 times larger
-    at the first step and the same later on. It matters where gradients are near it.
+    Adam is Kingma & Ba 2015 (arXiv 1412.6980), and epsilon is added after the bias correction.
+    Keras adds it before, which in Optax's terms is epsilon / sqrt(1 - b2^t): 32 times larger at the
+    first step and the same later. The difference matters for gradients near epsilon.
 
-    AdamW is Loshchilov & Hutter 2019 (arXiv 1711.05101): the decay is that share of a weight times
-    the learning rate, apart from the gradient, and of kernels alone.
+    AdamW is Loshchilov & Hutter 2019 (arXiv 1711.05101). The decay is multiplied by the learning
+    rate, is not part of the gradient, and applies to kernels alone.
 
     Args:
-        steps_per_epoch: what the schedule counts in; unused where the rate is constant.
+        steps_per_epoch: converts the epochs of the schedule into steps.
     """
     rate = learning_rate(config, steps_per_epoch)
     optimizer = _adam(config, rate)
     if is_fine_tuning(config):
         optimizer = _fine_tuning(config, rate, steps_per_epoch)
-    if longest := config.optimizer.clip_norm:
-        return optax.chain(optax.clip_by_global_norm(longest), optimizer)
+    if norm := config.optimizer.clip_norm:
+        return optax.chain(optax.clip_by_global_norm(norm), optimizer)
     return optimizer
+
+
+def learning_rate(config: ConfigDict, steps_per_epoch: int) -> float | optax.Schedule:
+    """The rate, or the function from step to rate.
+
+    "cosine" rises linearly over `warmup_epochs` and falls along half a cosine to 0 at the last step
+    (Loshchilov & Hutter 2017, arXiv 1608.03983). "constant" may have a warm-up too.
+    """
+    rate = config.optimizer.learning_rate
+    warmup = round(config.optimizer.warmup_epochs * steps_per_epoch)
+    first = rate / (warmup + 1)
+    if config.optimizer.schedule == "cosine":
+        return optax.warmup_cosine_decay_schedule(
+            first, rate, warmup, decay_steps=config.epochs * steps_per_epoch
+        )
+    return optax.linear_schedule(first, rate, warmup) if warmup else rate
 
 
 def _adam(config: ConfigDict, rate: float | optax.Schedule) -> optax.GradientTransformation:
@@ -40,19 +56,19 @@ def _adam(config: ConfigDict, rate: float | optax.Schedule) -> optax.GradientTra
     }
     if decay := config.optimizer.weight_decay:
         return optax.chain(
-            _flat(optax.scale_by_adam(**adam)),
+            _flattened(optax.scale_by_adam(**adam)),
             optax.add_decayed_weights(decay, mask=_is_kernel),
             optax.scale_by_learning_rate(rate),
         )
-    return _flat(optax.adam(rate, **adam))
+    return _flattened(optax.adam(rate, **adam))
 
 
-def _flat(inner: optax.GradientTransformation) -> optax.GradientTransformation:
-    """`inner` on all parameters as one vector.
+def _flattened(inner: optax.GradientTransformation) -> optax.GradientTransformation:
+    """`inner` applied to all parameters as one vector.
 
-    Apart they would be hundreds of operations, most of them of a few biases: a tenth of what JAX
-    traces and XLA reads back at a start from the compilation cache. `optax.flatten` but for groups
-    without parameters, which it cannot take.
+    Array by array it would be hundreds of operations, a tenth of everything that JAX traces and XLA
+    loads from the compilation cache at a start. `optax.flatten` does the same, but fails for a
+    group without parameters.
     """
 
     def init(params: dict) -> optax.OptState:
@@ -61,9 +77,9 @@ def _flat(inner: optax.GradientTransformation) -> optax.GradientTransformation:
     def update(
         gradients: dict, state: optax.OptState, params: dict | None = None
     ) -> tuple[dict, optax.OptState]:
-        vector, apart = ravel_pytree(gradients)
+        vector, unravel = ravel_pytree(gradients)
         updates, state = inner.update(vector, state)
-        return apart(updates), state
+        return unravel(updates), state
 
     return optax.GradientTransformation(init, update)
 
@@ -71,12 +87,12 @@ def _flat(inner: optax.GradientTransformation) -> optax.GradientTransformation:
 def _fine_tuning(
     config: ConfigDict, rate: float | optax.Schedule, steps_per_epoch: int
 ) -> optax.GradientTransformation:
-    """An optimizer for each group of `groups_of`; the backbone's begins when it is unfrozen."""
+    """An optimizer for each group of `groups_of`; the backbone's starts when it is unfrozen."""
     frozen_steps = config.finetune.frozen_epochs * steps_per_epoch
     factor = config.finetune.backbone_rate
 
     def backbone_rate(count: Array) -> Array:
-        """Of the step of the run; the count is of the backbone's own steps."""
+        """Converts the backbone's own step count to the run's."""
         now = rate(count + frozen_steps) if callable(rate) else rate
         return factor * jnp.asarray(now)
 
@@ -91,22 +107,6 @@ def _fine_tuning(
     return optax.partition(parts, lambda params: groups_of(config, params))
 
 
-def learning_rate(config: ConfigDict, steps_per_epoch: int) -> float | optax.Schedule:
-    """The rate, or the function from step to rate.
-
-    "cosine" rises in a line over `warmup_epochs` and falls along half a cosine to 0 at the last
-    step (Loshchilov & Hutter 2017, arXiv 1608.03983); "constant" may rise likewise.
-    """
-    rate = config.optimizer.learning_rate
-    warmup = round(config.optimizer.warmup_epochs * steps_per_epoch)
-    first = rate / (warmup + 1)
-    if config.optimizer.schedule == "cosine":
-        return optax.warmup_cosine_decay_schedule(
-            first, rate, warmup, decay_steps=config.epochs * steps_per_epoch
-        )
-    return optax.linear_schedule(first, rate, warmup) if warmup else rate
-
-
 def _is_kernel(params: dict) -> dict:
-    """True for kernels, False for biases, scales and shifts: those have one axis."""
+    """True for kernels; False for biases, scales and shifts, which have one axis."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

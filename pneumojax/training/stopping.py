@@ -1,4 +1,4 @@
-"""Ends training after a save where its user or the machine asks for it by a signal."""
+"""Ends training after a save when a signal asks for it."""
 
 import os
 import signal
@@ -12,41 +12,46 @@ from pneumojax import runtime, signals
 
 
 class StopRequest:
-    """Takes note of the first SIGINT or SIGTERM; a second one ends the process at once.
+    """A context manager that notes the first SIGINT or SIGTERM; a second ends the process at once.
 
-    A context manager, without effect in threads other than the main one, which get no signals. In
-    a job of several processes JAX takes note of SIGTERM, whichever process it comes to, and has
-    all of them stop after the same step; SIGINT ends its process, and thereby the job.
-    One that came too late for any step to be the last is sent again at the end.
+    In threads other than the main one it does nothing, because Python delivers no signals to them.
+
+    In a job of several processes JAX handles SIGTERM: whichever process receives it, all stop after
+    the same step. SIGINT ends its process, and thereby the job.
+
+    A signal that came too late to stop at any step is raised again at the end.
     """
 
     def __init__(self) -> None:
-        self._by = 0
-        self._before: dict[int, Any] = {}
+        self._received = 0
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        if threading.current_thread() is threading.main_thread() and not runtime.is_multiprocess():
-            self._before = {number: signal.signal(number, self._note) for number in signals.SIGNALS}
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and not runtime.is_multiprocess():
+            self._previous = {
+                number: signal.signal(number, self._note) for number in signals.SIGNALS
+            }
         return self
 
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
-        if self._by and error is None:
-            signal.raise_signal(self._by)
+        if self._received and error is None:
+            signal.raise_signal(self._received)
 
     def reached(self, step: int) -> int:
-        """Number of the signal after which this step is to be the last, 0 if none has come."""
+        """The number of the signal that makes this step the last one, or 0."""
         if runtime.is_multiprocess() and multihost_utils.reached_preemption_sync_point(step):
             return signal.SIGTERM
-        return self._by
+        return self._received
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._by:
-            # Not an exception: it could surface within a save, whose clean-up would take its time.
+        if self._received:
+            # An exception could be raised within a save, whose clean-up would delay the end.
             os._exit(128 + number)
-        self._by = number
+        self._received = number
         name = signal.Signals(number).name
         print(f"\n{name}: saving after this step; once more ends at once", flush=True)

@@ -1,7 +1,7 @@
-"""Begins a network from weights that are there already: another run's, or a library's file."""
+"""Starts a network from existing weights: those of another run, or of a file of a library."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,9 @@ from ml_collections import ConfigDict
 from pneumojax import runtime
 from pneumojax.errors import UserError
 from pneumojax.files import printable, write_json
-from pneumojax.inference.network import Network, make_network
-from pneumojax.run.agreement import check_before, check_config, check_meta, check_size
-from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.inference.network import Network
+from pneumojax.inference.trained_run import open_run
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
-from pneumojax.sharding import make_mesh, placed
 from pneumojax.terminal import plain_table
 from pneumojax.training.parameter_groups import stage_name, stage_of
 from pneumojax.training.state import TrainState
@@ -25,13 +23,28 @@ from pneumojax.weights import published
 from pneumojax.weights.tree import Arrays, Source
 
 
+@dataclass
+class StageReport:
+    """How many arrays of a stage were taken over.
+
+    taken: arrays that came from the source.
+    new: arrays that keep their initial values.
+    unused: arrays of the source that the network does not have in this shape.
+    """
+
+    stage: str
+    taken: int = 0
+    new: int = 0
+    unused: int = 0
+
+
 def weights_to_start_from(
     config: ConfigDict, network: Network, cache_dir: Path, *, download: bool
 ) -> Source | None:
-    """What `config.start.weights` names; None where it names nothing. Nothing is written.
+    """The weights that `config.start.weights` names, or None if it names none.
 
     Raises:
-        UserError: no weights there, none that fit, or ones that need other grey levels or pools.
+        UserError: there are none, no array of them fits, or they need another input or other pools.
     """
     if not config.start.weights:
         return None
@@ -43,24 +56,26 @@ def weights_to_start_from(
     _check_fit(config, source)
     ours = flatten_dict(network.abstract_params)
     common = ours.keys() & source.arrays.keys()
-    if all(_fitted(source.arrays[place], ours[place].shape) is None for place in common):
-        raise UserError(f"config.start.weights: nothing of {source.path!r} has a place here")
+    if all(_fitted(source.arrays[key], ours[key].shape) is None for key in common):
+        raise UserError(f"config.start.weights: no array of {source.path!r} fits this network")
     return source
 
 
 def start_from(source: Source, network: Network, state: TrainState, workdir: Path) -> TrainState:
-    """The state with every array of a source that has its place and shape here.
+    """The state with every array of the source that has the same path and shape.
 
-    What has no place, or another shape, such as the head of another question, keeps its initial
-    values. Prints what was taken, stage by stage, and writes it to `<workdir>/start.json`.
+    All other arrays keep their initial values. Prints how many arrays of each stage were taken,
+    and writes that to `<workdir>/start.json`.
     """
     ours = flatten_dict(network.join(state.params, state.statistics))
-    merged, rows = merge(ours, source.arrays)
-    report = {"weights": source.path, "kind": source.kind, "stages": rows}
+    merged, stages = merge(ours, source.arrays)
+    report = {"weights": source.path, "kind": source.kind, "stages": [asdict(s) for s in stages]}
     if runtime.is_leader():
         write_json(workdir / "start.json", report)
     print(f"starting from {source.kind} weights, {printable(source.path)}")
-    print(_table(rows))
+    header = ("stage", "arrays taken", "new here", "of theirs unused")
+    rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in astuple(s)] for s in stages]
+    print(plain_table(header, rows))
     params, statistics = network.divide(unflatten_dict(merged))
     average = state.average
     if average is not None:
@@ -69,25 +84,18 @@ def start_from(source: Source, network: Network, state: TrainState, workdir: Pat
 
 
 def read_source(path: Path, named_by_user: str = "") -> Source:
-    """The arrays of a run folder or a file, by its suffix.
+    """The arrays of a run folder, or of a file whose suffix names its kind.
 
     Args:
-        named_by_user: `config.model.network` of the command, which a run may be of as well.
+        named_by_user: `config.model.network` of the command. The run may use that class too.
 
     Raises:
-        UserError: there is nothing, or something else.
+        UserError: there are no weights, or they are of a kind that is not read.
     """
     if (path / "config.json").is_file():
-        config = read_config(path)
-        refuse_foreign_network(config, path, named_by_user)
-        checkpoints = Checkpoints(path / "checkpoints")
-        check_before(checkpoints, config)
-        network = make_network(config)
-        check_size(network.abstract_params, path)
-        params, meta = checkpoints.restore_best(placed(network.abstract_params, make_mesh()))
-        check_meta(meta, path)
-        check_config(meta, config, path)
-        return Source(flatten_dict(params), "run", str(path))
+        refuse_foreign_network(read_config(path), path, named_by_user)
+        run = open_run(path, any_network=True)
+        return Source(flatten_dict(run.params), "run", str(path))
     if not path.is_file():
         raise UserError(
             f"config.start.weights: {str(path)!r} is neither a run folder nor a file. "
@@ -103,51 +111,45 @@ def read_source(path: Path, named_by_user: str = "") -> Source:
         return read_keras(path)
     raise UserError(
         f"config.start.weights: {str(path)!r} is none of .keras, .weights.h5, .h5 and "
-        ".safetensors; a pickle (.pth, .pt, .pkl, .npy) is never loaded, since that runs what is "
-        "in it: docs/inception_v3.md tells how to convert one that you trust"
+        ".safetensors; a pickle (.pth, .pt, .pkl, .npy) is never loaded, because loading it runs "
+        "the code in it: docs/inception_v3.md tells how to convert one that you trust"
     )
 
 
-def merge(ours: Mapping[tuple, Any], theirs: Arrays) -> tuple[dict, list[dict[str, Any]]]:
-    """Our arrays with theirs in place of those that have the same place and shape.
+def merge(ours: Mapping[tuple, Any], theirs: Arrays) -> tuple[dict[tuple, Any], list[StageReport]]:
+    """Our arrays, replaced by theirs where path and shape agree; and the count for each stage.
 
-    Where they take three channels and we take one, the first kernel is summed over them: the same
-    function of a grey film.
-
-    Returns:
-        The arrays; and for each stage, in the network's order, "stage", "taken", "new" and
-        "unused": how many arrays came from there, kept their initial values here, or had no place.
+    If theirs take three channels and ours one, the first kernel is summed over the channels, which
+    gives the same function of a grey film. Stages are in the network's order.
     """
     merged = dict(ours)
-    counts: dict[str, dict[str, Any]] = {}
-    for place in sorted(set(ours) | set(theirs), key=lambda p: (stage_of(p), str(p))):
-        row = counts.setdefault(stage_name(place), {"taken": 0, "new": 0, "unused": 0})
-        array = theirs.get(place)
-        if place not in ours:
-            row["unused"] += 1
-            continue
-        wanted = ours[place]
-        fitted = None if array is None else _fitted(array, wanted.shape)
-        if fitted is None:
-            row["new"] += 1
-            row["unused"] += array is not None
-            continue
-        row["taken"] += 1
-        merged[place] = jax.device_put(
-            np.asarray(fitted, wanted.dtype), getattr(wanted, "sharding", None)
-        )
-    return merged, [{"stage": name, **row} for name, row in counts.items()]
+    reports: dict[str, StageReport] = {}
+    for path in sorted(set(ours) | set(theirs), key=lambda p: (stage_of(p), str(p))):
+        name = stage_name(path)
+        report = reports.setdefault(name, StageReport(name))
+        wanted, array = ours.get(path), theirs.get(path)
+        fitted = None
+        if wanted is not None and array is not None:
+            fitted = _fitted(array, wanted.shape)
+        if wanted is not None and fitted is not None:
+            sharding = getattr(wanted, "sharding", None)
+            merged[path] = jax.device_put(np.asarray(fitted, wanted.dtype), sharding)
+            report.taken += 1
+        else:
+            report.new += wanted is not None
+            report.unused += array is not None
+    return merged, list(reports.values())
 
 
 def _fitted(array: Any, shape: tuple[int, ...]) -> Any | None:
-    """The array if it has this shape, or has with its three channels summed to one; else None."""
+    """The array if it has this shape, if need be after a sum over its three channels; else None."""
     if len(shape) == 4 and array.shape == (*shape[:2], 3, shape[3]) and shape[2] == 1:
         array = array.sum(2, keepdims=True)
     return array if array.shape == shape else None
 
 
 def _check_fit(config: ConfigDict, source: Source) -> None:
-    """Raises UserError where the same arrays would be another function here."""
+    """Raises UserError if a field of the config makes another function of the same arrays."""
     wanted: dict[str, Any] = {"data.normalise": "symmetric"}
     if source.kind == "run":
         theirs = read_config(Path(source.path))
@@ -162,11 +164,3 @@ def _check_fit(config: ConfigDict, source: Source) -> None:
                 f"config.{field} is {config[group][name]!r}: weights of {source.kind} from "
                 f"{source.path!r} need {value!r}"
             )
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    header = ("stage", "arrays taken", "new here", "of theirs unused")
-    cells = [
-        (row["stage"], *(f"{row[key]:,}" for key in ("taken", "new", "unused"))) for row in rows
-    ]
-    return plain_table(header, cells)
