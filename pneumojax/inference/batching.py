@@ -1,4 +1,4 @@
-"""Any number of films through a network, in padded batches of one shape."""
+"""Runs a network on any number of films, in padded batches of one shape."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -14,15 +14,15 @@ from pneumojax.inference.forward import Forward
 from pneumojax.sharding import replicated, split
 
 Images = NDArray[np.uint8]
-Films = FilmSet | Images  # images are (n, h, w)
-Step = Callable[[Images], Any]  # a batch (batch, h, w, 1) -> a tree of arrays on the devices
+Films = FilmSet | Images  # an array is (n, h, w)
+Step = Callable[[Images], Any]  # images (batch, h, w, 1) -> a tree of arrays on the devices
 T = TypeVar("T")
 
 
 def make_step(forward: Forward, mesh: Mesh) -> Callable[[dict, Images], Any]:
-    """Compiles `forward` at its first call; each further size of batch is compiled again.
+    """A jitted `(params, images) -> outputs`, which is compiled once for each batch size.
 
-    The step takes this process's share of a batch and returns outputs of the whole batch.
+    It takes this process's share of a batch and returns the outputs of the whole batch.
     """
     films = split(mesh)
     compiled = jax.jit(
@@ -36,11 +36,11 @@ def make_step(forward: Forward, mesh: Mesh) -> Callable[[dict, Images], Any]:
 
 
 def make_batched(forward: Forward, mesh: Mesh, batch_size: int) -> Callable[[dict, Films], Any]:
-    """`(params, n films) -> outputs of n films`, on the host, compiled once.
+    """`(params, n films) -> outputs` on the host, a tree of arrays (n, ...); compiled once.
 
     Args:
-        forward: from `make_forward`, or from `make_explainer`.
-        batch_size: a multiple of the mesh's devices.
+        forward: the result of `make_forward` or of `make_explainer`.
+        batch_size: a multiple of the number of devices.
     """
     step = make_step(forward, mesh)
 
@@ -51,16 +51,17 @@ def make_batched(forward: Forward, mesh: Mesh, batch_size: int) -> Callable[[dic
 
 
 def outputs_of(step: Step, films: Films, batch_size: int) -> Any:
-    """The outputs of `step` for n films: a tree of arrays (n, ...) on the host."""
+    """Runs `step` on n films; returns a tree of arrays (n, ...) on the host."""
     batches = ((None, images) for images in image_batches(films, batch_size))
     outputs = [output for _, output in in_turn(step, batches)]
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(films)], *outputs)
 
 
 def image_batches(films: Films, batch_size: int) -> Iterator[Images]:
-    """Films -> uint8 (batch_size, h, w, 1); the last batch is padded.
+    """Divides films into uint8 (batch_size, h, w, 1) and pads the last batch.
 
-    Of a `FilmSet` each process gets its share of every batch. An array is for one process alone.
+    In a job of several processes, each gets its share of the batches of a `FilmSet`. An array
+    works in a single process only.
     """
     if isinstance(films, FilmSet):
         for batch in evaluation_batches(films, batch_size):
@@ -74,16 +75,19 @@ def image_batches(films: Films, batch_size: int) -> Iterator[Images]:
 
 
 def in_turn(step: Step, batches: Iterable[tuple[T, Images]]) -> Iterator[tuple[T, Any]]:
-    """Runs batches with whatever belongs to them: yields that and the outputs on the host.
+    """Runs batches in order; yields the outputs of each on the host.
 
-    Each batch is fetched when the next one has been given to the devices, so they do not wait
-    for the host to make a batch.
+    The outputs of a batch are fetched after the next batch has been dispatched, so that the
+    devices do not wait while the host prepares a batch.
+
+    Args:
+        batches: pairs of any tag, which is yielded with the outputs, and the images.
     """
     pending: tuple[T, Any] | None = None
-    for belongings, images in batches:
-        started = belongings, step(images)
+    for tag, images in batches:
+        dispatched = tag, step(images)
         if pending is not None:
             yield pending[0], jax.device_get(pending[1])
-        pending = started
+        pending = dispatched
     if pending is not None:
         yield pending[0], jax.device_get(pending[1])

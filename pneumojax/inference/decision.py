@@ -1,7 +1,7 @@
-"""From logits to calibrated probabilities and calls, as fitted on a run's validation films.
+"""The decision rule: logits -> calibrated probabilities -> calls.
 
-A `Decision` is stored in each checkpoint and used by everything that makes a call. It is fitted
-in training and nowhere else, so no film scored later can have moved it.
+A `Decision` is fitted on a run's validation films and on no others, so that films scored later
+cannot influence it. It is stored with the run, and every call is made by it.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,15 @@ from pneumojax.stats.calibration import fit_temperature
 from pneumojax.stats.metrics import Floats, Ints, call, check_scores, probability
 from pneumojax.stats.thresholds import OperatingPoint, lowest_cost, sensitivity_at_least, youden
 
-RULES = ("youden", "sensitivity", "cost")
-
 
 class Decision(NamedTuple):
-    """What becomes of a logit.
+    """A temperature for logits and a threshold for probabilities.
 
-    rule: one of `RULES`, or "default" where nothing could be fitted: 0.5, as it is.
-    temperature: divides logits; 1.0 where none could be fitted.
+    rule: how the threshold was chosen: one of the config's rules, "mean" or "out of fold" for an
+        ensemble, or "default" if nothing could be fitted (0.5 and no temperature).
+    temperature: divides logits; 1.0 if none could be fitted.
     threshold: calibrated probability from which a film is called PNEUMONIA.
-    films: how many validation films it was fitted on.
+    films: the number of validation films that it was fitted on.
     note: why something could not be fitted, or "".
     """
 
@@ -34,26 +33,26 @@ class Decision(NamedTuple):
     note: str
 
     def probabilities(self, logits: ArrayLike) -> Floats:
-        """Calibrated probability of PNEUMONIA (n,), float64, of logits (n,)."""
+        """Logits (n,) -> calibrated probabilities of PNEUMONIA (n,), float64."""
         return probability(np.asarray(logits, np.float64) / self.temperature)
 
     def calls(self, probabilities: ArrayLike) -> Ints:
-        """Calls (n,), 1 for PNEUMONIA, of calibrated probabilities (n,)."""
+        """Calibrated probabilities (n,) -> calls (n,), 1 for PNEUMONIA."""
         return call(probabilities, self.threshold)
 
 
 def undecided(note: str) -> Decision:
-    """Probabilities as the network gives them, called at 0.5."""
+    """The decision of a run without usable validation films: uncalibrated, called at 0.5."""
     return Decision("default", 1.0, 0.5, 0, note)
 
 
 def fit_decision(settings: Mapping[str, Any], labels: ArrayLike, logits: ArrayLike) -> Decision:
-    """The operating point and temperature that a config asks for, on validation films.
+    """Fits the operating point and temperature that a config asks for on validation films.
 
     Args:
-        settings: `config.decision`, of which `config.decision.temperature` says whether to fit one.
-        labels: (n,) of 0 and 1.
-        logits: (n,) finite.
+        settings: `config.decision`; its `temperature` says whether to fit one.
+        labels: (n,), 0 or 1.
+        logits: (n,), finite.
 
     Raises:
         ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.

@@ -1,4 +1,4 @@
-"""Pictures of films with the evidence on them, and sheets of many."""
+"""Pictures of films with their Grad-CAM maps, and contact sheets of many pictures."""
 
 import io
 from collections.abc import Sequence
@@ -11,24 +11,24 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 
-STRONGEST = 0.55  # opacity where the map is 1: the film stays readable under it
+STRONGEST = 0.55  # opacity where the map is 1; the film stays visible
 _MARGIN, _LINE = 10, 18
 _INK, _MUTED, _PAPER = "#1f2933", "#5f6c7b", "#ffffff"
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One film on a sheet: its picture, and lines of text below it."""
+    """One film on a contact sheet: its picture, and lines of text below it."""
 
     picture: Image.Image
     lines: tuple[str, ...]
 
 
 def overlay(film: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Image:
-    """The film (h, w) with the map (any size, in [0, 1]) stretched over it, as RGB of its size.
+    """A film (h, w) under its map (any size, values in [0, 1]), as an RGB picture (h, w).
 
-    The colours run from black over red to yellow (matplotlib's "inferno", of rising lightness);
-    the weaker the evidence, the more transparent.
+    Colours and opacity rise with the evidence. The colours are matplotlib's "inferno", from black
+    over red to yellow, whose lightness rises evenly.
     """
     height, width = film.shape
     stretched = Image.fromarray(np.asarray(evidence, np.float32))
@@ -49,9 +49,9 @@ def strip(films: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Imag
 def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = False) -> bytes:
     """A PNG of tiles in rows, each `side` pixels wide, with the disclaimer below.
 
-    Pictures keep their shape; lines that are too long lose their middle.
+    Pictures keep their aspect ratio. Lines that are too long lose their middle.
     """
-    # Matplotlib's own font: Pillow's has no letters beyond ASCII.
+    # Matplotlib's own font, because Pillow's has no characters beyond ASCII.
     file = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
     font, small = ImageFont.truetype(file, 12), ImageFont.truetype(file, 11)
     lines = max(len(tile.lines) for tile in tiles)
@@ -84,7 +84,7 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
 def _shortened(
     draw: ImageDraw.ImageDraw, line: str, font: ImageFont.FreeTypeFont, width: int
 ) -> str:
-    # Names of files may hold bytes that are no text.
+    # File names may hold bytes that are not text.
     line = line.encode("utf-8", "replace").decode()
     if draw.textlength(line, font) <= width:
         return line

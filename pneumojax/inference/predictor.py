@@ -1,4 +1,4 @@
-"""One trained run, or several that answer together: films in, logits, calls and maps out."""
+"""The predictor: one trained run, or several that answer together."""
 
 import hashlib
 import json
@@ -35,7 +35,8 @@ class Answer(NamedTuple):
     """The networks' answer to n films.
 
     logits: float32 (members, n).
-    maps: float32 (n, h, w) in [0, 1], the mean of the members' Grad-CAM maps; None if not asked.
+    maps: float32 (n, h, w) in [0, 1], the mean of the members' Grad-CAM maps; None if none were
+        asked for.
     """
 
     logits: NDArray[np.float32]
@@ -44,12 +45,12 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Predictor:
-    """Runs that answer together, and the decision that makes calls of their logits.
+    """One run or several that answer together: films in, logits, probabilities or maps out.
 
     members: at least one run; several see the same pixels.
     workdirs: their run folders.
     decisions: each member's own decision, which calibrates its logits.
-    decision: calibrates and calls the logits that `combine` returns.
+    decision: calibrates the logits that `combine` returns, and makes calls of them.
     batch_size: films in a batch, a multiple of the devices. Each network is compiled once for it.
     """
 
@@ -113,7 +114,7 @@ class Predictor:
                 )
 
     def logits(self, films: Films) -> NDArray[np.float32]:
-        """Films, a `FilmSet` or uint8 (n, h, w) -> each member's logits (members, n)."""
+        """Each member's logits (members, n) of a `FilmSet` or of uint8 (n, h, w)."""
         return np.stack(outputs_of(self._score, films, self.batch_size))
 
     def combine(self, logits: NDArray) -> tuple[NDArray, Spread | None]:
@@ -126,7 +127,7 @@ class Predictor:
         return combine(logits, self.decisions)
 
     def probabilities(self, films: Films) -> NDArray[np.float64]:
-        """Calibrated probabilities of pneumonia (n,); `decision.calls` makes calls of them."""
+        """Calibrated probabilities of pneumonia (n,), of which `decision.calls` makes calls."""
         return self.decision.probabilities(self.combine(self.logits(films))[0])
 
     def explain(self, films: Films) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -141,11 +142,12 @@ class Predictor:
     def stream(
         self, batches: Iterable[tuple[T, Images]], *, explain: bool = False
     ) -> Iterator[tuple[T, Answer]]:
-        """Answers batches of films as they come; the next batch is made meanwhile.
+        """Answers batches one by one, so that films may come from an endless source.
 
         Args:
-            batches: anything that belongs to a batch, and uint8 (batch_size, h, w, 1).
-            explain: with maps.
+            batches: pairs of any tag, which is yielded with the answer, and images, uint8
+                (batch_size, h, w, 1).
+            explain: also make Grad-CAM maps.
 
         Raises:
             UserError: a network cannot be explained, see `explains`.
@@ -153,11 +155,11 @@ class Predictor:
         if explain:
             self.check_explains()
         step = self._explain if explain else self._score
-        for belongings, outputs in in_turn(step, batches):
+        for tag, outputs in in_turn(step, batches):
             if explain:
-                yield belongings, Answer(*_with_maps(outputs))
+                yield tag, Answer(*_with_maps(outputs))
             else:
-                yield belongings, Answer(np.stack(outputs), None)
+                yield tag, Answer(np.stack(outputs), None)
 
     @cached_property
     def _score(self) -> Step:
@@ -168,7 +170,7 @@ class Predictor:
         return self._compiled(make_explainer)
 
     def _compiled(self, make: Callable[[Network, Mesh], Forward]) -> Step:
-        """A step that takes one batch through all members."""
+        """A step that runs all members on one batch."""
         steps = [
             partial(make_step(make(m.network, m.mesh), m.mesh), m.params) for m in self.members
         ]

@@ -1,4 +1,4 @@
-"""Test-time augmentation: further views of a film, their logits averaged with the film's own."""
+"""Test-time augmentation: averages the logits of a film with those of other views of it."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-_ZOOM = 0.9  # share of the side that the closer view shows
+_ZOOM = 0.9  # fraction of each side that the closer view shows
 
 
 def _flip(images: Array) -> Array:
-    """Left and right exchanged, which no child's heart is: only for a network trained with it."""
+    """Exchanges left and right; only for a network trained so, because the heart changes sides."""
     return images[:, :, ::-1]
 
 
 def _zoom(images: Array) -> Array:
-    """The middle of each film, as large as the film."""
+    """Enlarges the middle of each film to the size of the film."""
     batch, height, width, channels = images.shape
     scale = jnp.full(2, 1 / _ZOOM)
     shift = jnp.array([height, width]) * (1 - 1 / _ZOOM) / 2
@@ -30,7 +30,7 @@ VIEWS: dict[str, Callable[[Array], Array]] = {"flip": _flip, "zoom": _zoom}
 def averaged(
     logits: Array, logits_of: Callable[[Array], Array], images: Array, names: Sequence[str]
 ) -> Array:
-    """Mean of the `logits` (batch,) of images (batch, h, w, 1) and of those of their views."""
+    """Averages the `logits` (batch,) of images (batch, h, w, 1) with those of the named views."""
     for name in names:
         logits += logits_of(VIEWS[name](images))
     return logits / (1 + len(names))
