@@ -11,9 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.stats.intervals import Interval, percentile_interval
 from pneumojax.stats.metrics import Confusion, Floats, check_labels, check_scores
-from pneumojax.stats.threshold_metrics import threshold_metrics
 
 # Elements of one block of resampled weights. About 16 MB in float64 stays near the cache.
 _BLOCK = 2_000_000
@@ -46,44 +44,6 @@ def resample(
         for start in range(0, resamples, size)
     ]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-
-
-def patient_bootstrap(
-    labels: ArrayLike,
-    calls: ArrayLike,
-    scores: ArrayLike,
-    patients: Sequence[str] | NDArray,
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> dict[str, Interval]:
-    """95 % percentile intervals of one network's metrics.
-
-    Args:
-      labels: (n,) of 0 and 1.
-      calls: (n,) of 0 and 1.
-      scores: (n,) finite, logits or probabilities.
-      patients: (n,) one key per film; films with one key are drawn together.
-      resamples: number of resamples.
-      seed: determines the draws.
-
-    Returns:
-      Intervals of all `threshold_metrics` and of "auroc"; nan as in `percentile_interval`.
-
-    Raises:
-      ValueError: lengths differ, a label or call is neither 0 nor 1, a score is not finite.
-    """
-    truth, values = check_scores(labels, scores)
-    called = check_labels(calls)
-    if not truth.size == called.size == len(patients):
-        raise ValueError(f"{truth.size} labels, {called.size} calls, {len(patients)} patients")
-
-    def metrics(weights: Floats) -> dict[str, Floats]:
-        found = threshold_metrics(weighted_confusion(truth, called, weights))
-        return {**found, "auroc": weighted_auroc(truth, values, weights)}
-
-    drawn = resample(metrics, patients, resamples=resamples, seed=seed)
-    return {name: percentile_interval(values) for name, values in drawn.items()}
 
 
 def weighted_confusion(labels: ArrayLike, calls: ArrayLike, weights: Floats) -> Confusion:

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumojax.stats.bootstrap import patient_bootstrap, weighted_auroc, weighted_confusion
+from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
 from pneumojax.stats.calibration import calibration_metrics, reliability
 from pneumojax.stats.curves import average_precision
 from pneumojax.stats.delong import delong, delong_interval, delong_test
 from pneumojax.stats.intervals import wilson
 from pneumojax.stats.metrics import Confusion, auroc, call, confusion, probability
 from pneumojax.stats.threshold_metrics import closed_forms, threshold_metrics
+from tests.support.resampling import patient_bootstrap
 
 SCORES = st.integers(-4, 4)  # few, so that ties are common
 FILMS = st.lists(st.tuples(st.integers(0, 1), SCORES, SCORES), min_size=1, max_size=40)

@@ -7,9 +7,9 @@ from sklearn.metrics import recall_score, roc_auc_score
 from pneumojax.evaluation.audits.subgroups import FEW, subgroups
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.inference.decision import Decision
-from pneumojax.stats.bootstrap import patient_bootstrap
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.intervals import wilson
+from tests.support.resampling import patient_bootstrap
 
 N = 400
 DECISION = Decision("youden", 1.0, 1 / (1 + np.exp(-0.5)), 10, "")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pneumojax.evaluation.compare.comparison import COMPARED, compare_networks
-from pneumojax.stats.bootstrap import patient_bootstrap
 from pneumojax.stats.delong import delong_test
 from pneumojax.stats.threshold_metrics import mcnemar
+from tests.support.resampling import patient_bootstrap
 
 
 def _networks(seed, n=240, noise=(1.0, 0.4)):
