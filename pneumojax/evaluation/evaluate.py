@@ -12,7 +12,7 @@ from pneumojax.evaluation.films import DEFAULT_FILMS, FilmChoice, choose_films, 
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.report import write_report
-from pneumojax.evaluation.run_facts import RunFacts, member_spread, run_facts
+from pneumojax.evaluation.run_facts import RunFacts, run_facts
 from pneumojax.evaluation.summary import evaluate
 from pneumojax.evaluation.terminal import print_table
 from pneumojax.files import printable, refuse_links_out
@@ -90,8 +90,6 @@ def evaluate_subject(
     Returns:
         The content of metrics.json.
     """
-    if spread is not None:
-        facts = replace(facts, spread=member_spread(spread))
     findings = [found for audit in registry.AUDITS if (found := audit(subject)) is not None]
     summary = evaluate(subject.predictions, subject.decision)
     evaluation = Evaluation(facts, subject.predictions, summary, findings, spread)

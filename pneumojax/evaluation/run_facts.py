@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pneumojax.config.flat import flatten
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.patients import count_contradictions
 from pneumojax.evaluation.stability import Stability
-from pneumojax.inference.ensemble import Spread
 from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.run.film_list import read_films
 from pneumojax.run.history import read_history
@@ -65,14 +62,6 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class MemberSpread:
-    """Standard deviation of the members' probabilities on a film: its mean and its maximum."""
-
-    mean_deviation: float
-    largest_deviation: float
-
-
-@dataclass(frozen=True)
 class OutOfFold:
     """A cross-validation, each film of which was scored by the fold that held it out.
 
@@ -96,7 +85,7 @@ class RunFacts:
     versions: of the packages that evaluate. provenance: provenance.json of the run.
     config: every field of the run's config, flat. history: one record for each epoch.
     audit: every number of the overlap audit, see `data.audit`.
-    members: names of the runs of an ensemble. spread: their disagreement.
+    members: names of the runs of an ensemble.
     """
 
     synthetic: bool
@@ -114,7 +103,6 @@ class RunFacts:
     history: Sequence[Mapping[str, Any]]
     audit: Mapping[str, object]
     members: Sequence[str] | None = None
-    spread: MemberSpread | None = None
     out_of_fold: OutOfFold | None = None
 
     def record(self) -> dict[str, Any]:
@@ -122,7 +110,7 @@ class RunFacts:
         record = json_ready(self)
         for row in record["flow"]["films"]:
             row["class"] = row.pop("class_name")
-        for name in ("members", "spread", "out_of_fold"):
+        for name in ("members", "out_of_fold"):
             if record[name] is None:
                 del record[name]
         return record
@@ -195,8 +183,3 @@ def film_flow(sides: Mapping[str, Sequence[Film]]) -> list[FilmCount]:
             known = None if None in patients else len(set(patients))
             rows.append(FilmCount(side, CLASS_NAMES[label], pathogen, len(patients), known))
     return rows
-
-
-def member_spread(spread: Spread) -> MemberSpread:
-    """Sums up how far the members of an ensemble lie apart."""
-    return MemberSpread(float(np.mean(spread.deviation)), float(np.max(spread.deviation)))

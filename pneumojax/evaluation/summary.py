@@ -9,6 +9,7 @@ import numpy as np
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.cautions import TrainedOn
+from pneumojax.evaluation.limited import Share
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.inference.decision import Decision
 from pneumojax.stats import metrics
@@ -25,7 +26,6 @@ from pneumojax.stats.estimates import (
     json_ready,
     sample,
 )
-from pneumojax.stats.intervals import wilson
 from pneumojax.stats.metrics import Confusion, Floats, Ints
 from pneumojax.stats.threshold_metrics import (
     ClosedForm,
@@ -58,17 +58,6 @@ class ClassMetrics:
 
 
 @dataclass(frozen=True)
-class PathogenSensitivity:
-    """Sensitivity among the n films of one pathogen, with Wilson's interval."""
-
-    n: int
-    value: float
-    low: float
-    high: float
-    method: str = "wilson"
-
-
-@dataclass(frozen=True)
 class Calibration:
     """Calibration metrics by their names in `calibration_metrics`, and the reliability bins."""
 
@@ -96,7 +85,7 @@ class Summary:
     auroc: Estimate
     average_precision: Estimate
     by_class: Sequence[ClassMetrics]
-    sensitivity_by_pathogen: Mapping[str, PathogenSensitivity]
+    sensitivity_by_pathogen: Mapping[str, Share]
     at_half: Calls
     at_prevalences: Sequence[PredictiveValues]
     uncalibrated: Calibration
@@ -209,16 +198,12 @@ def evaluate(predictions: Predictions, decision: Decision, *, seed: int = 0) -> 
     )
 
 
-def _by_pathogen(
-    pathogens: Sequence[str], labels: Ints, calls: Ints
-) -> dict[str, PathogenSensitivity]:
+def _by_pathogen(pathogens: Sequence[str], labels: Ints, calls: Ints) -> dict[str, Share]:
     result = {}
     for pathogen in sorted(set(pathogens) - {"none", "unknown"}):
         films = np.flatnonzero(labels * (np.asarray(pathogens) == pathogen))
         if films.size:
-            hits = int(calls[films].sum())
-            limits = wilson(hits, films.size, LEVEL)
-            result[pathogen] = PathogenSensitivity(films.size, hits / films.size, *limits)
+            result[pathogen] = Share.count(int(calls[films].sum()), films.size)
     return result
 
 

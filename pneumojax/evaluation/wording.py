@@ -33,32 +33,29 @@ _RULES_OF_SEVERAL = {
 }
 
 
-class Limited(Protocol):
-    """Anything with confidence limits, which are nan where undefined."""
+class HasLimits(Protocol):
+    """Confidence limits: nan where undefined, `high` infinite where the interval is open."""
 
     @property
-    def low(self) -> float:
-        """The lower limit."""
+    def low(self) -> float: ...
 
     @property
-    def high(self) -> float:
-        """The upper limit; infinite where the interval is open."""
+    def high(self) -> float: ...
 
 
-class Estimated(Limited, Protocol):
-    """A metric with confidence limits, nan where undefined."""
+class HasEstimate(HasLimits, Protocol):
+    """A metric, nan where undefined, with confidence limits."""
 
     @property
-    def value(self) -> float:
-        """The metric itself."""
+    def value(self) -> float: ...
 
 
-def value_of(estimate: Estimated) -> str:
+def value_of(estimate: HasEstimate) -> str:
     """The value of an estimate with three decimals."""
     return number(estimate.value)
 
 
-def limits_of(interval: Limited) -> str:
+def limits_of(interval: HasLimits) -> str:
     """An interval with three decimals; it may be open at its upper end."""
     if not math.isfinite(interval.low):
         return "no interval"
@@ -67,7 +64,7 @@ def limits_of(interval: Limited) -> str:
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
-def with_limits(estimate: Estimated) -> str:
+def with_limits(estimate: HasEstimate) -> str:
     """The value and behind it the interval, as in "0.937 (0.921 to 0.950)"."""
     return f"{value_of(estimate)} ({limits_of(estimate)})"
 

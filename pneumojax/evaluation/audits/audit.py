@@ -19,7 +19,6 @@ from pneumojax.inference.batching import make_batched
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.trained_run import TrainedRun
-from pneumojax.stats.intervals import Interval
 from pneumojax.stats.metrics import Floats
 
 Explain = Callable[[dict, NDArray[np.uint8]], tuple[NDArray, NDArray]]
@@ -74,21 +73,6 @@ class Finding(Protocol):
 
 # An audit measures one subject; None where the network or its films do not allow it.
 Audit = Callable[[Subject], Finding | None]
-
-
-@dataclass(frozen=True)
-class Limited:
-    """A metric with one interval; nan where undefined."""
-
-    value: float
-    low: float
-    high: float
-    method: str
-
-    @classmethod
-    def of(cls, value: float | Floats, interval: Interval, method: str) -> "Limited":
-        """Joins a metric and its interval."""
-        return cls(float(value), *interval, method)
 
 
 def png(picture: Image.Image) -> bytes:

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.spatial
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.evaluation.audits.audit import Limited
+from pneumojax.evaluation.limited import Limited
 from pneumojax.stats.bootstrap import resample, weighted_auroc
 from pneumojax.stats.estimates import LEVEL, Bootstrap
 from pneumojax.stats.intervals import UNDEFINED, percentile_interval

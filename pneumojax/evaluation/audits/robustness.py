@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.evaluation.audits.audit import Limited, Subject
+from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.perturbations import PERTURBATIONS, Images, Perturbation
 from pneumojax.evaluation.audits.stress import STRESSES, Stress, stress_summary
+from pneumojax.evaluation.limited import Limited
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.report.style import DASHED, empty_card, tidy
 from pneumojax.evaluation.wording import with_limits

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from pneumojax.data.films import CLASS_NAMES
-from pneumojax.evaluation.audits.audit import Limited, Subject
+from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.matched_pairs import (
     CALIPER,
@@ -27,13 +27,13 @@ from pneumojax.evaluation.audits.matched_pairs import (
     classes_of_pairs,
     pair_films,
 )
+from pneumojax.evaluation.limited import Limited, Share
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.report.style import DASHED, card
 from pneumojax.evaluation.wording import two_decimals, value_of, with_limits
 from pneumojax.palette import BLUE, INK, MUTED, ORANGE
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.estimates import LEVEL, RESAMPLES, json_ready
-from pneumojax.stats.intervals import wilson
 from pneumojax.stats.metrics import (
     Floats,
     Ints,
@@ -71,32 +71,19 @@ class StatisticAudit:
 
 
 @dataclass(frozen=True)
-class SoftestNormal:
-    """Specificity among the n normal films of least sharpness, with Wilson's interval.
-
-    A network that takes sharpness for health calls these films PNEUMONIA.
-    """
-
-    n: int
-    value: float
-    low: float
-    high: float
-    method: str = "wilson"
-
-
-@dataclass(frozen=True)
 class Shortcuts:
     """The audit of n films.
 
     model: the network's AUROC on all films, with DeLong's interval.
     statistics: the best predictor of the label first.
+    softest_normal: specificity among the least sharp third of the normal films.
     """
 
     n: int
     model: Limited
     statistics: Sequence[StatisticAudit]
     pairs: PairAudit
-    softest_normal: SoftestNormal
+    softest_normal: Share
 
     def record(self) -> dict[str, Any]:
         """The entries "shortcuts" and "softest_normal" of metrics.json."""
@@ -235,8 +222,10 @@ def shortcuts(
     )
 
 
-def softest_normal(sharpness: ArrayLike, labels: ArrayLike, calls: ArrayLike) -> SoftestNormal:
+def softest_normal(sharpness: ArrayLike, labels: ArrayLike, calls: ArrayLike) -> Share:
     """Computes the specificity among the least sharp third of the normal films.
+
+    A network that takes sharpness for health calls these films PNEUMONIA.
 
     Args:
       sharpness: (n,), as from `film_statistics`.
@@ -245,9 +234,7 @@ def softest_normal(sharpness: ArrayLike, labels: ArrayLike, calls: ArrayLike) ->
     normal = np.flatnonzero(check_labels(labels) == 0)
     order = np.argsort(np.asarray(sharpness)[normal], kind="stable")
     softest = normal[order[: normal.size // 3]]
-    right = int(np.sum(check_labels(calls)[softest] == 0))
-    share = right / softest.size if softest.size else float("nan")
-    return SoftestNormal(softest.size, share, *wilson(right, softest.size, LEVEL))
+    return Share.count(int(np.sum(check_labels(calls)[softest] == 0)), softest.size)
 
 
 def _statistic(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumojax.evaluation.audits.audit import Limited
 from pneumojax.evaluation.audits.perturbations import PERTURBATIONS
+from pneumojax.evaluation.limited import Limited
 from pneumojax.evaluation.report.section import Table
 from pneumojax.evaluation.wording import with_limits
 from pneumojax.inference.decision import Decision

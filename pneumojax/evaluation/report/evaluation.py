@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from pneumojax.evaluation.audits.audit import Finding
 from pneumojax.evaluation.cautions import cautions
 from pneumojax.evaluation.predictions import Predictions
@@ -40,6 +42,12 @@ class Evaluation:
             ValueError: two parts of the evaluation use the same key.
         """
         whole: dict[str, Any] = {}
+        if self.spread:
+            deviation = self.spread.deviation
+            whole["spread"] = {
+                "mean_deviation": float(np.mean(deviation)),
+                "largest_deviation": float(np.max(deviation)),
+            }
         findings = (finding.record() for finding in self.findings)
         parts: list[Mapping[str, Any]] = [self.facts.record(), *findings, self.summary.record()]
         for part in parts:

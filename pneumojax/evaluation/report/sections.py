@@ -4,6 +4,8 @@ Each function takes an evaluation and returns one section of text, tables and na
 section without data says why.
 """
 
+import numpy as np
+
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.section import Section, Table
@@ -73,11 +75,12 @@ def operating_point(evaluation: Evaluation) -> Section:
             "validation films, before these were scored; no film scored here moved them"
             + (", except that these are the same films." if same else ".")
         )
-    if facts.spread:
+    if evaluation.spread:
+        deviation = evaluation.spread.deviation
         text.append(
             f"Several networks answer together ({facts.run}): the mean of their calibrated "
-            f"probabilities, which lie {facts.spread.mean_deviation:.3f} apart on average "
-            f"(standard deviation on a film; at most {facts.spread.largest_deviation:.3f})."
+            f"probabilities, which lie {np.mean(deviation):.3f} apart on average (standard "
+            f"deviation on a film; at most {np.max(deviation):.3f})."
         )
     text.append(
         "Closed forms (Wilson; Koopman for likelihood ratios) treat films as independent. Several "

@@ -1,0 +1,35 @@
+"""Metrics with a single interval, where `stats.estimates.Estimate` has two."""
+
+from dataclasses import dataclass
+
+from pneumojax.stats.estimates import LEVEL
+from pneumojax.stats.intervals import Interval, wilson
+from pneumojax.stats.metrics import Floats
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A metric with one interval; nan where undefined."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+    @classmethod
+    def of(cls, value: float | Floats, interval: Interval, method: str) -> "Limited":
+        """Joins a metric and its interval."""
+        return cls(float(value), *interval, method)
+
+
+@dataclass(frozen=True)
+class Share(Limited):
+    """The share of n films that have a property, with Wilson's interval."""
+
+    n: int
+
+    @classmethod
+    def count(cls, k: int, n: int) -> "Share":
+        """The share k / n."""
+        value = k / n if n else float("nan")
+        return cls(value, *wilson(k, n, LEVEL), "wilson", n)
