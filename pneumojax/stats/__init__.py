@@ -1,8 +1,14 @@
 """Metrics and their intervals as pure functions of arrays.
 
-This package needs NumPy alone and nothing else of the project, so it can be used by itself.
-Labels and calls are (n,) of 0 and 1, scores are (n,) logits or probabilities. Invalid arrays raise
-ValueError, and undefined values are nan.
+This package needs NumPy alone and nothing else of the project, so it can be used by itself. The
+same arguments mean the same everywhere; other shapes and values raise ValueError:
+
+    labels, calls       (n,) of 0 and 1, where class 1 is the positive class
+    logits, scores      (n,) finite; scores are logits or probabilities
+    patients            (n,) one key per film; films with one key are drawn together
+    weights             (b, n) how often each film counts, in each of b resamples
+
+Undefined values are nan. The modules are:
 
     metrics             confusion matrix, AUROC, log loss, rank correlation
     threshold_metrics   metrics of calls, closed-form intervals, predictive values, McNemar's test

@@ -37,14 +37,7 @@ def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
     optimum exists: with films of one class only, or with no film on the wrong side of logit 0, so
     that a lower T is always better. Logits that rank the classes the wrong way get HOTTEST.
 
-    Args:
-      labels: (n,) of 0 and 1.
-      logits: (n,) finite.
-
     Source: Guo et al., Proc. ICML 2017, 1321.
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.
     """
     truth, values = check_scores(labels, logits)
     right = (2 * truth - 1) * values
@@ -81,7 +74,6 @@ def calibration_metrics(
 
     Args:
       labels: (n,) of 0 and 1, at least one.
-      logits: (n,) finite.
       weights: a film with the weight w counts as w films; see `bootstrap.resample`.
       bins: largest number of bins of the calibration error, whose limits come from all films.
 
@@ -112,13 +104,8 @@ def reliability(
     Films of equal probability share a bin, so bins may be uneven, and fewer than `bins`.
 
     Args:
-      labels: (n,) of 0 and 1.
-      probabilities: (n,).
       bins: largest number of bins.
       level: coverage of the interval of each bin's observed share.
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a probability is not finite.
     """
     truth, values = check_scores(labels, probabilities)
     index = _bins(values, bins)

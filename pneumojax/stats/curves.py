@@ -18,9 +18,6 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Flo
     A film is called at a score >= the threshold, so the first threshold, infinity, calls no film
     and the last, the lowest score, calls all. The false positive rate is nan throughout without a
     film of class 0, the sensitivity without one of class 1.
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
     """
     truth, values = check_scores(labels, scores)
     order, ends = _steps(values)
@@ -36,9 +33,6 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats
 
     A film is called at a score >= the threshold. Recall is nan throughout where labels (n,) hold
     no film of class 1.
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
     """
     truth, values = check_scores(labels, scores)
     order, ends = _steps(values)
@@ -54,9 +48,6 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     A classifier by chance gets the share of class 1, not one half. The area is the sum over steps
     of recall gained times precision there: linear interpolation would overestimate it (Davis and
     Goadrich, Proc. ICML 2006, 233).
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
     """
     truth, values = check_scores(labels, scores)
     return float(weighted_average_precision(truth, values, np.ones((1, truth.size)))[0])

@@ -29,11 +29,7 @@ def delong(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
     """AUROC and DeLong's estimate of its variance; both nan with fewer than two films in a class.
 
     Args:
-      labels: (n,) of 0 and 1.
       scores: (n,) finite, logits or probabilities; ties count one half.
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
     """
     of_positive, of_negative = _components(labels, scores)
     if min(of_positive.size, of_negative.size) < 2:
@@ -47,9 +43,6 @@ def delong_interval(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -
     The limits are the AUROC +- z standard errors, without a logit transform, clipped to [0, 1].
     They are nan where the variance cannot be estimated: with fewer than two films in a class, or
     with an estimate of 0 (the classes are separated perfectly), which would claim certainty.
-
-    Raises:
-      ValueError: as `delong`.
     """
     area, variance = delong(labels, scores)
     if not variance > 0:
@@ -64,7 +57,6 @@ def delong_test(
     """Tests whether two sets of scores of the same films differ in AUROC.
 
     Args:
-      labels: (n,) of 0 and 1.
       first: (n,) finite, logits or probabilities.
       second: (n,) of the same films in the same order.
       level: coverage of the interval, which is the difference +- z standard errors.
@@ -73,9 +65,6 @@ def delong_test(
       The difference second - first, its limits and p-value. Limits and p-value are nan where the
       variance of the difference cannot be estimated: with fewer than two films in a class (the
       difference is nan too), or with scores that rank all pairs of films alike.
-
-    Raises:
-      ValueError: as `delong`.
     """
     components = zip(_components(labels, first), _components(labels, second), strict=True)
     # Differences per film contain the covariance of the two networks.

@@ -124,11 +124,7 @@ def call(probabilities: ArrayLike, threshold: float = 0.5) -> Ints:
 
 
 def confusion(labels: ArrayLike, calls: ArrayLike) -> Confusion:
-    """The confusion matrix of calls (n,) against labels (n,), both 0 or 1.
-
-    Raises:
-      ValueError: lengths differ, or a value is neither 0 nor 1.
-    """
+    """The confusion matrix of calls (n,) against labels (n,), both 0 or 1."""
     truth = check_labels(labels)
     called = check_labels(calls)
     if truth.shape != called.shape:
@@ -142,9 +138,6 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
 
     Scores (n,) are logits or probabilities. Ties count one half (Mann-Whitney U by midranks).
     nan where labels (n,) hold one class only.
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
     """
     truth, values = check_scores(labels, scores)
     positives = int(truth.sum())
@@ -173,9 +166,6 @@ def log_loss(labels: ArrayLike, logits: ArrayLike) -> float:
     """Mean binary cross-entropy in nats of logits (n,) against labels (n,); nan if n is 0.
 
     Computed from logits it is finite for any finite logit, so nothing is clipped.
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.
     """
     truth, values = check_scores(labels, logits)
     if truth.size == 0:
@@ -196,11 +186,7 @@ def check_labels(labels: ArrayLike) -> Ints:
 
 
 def check_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[Ints, Floats]:
-    """Labels as int64 (n,) and scores as float64 (n,).
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a score is not finite.
-    """
+    """Labels as int64 (n,) and finite scores as float64 (n,); ValueError for other arrays."""
     truth, values = check_labels(labels), np.asarray(scores, dtype=np.float64)
     if truth.shape != values.shape:
         raise ValueError(f"{truth.size} labels but scores of shape {values.shape}")

@@ -145,14 +145,10 @@ def mcnemar(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
     one class the test compares sensitivities or specificities. p is 1 where no call differs.
 
     Args:
-      labels: (n,) of 0 and 1.
       first: (n,) calls of 0 and 1.
       second: (n,) calls of the same films in the same order.
 
     Source: McNemar, Psychometrika 12:153 (1947), with the exact binomial tail.
-
-    Raises:
-      ValueError: lengths differ, or a value is neither 0 nor 1.
     """
     truth, one, two = check_labels(labels), check_labels(first), check_labels(second)
     if not truth.size == one.size == two.size:

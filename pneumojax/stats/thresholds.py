@@ -35,7 +35,6 @@ def youden(labels: ArrayLike, logits: ArrayLike) -> OperatingPoint:
 
     Args:
       labels: (n,) of 0 and 1, both present.
-      logits: (n,) finite.
 
     Source: Youden, Cancer 3:32 (1950).
 
@@ -58,7 +57,6 @@ def sensitivity_at_least(
 
     Args:
       labels: (n,) of 0 and 1, both present.
-      logits: (n,) finite.
       sensitivity: above 0, at most 1.
 
     Raises:
@@ -80,7 +78,6 @@ def lowest_cost(labels: ArrayLike, logits: ArrayLike, cost_ratio: float) -> Oper
 
     Args:
       labels: (n,) of 0 and 1, both present.
-      logits: (n,) finite.
       cost_ratio: above 0.
 
     Raises:
