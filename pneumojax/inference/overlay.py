@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
+from pneumojax.palette import INK, MUTED, PAPER
 
 STRONGEST = 0.55  # opacity where the map is 1; the film stays visible
 _MARGIN, _LINE = 10, 18
-_INK, _MUTED, _PAPER = "#1f2933", "#5f6c7b", "#ffffff"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
     rows = -(-len(tiles) // columns)
     tile_height = side + lines * _LINE + _MARGIN
     width = min(columns, len(tiles)) * (side + _MARGIN) + _MARGIN
-    page = Image.new("RGB", (width, rows * tile_height + 2 * _MARGIN + _LINE), _PAPER)
+    page = Image.new("RGB", (width, rows * tile_height + 2 * _MARGIN + _LINE), PAPER)
     draw = ImageDraw.Draw(page)
     for place, tile in enumerate(tiles):
         x = _MARGIN + place % columns * (side + _MARGIN)
@@ -72,10 +72,10 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
         page.paste(picture, (x + (side - picture.width) // 2, y + (side - picture.height) // 2))
         for i, line in enumerate(tile.lines):
             text = _shortened(draw, line, font, side)
-            draw.text((x, y + side + 2 + i * _LINE), text, _INK if i == 0 else _MUTED, font)
+            draw.text((x, y + side + 2 + i * _LINE), text, INK if i == 0 else MUTED, font)
     foot = f"{SYNTHETIC_STAMP}. {DISCLAIMER}" if synthetic else DISCLAIMER
     foot = _shortened(draw, foot, small, width - 2 * _MARGIN)
-    draw.text((_MARGIN, page.height - _LINE - 4), foot, _MUTED, small)
+    draw.text((_MARGIN, page.height - _LINE - 4), foot, MUTED, small)
     stream = io.BytesIO()
     page.save(stream, "PNG", optimize=True)
     return stream.getvalue()
