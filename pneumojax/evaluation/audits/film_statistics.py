@@ -1,7 +1,7 @@
-"""Trivial statistics of films, none of which knows any anatomy: what a shortcut would be made of.
+"""Statistics of films that do not depend on anatomy, for the audits of shortcuts and subgroups.
 
-For the audit of shortcuts and for subgroups. Pixel statistics are of films as the network sees
-them, so a film that was shrunk more may be sharper.
+Pixel statistics are taken of films as the network sees them, so a film that was shrunk more may be
+sharper.
 """
 
 import os
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from pneumojax.data.film_set import FilmSet
 from pneumojax.stats.metrics import Floats
 
-DARK, BRIGHT = 16, 240  # grey levels below which, and from which, a pixel of the border counts
-_BORDER = 20  # the border is a twentieth of the side wide at each edge
-_BLOCK = 2_000_000  # pixels at a time: a few MB, which stays near the cache
+DARK, BRIGHT = 16, 240  # a pixel of the border is dark below one, bright from the other on
+_BORDER = 20  # the border at each edge is a twentieth of the side wide
+_BLOCK = 2_000_000  # pixels at a time: a few MB fit the processor's caches
 
 
 class Statistic(NamedTuple):
-    """How a statistic is named to a reader, and what it is."""
+    """The name of a statistic in reports, and its definition."""
 
     title: str
     meaning: str
@@ -42,12 +42,12 @@ STATISTICS = {
 
 
 def film_statistics(films: FilmSet) -> dict[str, Floats]:
-    """Every one of `STATISTICS` (n,), float64, under its name.
+    """Computes all `STATISTICS` by name, each float64 (n,).
 
-    Reads the pixels from the cache, and of the files their sizes alone.
+    Pixels are read from the cache; of the files only their sizes are.
 
     Raises:
-      OSError: a file is not there any more.
+      OSError: a file no longer exists.
     """
     side = max(films.images.shape[1], 1)
     step = max(1, _BLOCK // side**2)
@@ -66,12 +66,12 @@ def film_statistics(films: FilmSet) -> dict[str, Floats]:
 
 
 def pixel_statistics(images: NDArray[np.uint8]) -> dict[str, Floats]:
-    """Those of `STATISTICS` that pixels tell, (n,) each, of images uint8 (n, side, side).
+    """Computes the `STATISTICS` of pixels, (n,) each, from images uint8 (n, side, side).
 
-    The Laplacian is that of four neighbours, over pixels that have all four. The border is
-    everything within a twentieth of the side, but at least one pixel, of an edge.
+    The Laplacian uses four neighbours, at pixels that have all four. The border at each edge is a
+    twentieth of the side wide, but at least one pixel.
     """
-    # Sums of whole numbers in 16 bits: exact, and a quarter of the memory of float64.
+    # 16-bit integers are exact here, and take a quarter of the memory of float64.
     grey = images.astype(np.int16)
     inner = grey[:, 1:-1, 1:-1]
     laplacian = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
@@ -89,14 +89,14 @@ def pixel_statistics(images: NDArray[np.uint8]) -> dict[str, Floats]:
 
 
 def _variance(values: NDArray[np.int16]) -> Floats:
-    """Of each film's values, by exact sums of whole numbers."""
+    """The variance (n,) of each film's values, from exact sums of integers."""
     exact = values.astype(np.float64)
     squares = np.einsum("ijk,ijk->i", exact, exact) / (exact.shape[1] * exact.shape[2])
     return np.maximum(squares - exact.mean(axis=(1, 2)) ** 2, 0.0)
 
 
 def _border(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey levels (n, k) of each film's border."""
+    """Grey levels (n, k) of the k pixels in each film's border."""
     side = images.shape[1]
     edge = max(1, side // _BORDER)
     inside = np.zeros((side, side), bool)

@@ -1,7 +1,8 @@
-"""Films made worse on purpose, one way and one level at a time, at the size the network sees.
+"""Ways to make films worse on purpose, each at several levels.
 
-Pure functions uint8 (n, side, side), level -> uint8 (n, side, side). A new film's flaws are of
-the film in its file; these, after resizing, are coarser.
+Each is a pure function from uint8 (n, side, side) and a level to uint8 (n, side, side). Films are
+changed at the size that the network sees, so the flaws are coarser than those of a real film, which
+arise before it is resized.
 """
 
 import io
@@ -17,18 +18,18 @@ Images = NDArray[np.uint8]
 
 
 def brightness(images: Images, level: float) -> Images:
-    """Adds a share `level` of the full range (255) to every pixel, clipped at both ends."""
+    """Adds the share `level` of the full range (255) to every pixel, and clips at both ends."""
     return _grey(images + np.float32(255 * level))
 
 
 def contrast(images: Images, level: float) -> Images:
-    """Multiplies each pixel's distance from its film's mean by `level`; 1 changes nothing."""
+    """Multiplies each pixel's difference from its film's mean by `level`; 1 changes nothing."""
     means = images.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
     return _grey(means + np.float32(level) * (images - means))
 
 
 def blur(images: Images, level: float) -> Images:
-    """Gaussian with a standard deviation of `level` pixels; edges are continued."""
+    """Blurs by a Gaussian with a standard deviation of `level` pixels; edge pixels are repeated."""
     return _grey(
         scipy.ndimage.gaussian_filter(
             images.astype(np.float32), (0, level, level), mode="nearest", truncate=3.0
@@ -37,13 +38,13 @@ def blur(images: Images, level: float) -> Images:
 
 
 def noise(images: Images, level: float) -> Images:
-    """Adds Gaussian noise of standard deviation `level` x 255, to every film the same."""
+    """Adds the same Gaussian noise of standard deviation `level` x 255 to every film."""
     grain = np.random.default_rng([0]).normal(0, 255 * level, images.shape[1:])
     return _grey(images.astype(np.float32) + grain.astype(np.float32))
 
 
 def jpeg(images: Images, level: float) -> Images:
-    """Saved as JPEG at quality `level` (1 to 95) and read again."""
+    """Saves films as JPEG of quality `level` (1 to 95) and reads them again."""
 
     def saved(image: Images) -> Images:
         stream = io.BytesIO()
@@ -54,7 +55,7 @@ def jpeg(images: Images, level: float) -> Images:
 
 
 def rotation(images: Images, level: float) -> Images:
-    """Turned about the middle by `level` degrees, counter-clockwise; black where there was none."""
+    """Rotates by `level` degrees counter-clockwise about the centre; new corners are black."""
 
     def turned(image: Images) -> Images:
         turn = Image.fromarray(image).rotate(level, resample=Image.Resampling.BILINEAR)
@@ -64,10 +65,7 @@ def rotation(images: Images, level: float) -> Images:
 
 
 def crop(images: Images, level: float) -> Images:
-    """Cuts a share `level` of the side off at each edge, and enlarges the rest to the old size.
-
-    The share is rounded to whole pixels.
-    """
+    """Cuts the share `level` of the side, in whole pixels, off each edge and enlarges the rest."""
     side = images.shape[1]
     inside = _inside(side, level)
 
@@ -79,7 +77,7 @@ def crop(images: Images, level: float) -> Images:
 
 
 def blanked_border(images: Images, level: float) -> Images:
-    """Makes everything within a share `level` of the side of an edge black, in whole pixels."""
+    """Blackens a border of the share `level` of the side, in whole pixels, at each edge."""
     blanked = np.zeros_like(images)
     inside = _inside(images.shape[1], level)
     blanked[:, inside, inside] = images[:, inside, inside]
@@ -89,10 +87,9 @@ def blanked_border(images: Images, level: float) -> Images:
 class Perturbation(NamedTuple):
     """One way to make films worse.
 
-    title: for people, with the level's unit.
-    apply: the function.
+    title: for reports, with the unit of the level.
     unchanged: the level at which films stay as they are.
-    levels: those that are tried. Each costs a pass of the sample through the network.
+    levels: the levels to try. Each costs a pass of the sample through the network.
     """
 
     title: str

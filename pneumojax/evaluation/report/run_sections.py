@@ -93,9 +93,12 @@ def selection(evaluation: Evaluation) -> Section:
     if not chosen.films:
         text = ["The run had no validation films: its last checkpoint is evaluated."]
     else:
+        films = f"{chosen.films:,} validation films"
+        how = f", with the best {chosen.metric} on {films}. None of them"
+        if chosen.metric == "last":
+            how = f". None of the {films}"
         text = [
-            f"The checkpoint is that of epoch {facts.epoch} of {chosen.epochs}, with the best "
-            f"{chosen.metric} on {chosen.films:,} validation films. None of them was used in "
+            f"The checkpoint is that of epoch {facts.epoch} of {chosen.epochs}{how} was used in "
             "training."
         ]
         if facts.split == "val":
