@@ -1,4 +1,4 @@
-"""How fast a device can be: published peaks of known ones, a measured product for the others."""
+"""How fast a device can be: published figures of known devices, measurements of others."""
 
 import time
 from collections.abc import Callable
@@ -17,11 +17,11 @@ _TPU = "docs.cloud.google.com/tpu/docs"
 class Device:
     """Published limits of one device as JAX sees it.
 
-    Args:
-        peaks: {compute dtype: (FLOP/s of dense matrix products, the unit that reaches them)}. For
-            float32 it is what JAX's default precision uses: TF32 on NVIDIA GPUs that have it, one
-            bfloat16 pass on TPUs. A dtype that the device has no units for is left out.
-        bandwidth: of its memory, bytes a second.
+    peaks: by dtype, FLOP/s of dense matrix products and the unit that reaches them. For float32
+        this is the unit that JAX uses by default: TF32 on NVIDIA GPUs that have it, one bfloat16
+        pass on TPUs. Dtypes for which the device has no unit are missing.
+    bandwidth: of its memory, in bytes per second.
+    source: where the figures are published.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Device:
 def _gpu(
     name: str, plain: float, tf32: float | None, bf16: float | None, bandwidth: float, source: str
 ) -> Device:
-    """Teraflop/s and gigabytes/s as printed in the datasheets."""
+    """A GPU from TFLOP/s and GB/s as its datasheet prints them."""
     peaks = {"float32": (tf32 * 1e12, "TF32") if tf32 else (plain * 1e12, "float32")}
     if bf16:
         peaks["bfloat16"] = (bf16 * 1e12, "bfloat16")
@@ -48,7 +48,7 @@ def _tpu(name: str, bf16: float, bandwidth: float, page: str) -> Device:
 H100_SXM = _gpu("H100 SXM", 67, 494.7, 989.4, 3350, _HOPPER)
 H100_SXM_PLAIN_FLOAT32 = 67e12  # without TF32, jax_default_matmul_precision="float32"
 
-# By `device_kind`, whole: "NVIDIA L4" must not answer for an L40S.
+# By the whole `device_kind`: a prefix "NVIDIA L4" would also match an L40S.
 _KINDS = {
     H100_SXM: ["NVIDIA H100 80GB HBM3"],
     _gpu("H100 PCIe", 51, 378, 756, 2000, _HOPPER): ["NVIDIA H100 PCIe"],
@@ -76,14 +76,14 @@ KNOWN = {kind: device for device, kinds in _KINDS.items() for kind in kinds}
 
 @dataclass(frozen=True)
 class Peak:
-    """FLOP/s of all devices together, and where the figure is from."""
+    """FLOP/s of all devices together, and the source of the figure."""
 
     flops: float
     source: str
 
 
 def peak(devices: list[jax.Device], dtype: str) -> Peak:
-    """Of known devices what is published, of others what a matrix product reaches now."""
+    """The published peak of known devices; for others, what a matrix product reaches now."""
     kind, count = devices[0].device_kind, len(devices)
     times = f"{count} x " if count > 1 else ""
     if kind in KNOWN and dtype in KNOWN[kind].peaks:
@@ -91,23 +91,23 @@ def peak(devices: list[jax.Device], dtype: str) -> Peak:
         flops, unit = known.peaks[dtype]
         return Peak(count * flops, f"{times}{known.name}, {unit}: {known.source}")
     flops = measured_peak(dtype)
-    if devices[0].platform == "cpu":  # devices of a CPU are the same cores
+    if devices[0].platform == "cpu":  # all devices of a CPU share the same cores
         return Peak(flops, f"measured: {dtype} matrix product, 2048 square")
     return Peak(count * flops, f"{times}measured: {dtype} matrix product, 2048 square")
 
 
 def measured_peak(dtype: str, *, size: int = 2048, seconds: float = 1.0) -> float:
-    """FLOP/s of a square matrix product on the default device, the best of several."""
+    """FLOP/s of a square matrix product on the default device: the best of several."""
     matrix = jnp.ones((size, size), jnp.dtype(dtype))
     product = jax.jit(jnp.dot)
     return 2 * size**3 / _best(lambda: product(matrix, matrix), seconds)
 
 
 def measured_bandwidth(*, megabytes: int = 256, seconds: float = 1.5) -> float:
-    """Bytes a second of negating a large array in place: each element read once, written once.
+    """Bytes per second when a large array is negated in place: one read, one write per element.
 
-    As STREAM does (McCalpin 1995), the best of several, on an array larger than any cache. In
-    place, because the first touch of a new array's pages takes a CPU several times as long.
+    It follows STREAM (McCalpin 1995): the best of several, on an array larger than any cache. It
+    works in place, because a CPU takes several times as long to touch a new array's pages first.
     """
     array = [jnp.ones(megabytes * 2**18, jnp.float32)]
     negative = jax.jit(jnp.negative, donate_argnums=0)
@@ -120,7 +120,7 @@ def measured_bandwidth(*, megabytes: int = 256, seconds: float = 1.5) -> float:
 
 
 def _best(run: Callable[[], jax.Array], seconds: float) -> float:
-    jax.block_until_ready(run())  # compiles
+    jax.block_until_ready(run())  # the first call compiles
     best, began = float("inf"), time.perf_counter()
     while time.perf_counter() - began < seconds:
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Steps under the clock as the training loop takes them, and what they need of memory."""
+"""Times training steps in the way the training loop takes them, and reports their memory."""
 
 import resource
 import statistics
@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
@@ -19,7 +18,11 @@ SHOW_EVERY = 5.0  # seconds between lines of progress
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds from one step's end to the next one's, and of them waited for data altogether."""
+    """Times of consecutive steps.
+
+    seconds: from the end of one step to the end of the next.
+    waited: seconds in which no step ran for want of data, in total.
+    """
 
     seconds: list[float]
     waited: float
@@ -48,8 +51,8 @@ def time_steps(
 ) -> tuple[TrainState, Timing]:
     """Takes steps until `seconds` have passed, at least `fewest` and at most `most` of them.
 
-    Like training it looks at a step only when the next is under way, and counts as waiting for
-    data only what leaves no step under way. Two steps go before, uncounted.
+    As in training, a step's metrics are read only when the next step runs, and waiting for data
+    counts only while no step runs. Two more steps come first, which are not timed.
     """
     for _ in range(2):
         state, metrics = train_step(state, next(batches))
@@ -80,20 +83,20 @@ def time_steps(
 
 
 def input_alone(batches: Iterator[Batch], *, seconds: float = 1) -> float:
-    """Films a second that the input delivers to the devices when nothing else is done."""
+    """Films per second that the input delivers to the devices when no step runs."""
     films, began = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - began) < seconds:
         films += len(jax.block_until_ready(next(batches))["label"])
     return films / elapsed
 
 
-def memory(train_step: jax.stages.Compiled) -> dict[str, Any]:
-    """Bytes: what XLA planned for the step on a device, what devices report, and the process.
+def memory(train_step: jax.stages.Compiled) -> dict[str, int | list[int]]:
+    """Bytes that XLA planned for a step on one device, that devices report, and of this process.
 
-    Fields that a backend does not report are left out. `process_peak` is of the whole process so
+    Fields that a backend does not report are missing. `process_peak` is the peak of the process so
     far, compilation included.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, int | list[int]] = {}
     planned = train_step.memory_analysis()
     for name in ("argument", "output", "alias", "temp"):
         size = getattr(planned, f"{name}_size_in_bytes", None)

@@ -9,33 +9,36 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from pneumojax.profiling.measure import Timing
+from pneumojax.profiling.result import Profile
+from pneumojax.profiling.trace import STEPS, Operation
+
 INK, MUTED, RULE = "#1f2933", "#5f6c7b", "#dde2e8"
 COLOURS = {"forward": "#1f5fa8", "backward": "#c8641b", "other": "#7a8694"}
 
 
-def figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was measured as pairs of name and value, in words."""
-    step, work, speed = result["step"], result["work"], result["speed"]
-    compiled, data = result["compile"], result["data"]
-    per_film = work["multiply_adds_per_film"]
+def figures(profile: Profile) -> list[tuple[str, str]]:
+    """The measurements as pairs of name and value, in words."""
+    timing, work = profile.timing, profile.work
+    from_cache = " from cache" if profile.compilation.from_cache else ""
     rows = [
-        ("compile", f"{compiled['seconds']:.1f} s" + " from cache" * compiled["from_cache"]),
-        ("step, median", seconds(step["median_seconds"])),
-        ("step, 90th percentile", f"{seconds(step['p90_seconds'])} ({len(step['seconds'])} steps)"),
-        ("films a second", f"{step['films_per_second']:,.1f}"),
-        ("wait for data", f"{data['wait_share']:.1%} of the step"),
-        ("input alone", f"{data['input_alone_films_per_second']:,.0f} films/s"),
-        ("network's work", f"{work['flops_per_step'] / 1e9:,.2f} GFLOP a step"),
-        ("  multiply-adds a film", f"{sum(per_film.values()) / 1e6:,.1f} million"),
-        ("speed", f"{speed['flops_per_second'] / 1e12:.3g} TFLOP/s"),
-        ("share of the peak", f"{speed['share_of_peak']:.1%}"),
-        ("  peak", f"{speed['peak_flops_per_second'] / 1e12:.3g} TFLOP/s"),
-        ("XLA counts, loops once", _giga(work["xla_flops"], "GFLOP")),
-        ("  bytes accessed", _giga(work["xla_bytes_accessed"], "GB")),
+        ("compile", f"{profile.compilation.seconds:.1f} s{from_cache}"),
+        ("step, median", seconds(timing.median)),
+        ("step, 90th percentile", f"{seconds(timing.p90)} ({len(timing.seconds)} steps)"),
+        ("films a second", f"{profile.films_per_second:,.1f}"),
+        ("wait for data", f"{timing.wait_share:.1%} of the step"),
+        ("input alone", f"{profile.input_alone:,.0f} films/s"),
+        ("network's work", f"{profile.flops_per_step / 1e9:,.2f} GFLOP a step"),
+        ("  multiply-adds a film", f"{(work.forward + work.backward) / 1e6:,.1f} million"),
+        ("speed", f"{profile.flops_per_second / 1e12:.3g} TFLOP/s"),
+        ("share of the peak", f"{profile.share_of_peak:.1%}"),
+        ("  peak", f"{profile.peak.flops / 1e12:.3g} TFLOP/s"),
+        ("XLA counts, loops once", _giga(profile.xla_flops, "GFLOP")),
+        ("  bytes accessed", _giga(profile.xla_bytes, "GB")),
     ]
     return rows + [
         (f"memory, {name.replace('_', ' ')}", _giga(value, "GB"))
-        for name, value in result["memory_bytes"].items()
+        for name, value in profile.memory.items()
     ]
 
 
@@ -46,48 +49,48 @@ def seconds(value: float) -> str:
     return f"{value / size:.3g} {unit}"
 
 
-def print_page(result: Mapping[str, Any], longest: int) -> None:
-    """Prints the figures and the longest operations, in 100 columns and plain when piped."""
+def print_page(profile: Profile, longest: int) -> None:
+    """Prints the figures and the `longest` operations, in 100 columns and plain when piped."""
     console = Console(highlight=False, width=100)
     table = Table("profile", "", box=SIMPLE_HEAD, pad_edge=False)
-    for row in figures(result):
+    for row in figures(profile):
         table.add_row(*row)
-    table.add_row("peak is", result["speed"]["peak_source"])
+    table.add_row("peak is", profile.peak.source)
     console.print(table)
     table = Table("operation", "what, where", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("a step", "share", "calls"):
         table.add_column(column, justify="right", no_wrap=True)
-    for row in result["operations"][:longest]:
+    for operation in profile.operations[:longest]:
         table.add_row(
-            row["name"],
-            f"{_what(row)}\n{row['place']}",
-            seconds(row["seconds"]),
-            f"{row['share']:.1%}",
-            f"{row['calls']:,.0f}",
+            operation.name,
+            f"{_origin(operation)}\n{operation.instruction.place}",
+            seconds(operation.seconds),
+            f"{operation.share:.1%}",
+            f"{operation.calls:,.0f}",
         )
     console.print(table)
-    console.print(_threads(result))
+    console.print(_total(profile))
 
 
-def draw_page(result: Mapping[str, Any], longest: int) -> Figure:
+def draw_page(profile: Profile, longest: int) -> Figure:
     """One landscape page: figures, step times, forward and backward, the longest operations."""
-    config, device = result["config"], result["device"]
+    config = profile.config
     figure = Figure(figsize=(11.7, 8.3), dpi=120, facecolor="white")
-    figure.text(0.03, 0.965, f"Profile of a training step: {config['name']}", size=16, color=INK,
+    figure.text(0.03, 0.965, f"Profile of a training step: {config.name}", size=16, color=INK,
                 weight="bold", va="top")  # fmt: skip
-    side = config["data"]["image_size"]
-    synthetic = ", synthetic films" if result["synthetic"] else ""
+    side = config.data.image_size
+    synthetic = ", synthetic films" if profile.provenance["synthetic"] else ""
     about = (
-        f"{device['count']} x {device['kind']}, batch {config['batch_size']}, {side} x {side} "
-        f"pixels, {config['model']['dtype']}, JAX {result['versions']['jax']}{synthetic}"
+        f"{profile.devices} x {profile.device}, batch {config.batch_size}, {side} x {side} "
+        f"pixels, {config.model.dtype}, JAX {profile.provenance['versions']['jax']}{synthetic}"
     )
     figure.text(0.03, 0.925, about, size=10.5, color=MUTED, va="top")
-    _draw_figures(figure, figures(result))
-    _draw_steps(figure.add_axes((0.5, 0.72, 0.46, 0.15)), result["step"])
-    _draw_directions(figure.add_axes((0.5, 0.55, 0.46, 0.05)), result["seconds_by_direction"])
-    _draw_operations(figure.add_axes((0.42, 0.065, 0.42, 0.385)), result["operations"][:longest])
-    figure.text(0.03, 0.035, _threads(result), size=8, color=MUTED)
-    figure.text(0.03, 0.015, f"Peak: {result['speed']['peak_source']}", size=8, color=MUTED)
+    _draw_figures(figure, figures(profile))
+    _draw_steps(figure.add_axes((0.5, 0.72, 0.46, 0.15)), profile.timing)
+    _draw_directions(figure.add_axes((0.5, 0.55, 0.46, 0.05)), profile.seconds_by_direction)
+    _draw_operations(figure.add_axes((0.42, 0.065, 0.42, 0.385)), profile.operations[:longest])
+    figure.text(0.03, 0.035, _total(profile), size=8, color=MUTED)
+    figure.text(0.03, 0.015, f"Peak: {profile.peak.source}", size=8, color=MUTED)
     return figure
 
 
@@ -101,12 +104,12 @@ def _draw_figures(figure: Figure, rows: Sequence[tuple[str, str]]) -> None:
         figure.text(0.23, y, value, size=9, color=INK, va="top", weight=weight)
 
 
-def _draw_steps(axes: Axes, step: Mapping[str, Any]) -> None:
-    times = step["seconds"]
-    scale, unit = (1.0, "s") if step["median_seconds"] >= 0.1 else (1e3, "ms")
+def _draw_steps(axes: Axes, timing: Timing) -> None:
+    times = timing.seconds
+    scale, unit = (1.0, "s") if timing.median >= 0.1 else (1e3, "ms")
     axes.plot(range(1, len(times) + 1), [t * scale for t in times], "o", color=COLOURS["forward"],
               markersize=4)  # fmt: skip
-    for value in (step["median_seconds"], step["p90_seconds"]):
+    for value in (timing.median, timing.p90):
         axes.axhline(value * scale, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_ylim(0, max(times) * scale * 1.15)
     title = f"Timed steps, {unit} each; dashed: median and 90th percentile"
@@ -127,32 +130,33 @@ def _draw_directions(axes: Axes, sums: Mapping[str, float]) -> None:
     axes.axis("off")
 
 
-def _draw_operations(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+def _draw_operations(axes: Axes, rows: Sequence[Operation]) -> None:
     axes.set_title(f"The {len(rows)} operations that take longest", loc="left", size=11, color=INK)
-    longest = max((row["seconds"] for row in rows), default=1.0)
+    longest = max((row.seconds for row in rows), default=1.0)
     for place, row in enumerate(rows):
-        axes.barh(place, row["seconds"], color=COLOURS[row["direction"]], height=0.62)
-        label = f"{seconds(row['seconds'])}, {row['share']:.1%}, {row['calls']:,.0f} x"
-        axes.text(row["seconds"] + longest * 0.01, place, label, size=8.5, color=INK, va="center")
+        axes.barh(place, row.seconds, color=COLOURS[row.instruction.direction], height=0.62)
+        label = f"{seconds(row.seconds)}, {row.share:.1%}, {row.calls:,.0f} x"
+        axes.text(row.seconds + longest * 0.01, place, label, size=8.5, color=INK, va="center")
         text: dict[str, Any] = {"ha": "right", "va": "center"}
         text["transform"] = axes.get_yaxis_transform()
-        axes.text(-0.01, place - 0.2, _what(row), size=8.5, color=INK, **text)
-        where = f"{row['name']}  {row['place']}"
+        axes.text(-0.01, place - 0.2, _origin(row), size=8.5, color=INK, **text)
+        where = f"{row.name}  {row.instruction.place}"
         axes.text(-0.01, place + 0.25, where, size=7.5, color=MUTED, **text)
     axes.set(xlim=(0, longest * 1.02), ylim=(max(len(rows), 1) - 0.4, -0.6))
     axes.axis("off")
 
 
-def _what(row: Mapping[str, Any]) -> str:
-    what = row["what"] if len(row["what"]) <= 48 else f"...{row['what'][-45:]}"
-    return f"{row['direction']} {what} {row['shape'][:32]}".strip()
+def _origin(operation: Operation) -> str:
+    found = operation.instruction
+    what = found.what if len(found.what) <= 48 else f"...{found.what[-45:]}"
+    return f"{found.direction} {what} {found.shape[:32]}".strip()
 
 
-def _threads(result: Mapping[str, Any]) -> str:
-    total = sum(result["seconds_by_direction"].values())
+def _total(profile: Profile) -> str:
+    total = sum(profile.seconds_by_direction.values())
     return (
-        f"Operations: {seconds(total)} a step, of {result['traced_steps']} traced steps; loop "
-        "iterations and parallel threads or streams are added up."
+        f"Operations: {seconds(total)} a step, over {STEPS} traced steps; loop iterations and "
+        "parallel threads or streams are added up."
     )
 
 
@@ -160,7 +164,7 @@ def _giga(value: float | Sequence[float] | None, unit: str) -> str:
     if value is None:
         return "not reported"
     if isinstance(value, Sequence):
-        value = max(value)  # of several devices the one that needs most
+        value = max(value)  # the device that needs most
     return f"{value / 1e9:,.3f} {unit}"
 
 

@@ -1,9 +1,9 @@
-"""`--mode=profile`: where the time and memory of a config's training step go, on this machine."""
+"""`profile`: measures where time and memory of a config's training step go, on this machine."""
 
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -20,6 +20,7 @@ from pneumojax.files import printable, replacing, write_json
 from pneumojax.inference.network import make_network
 from pneumojax.profiling import devices, measure, trace
 from pneumojax.profiling.page import draw_page, print_page
+from pneumojax.profiling.result import Compilation, Profile
 from pneumojax.profiling.work import count_work
 from pneumojax.run.begin import claim
 from pneumojax.run.provenance import provenance
@@ -30,28 +31,55 @@ from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
 from pneumojax.training.step import make_train_step
 
-LONGEST = 10  # operations on the page; profile.json has MORE
-MORE = 50
+LONGEST = 10  # operations on the page and in the table
 
 
 def profile(
     config: ConfigDict, workdir: Path, cache_dir: Path, *, verify_films: bool = False
-) -> dict[str, Any]:
+) -> Profile:
     """Profiles the step that `train` would run, on its films, from fresh parameters.
 
     Writes profile.json, profile.png and profile/ (the trace) into `workdir` and touches nothing
-    else there. Returns what profile.json holds, see docs/performance.md.
+    else there.
 
     Args:
         config: resolved and locked.
-        workdir: a folder that is not there, is empty, or holds a run of the same config.
+        workdir: a folder that does not exist, is empty, or holds a run of the same config.
         cache_dir: for decoded films and compiled steps.
         verify_films: hash every film again before trusting the cache.
 
     Raises:
-        UserError: what the user can mend, in one line.
+        UserError: in one line what is wrong with config, films or folder.
     """
     prepare(workdir, config)
+    found = _measure(config, workdir, cache_dir, verify_films)
+    write_json(workdir / "profile.json", found.to_json())
+    with replacing(workdir / "profile.png") as temporary:
+        draw_page(found, LONGEST).savefig(temporary, format="png")
+    print_page(found, LONGEST)
+    shown = printable(str(workdir))
+    print(f"written: {shown}/profile.json, profile.png, and the trace in profile/")
+    print(f"look at it: xprof --logdir {shown}/profile")
+    return found
+
+
+def prepare(workdir: Path, config: ConfigDict) -> None:
+    """Makes the folder, or checks that a profile can be put there without replacing anything.
+
+    Raises:
+        UserError: the folder cannot be written, or holds a profile, another config's run, or other
+            files.
+    """
+    for name in ("profile", "profile.json", "profile.png"):
+        if (workdir / name).exists():
+            raise UserError(
+                f"--workdir: {str(workdir)!r} already has a profile ({name}); move it away, name "
+                "another folder, or leave --workdir out for a new one"
+            )
+    claim(workdir, config)
+
+
+def _measure(config: ConfigDict, workdir: Path, cache_dir: Path, verify_films: bool) -> Profile:
     mesh = make_mesh()
     check_training(config, mesh)
     network = make_network(config)
@@ -64,16 +92,16 @@ def profile(
     optimizer = make_optimizer(config, per_epoch)
     work = count_work(network, config.augment.size or config.data.image_size)
 
-    # The key of a cached step leaves out source lines: one compiled from other code would answer
-    # with the lines of that code.
+    # Without this, the cache's keys leave out source lines, and a step that was compiled from
+    # older code would report the lines of that code.
     jax.config.update("jax_compilation_cache_include_metadata_in_key", True)
     begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(mesh))
     state = begin()
-    with _CacheHits() as hits:
+    with _cache_hits() as hits:
         began = time.perf_counter()
         train_step = make_train_step(config, network, optimizer, per_epoch, mesh)
         step = compile_step(train_step, state, config, mesh)
-        compiling = {"seconds": time.perf_counter() - began, "from_cache": hits.count > 0}
+        compilation = Compilation(time.perf_counter() - began, from_cache=bool(hits))
 
     stream = training_batches(
         films, config.batch_size, seed=config.seed, start_step=0, balanced=balanced
@@ -81,99 +109,40 @@ def profile(
     batches = to_devices(stream, mesh)
     print("timing steps ...", flush=True)
     state, timing = measure.time_steps(step, state, batches)
-    needed = measure.memory(step)
+    memory = measure.memory(step)
     print(f"tracing {trace.STEPS} steps ...", flush=True)
     state = trace.record(step, state, batches, workdir / "profile")
-    ran = trace.operations(workdir / "profile", step.as_text() or "", mesh.size)
+    operations = trace.operations(workdir / "profile", step.as_text() or "", mesh.size)
     print("timing the input alone and a matrix product ...", flush=True)
-    alone = measure.input_alone(batches)
-    limit = devices.peak(list(mesh.devices.flat), config.model.dtype)
-
-    flops = work.step_flops(config.batch_size)
     counted = step.cost_analysis() or {}
-    result = provenance(config) | {
-        "config": config.to_dict(),
-        "device": {"kind": mesh.devices.flat[0].device_kind, "count": mesh.size},
-        "compile": compiling,
-        "step": {
-            "median_seconds": timing.median,
-            "p90_seconds": timing.p90,
-            "films_per_second": config.batch_size / timing.median,
-            "seconds": timing.seconds,
-        },
-        "data": {"wait_share": timing.wait_share, "input_alone_films_per_second": alone},
-        "work": {
-            "multiply_adds_per_film": asdict(work),
-            "flops_per_step": flops,
-            "xla_flops": counted.get("flops"),
-            "xla_bytes_accessed": counted.get("bytes accessed"),
-        },
-        "speed": {
-            "flops_per_second": flops / timing.median,
-            "peak_flops_per_second": limit.flops,
-            "peak_source": limit.source,
-            "share_of_peak": flops / timing.median / limit.flops,
-        },
-        "memory_bytes": needed,
-        "traced_steps": trace.STEPS,
-        "seconds_by_direction": _by_direction(ran),
-        "operations": [_row(operation) for operation in ran[:MORE]],
-    }
-    write_json(workdir / "profile.json", result)
-    with replacing(workdir / "profile.png") as temporary:
-        draw_page(result, LONGEST).savefig(temporary, format="png")
-    print_page(result, LONGEST)
-    shown = printable(str(workdir))
-    print(f"written: {shown}/profile.json, profile.png, and in profile/ the trace")
-    print(f"look at it: xprof --logdir {shown}/profile")
-    return result
+    return Profile(
+        config=config,
+        provenance=provenance(config),
+        device=mesh.devices.flat[0].device_kind,
+        devices=mesh.size,
+        compilation=compilation,
+        timing=timing,
+        input_alone=measure.input_alone(batches),
+        work=work,
+        xla_flops=counted.get("flops"),
+        xla_bytes=counted.get("bytes accessed"),
+        peak=devices.peak(list(mesh.devices.flat), config.model.dtype),
+        memory=memory,
+        operations=operations,
+    )
 
 
-def prepare(workdir: Path, config: ConfigDict) -> None:
-    """Makes the folder, or checks that a profile can be put there without replacing anything.
+@contextmanager
+def _cache_hits() -> Iterator[list[str]]:
+    """Collects an event for each program that JAX takes from its compilation cache."""
+    hits: list[str] = []
 
-    Raises:
-        UserError: it cannot be written, has a profile, another config's run, or other files.
-    """
-    for name in ("profile", "profile.json", "profile.png"):
-        if (workdir / name).exists():
-            raise UserError(
-                f"--workdir: {str(workdir)!r} already has a profile ({name}); move it away, name "
-                "another folder, or leave --workdir out for a new one"
-            )
-    claim(workdir, config)
+    def listen(event: str, **_: object) -> None:
+        if event == "/jax/compilation_cache/cache_hits":
+            hits.append(event)
 
-
-class _CacheHits:
-    """Counts what JAX takes from its compilation cache inside a `with`."""
-
-    count = 0
-
-    def __enter__(self) -> "_CacheHits":
-        jax.monitoring.register_event_listener(self._listen)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        jax.monitoring.unregister_event_listener(self._listen)
-
-    def _listen(self, event: str, **_: object) -> None:
-        self.count += event == "/jax/compilation_cache/cache_hits"
-
-
-def _by_direction(ran: list[trace.Operation]) -> dict[str, float]:
-    sums = dict.fromkeys(("forward", "backward", "other"), 0.0)
-    for operation in ran:
-        sums[operation.instruction.direction] += operation.seconds
-    return sums
-
-
-def _row(operation: trace.Operation) -> dict[str, Any]:
-    instruction = operation.instruction
-    return {
-        "name": operation.name,
-        "seconds": operation.seconds,
-        "share": operation.share,
-        "calls": operation.calls,
-        **asdict(instruction),
-        "place": instruction.place,
-    }
+    jax.monitoring.register_event_listener(listen)
+    try:
+        yield hits
+    finally:
+        jax.monitoring.unregister_event_listener(listen)

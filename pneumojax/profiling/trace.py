@@ -1,11 +1,11 @@
-"""A trace of a few steps for xprof or TensorBoard, and the operations in it that take longest."""
+"""Records a trace of a few steps for xprof or TensorBoard, and reads its operations."""
 
 import re
 import shutil
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,18 @@ from pneumojax.data.pipeline import Batch
 from pneumojax.errors import UserError
 from pneumojax.training.state import TrainState
 
-STEPS = 3  # every instruction of every loop iteration is an event: megabytes a step on a CPU
-# What layers are made of, and no layers themselves.
+STEPS = 3  # few, since each loop iteration's instructions are events: megabytes a step on a CPU
+# Files below the layers, whose lines do not tell which layer an operation belongs to.
 PRIMITIVES = tuple(
     f"nn/{name}.py"
     for name in ("ops", "pools", "winograd", "chunked", "batch_norm", "normalisation")
 )
-PACKAGE = str(Path(__file__).parents[1])  # as code objects name their files
+PACKAGE = str(Path(__file__).parents[1])  # the prefix of source files in a trace
 _TRANSFORMS = re.compile(
     r"\b(?:jvp|transpose|vmap|remat|checkpoint|custom_jvp|custom_vjp)"
     r"\(((?:p?jit\([^()]*\)|[^()])*)\)"
 )
-_NO_NAME = re.compile(  # what JAX's own ways of calling add to a path
+_NO_NAME = re.compile(  # parts that JAX's own control flow adds to a path
     r"|while|body|cond|closed_call|eval_jaxpr|shard_map|checkpoint|branch_\d+_fun|p?jit\(.*\)"
 )
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = (\S+) [\w-]+\(.*?metadata=\{(.*?)\}(?:,|$)")
@@ -36,13 +36,12 @@ _TABLE_ROW = re.compile(r"^(\d+) (.*)$")
 
 @dataclass(frozen=True)
 class Instruction:
-    """What the compiled program says about one of its instructions.
+    """The origin of one instruction of a compiled program.
 
-    Args:
-        direction: "forward", "backward" or "other" (optimizer, metrics, copies).
-        what: the layer's scopes where it has any, and the primitive it came from.
-        shape: of the result, as XLA writes it.
-        source: lines of this package that led to it, outermost first: `nn/inception.py:87`.
+    direction: "forward", "backward" or "other" (optimizer, metrics, copies).
+    what: the primitive that it came from, behind the scopes of its layer, if there are any.
+    shape: of the result, as XLA writes it.
+    source: lines of this package that led to it, outermost first: `nn/inception.py:87`.
     """
 
     direction: str
@@ -52,7 +51,7 @@ class Instruction:
 
     @property
     def place(self) -> str:
-        """The last lines of the network that led to it, or else the last line of all."""
+        """The innermost three lines of the network that led to it, or else the innermost line."""
         lines = [line for line in dict.fromkeys(self.source) if line.startswith("nn/")]
         layers = [line for line in lines if not line.startswith(PRIMITIVES)] or lines
         return " > ".join(line.removeprefix("nn/") for line in layers[-3:] or self.source[-1:])
@@ -60,13 +59,23 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Operation:
-    """Time of one instruction in a traced step, loop iterations and threads added up."""
+    """The time of one instruction in a traced step, summed over loop iterations and threads.
+
+    seconds, calls: of one step and one device.
+    share: of the time of all instructions.
+    """
 
     name: str
     seconds: float
     share: float
     calls: float
     instruction: Instruction
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in which profile.json stores it."""
+        stored = asdict(self)
+        instruction = stored.pop("instruction")
+        return stored | instruction | {"place": self.instruction.place}
 
 
 def record(
@@ -75,10 +84,10 @@ def record(
     """Runs `STEPS` steps under the profiler; the trace lies in `folder`/plugins/profile/<time>.
 
     Raises:
-        UserError: the trace cannot be written; nothing of it is left.
+        UserError: the trace cannot be written; its folder is then removed.
     """
     options = ProfileOptions()
-    options.python_tracer_level = 0  # Python frames would be most of the file
+    options.python_tracer_level = 0  # Python frames would make up most of the file
     jax.profiler.start_trace(str(folder), profiler_options=options)
     try:
         for step in range(STEPS):
@@ -95,7 +104,7 @@ def _write(folder: Path) -> None:
         jax.profiler.stop_trace()
     except (OSError, jax.errors.JaxRuntimeError) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        # XLA names the file and, behind a semicolon, tells the system's reason.
+        # XLA's message names the file, then the system's reason behind a semicolon.
         reason = str(error).strip().splitlines()[0].rpartition("; ")[-1]
         raise UserError(f"cannot write the trace to {str(folder)!r}: {reason}") from error
 
@@ -104,8 +113,8 @@ def operations(folder: Path, program: str, devices: int) -> list[Operation]:
     """Every instruction that ran in the newest trace of `folder`, the longest first.
 
     Args:
-        program: the compiled step's text, `Compiled.as_text()`, which says what each is.
-        devices: how many ran it; times are of one.
+        program: the compiled step's text, `Compiled.as_text()`, which describes instructions.
+        devices: number of devices that ran it; the result is the mean over them.
     """
     known = instructions(program)
     module = re.match(r"HloModule ([\w.-]+)", program)
@@ -121,10 +130,11 @@ def operations(folder: Path, program: str, devices: int) -> list[Operation]:
 
 
 def times(data: ProfileData, module: str) -> tuple[dict[str, float], dict[str, int]]:
-    """{instruction: seconds of its own} and {instruction: calls} of a program in a trace.
+    """Seconds and calls of each instruction of a program in a trace.
 
-    What runs inside another, as a loop's body does, counts for itself alone. Devices have planes
-    of their own, a GPU's streams and a TPU's "XLA Ops"; a CPU's threads are lines of the host.
+    Time inside a nested instruction, such as one of a loop's body, counts only for that one. GPUs
+    and TPUs have planes of their own, with a line for each stream or a line "XLA Ops"; the threads
+    of a CPU are lines of the host's plane.
     """
     planes = [plane for plane in data.planes if plane.name.startswith("/device:")]
     lines = [
@@ -149,18 +159,18 @@ def times(data: ProfileData, module: str) -> tuple[dict[str, float], dict[str, i
 
 
 def _events(line: Any, module: str, on_device: bool) -> list[tuple[float, float, str]]:
-    """(start, end, instruction) in nanoseconds of a program's events, outer ones first."""
+    """(start, end, instruction) of a program's events in nanoseconds, outer events first."""
     found = []
     with warnings.catch_warnings():
-        # The first statistics read make a type without __module__. Were the warning an error, as
-        # in tests, the process would be aborted.
+        # Reading the first statistics creates a type without __module__. If this warning were an
+        # error, as in tests, the process would abort.
         warnings.filterwarnings("ignore", "builtin type event_stats", DeprecationWarning)
         for event in line.events:
             statistics = dict(event.stats)
             if statistics.get("hlo_module", module) != module:
                 continue
             name = statistics.get("hlo_op")
-            if name is None and on_device:  # copies; on a TPU, the instruction's text
+            if name is None and on_device:  # a copy, or on a TPU the instruction's text
                 text = re.match(r"%?([\w.-]+)", event.name)
                 name = text[1] if text else event.name
             if name is not None:
@@ -169,7 +179,7 @@ def _events(line: Any, module: str, on_device: bool) -> list[tuple[float, float,
 
 
 def instructions(program: str) -> dict[str, Instruction]:
-    """{name: what it is} of a compiled program's text."""
+    """The instructions of a compiled program's text, by name."""
     frames = _frames(program)
     found = {}
     for line in program.splitlines():
@@ -185,7 +195,10 @@ def instructions(program: str) -> dict[str, Instruction]:
 
 
 def described(path: str) -> tuple[str, str]:
-    """`jit(f)/while/body/transpose(jvp(stem3))/dot_general` -> "backward", "stem3/dot_general"."""
+    """The direction and origin that an instruction's path tells.
+
+    `jit(f)/while/body/transpose(jvp(stem3))/dot_general` -> "backward", "stem3/dot_general".
+    """
     forward = "forward" if "jvp(" in path else "other"
     direction = "backward" if "transpose(" in path else forward
     while (shorter := _TRANSFORMS.sub(r"\1", path)) != path:
@@ -194,7 +207,7 @@ def described(path: str) -> tuple[str, str]:
 
 
 def _frames(program: str) -> dict[int, tuple[str, ...]]:
-    """{stack frame: lines of this package in it, outermost first} from the text's tables."""
+    """For each stack frame in the text's tables, its lines of this package, outermost first."""
     tables: dict[str, dict[int, str]] = {}
     rows: dict[int, str] = {}
     for line in program.splitlines():
@@ -213,7 +226,7 @@ def _frames(program: str) -> dict[int, tuple[str, ...]]:
     for number, row in sorted(tables.get("StackFrames", {}).items()):
         location = tables["FileLocations"][field(row, "file_location_id")]
         file = tables["FileNames"][field(location, "file_name_id")].strip('"')
-        # The text counts parents from 2, 1 being none, and prints them before their children.
+        # Parents are numbered from 2 (1 stands for none), and are printed before their children.
         outer = found.get(field(row, "parent_frame_id") - 1, ())
         found[number] = outer + _place(file, field(location, "line"))
     return found

@@ -1,4 +1,4 @@
-"""Counts a network's multiply-adds from its traced program, whatever computes them afterwards."""
+"""Counts a network's multiply-adds in its traced program, however a device computes them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,23 +14,24 @@ from pneumojax.inference.network import Network
 
 @dataclass(frozen=True)
 class Work:
-    """Multiply-adds of convolutions and matrix products for one film.
+    """Multiply-adds of convolutions and matrix products for one film; nothing else is counted.
 
-    `forward` counts every weight at every position, so padding counts as work. `backward` adds for
-    each product one of the same size for every operand that depends on parameters: the two
-    gradients of a layer, and only that of its filter in the first. Nothing else is counted.
+    forward: every weight at every position, so padding counts as work.
+    backward: as much again for each operand that depends on parameters. That is twice the work of
+        a layer, for its two gradients, and once that of the first, which has only a filter
+        gradient.
     """
 
     forward: int
     backward: int
 
     def step_flops(self, films: int) -> int:
-        """Floating-point operations of a training step, two for each multiply-add."""
+        """Floating-point operations of a training step, two per multiply-add."""
         return 2 * (self.forward + self.backward) * films
 
 
 def count_work(network: Network, image_size: int) -> Work:
-    """Work on one film of `image_size` pixels square. Products inside custom calls are not seen."""
+    """The work for one square film of `image_size` pixels, without products in custom calls."""
     film = jax.ShapeDtypeStruct((1, image_size, image_size, 1), jnp.float32)
     traced = jax.make_jaxpr(network.logits)(network.abstract_params, film)
     learned = [True] * len(jax.tree.leaves(network.abstract_params))
@@ -39,7 +40,10 @@ def count_work(network: Network, image_size: int) -> Work:
 
 
 def _count(jaxpr: Jaxpr, learned: list[bool]) -> tuple[Work, list[bool]]:
-    """The work of a program, and which results depend on parameters, given which inputs do."""
+    """The work of a program, and which of its results depend on parameters.
+
+    `learned` says which of its inputs do.
+    """
     depends = dict(zip(jaxpr.invars, learned, strict=True))
     forward = backward = 0
     for equation in jaxpr.eqns:
@@ -51,7 +55,7 @@ def _count(jaxpr: Jaxpr, learned: list[bool]) -> tuple[Work, list[bool]]:
             products = _products(equation)
             forward += products
             backward += products * sum(inputs[:2])
-        # Of several programs, such as one for each platform, one runs.
+        # Of several inner programs, such as one for each platform, only one runs.
         candidates = [
             _count(inner, inputs[-len(inner.invars) :] if inner.invars else [])
             for inner in _inner(equation)
@@ -59,7 +63,7 @@ def _count(jaxpr: Jaxpr, learned: list[bool]) -> tuple[Work, list[bool]]:
         ]
         if candidates:
             work, flags = max(candidates, key=lambda counted: counted[0].forward)
-            repeats = equation.params.get("length", 1)  # of a scan
+            repeats = equation.params.get("length", 1)  # turns of a scan
             forward += work.forward * repeats
             backward += work.backward * repeats
             if len(flags) == len(results):
@@ -70,7 +74,7 @@ def _count(jaxpr: Jaxpr, learned: list[bool]) -> tuple[Work, list[bool]]:
 
 
 def _inner(equation: Any) -> Iterator[Jaxpr]:
-    """The programs that an equation of a traced program calls."""
+    """The inner programs of an equation of a traced program."""
     for value in equation.params.values():
         for item in value if isinstance(value, list | tuple) else (value,):
             if isinstance(item, ClosedJaxpr):
