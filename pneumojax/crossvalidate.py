@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
+from pneumojax.config.check import wrong_value
 from pneumojax.data.cache import FilmCache
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.splits import configured_folder, load_configured
@@ -38,20 +39,21 @@ def cross_validate(
     films is written to `<workdir>/out_of_fold/`, with `decision.json` (the threshold and
     temperature fitted on all of them) and `stability.json`.
 
-    The decision is fitted on the folds' uncalibrated logits. So it also fits a network that is
-    trained by the same recipe on all films, whose logits are not calibrated either.
+    The decision is fitted on the folds' uncalibrated logits, so that it also suits a network that
+    is trained by the same recipe on all films.
 
     Returns:
         The content of `out_of_fold/metrics.json`.
 
     Raises:
-        UserError: `config.data.folds` is 0, or as `train`.
+        UserError: the config has no folds by patients, or as `train`.
     """
-    if config.data.folds < 2 or config.data.val != "patients":
-        raise UserError(
-            f"config.data.folds is {config.data.folds}: --mode=crossvalidate needs at least 2, "
-            "such as --config.data.folds=5, and config.data.val 'patients'."
-        )
+    if config.data.folds < 2:
+        rule = "cross-validation needs at least 2, such as --config.data.folds=5"
+        raise UserError(wrong_value("data.folds", config.data.folds, rule))
+    if config.data.val != "patients":
+        rule = "cross-validation needs 'patients'"
+        raise UserError(wrong_value("data.val", config.data.val, rule))
     refuse_links_out(workdir)
     folders = []
     for fold in range(config.data.folds):
@@ -72,7 +74,7 @@ def cross_validate(
 class _Folds:
     """The networks of all folds.
 
-    fold_of: the fold that holds a film out, by the film's path.
+    fold_of: the fold in whose validation a film is, by the film's path.
     """
 
     folders: Sequence[Path]
@@ -97,13 +99,13 @@ class _Folds:
                 "config.data.root: the films are no longer those that the folds were trained on; "
                 "restore them, or cross-validate in a new folder"
             )
-        # The networks are those of the command's own config, so a foreign one may be imported.
+        # The user's own config names the networks, so code of the user's may be imported.
         opened = [Predictor.open([path], any_network=True) for path in folders]
         members = [each.in_batches_of(each.first.config.batch_size) for each in opened]
         return cls(folders, members, fold_of)
 
     def of(self, films: FilmSet) -> NDArray:
-        """The fold (n,) that holds each film out."""
+        """The fold (n,) in whose validation each film is."""
         return np.array([self.fold_of[path] for path in films.paths])
 
     def logits(self, films: FilmSet) -> NDArray:
