@@ -20,8 +20,8 @@ from typing import Protocol
 import numpy as np
 
 from pneumojax.data.films import FilmFile, FilmFolder
-from pneumojax.data.index import IndexWriter
-from pneumojax.decoding.film import DecodedFilm, read_bytes
+from pneumojax.data.index import DecodedFilm, IndexWriter
+from pneumojax.decoding.film import read_bytes
 from pneumojax.decoding.film_error import FilmError, UnfinishedDecoding, UnreadFile
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
@@ -35,6 +35,9 @@ CHECKSUMS = "checksums.json"
 _IN_A_CALL = 16  # films that a child process decodes in one call
 _BYTES_IN_A_CALL = 1 << 20  # a call that holds more takes no further film
 _AHEAD = 2  # calls for each core that run before their films are stored
+
+
+Answer = tuple[FilmFile, DecodedFilm | str]  # a file with its film, or the reason of its rejection
 
 
 class Store(Protocol):
@@ -157,18 +160,16 @@ def _allocate(path: Path) -> None:
         os.posix_fallocate(stream.fileno(), 0, os.path.getsize(path))
 
 
-def _decoded(
-    folder: FilmFolder, preprocessing: Preprocessing
-) -> Iterator[tuple[FilmFile, DecodedFilm | str]]:
-    """Each file with its decoded film or the reason for its rejection, in order."""
+def _decoded(folder: FilmFolder, preprocessing: Preprocessing) -> Iterator[Answer]:
+    """Decodes the files in parallel, and answers in their order."""
     cores = os.cpu_count() or 1
     with FilmDecoder() as decoder:
 
-        def read(group: list[FilmFile]) -> list[tuple[FilmFile, DecodedFilm | str]]:
+        def read(group: list[FilmFile]) -> list[Answer]:
             return _read_group(folder, group, preprocessing, decoder)
 
         pool = ThreadPoolExecutor(cores)  # each thread waits for a child process that decodes
-        waiting: deque[Future[list[tuple[FilmFile, DecodedFilm | str]]]] = deque()
+        waiting: deque[Future[list[Answer]]] = deque()
         try:
             for group in _groups(folder.files):  # bounded: there may be millions of films
                 waiting.append(pool.submit(read, group))
@@ -197,11 +198,11 @@ def _read_group(
     group: Sequence[FilmFile],
     preprocessing: Preprocessing,
     decoder: FilmDecoder,
-) -> list[tuple[FilmFile, DecodedFilm | str]]:
+) -> list[Answer]:
     contents = [_contents(folder, file) for file in group]
     readable = [data for data in contents if isinstance(data, bytes)]
     films = iter(decoder.decode_for_training(readable, preprocessing))
-    found: list[tuple[FilmFile, DecodedFilm | str]] = []
+    found: list[Answer] = []
     for file, data in zip(group, contents, strict=True):
         film = next(films) if isinstance(data, bytes) else data
         if isinstance(film, UnfinishedDecoding):

@@ -45,7 +45,7 @@ class FilmFolder:
 
     root: Path
     files: tuple[FilmFile, ...]
-    named_by: str = "data.root"
+    named_by: str = "config.data.root"
     ignored: int = 0
     ignored_folders: tuple[str, ...] = ()
 
@@ -92,7 +92,7 @@ class FilmFolder:
         return f"(splits with films: {found}{others}){_dicom_hint(self.root)}"
 
 
-def find_films(root: Path, named_by: str = "data.root") -> FilmFolder:
+def find_films(root: Path, named_by: str = "config.data.root") -> FilmFolder:
     """Lists the films of a folder in the Kaggle layout.
 
     Only direct children of class folders count. Folder names and suffixes may be in any case.

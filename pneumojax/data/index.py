@@ -14,7 +14,6 @@ from typing import Any, Self, overload
 import numpy as np
 
 from pneumojax.data.films import FilmFile
-from pneumojax.decoding.film import DecodedFilm
 
 RECORD = np.dtype(
     [
@@ -98,6 +97,24 @@ class FilmIndex:
 
     def _digest(self, row: int) -> str:
         return self.records["sha256"][row].tobytes().hex()
+
+
+@dataclass(frozen=True)
+class DecodedFilm:
+    """A film as the network sees it, and the file it came from.
+
+    Attributes:
+        pixels: uint8 (image_size, image_size).
+        width, height: of the upright picture in the file, pixels.
+        data: the bytes of the file.
+        sha256: their digest, in hexadecimal digits.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+    data: bytes
+    sha256: str
 
 
 class IndexWriter:

@@ -1,4 +1,4 @@
-"""The data sets that `data.root` can name in place of a folder: "synthetic", "pneumonia_mnist"."""
+"""The data sets that `config.data.root` can name in place of a folder."""
 
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from pneumojax.errors import UserError
 
 
 def resolve_root(root: str, cache_dir: Path) -> Path:
-    """The folder behind `data.root`; a named set is drawn or fetched at its first use."""
+    """The folder behind `config.data.root`; a named set is drawn or fetched at its first use."""
     if root not in NAMED_SETS:
         return Path(root)
     if root == "pneumonia_mnist":

@@ -52,7 +52,7 @@ def contradiction_warning(count: int, films: int) -> str:
     if not count:
         return ""
     return (
-        f"warning: data.root: {count:,} of {films:,} films have names of the other "
+        f"warning: config.data.root: {count:,} of {films:,} films have names of the other "
         "class (IM-... in PNEUMONIA, person..._bacteria in NORMAL). If the two folders are "
         "swapped, every call will be the wrong way round"
     )

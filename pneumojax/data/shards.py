@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pneumojax.data.films import FilmFile
-from pneumojax.data.index import FilmIndex
-from pneumojax.decoding.film import DecodedFilm, decode_film
+from pneumojax.data.index import DecodedFilm, FilmIndex
+from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
@@ -104,7 +104,7 @@ class StreamedFilms:
         def read(place: int) -> None:
             row = int(rows[place])
             try:
-                pixels[place] = decode_film(self._file(row), self._preprocessing)[0]
+                pixels[place] = decode_film(self._file(row), self._preprocessing).pixels
             except (FilmError, OSError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
                 raise UserError(

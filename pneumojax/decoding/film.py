@@ -4,11 +4,10 @@ Training reads these two formats; `formats.py` reads more of them for prediction
 """
 
 import errno
-import hashlib
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -19,30 +18,20 @@ from pneumojax.decoding.pillow import SIDEWAYS, load, open_film, orientation_of,
 from pneumojax.decoding.preprocessing import Box, Preprocessing, resize_film
 
 
-@dataclass(frozen=True)
-class DecodedFilm:
-    """A film as the network sees it, and the file it came from.
+class Film(NamedTuple):
+    """A film as the network sees it, and the size of the picture in its file.
 
-    Attributes:
-        pixels: uint8 (image_size, image_size).
-        width, height: of the upright film in the file, pixels.
-        data: the bytes of the file.
-        sha256: their digest, in hexadecimal digits.
+    pixels: uint8 (image_size, image_size).
+    width, height: of the upright picture in the file, pixels.
     """
 
     pixels: np.ndarray
     width: int
     height: int
-    data: bytes
-    sha256: str
 
 
-def decode_film(data: bytes, preprocessing: Preprocessing) -> tuple[np.ndarray, int, int]:
+def decode_film(data: bytes, preprocessing: Preprocessing) -> Film:
     """Decodes a JPEG or PNG of any mode into one resized grey channel.
-
-    Returns:
-        uint8 (image_size, image_size), and width and height in pixels of the upright film in the
-        file.
 
     Raises:
         FilmError: as `decode_grey`.
@@ -60,7 +49,7 @@ def decode_film(data: bytes, preprocessing: Preprocessing) -> tuple[np.ndarray, 
         image.close()
     if orientation in SIDEWAYS:
         width, height = height, width
-    return np.array(grey), width, height
+    return Film(np.array(grey), width, height)
 
 
 def decode_grey(data: bytes) -> Image.Image:
@@ -74,18 +63,6 @@ def decode_grey(data: bytes) -> Image.Image:
     image, has_metadata = open_film(data)
     with in_turn(*image.size):
         return upright(_load_grey(image), orientation_of(image, has_metadata))
-
-
-def read_film(path: Path, preprocessing: Preprocessing) -> DecodedFilm:
-    """Reads and decodes one file.
-
-    Raises:
-        FilmError: as `decode_film`.
-        UnreadFile: the file cannot be read.
-    """
-    data = read_bytes(path)
-    pixels, width, height = decode_film(data, preprocessing)
-    return DecodedFilm(pixels, width, height, data, hashlib.sha256(data).hexdigest())
 
 
 def read_bytes(path: Path) -> bytes:

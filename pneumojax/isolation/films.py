@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from pneumojax.decoding.film import decode_film
+from pneumojax.decoding.film import Film, decode_film
 from pneumojax.decoding.film_error import FilmError, UnfinishedDecoding
 from pneumojax.decoding.formats import AnyFilm, decode_any, decode_any_grey
 from pneumojax.decoding.preprocessing import Preprocessing
@@ -83,7 +83,7 @@ class FilmDecoder:
 
     def decode_for_training(
         self, files: Sequence[bytes], preprocessing: Preprocessing
-    ) -> list[tuple[np.ndarray, int, int] | FilmError]:
+    ) -> list[Film | FilmError]:
         """Decodes several JPEG or PNG films in one call, which is faster for small films.
 
         Returns:
@@ -96,9 +96,7 @@ class FilmDecoder:
         except FilmError:
             return [self._decode_alone(file, preprocessing) for file in files]
 
-    def _decode_alone(
-        self, file: bytes, preprocessing: Preprocessing
-    ) -> tuple[np.ndarray, int, int] | FilmError:
+    def _decode_alone(self, file: bytes, preprocessing: Preprocessing) -> Film | FilmError:
         try:
             return self._decode_together([file], preprocessing)[0]
         except FilmError as error:
@@ -106,13 +104,13 @@ class FilmDecoder:
 
     def _decode_together(
         self, files: Sequence[bytes], preprocessing: Preprocessing
-    ) -> list[tuple[np.ndarray, int, int] | FilmError]:
+    ) -> list[Film | FilmError]:
         lengths = {"lengths": [len(file) for file in files]}
         values, arrays = self._call("training films", preprocessing, lengths, b"".join(files))
         answers = values.get("films")
         if not isinstance(answers, list) or len(answers) != len(files):
             raise FilmError(SENSELESS)
-        found: list[tuple[np.ndarray, int, int] | FilmError] = []
+        found: list[Film | FilmError] = []
         pixels = iter(arrays)
         for answer in answers:
             match answer:
@@ -121,7 +119,7 @@ class FilmDecoder:
                 case [int() as width, int() as height] if _is_square(
                     film := next(pixels, None), preprocessing.image_size
                 ):
-                    found.append((film, width, height))
+                    found.append(Film(film, width, height))
                 case _:
                     raise FilmError(SENSELESS)
         return found

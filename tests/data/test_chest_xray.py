@@ -13,7 +13,7 @@ from pneumojax.data.chest_xray import ChestXray, _grey_file
 from pneumojax.data.films import find_films
 from pneumojax.data.named_sets import export_pneumonia_mnist
 from pneumojax.data.patients import identify
-from pneumojax.decoding.film import read_film
+from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
@@ -167,7 +167,7 @@ def test_pneumonia_mnist_becomes_a_folder_like_any_other(tmp_path):
     assert len(folder.files) == 36 and folder.ignored == 0
     assert {film.label for film in folder.files} == {0, 1}
     assert not any(identify(film.path, film.label).known for film in folder.files)
-    film = read_film(root / folder.files[0].path, Preprocessing(28))
+    film = decode_film((root / folder.files[0].path).read_bytes(), Preprocessing(28))
     assert (film.width, film.height) == (28, 28)
     assert not list(tmp_path.glob(".pneumonia_mnist-*"))
     assert export_pneumonia_mnist(tmp_path) == root  # not mocked: nothing is fetched again

@@ -44,7 +44,7 @@ def test_dicom_files_are_named_where_films_are_looked_for(tmp_path, place):
     assert "several splits" not in str(caught.value)
 
 
-@pytest.mark.parametrize("flag", ["--films", "data.root"])
+@pytest.mark.parametrize("flag", ["--films", "config.data.root"])
 def test_every_mistake_with_a_folder_names_the_flag_that_the_user_gave(tmp_path, flag):
     film(tmp_path / "two" / "train" / "NORMAL" / "a.png")
     film(tmp_path / "two" / "test" / "NORMAL" / "a.png")

@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pneumojax.data.films import FilmFile
-from pneumojax.data.index import IndexWriter, group_numbers, open_index
-from pneumojax.decoding.film import DecodedFilm
+from pneumojax.data.index import DecodedFilm, IndexWriter, group_numbers, open_index
 
 NAMES = ["train/NORMAL/a.jpeg", "", "train/NORMAL/\udcff\n\u00e9.png", "b", "b"]
 

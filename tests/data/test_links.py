@@ -5,9 +5,8 @@ import os
 import pytest
 
 from pneumojax.data.films import find_films
-from pneumojax.decoding.film import read_bytes, read_film
+from pneumojax.decoding.film import read_bytes
 from pneumojax.decoding.film_error import FilmError
-from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.predict.sources import Sources
 
@@ -57,11 +56,11 @@ def test_prediction_follows_links_once_and_reads_no_pipe_or_device(root):
 def test_what_became_a_pipe_or_grew_since_it_was_listed_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(FilmError, match="not a file"):
-        read_film(tmp_path / "pipe.png", Preprocessing(16))
+        read_bytes(tmp_path / "pipe.png")
     with open(tmp_path / "large.png", "wb") as stream:
         stream.truncate(2 << 30)  # without a byte on the disk
     with pytest.raises(FilmError, match="2,147,483,648 bytes: too large"):
-        read_film(tmp_path / "large.png", Preprocessing(16))
+        read_bytes(tmp_path / "large.png")
 
 
 def test_an_archive_in_place_of_a_folder_is_told_to_be_unpacked(tmp_path):

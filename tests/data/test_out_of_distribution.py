@@ -1,4 +1,4 @@
-"""Warnings about pictures that are no chest films, on the drawn films."""
+"""Pictures that are not chest films cause warnings, and drawn films hardly ever do."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data import out_of_distribution as scopes
+from pneumojax.data import out_of_distribution
 from pneumojax.data.out_of_distribution import (
     TrainingDistribution,
     fit,
@@ -14,21 +14,17 @@ from pneumojax.data.out_of_distribution import (
     statistics,
     warnings_about,
 )
-from pneumojax.data.phantom_films import write_films
 from pneumojax.decoding.formats import AnyFilm
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
+def films(drawings):
     """uint8 (260, 32, 32) of drawn films."""
-    root = tmp_path_factory.mktemp("scope")
-    write_films(root, train={"none": 110, "bacteria": 90, "virus": 60}, test={})
-    paths = sorted(root.rglob("*.png")) + sorted(root.rglob("*.jpeg"))
-    return np.stack([np.asarray(Image.open(p).convert("L").resize((32, 32))) for p in paths])
+    return np.stack([np.asarray(Image.fromarray(film).resize((32, 32))) for _, film in drawings])
 
 
 class Films:
-    """As much of a `FilmSet` as is asked for."""
+    """Has the part of `FilmSet` that the fit uses."""
 
     def __init__(self, images):
         self.images = images
@@ -83,13 +79,13 @@ def test_distances_are_mahalanobis(films):
 
 def test_too_few_films_fit_nothing_and_many_are_thinned_out(films, monkeypatch):
     assert fit_distribution(Films(films[:199])) is None
-    monkeypatch.setattr(scopes, "MOST_FILMS", 220)
+    monkeypatch.setattr(out_of_distribution, "MOST_FILMS", 220)
     assert fit_distribution(Films(films))["films"] == 220
 
 
 def test_statistics_do_not_change_with_brightness_but_for_those_that_measure_it(films):
     plain, dimmed = statistics(films[:5]), statistics(films[:5] // 2)
-    profiles = slice(2, 2 + 2 * scopes.BANDS + 1)
+    profiles = slice(2, 2 + 2 * out_of_distribution.BANDS + 1)
     # Halving whole grey levels rounds them.
     np.testing.assert_allclose(plain[:, profiles], dimmed[:, profiles], atol=0.05)
     assert np.all(np.abs(plain[:, 0] - 2 * dimmed[:, 0]) < 0.01)

@@ -28,13 +28,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sample() -> tuple[np.ndarray, np.ndarray]:
+def sample(drawings) -> tuple[np.ndarray, np.ndarray]:
     """One film each of 240 patients at 150 x 150 pixels, and the labels."""
-    pathogens = ["none"] * 120 + ["bacteria"] * 60 + ["virus"] * 60
-    films = [
-        Image.fromarray(phantom.draw_film(5, i, 1, pathogen)).resize((150, 150), Image.BILINEAR)
-        for i, pathogen in enumerate(pathogens)
-    ]
+    films = [Image.fromarray(film).resize((150, 150), Image.BILINEAR) for _, film in drawings[:240]]
     return np.stack([np.asarray(film, np.float32) for film in films]), np.repeat([0, 1], 120)
 
 

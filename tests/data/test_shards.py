@@ -314,6 +314,7 @@ def test_each_of_two_processes_reads_its_share_alone(all_kinds, cache_dir, monke
     assert not others & read  # with two batches ahead, of other films: 24 of 37
 
 
+@pytest.mark.slow
 def test_a_process_ends_while_films_are_streamed(all_kinds, cache_dir):
     script = """
 import sys

@@ -1,0 +1,39 @@
+"""Drawn films for several files, and decoding in this process: tests/isolation has the children."""
+
+import pytest
+
+from pneumojax.data import cache_build
+from pneumojax.data.phantom import draw_film
+from pneumojax.decoding.film import decode_film
+from pneumojax.decoding.film_error import FilmError
+
+
+@pytest.fixture(scope="session")
+def drawings():
+    """260 drawn films of as many patients, as (pathogen, uint8 (height, width))."""
+    pathogens = ["none"] * 120 + ["bacteria"] * 60 + ["virus"] * 60 + ["none", "virus"] * 10
+    return [(kind, draw_film(5, patient, 1, kind)) for patient, kind in enumerate(pathogens)]
+
+
+class InThisProcess:
+    """Has the interface of `FilmDecoder`, and saves the second that children take to start."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def decode_for_training(self, files, preprocessing):
+        return [self._decode(file, preprocessing) for file in files]
+
+    def _decode(self, file, preprocessing):
+        try:
+            return decode_film(file, preprocessing)
+        except FilmError as error:
+            return error
+
+
+@pytest.fixture(autouse=True)
+def decoding_in_this_process(monkeypatch):
+    monkeypatch.setattr(cache_build, "FilmDecoder", InThisProcess)
