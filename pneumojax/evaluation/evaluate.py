@@ -34,7 +34,7 @@ def evaluate_run(
 
     Args:
         workdirs: the run folders, absolute; their own configs are used.
-        choice: the films. Test films are scored only if they are named.
+        choice: the films to score. Test films are scored only if "test" is named.
         results: the folder in whose `evaluation/` to write. Default: the run folder, or that of the
             cross-validation, or one for this ensemble beside its first run.
         any_network: as in `open_run`.

@@ -128,7 +128,7 @@ def _refuse_different_validation(predictor: Predictor) -> None:
 
 
 def _fingerprints(meta: dict[str, Any]) -> dict[str, Any]:
-    """Digests of the films of each side; UserError for an early version, which stored none."""
+    """Digests of the films of each split; UserError for a run of an early version, without any."""
     if "films" not in meta:
         raise UserError(
             "--workdir: the checkpoint does not say which films it was trained and validated on; "

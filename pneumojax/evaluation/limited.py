@@ -1,4 +1,4 @@
-"""Metrics with a single interval, where `stats.estimates.Estimate` has two."""
+"""Metrics with one interval; an `Estimate` of `stats.estimates` has two."""
 
 from dataclasses import dataclass
 

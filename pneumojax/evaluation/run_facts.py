@@ -79,12 +79,13 @@ class OutOfFold:
 class RunFacts:
     """The facts about a run and the films it was evaluated on.
 
-    run: name of the run folder, or of several. split: name of the scored films.
-    root: their folder. films: their fingerprint.
-    step, epoch: of the checkpoint; None where an early version did not store the epoch.
-    versions: of the packages that evaluate. provenance: provenance.json of the run.
-    config: every field of the run's config, flat. history: one record for each epoch.
-    audit: every number of the overlap audit, see `data.audit`.
+    run: name of the run folder, or names of several.
+    split, root, films: name, folder and fingerprint of the scored films.
+    step, epoch: of the checkpoint. Early versions stored no epoch.
+    versions: of the packages that are used now. provenance: the run's provenance.json.
+    config: every field of the run's config, by its dotted name.
+    history: one record for each epoch.
+    audit: every number of the overlap audit, see `data.leakage`.
     members: names of the runs of an ensemble.
     """
 
@@ -106,7 +107,7 @@ class RunFacts:
     out_of_fold: OutOfFold | None = None
 
     def record(self) -> dict[str, Any]:
-        """The entries of metrics.json; those of ensembles and folds only where there are any."""
+        """The entries of metrics.json, of which `members` and `out_of_fold` may be missing."""
         record = json_ready(self)
         for row in record["flow"]["films"]:
             row["class"] = row.pop("class_name")

@@ -1,4 +1,4 @@
-"""The metrics of an evaluation, with their intervals: pure functions of a network's predictions."""
+"""The metrics of an evaluation with their intervals, as pure functions of predictions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

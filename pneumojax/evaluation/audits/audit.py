@@ -1,4 +1,4 @@
-"""The protocol that every audit of a network follows, and what an audit is given to work with."""
+"""The protocol of an audit: the subject that it examines, and the finding that it returns."""
 
 import io
 import math
@@ -27,11 +27,11 @@ _EXPLAINED_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Subject:
-    """A network and the films that it has scored, for audits to examine.
+    """A network and the films that it has scored.
 
-    trained: the network; of several that answer together the first.
+    trained: the run of the network, or of the first one if several answer together.
     decision: turns logits into calls.
-    score: takes films like these to their logits (n,).
+    score: returns the logits (n,) of other films, such as these films after a change.
     """
 
     trained: TrainedRun
@@ -47,9 +47,9 @@ class Subject:
 
     @cached_property
     def explain(self) -> Explain | None:
-        """Takes parameters and images (n, h, w) to logits (n,) and Grad-CAM maps (n, h, w).
+        """Computes logits (n,) and Grad-CAM maps (n, h, w) from parameters and images (n, h, w).
 
-        Any number of images goes through one compiled function. None for a network without maps.
+        One compiled function takes any number of images. None for a network without maps.
         """
         network, mesh = self.trained.network, self.trained.mesh
         if not network.explains:
@@ -59,7 +59,7 @@ class Subject:
 
 
 class Finding(Protocol):
-    """The result of an audit: a frozen dataclass that says how it is stored, told and drawn."""
+    """The result of an audit: a frozen dataclass that stores, describes and draws itself."""
 
     def record(self) -> Mapping[str, Any]:
         """Its entries of metrics.json, by their keys there."""
@@ -71,7 +71,7 @@ class Finding(Protocol):
         """Its charts, and pictures of films as PNG, by name."""
 
 
-# An audit measures one subject; None where the network or its films do not allow it.
+# An audit returns None if it does not apply to the network.
 Audit = Callable[[Subject], Finding | None]
 
 

@@ -22,8 +22,8 @@ from pneumojax.stats.estimates import json_ready
 from pneumojax.stats.metrics import rank_correlation
 
 FILMS = 16
-FEWEST = 8  # films with a map on both sides, below which no verdict is given
-# Median rank correlation with the maps as trained, above which the check has failed.
+FEWEST = 8  # no verdict is given if fewer films have a map both before and after
+# The check fails if the median rank correlation with the maps as trained is higher.
 MOST_ALIKE = 0.5
 _STEP = 4  # every fourth pixel: feature maps are four times coarser than films
 _SHOWN = 6  # films in the pictures
@@ -31,12 +31,13 @@ _SHOWN = 6  # films in the pictures
 
 @dataclass(frozen=True)
 class Stage:
-    """The maps after one more part of the network is shuffled, compared with those as trained.
+    """A comparison of the maps as trained with those after one more part was shuffled.
 
-    shuffled: the last part shuffled.
-    compared: films whose map is not constant on either side.
-    vanished: films whose map is constant now, though not as trained.
-    median, quartiles: of Spearman's correlation over the films compared; nan and None without any.
+    shuffled: the name of that part.
+    compared: number of films whose map is constant neither before nor after.
+    vanished: number of films whose map became constant.
+    median, quartiles: of Spearman's correlation over the films compared; nan and None if there
+      are none.
     """
 
     shuffled: str
@@ -50,7 +51,7 @@ class Stage:
 class Explanations:
     """The outcome of the check on some films.
 
-    constant: films whose map as trained is constant.
+    films: how many were checked. constant: how many of them have a constant map as trained.
     passed: whether the last median is at most `MOST_ALIKE`; None where fewer than `FEWEST` films
       were compared there.
     strips: a picture of the maps at each stage as PNG, the first as trained.
@@ -143,7 +144,7 @@ def randomisation_check(
     that vanishes does not tell whether the maps that remain follow the film.
 
     Args:
-      explain: takes parameters and images to logits and maps; called once for each stage.
+      explain: returns logits and maps for parameters and images; called once for each stage.
       params: of the network, by module, as in checkpoints.
       images: uint8 (n, h, w).
       seed: of the shuffling.
@@ -215,6 +216,8 @@ def _sampled(evidence: NDArray) -> NDArray:
 def _shuffled(tree: dict, rng: np.random.Generator) -> dict:
     def shuffle(leaf: jax.Array) -> jax.Array:
         values = rng.permutation(np.asarray(leaf).ravel()).reshape(leaf.shape)
-        return jax.device_put(values, leaf.sharding)  # elsewhere it would be compiled again
+        return jax.device_put(
+            values, leaf.sharding
+        )  # with another sharding the network would be compiled again
 
     return jax.tree.map(shuffle, tree)

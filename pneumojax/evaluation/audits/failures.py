@@ -42,7 +42,8 @@ class Kind:
 class Failures:
     """At most k films of each kind, the most confident first.
 
-    explained: whether the network has Grad-CAM maps. overlays: films with their maps as PNG.
+    explained: whether the network has Grad-CAM maps.
+    overlays: pictures of mistakes under their maps, as PNG, by name.
     """
 
     k: int
@@ -165,7 +166,7 @@ def failures(
 
 
 def _doubtful(truth: Ints, probabilities: Floats) -> NDArray[np.bool_]:
-    """(n,); no label is doubtful where films of the other class are missing."""
+    """Whether each label (n,) is doubtful; none is if all films are of one class."""
     if not 0 < truth.sum() < truth.size:
         return np.zeros(truth.size, bool)
     ill, normal = probabilities[truth == 1].mean(), 1 - probabilities[truth == 0].mean()
@@ -174,7 +175,7 @@ def _doubtful(truth: Ints, probabilities: Floats) -> NDArray[np.bool_]:
 
 
 def _reshaped(picture: Image.Image, size: NDArray) -> Image.Image:
-    """The square that the network saw, in the shape (width, height) of the film in its file."""
+    """Stretches the square that the network saw to the shape (width, height) of the file."""
     scale = _WIDTH / max(size)
     shape = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
     return picture.resize(shape, Image.Resampling.BICUBIC)

@@ -18,12 +18,13 @@ CALIPER = 0.05  # films of a pair are at most this share of all films apart, in 
 
 @dataclass(frozen=True)
 class PairAudit:
-    """The network on pairs of a normal film and one of PNEUMONIA that are alike.
+    """The metrics of a network on paired films.
 
-    pairs: their number.
-    auroc: of the network on the paired films, and in_order: the share of pairs whose PNEUMONIA
-      film has the higher logit (ties count one half). Intervals resample pairs; films of one
-      patient in several pairs are treated as independent.
+    Intervals resample pairs. Films of one patient in several pairs are treated as independent.
+
+    pairs: the number of pairs.
+    auroc: on the paired films.
+    in_order: share of pairs whose PNEUMONIA film has the higher logit; ties count one half.
     """
 
     pairs: int

@@ -1,4 +1,4 @@
-"""The trivial statistics of a film that predict its label, and what the network knows beyond them.
+"""The audit of shortcuts: trivial statistics of films that predict the label.
 
 A statistic that predicts the label by itself is a shortcut that a network may have taken. Two
 questions show whether it did: does its logit follow the statistic within a class, and does it still
@@ -51,14 +51,14 @@ _COLOURS = dict(zip(CLASS_NAMES, (BLUE, ORANGE), strict=True))
 
 @dataclass(frozen=True)
 class StatisticAudit:
-    """One statistic of films: how well it predicts the label, and whether the network follows it.
+    """How well one statistic predicts the label, and whether the network follows it.
 
     auroc: of the statistic or of its negative, whichever is 0.5 or more, with DeLong's interval;
-      chance too lands above 0.5.
+      a statistic without any relation to the label is also slightly above 0.5.
     higher_in: the class in which it is higher; None at 0.5.
     rank_correlation: Spearman's with the logit on "all" films and on each class. On all films a
       good network follows whatever differs between the classes; within a class it has no reason.
-    auroc_in_pairs: the same direction's AUROC on the paired films, which 0.5 shows as balanced.
+    auroc_in_pairs: AUROC in the same direction on the paired films; 0.5 if they are balanced.
     """
 
     name: str

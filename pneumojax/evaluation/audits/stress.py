@@ -1,4 +1,4 @@
-"""The metrics of one network summed up over many kinds of worse films, to compare recipes by."""
+"""A summary of a network's metrics over many perturbations, by which recipes are compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def stress_summary(
 ) -> Stress:
     """Sums up metrics over settings, with intervals by resampling patients.
 
-    The interval of the worst setting is its own, although it was chosen for being worst.
+    The interval of the worst setting does not allow for its having been chosen as the worst.
 
     Args:
       labels: (n,) of 0 and 1.
@@ -77,7 +77,7 @@ def stress_summary(
     calls = {s: decision.calls(decision.probabilities(logits[s])) for s in settings}
 
     def metrics(weights: Floats) -> dict[str, Floats]:
-        """Each (b, settings)."""
+        """Each metric, (b, settings)."""
         counted = [weighted_confusion(labels, calls[s], weights) for s in settings]
         values = {
             "auroc": [weighted_auroc(labels, logits[s], weights) for s in settings],

@@ -1,4 +1,4 @@
-"""Metrics of parts of the films: by pathogen, and by what kind of picture a film is.
+"""Metrics of parts of the films, divided by pathogen and by width, sharpness and brightness.
 
 Films do not tell age, sex or device, so fairness to patients cannot be judged from them.
 """
@@ -30,13 +30,13 @@ from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
 
 DIVIDED_BY = ("width", "sharpness", "brightness")
 PARTS = 4
-# With this many films Wilson's interval of one half is 0.30 to 0.70; with fewer it says nothing.
+# With 20 films Wilson's interval of one half is 0.30 to 0.70; with fewer it says too little.
 FEW = 20
 
 
 @dataclass(frozen=True)
 class _Films:
-    """Some of the films: by what they were chosen, the films, and those for their AUROC."""
+    """One part of the films: its own films, and `ranked`, those over which its AUROC is taken."""
 
     by: str
     name: str
@@ -50,7 +50,7 @@ class _Films:
 class Part:
     """The metrics of some of the films.
 
-    by: "all", "pathogen" or a statistic; title: the same for a reader. name: of the part.
+    by: "all", "pathogen" or a statistic. title: the same for reports. name: of the part.
     low, high: the range of the statistic; nan where there is none.
     n, normal, pneumonia: numbers of films.
     too_few: metrics that rest on fewer than `FEW` films of a class that they need.

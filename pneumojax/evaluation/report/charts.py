@@ -38,7 +38,7 @@ def draw_charts(evaluation: Evaluation) -> dict[str, Figure]:
     bins = {"as trained": summary.uncalibrated.bins}
     if summary.decision.temperature != 1:
         bins["after temperature scaling"] = summary.calibrated.bins
-    # Curves resample in the order of the keys, so unknown patients get the films' names as keys.
+    # Draws depend on the order of the keys, so the names of films stand for unknown patients.
     patients = predictions.files if predictions.patients is None else predictions.patients
     drawn = {
         "roc": roc_chart(predictions.labels, predictions.logits, patients, _points(summary)),

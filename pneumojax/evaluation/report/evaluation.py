@@ -1,4 +1,4 @@
-"""Everything that one evaluation found, from which its files are written."""
+"""The whole result of an evaluation, from which its files are written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ def write_report(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
     Each file appears whole or not at all, and metrics.json last: if it exists, so do the others.
 
     Args:
-      folder: is made if it is missing.
+      folder: created if missing.
 
     Returns:
       The content of metrics.json.
