@@ -7,6 +7,7 @@ by a slow scatter, so there pools and their gradients are maxima and sums of shi
 import functools
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,81 +60,96 @@ def _max_by_windows(x: Array, window: Pair, strides: Pair, padding: str) -> Arra
     )
 
 
+class _Windows(NamedTuple):
+    """The windows along one axis of (batch, height, width, channels).
+
+    axis: 1 or 2.
+    length: of that axis.
+    size, stride: of the windows.
+    before, after: padding at either end.
+    """
+
+    axis: int
+    length: int
+    size: int
+    stride: int
+    before: int
+    after: int
+
+
+def _windows(shape: Sequence[int], window: Pair, strides: Pair, padding: str) -> list[_Windows]:
+    """The windows along the height, and along the width, of images of this shape."""
+    pads = lax.padtype_to_pads(shape[1:3], window, strides, padding)
+    return [_Windows(i + 1, shape[i + 1], window[i], strides[i], *pads[i]) for i in range(2)]
+
+
 def _max_by_slices(x: Array, window: Pair, strides: Pair, padding: str) -> Array:
     """Max pool as the maximum of shifted slices, along the columns, then along the rows."""
-    pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
-    x = _max_along(1, x, window[0], strides[0], pads[0])
-    return _max_along(2, x, window[1], strides[1], pads[1])
+    for windows in _windows(x.shape, window, strides, padding):
+        x = _max_along(x, windows)
+    return x
 
 
-def _max_along(axis: int, x: Array, size: int, stride: int, pads: Pair) -> Array:
-    return functools.reduce(jnp.maximum, _slices(_padded(x, axis, pads), axis, size, stride))
+def _max_along(x: Array, windows: _Windows) -> Array:
+    return functools.reduce(jnp.maximum, _slices(_padded(x, windows), windows))
 
 
 def _max_gradient_by_slices(
     x: Array, gradient: Array, window: Pair, strides: Pair, padding: str
 ) -> Array:
     """Gradient of `_max_by_slices`; of equal slices the earlier one gets it."""
-    pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
-    tall = _max_along(1, x, window[0], strides[0], pads[0])
-    gradient = _max_gradient_along(2, tall, gradient, window[1], strides[1], pads[1])
-    return _max_gradient_along(1, x, gradient, window[0], strides[0], pads[0])
+    tall, wide = _windows(x.shape, window, strides, padding)
+    gradient = _max_gradient_along(_max_along(x, tall), gradient, wide)
+    return _max_gradient_along(x, gradient, tall)
 
 
-def _max_gradient_along(
-    axis: int, x: Array, gradient: Array, size: int, stride: int, pads: Pair
-) -> Array:
-    first, *others = _slices(_padded(x, axis, pads), axis, size, stride)
+def _max_gradient_along(x: Array, gradient: Array, windows: _Windows) -> Array:
+    first, *others = _slices(_padded(x, windows), windows)
     largest, winner = first, jnp.zeros(first.shape, jnp.int8)
     for position, other in enumerate(others, start=1):
         winner = jnp.where(other > largest, jnp.int8(position), winner)
         largest = jnp.maximum(largest, other)
-    length = x.shape[axis]
-    spread = [
-        _spread(winner, axis, length, size, stride, pads[0], fill=-1),
-        _spread(gradient, axis, length, size, stride, pads[0]),
-    ]
     # The barrier keeps XLA from fusing the paddings into the sum, where they would cost a branch
     # for each element.
+    spread = [_spread(winner, windows, fill=-1), _spread(gradient, windows)]
     winner, gradient = lax.optimization_barrier(spread)
     total = jnp.zeros_like(x)
-    for position in range(size):
-        begin = size - 1 - position
-        won = lax.slice_in_dim(winner, begin, begin + length, axis=axis) == position
-        total += jnp.where(won, lax.slice_in_dim(gradient, begin, begin + length, axis=axis), 0)
+    for position in range(windows.size):
+        begin = windows.size - 1 - position
+        end = begin + windows.length
+        won = lax.slice_in_dim(winner, begin, end, axis=windows.axis) == position
+        total += jnp.where(won, lax.slice_in_dim(gradient, begin, end, axis=windows.axis), 0)
     return total
 
 
-def _spread(
-    x: Array, axis: int, length: int, size: int, stride: int, pad: int, fill: int = 0
-) -> Array:
-    """Moves the windows' values to the positions where the windows begin, along one axis.
+def _spread(x: Array, windows: _Windows, fill: int = 0) -> Array:
+    """Moves the windows' values to the positions where the windows begin, along their axis.
 
-    Position k of a window then lies k further on.
-
-    Args:
-        length: of the axis that the windows were taken from.
-        pad: padding before that axis.
-        fill: value of the positions where no window begins.
+    Position k of a window then lies k further on. Positions where no window begins get `fill`.
     """
-    before = size - 1 - pad
-    after = length + size - 1 - (before + (x.shape[axis] - 1) * stride + 1)
+    before = windows.size - 1 - windows.before
+    last = before + (x.shape[windows.axis] - 1) * windows.stride
     config = [(0, 0, 0)] * x.ndim
-    config[axis] = (before, after, stride - 1)
+    config[windows.axis] = (
+        before,
+        windows.length + windows.size - 2 - last,
+        windows.stride - 1,
+    )
     return lax.pad(x, np.array(fill, x.dtype), config)
 
 
-def _padded(x: Array, axis: int, pads: Pair) -> Array:
-    """Pads one axis with -inf, which is never the largest value."""
+def _padded(x: Array, windows: _Windows) -> Array:
+    """Pads the axis with -inf, which is never the largest value."""
     config = [(0, 0, 0)] * x.ndim
-    config[axis] = (*pads, 0)
+    config[windows.axis] = (windows.before, windows.after, 0)
     return lax.pad(x, jnp.array(-jnp.inf, x.dtype), config)
 
 
-def _slices(x: Array, axis: int, size: int, stride: int) -> list[Array]:
-    """For each position in a window, the values that all windows see there, along one axis."""
-    last = (x.shape[axis] - size) // stride * stride
-    return [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)]
+def _slices(x: Array, windows: _Windows) -> list[Array]:
+    """For each position in a window, the values that all windows see there."""
+    axis, stride = windows.axis, windows.stride
+    last = (x.shape[axis] - windows.size) // stride * stride
+    return [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(windows.size)]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
@@ -145,11 +161,11 @@ def average_pool(
 
     With `count_padding` padding counts as zeros; without, only values inside of x are averaged.
     """
-    pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
-    total = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    for axis, size, stride in zip((1, 2), window, strides, strict=True):
-        total = functools.reduce(lax.add, _slices(total, axis, size, stride))
-    return total / _window_sizes(x.shape, window, strides, pads, count_padding).astype(x.dtype)
+    tall, wide = _windows(x.shape, window, strides, padding)
+    total = jnp.pad(x, ((0, 0), (tall.before, tall.after), (wide.before, wide.after), (0, 0)))
+    for windows in (tall, wide):
+        total = functools.reduce(lax.add, _slices(total, windows))
+    return total / _value_counts(tall, wide, count_padding).astype(x.dtype)
 
 
 def _average_pool_forward(
@@ -168,31 +184,27 @@ def _average_pool_backward(
     The gradient that JAX derives pads once for each position of a window, at the cost of a branch
     for each element.
     """
-    shape = no_films.shape
-    pads = lax.padtype_to_pads(shape[1:3], window, strides, padding)
-    sizes = _window_sizes(shape, window, strides, pads, count_padding)
-    total = gradient / sizes.astype(gradient.dtype)
-    for axis, size, stride, (before, _) in zip((1, 2), window, strides, pads, strict=True):
+    tall, wide = _windows(no_films.shape, window, strides, padding)
+    total = gradient / _value_counts(tall, wide, count_padding).astype(gradient.dtype)
+    for windows in (tall, wide):
         # The barrier is here for the same reason as in `_max_gradient_along`.
-        spread = lax.optimization_barrier(_spread(total, axis, shape[axis], size, stride, before))
-        total = functools.reduce(lax.add, _slices(spread, axis, size, 1))
+        spread = lax.optimization_barrier(_spread(total, windows))
+        total = functools.reduce(lax.add, _slices(spread, windows._replace(stride=1)))
     return (total,)
 
 
 average_pool.defvjp(_average_pool_forward, _average_pool_backward)
 
 
-def _window_sizes(
-    shape: Sequence[int],
-    window: Pair,
-    strides: Pair,
-    pads: Sequence[Pair],
-    count_padding: bool,
-) -> np.ndarray:
+def _value_counts(tall: _Windows, wide: _Windows, count_padding: bool) -> np.ndarray:
     """The number of values that each window averages, (h', w', 1)."""
     counts = []
-    for side, size, stride, pad in zip(shape[1:3], window, strides, pads, strict=True):
-        inside = np.pad(np.ones(side), pad, constant_values=float(count_padding))
-        begins = range(0, inside.size - size + 1, stride)
-        counts.append(np.array([inside[i : i + size].sum() for i in begins]))
+    for windows in (tall, wide):
+        inside = np.pad(
+            np.ones(windows.length),
+            (windows.before, windows.after),
+            constant_values=float(count_padding),
+        )
+        begins = range(0, inside.size - windows.size + 1, windows.stride)
+        counts.append(np.array([inside[i : i + windows.size].sum() for i in begins]))
     return np.outer(*counts)[..., None]

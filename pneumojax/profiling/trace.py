@@ -17,10 +17,9 @@ from pneumojax.errors import UserError
 from pneumojax.training.state import TrainState
 
 STEPS = 3  # few, since each loop iteration's instructions are events: megabytes a step on a CPU
-# Files below the layers, whose lines do not tell which layer an operation belongs to.
+# Files whose lines do not tell which layer an operation belongs to.
 PRIMITIVES = tuple(
-    f"nn/{name}.py"
-    for name in ("ops", "pools", "winograd", "chunked", "batch_norm", "normalisation")
+    f"nn/{name}.py" for name in ("ops", "pools", "winograd", "chunked", "batch_norm", "branches")
 )
 PACKAGE = str(Path(__file__).parents[1])  # the prefix of source files in a trace
 _TRANSFORMS = re.compile(
