@@ -9,12 +9,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from pneumojax.palette import BLUE, INK, MUTED, ORANGE, RULE
 from pneumojax.profiling.measure import Timing
 from pneumojax.profiling.result import Profile
 from pneumojax.profiling.trace import STEPS, Operation
 
-INK, MUTED, RULE = "#1f2933", "#5f6c7b", "#dde2e8"
-COLOURS = {"forward": "#1f5fa8", "backward": "#c8641b", "other": "#7a8694"}
+COLOURS = {"forward": BLUE, "backward": ORANGE, "other": "#7a8694"}
 
 
 def figures(profile: Profile) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Predictions to evaluate, what a report tells besides figures, and how properties are drawn."""
+"""Predictions, facts and findings for the tests of evaluation, and reports without charts."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ from pneumojax.evaluation.run_facts import FilmCount, Flow, RunFacts, Selection
 from pneumojax.evaluation.summary import evaluate
 from pneumojax.inference.decision import Decision
 
-# Property tests draw the same few examples every time: a red test stays red, and soon.
+# Property tests draw the same few examples every time, so that a failure can be repeated.
 settings.register_profile(
     "evaluation", derandomize=True, database=None, deadline=None, max_examples=40
 )
@@ -33,7 +33,7 @@ settings.load_profile("evaluation")
 
 @pytest.fixture(scope="session")
 def predictions() -> Predictions:
-    """90 films of 30 patients, two thirds of them pneumonia, half of those by bacteria."""
+    """90 films of 30 patients; two thirds are pneumonia, half of that bacterial."""
     n, films_each, rng = 90, 3, np.random.default_rng([0])
     labels = (np.arange(n) // films_each % 3 > 0).astype(int)
     kinds = np.where(np.arange(n) // films_each % 2 == 0, "bacteria", "virus")
