@@ -1,1 +1,1 @@
-"""One file an experiment; base.py has every field."""
+"""One file for each experiment; base.py has every field."""

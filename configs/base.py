@@ -3,151 +3,165 @@
 Command:   python main.py --config=configs/base.py
 Films:     python main.py --config=configs/base.py --config.data.root=<folder with train/>
 Measured:  records/results/base_synthetic.json, embedded films on 2 cores of an AMD EPYC beside
-           other work: 3:47 from nothing to evaluated; validation of 65 films: sensitivity 1.000 (0.916
-           to 1.000), specificity 1.000 (0.857 to 1.000).
+           other work: trained and evaluated in 3:47; validation of 65 films: sensitivity 1.000
+           (0.916 to 1.000), specificity 1.000 (0.857 to 1.000).
            records/results/base_real.json, 5,216 Kermany training films on 2 cores of an AMD EPYC,
-           13 minutes beside other work (1.3 s a step where it has the machine for itself): training
+           13 minutes beside other work (1.3 s a step with the machine to itself): training
            accuracy 0.796, 0.926, 0.943, 0.950, 0.957; best epoch 5, validation of 521 films:
            sensitivity 0.964 (0.940 to 0.978), specificity 0.985 (0.947 to 0.996), AUROC 0.994
-           (0.990 to 0.998), called at the threshold fitted there. One seed; at 0.5 epoch 2 stood
-           at 0.982 and 0.784.
-Every field of the project stands here; the other configs start from this one and change a few.
+           (0.990 to 0.998), called at the threshold fitted there. One seed; at a threshold of 0.5,
+           sensitivity and specificity were 0.982 and 0.784 after epoch 2.
+This file has every field of the project; the other configs start from it and change a few.
 """
 
 from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """All fields with the seed experiment's values. Nothing here is derived from anything else."""
+    """All fields with the values of the seed experiment. No value is derived from another."""
     config = ConfigDict()
-    config.name = "base"  # first part of the default run folder's name
-    config.seed = 0  # initial weights, order of films, dropout
+    config.name = "base"  # the first part of the default run folder's name
+    config.seed = 0  # for initial weights, order of films, augmentation and dropout
     config.epochs = 5  # passes over the training films
-    config.batch_size = 64  # films a step, over all devices together
-    # Films through the network at a time on each device, their gradients added up: the same step
-    # in less memory. 0 chooses: 4 on a CPU, where it is also faster, all at once elsewhere. Batch
-    # norm normalises over them: with it 0 is all at once everywhere.
+    config.batch_size = 64  # films in a step, over all devices
+    # Films that pass through the network at a time on each device; their gradients are added up,
+    # so the step is the same but needs less memory. 0 chooses: 4 on a CPU, where that is also
+    # faster, and all at once elsewhere. Batch norm normalises over these films, so with batch norm
+    # 0 means all at once everywhere.
     config.microbatch_size = 0
-    # Which films' means and variances batch norm takes in training: those on all devices, the same
-    # numbers for any count of them, or "device": each its own, without waiting for the others.
+    # The films over which batch norm computes means and variances in training: "devices" means
+    # those on all devices, with the same numbers for any count of devices; "device" means that
+    # each device uses its own films and does not wait for the others.
     config.statistics_over = "devices"
 
     config.data = data = ConfigDict()
     data.root = "synthetic"  # "synthetic", "pneumonia_mnist", or a folder {train,val,test}/{class}
-    data.val = "patients"  # validation: "patients" carved from train, "folder" as shipped in val/
-    data.val_fraction = 0.1  # share of each class's films carved; 0 trains on all: best = last
-    # Or one of k equal folds of patients in its place; `--mode=crossvalidate` trains all of them.
-    data.folds = 0  # k; 0: val_fraction says how many
-    data.fold = 0  # which of them is validation
-    data.split_seed = 0  # which patients are carved; apart from `seed`, to compare seeds
+    data.val = (
+        "patients"  # "patients" held out of train/, or "folder": the films in val/
+    )
+    data.val_fraction = 0.1  # fraction of each class held out; 0 trains on all films
+    # Number of equal folds of patients, one of which is held out in place of val_fraction;
+    # `crossvalidate` trains one network for each. 0: val_fraction decides.
+    data.folds = 0
+    data.fold = 0  # the fold that is held out
+    data.split_seed = 0  # chooses the patients held out; separate from `seed`, to compare seeds
     data.image_size = 150  # pixels, height and width
-    data.resize = "bilinear_antialias"  # or "bilinear", "nearest" (the original's)
-    # Lets the JPEG decoder halve films far larger than image_size itself; bilinear_antialias only.
+    data.resize = "bilinear_antialias"  # or "bilinear", or "nearest" as in the original
+    # Lets the JPEG decoder halve films that are far larger than image_size, which is faster. It has
+    # an effect with bilinear_antialias only.
     data.reduced_decode = True
-    # 10^9 bytes that a split's decoded films may take; more are streamed from TFDS shards, slower
-    # and with the same numbers. 0 chooses: half of the memory, and 9/10 of the disk's free room.
+    # GB (10^9 bytes) that the decoded films of a split may take. Larger splits are streamed from
+    # TFDS shards, which is slower and gives the same numbers. 0 chooses half of the memory, and
+    # nine tenths of the free disk space.
     data.max_cache_gb = 0.0
-    data.max_rejected_fraction = 0.01  # share of unreadable films above which a run stops
-    data.normalise = "unit"  # [0, 1], or "film": each film to mean 0 and standard deviation 1
-    # An epoch has all films of the rarer class and as many of the other, others each time.
+    data.max_rejected_fraction = 0.01  # fraction of unreadable films above which a run stops
+    data.normalise = "unit"  # [0, 1]; "film": mean 0, standard deviation 1; "symmetric": [-1, 1]
+    # Each epoch has all films of the rarer class, and as many of the other class, drawn anew.
     data.balanced = False
 
     config.augment = augment = ConfigDict()
-    # Random changes of training films, drawn anew for each film and epoch; all off.
-    augment.size = 0  # pixels of films in training; 0: data.image_size, which evaluation sees
-    augment.crop_area = (1.0, 1.0)  # share of the film that a random crop takes, uniform
-    augment.crop_aspect = (1.0, 1.0)  # the crop's width to height, log-uniform
+    # Random changes of training films, drawn anew for each film and epoch. All are off here.
+    augment.size = 0  # pixels of training films; 0: data.image_size, as in evaluation
+    augment.crop_area = (1.0, 1.0)  # fraction of the film that a random crop keeps, uniform
+    augment.crop_aspect = (1.0, 1.0)  # width to height of the crop, log-uniform
     augment.rotation = 0.0  # degrees, uniform in +-
-    augment.shift = 0.0  # share of the side, uniform in +-, in either direction
-    augment.flip = 0.0  # probability of a mirror image; heart and stomach change sides in it
-    augment.brightness = 0.0  # share of the grey range added, uniform in +-
+    augment.shift = 0.0  # fraction of the side, uniform in +-, in each direction
+    augment.flip = 0.0  # probability of a mirror image, in which the heart is on the other side
+    augment.brightness = 0.0  # fraction of the grey range that is added, uniform in +-
     augment.contrast = 0.0  # factor about the film's mean, log-uniform from 1/(1+x) to 1+x
     augment.gamma = 0.0  # exponent of grey levels, log-uniform from 1/(1+x) to 1+x
     augment.blur = 0.0  # largest sigma of a Gaussian, pixels, uniform from 0
     augment.sharpen = 0.0  # largest amount of an unsharp mask, uniform from 0
-    augment.noise = 0.0  # largest standard deviation, share of the grey range, uniform from 0
-    augment.downscale = 1.0  # smallest factor of shrinking and enlarging again, uniform up to 1
-    augment.jpeg = 0.0  # coarsest 8x8 cosine steps, 1 is as at quality 10, uniform from 0
-    augment.probability = 1.0  # of each of blur, sharpen, noise, downscale, jpeg, film by film
+    augment.noise = (
+        0.0  # largest standard deviation, fraction of the grey range, uniform from 0
+    )
+    augment.downscale = 1.0  # smallest factor of a shrinking that is undone again, uniform up to 1
+    augment.jpeg = 0.0  # strongest JPEG quantisation, uniform from 0; 1 is that of quality 10
+    augment.probability = 1.0  # of each of blur, sharpen, noise, downscale and jpeg
     augment.erase = 0.0  # probability that a rectangle is replaced by the film's mean grey
-    augment.mixup = 0.0  # alpha of the share that another film is mixed in by; 0: none
+    augment.mixup = 0.0  # alpha of mixup, which blends in another film; 0: none
 
-    # The network's class, and its arguments by name; a class of yours is "your_file:YourClass".
+    # The network's class and its arguments. A class of yours is "your_module:YourClass".
     config.model = model = ConfigDict()
     model.network = "pneumojax.nn.inception:Inception"
-    model.channels = 3  # channels the first layer takes; the grey film is repeated
+    model.channels = 3  # input channels of the first layer; the grey film is repeated
     model.stem = (32, 32, 64)  # widths of the stem's three convolutions
     model.modules = (  # widths of each Inception module: f1, f2_in, f2_out, f3_in, f3_out, f4
         (64, 48, 64, 8, 16, 32),
         (128, 64, 96, 16, 32, 64),
     )
-    model.pools = ()  # modules, from 0, before which a 3x3 max pool of stride 2 halves the grid
-    model.norm = "none"  # behind each convolution: "none" (a bias) or "batch"
-    model.activation = "relu"  # behind each convolution: "relu", "silu" or "gelu"
-    model.heads = ("auxiliary",)  # "main" and/or "auxiliary"; main predicts where it is built
-    model.auxiliary_after = (-1,)  # modules, from 0, behind which auxiliary heads sit; -1: the last
-    model.dropout = 0.5  # share of hidden units dropped in each head in training
-    model.dtype = "float32"  # or "bfloat16": compute only, parameters and logits stay float32
+    model.pools = ()  # indices of modules that come behind a 3x3 max pool of stride 2
+    model.norm = "none"  # after each convolution: "none" (a bias) or "batch"
+    model.activation = "relu"  # after each convolution: "relu", "silu" or "gelu"
+    model.heads = ("auxiliary",)  # "main", "auxiliary" or both; the main head predicts if it exists
+    model.auxiliary_after = (-1,)  # indices of modules with an auxiliary head; -1 is the last
+    model.dropout = 0.5  # fraction of hidden units dropped in each head in training
+    model.dtype = "float32"  # or "bfloat16", for computing; parameters and logits stay float32
 
     config.loss = loss = ConfigDict()
-    loss.auxiliary_weights = (0.4,)  # w in main + w x auxiliary, of each auxiliary head beside it
-    loss.label_smoothing = 0.0  # labels move by half of it towards one half
-    loss.class_weights = False  # weigh films so that both classes count the same
-    loss.focal_gamma = 0.0  # exponent by which easy films count less; 2 in its paper
+    loss.auxiliary_weights = (0.4,)  # of each auxiliary head, beside a main head of weight 1
+    loss.label_smoothing = 0.0  # labels move towards 0.5 by half of this
+    loss.class_weights = False  # weigh films so that both classes count equally
+    loss.focal_gamma = 0.0  # focal exponent, which down-weights easy films; 2 in its paper
 
     config.optimizer = optimizer = ConfigDict()
-    optimizer.learning_rate = 1e-3  # Adam's, or its peak
-    optimizer.schedule = "constant"  # or "cosine", down to 0 at the last step
-    optimizer.warmup_epochs = 0.0  # over which the rate rises in a line
-    optimizer.weight_decay = 0.0  # of kernels, apart from the gradient (AdamW)
-    optimizer.clip_norm = 0.0  # longest gradient; longer ones are shortened to it; 0: any
+    optimizer.learning_rate = 1e-3  # of Adam; with a schedule, its peak
+    optimizer.schedule = "constant"  # or "cosine", which falls to 0 at the last step
+    optimizer.warmup_epochs = 0.0  # epochs over which the rate rises linearly
+    optimizer.weight_decay = 0.0  # of kernels, decoupled from the gradient (AdamW)
+    optimizer.clip_norm = (
+        0.0  # largest gradient norm; larger ones are scaled down; 0: no limit
+    )
     optimizer.b1 = 0.9  # decay of the first moment
     optimizer.b2 = 0.999  # decay of the second moment
-    optimizer.epsilon = 1e-7  # Keras's value in Optax's place, after the bias correction
+    optimizer.epsilon = 1e-7  # Keras's value; Optax adds it after the bias correction
 
     config.start = start = ConfigDict()
-    # Weights to begin from, where shapes fit: a run folder, Keras's Inception-v3 (.keras,
-    # .weights.h5, .h5) or torchvision's (.safetensors); "imagenet": Keras's published ones, which
-    # --download fetches; "": config.seed's own.
+    # Weights to begin from, wherever shapes fit: a run folder, or a file of Inception-v3 from Keras
+    # (.keras, .weights.h5, .h5) or torchvision (.safetensors). "imagenet" means the weights that
+    # Keras publishes, which --download fetches; "" means random weights.
     start.weights = ""
 
     config.finetune = finetune = ConfigDict()
-    finetune.frozen_epochs = 0  # in which the heads alone are trained
-    # After them everything from this stage on is: "stem1", "modules/4", ...; "": the whole network.
+    finetune.frozen_epochs = 0  # epochs at the start in which only the heads are trained
+    # The first stage that is trained after these epochs, such as "stem1" or "modules/4"; the stages
+    # before it stay frozen. "": the whole network is trained.
     finetune.unfreeze_from = ""
-    finetune.backbone_rate = 1.0  # learning rate of all but the heads, as a factor
-    finetune.freeze_statistics = False  # batch norm goes by its running statistics in training too
+    finetune.backbone_rate = 1.0  # factor on the learning rate of everything except the heads
+    finetune.freeze_statistics = False  # use batch norm's running statistics in training too
 
     config.average = average = ConfigDict()
-    # Of an exponential moving average of the weights from step to step, which is then what is
-    # evaluated and kept as best; 0: none.
+    # Decay of an exponential moving average of the weights. The average is what is evaluated and
+    # kept as best. 0: no average.
     average.decay = 0.0
 
     config.early_stopping = early_stopping = ConfigDict()
-    # Epochs without a better checkpoint.best_metric after which training ends; 0: never.
+    # Training ends after so many epochs without a better checkpoint.best_metric; 0: never early.
     early_stopping.patience = 0
 
     config.test_time = test_time = ConfigDict()
-    # Views of a film whose logits are averaged with its own: "flip" (mirrored), "zoom" (its middle
-    # enlarged). Each costs another pass.
+    # Views of a film whose logits are averaged with its own: "flip" (mirrored) and "zoom" (the
+    # middle enlarged). Each view costs another forward pass.
     test_time.views = ()
 
     config.checkpoint = checkpoint = ConfigDict()
-    checkpoint.every_steps = 25  # besides the end of each epoch; 0: only there
-    # Of validation, lowest; or "auroc", highest, which does not see where a call at 0.5 falls; or
-    # "last": the last epoch is the best, whatever validation says.
+    checkpoint.every_steps = 25  # besides the end of each epoch; 0: only at the end of each epoch
+    # Chooses the best epoch on validation: the lowest "loss"; the highest "auroc", which ignores
+    # where the threshold lies; or "last", which always keeps the last epoch.
     checkpoint.best_metric = "loss"
 
     config.decision = decision = ConfigDict()  # fitted on validation, kept in the checkpoint
-    # From which probability a film is called PNEUMONIA: "youden" (most sensitivity + specificity),
-    # "sensitivity" (highest threshold that reaches min_sensitivity) or "cost" (lowest cost_ratio x
-    # missed + false alarms).
+    # How the threshold is chosen: "youden" maximises sensitivity + specificity; "sensitivity" takes
+    # the highest threshold that reaches min_sensitivity; "cost" minimises cost_ratio x missed
+    # pneumonias + false alarms.
     decision.rule = "youden"
-    decision.min_sensitivity = 0.95  # of "sensitivity" alone
-    decision.cost_ratio = 1.0  # of "cost" alone: what a missed pneumonia costs in false alarms
-    decision.temperature = True  # divide logits by the number that calibrates them
+    decision.min_sensitivity = 0.95  # used by "sensitivity" only
+    decision.cost_ratio = (
+        1.0  # used by "cost" only: one missed pneumonia in false alarms
+    )
+    decision.temperature = True  # whether to fit a temperature that calibrates the logits
 
     config.log = log = ConfigDict()
-    log.every_steps = 1  # lines in metrics.jsonl and TensorBoard
+    log.every_steps = 1  # steps between lines in metrics.jsonl and TensorBoard
     log.tensorboard = True  # event files beside metrics.jsonl
     return config

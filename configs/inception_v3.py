@@ -6,9 +6,9 @@ Films:     --config.data.root=<folder with train/>
 From nothing: --config.start.weights= --config.finetune.frozen_epochs=0
            --config.finetune.unfreeze_from= --config.finetune.backbone_rate=1.0
            --config.finetune.freeze_statistics=False
-The heads are trained for an epoch, then the last three modules with them at a tenth of the rate.
-docs/inception_v3.md says which weights fit and what the fields do. Its published weights were not
-at hand where this was written: the values here are customary ones and nobody has measured them.
+The heads are trained for one epoch, and then the last three modules too, at a tenth of the rate.
+docs/inception_v3.md says which weights fit and what the fields do. The published weights were not
+available when this was written: the values are customary and have not been measured.
 """
 
 from ml_collections import ConfigDict
@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.epochs = 6
     config.batch_size = 16
     config.data.image_size = 299
-    config.data.normalise = "symmetric"  # what its published weights were trained on
+    config.data.normalise = "symmetric"  # as for its published weights
     config.augment.crop_area = (0.5, 1.0)
     config.augment.crop_aspect = (0.75, 1.333)
     config.augment.flip = 0.5
@@ -35,9 +35,9 @@ def get_config() -> ConfigDict:
     model.channels = 3
     model.classes = 1
     model.stem = (32, 32, 64, 80, 192)  # widths of its five convolutions
-    model.pools35 = (32, 64, 64)  # width behind the pool of each module on the 35 x 35 grid
-    model.widths17 = (128, 160, 160, 192)  # of each module on the 17 x 17 grid
-    model.modules8 = 2  # on the 8 x 8 grid
+    model.pools35 = (32, 64, 64)  # width after the pool in each module on the 35 x 35 grid
+    model.widths17 = (128, 160, 160, 192)  # width in each module on the 17 x 17 grid
+    model.modules8 = 2  # number of modules on the 8 x 8 grid
     model.heads = ("main", "auxiliary")
     model.activation = "relu"
     model.norm_scale = False  # True for weights from torchvision
@@ -52,6 +52,6 @@ def get_config() -> ConfigDict:
     config.finetune.frozen_epochs = 1
     config.finetune.unfreeze_from = "modules/8"  # the second reduction
     config.finetune.backbone_rate = 0.1
-    config.finetune.freeze_statistics = True  # of 16 films they would be noisy
+    config.finetune.freeze_statistics = True  # statistics of 16 films would be noisy
     config.checkpoint.best_metric = "auroc"
     return config

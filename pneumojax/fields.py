@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 
 from pneumojax.errors import UserError
 
-# A record of a run takes up to a few hundred kB; a larger one would only take the memory.
+# Records of a run take a few hundred kB; a much larger file would only fill the memory.
 LARGEST_RECORD = 64_000_000  # bytes
 _ABSENT = object()
 
 
 class Field(NamedTuple):
-    """A value of a record.
+    """One value in a record, and the check that it must pass.
 
     place: the keys that lead to it.
-    fits: whether a value may stand there.
-    wanted: the values that may, for the message.
-    required: whether a record without it is refused, where the group that it is in is present.
+    fits: whether a value is allowed there.
+    wanted: the allowed values in words, for the message.
+    required: whether a record that has the group but not this value is refused.
     """
 
     place: tuple[str, ...]
@@ -29,9 +29,9 @@ class Field(NamedTuple):
 
 
 def first_wrong(record: dict[str, Any], fields: Iterable[Field]) -> str | None:
-    """The first field that does not fit and why, such as "a.b is 3, not text"; None if all do.
+    """The first field that does not fit and why, such as "a.b is 3, not text"; None if all fit.
 
-    The fields of a group that is absent or null are not looked for.
+    If a group is absent or null, its fields are not checked.
     """
     for field in fields:
         *groups, name = field.place
@@ -48,10 +48,10 @@ def first_wrong(record: dict[str, Any], fields: Iterable[Field]) -> str | None:
 
 
 def read_record(path: Path, fields: Iterable[Field]) -> dict[str, Any]:
-    """A JSON object from a file, with every field as `fields` says.
+    """A JSON object from a file, whose fields pass the checks of `fields`.
 
     Raises:
-        UserError: it cannot be read, is no JSON object, or a field of it does not fit.
+        UserError: the file cannot be read, is not a JSON object, or has a field that does not fit.
     """
     try:
         if path.stat().st_size > LARGEST_RECORD:
@@ -62,7 +62,7 @@ def read_record(path: Path, fields: Iterable[Field]) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{str(path)!r} is damaged: {error}") from error
     if not isinstance(record, dict):
-        raise UserError(f"{str(path)!r} is damaged: it is no JSON object")
+        raise UserError(f"{str(path)!r} is damaged: it is not a JSON object")
     if wrong := first_wrong(record, fields):
         raise UserError(f"{str(path)!r} cannot be used: {wrong}; take a whole copy of the run")
     return record
@@ -84,8 +84,8 @@ def is_group(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number; true and false are none."""
-    # Python compares integers of any size with a float, but cannot turn all of them into one.
+    """Whether a value is a finite number; true and false are not numbers."""
+    # The limit is below the largest float: Python cannot convert larger integers to one.
     return type(value) in (int, float) and abs(value) <= 1e300
 
 
@@ -110,7 +110,7 @@ def optional(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def list_of(fits: Callable[[Any], bool], length: int | None = None) -> Callable[[Any], bool]:
-    """Whether a value is a list, of so many where a length is given, whose items all fit."""
+    """Whether a value is a list whose items all fit, of `length` items if that is given."""
     return lambda value: (
         isinstance(value, list)
         and (length is None or len(value) == length)
@@ -124,11 +124,11 @@ def mapping_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def with_keys(names: Iterable[str]) -> Callable[[Any], bool]:
-    """Whether a value is a JSON object without any other key than these."""
+    """Whether a value is a JSON object that has no other keys than these."""
     known = frozenset(names)
     return lambda value: isinstance(value, dict) and value.keys() <= known
 
 
 def is_measured(value: Any) -> bool:
-    """Whether a value is a figure: a number, which may be infinite or none (NaN), or null."""
+    """Whether a value is a measured number, which may be infinite or NaN, or null."""
     return value is None or is_number(value) or (type(value) is float and not math.isfinite(value))

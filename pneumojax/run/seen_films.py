@@ -24,7 +24,7 @@ class SeenFilms(NamedTuple):
     """The films that the parameters of one or several runs were trained on.
 
     digests: sha256 of the files, in hexadecimal digits.
-    patients: `hidden` names of the patients whom the file names told.
+    patients: `hidden` names of the patients that the file names told.
     known: whether every run lists its films.
     """
 
@@ -34,10 +34,10 @@ class SeenFilms(NamedTuple):
 
     @classmethod
     def of_runs(cls, workdirs: Sequence[Path]) -> "SeenFilms":
-        """Reads films.csv of each run folder; only its training side counts.
+        """Reads the training films from films.csv of each run folder.
 
         Raises:
-            UserError: a films.csv is there and cannot be read.
+            UserError: a films.csv exists and cannot be read.
         """
         digests: set[str] = set()
         patients: set[str] = set()
@@ -46,25 +46,25 @@ class SeenFilms(NamedTuple):
             if not (workdir / "films.csv").exists():
                 known = False
                 continue
-            # Drawn films bear names of the same form, with numbers that are no real patient's.
-            drawn = is_synthetic(read_config(workdir))
+            # Synthetic films have names of the same form, whose numbers are not real patients.
+            synthetic = is_synthetic(read_config(workdir))
             for row in read_films(workdir):
                 if row["side"] != "train":
                     continue
                 digests.add(row["sha256"].lower())
-                # Where the name told no patient, the column holds the file's path, which is nobody.
-                if row["patient_known"] == "1" and not drawn:
+                # If the file name tells no patient, the column holds the file's path instead.
+                if row["patient_known"] == "1" and not synthetic:
                     patients.add(hidden(row["patient"]))
         return cls(frozenset(digests), frozenset(patients), known)
 
     def note(self, name: str, sha256: str) -> str:
         """`THIS_FILM`, `THIS_PATIENT`, or "" for a film that the network was not trained on.
 
-        The digest decides first. A re-encoded copy has another digest, so the patient whom the
-        file's name tells is looked up as well; another hospital's file may bear such a name.
+        The digest is compared first. A re-encoded copy has another digest, so the patient in the
+        file name is compared as well; a file of another hospital may have the same name by chance.
 
         Args:
-            name: file name or path; names of the Kermany set tell the patient, see `identify`.
+            name: file name or path; `identify` reads the patient from names of the Kermany set.
             sha256: of the file's bytes, in hexadecimal digits.
         """
         if sha256.lower() in self.digests:
@@ -76,12 +76,12 @@ class SeenFilms(NamedTuple):
 
 
 def is_seen(warnings: Iterable[str]) -> bool:
-    """Whether one of a film's warnings is that the network was trained on it or on its patient."""
+    """Whether a film's warnings say that the network was trained on it or on its patient."""
     return any(warning in (THIS_FILM, THIS_PATIENT) for warning in warnings)
 
 
 def banner(seen: int, films: int) -> str:
-    """The line to show before any figure where `seen` of `films` were trained on; else ""."""
+    """The warning to show before any result if `seen` of `films` were trained on, else ""."""
     if not seen:
         return ""
     return (
