@@ -4,7 +4,6 @@ import string
 from collections.abc import Sequence
 from pathlib import Path
 
-from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
 from pneumojax.evaluation.compare.comparison import compare_networks
 from pneumojax.evaluation.compare.configs import config_differences
@@ -54,7 +53,6 @@ def _compare_files(files: dict[str, PredictionsFile]) -> ComparisonResult:
     paired = pair_films(files)
     films = {name: [n.films[file] for file in paired.files] for name, n in files.items()}
     return ComparisonResult(
-        disclaimer=DISCLAIMER,
         warnings=seen_warnings(files, paired.files),
         files=files,
         paired=paired,

@@ -32,13 +32,13 @@ class ConfigDifferences:
 
 def config_differences(predictions: Mapping[str, Path]) -> ConfigDifferences:
     """Compares the configs that lie beside the CSVs of predictions."""
-    found = {name: read_config_of(path) for name, path in predictions.items()}
+    found = {name: _read_config_of(path) for name, path in predictions.items()}
     known = {name: config for name, config in found.items() if config is not None}
     unknown = [name for name in found if name not in known]
     return ConfigDifferences(list(known), unknown, _field_differences(known))
 
 
-def read_config_of(csv: Path) -> dict[str, Any] | None:
+def _read_config_of(csv: Path) -> dict[str, Any] | None:
     """The flat config of the run that made a CSV of predictions; None where it is not found.
 
     It is looked for in metrics.json of the evaluation, then in config.json of the run folder.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from pneumojax.disclaimer import SYNTHETIC_STAMP
+from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.evaluation.compare import rows
 from pneumojax.evaluation.compare.comparison import COMPARED
 from pneumojax.evaluation.compare.result import ComparisonResult
@@ -37,7 +37,7 @@ def markdown(result: ComparisonResult) -> str:
         _list(rows.config_lines(result.configs)),
         "## Notes",
         _list(rows.notes(result)),
-        f"**{result.disclaimer}**",
+        f"**{DISCLAIMER}**",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.compare.comparison import Comparison
 from pneumojax.evaluation.compare.configs import ConfigDifferences
 from pneumojax.evaluation.compare.pairing import PairedFilms
@@ -19,7 +20,6 @@ class ComparisonResult:
     warnings: reasons not to trust the metrics.
     """
 
-    disclaimer: str
     warnings: Sequence[str]
     files: Mapping[str, PredictionsFile]
     paired: PairedFilms
@@ -46,7 +46,7 @@ class ComparisonResult:
         }
         stored: dict[str, Any] = json_ready(
             {
-                "disclaimer": self.disclaimer,
+                "disclaimer": DISCLAIMER,
                 "synthetic": self.synthetic,
                 "warnings": self.warnings,
                 "notes": self.paired.notes,

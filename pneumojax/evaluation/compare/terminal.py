@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pneumojax.disclaimer import SYNTHETIC_STAMP
+from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.evaluation.compare import rows
 from pneumojax.evaluation.compare.result import ComparisonResult
 from pneumojax.evaluation.wording import limits_of, value_of
@@ -38,7 +38,7 @@ def print_comparison(result: ComparisonResult) -> None:
         say(line)
     for note in rows.notes(result):
         console.print(note, markup=False)
-    console.print(result.disclaimer, style="bold")
+    console.print(DISCLAIMER, style="bold")
 
 
 def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
