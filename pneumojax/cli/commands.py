@@ -1,4 +1,4 @@
-"""What each verb runs. Heavy modules are imported in the function that needs them."""
+"""The function of each verb. Heavy modules are imported in the function that needs them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A command line as a `Command`: the verb, its options, and the config that is asked for."""
+"""Parses a command line into a `Command`: a verb, its options and the overrides of a config."""
 
 import difflib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ DEFAULT_CONFIG = Path(base.__file__)
 
 @dataclass(frozen=True)
 class Command:
-    """What a user asked for.
+    """A parsed command line.
 
     verb: a name in `verbs.VERBS`.
     arguments: the files that predict and compare take.
@@ -46,7 +46,7 @@ class Command:
 
 
 class _ConfigArguments(NamedTuple):
-    """What a command line says about the config, and its other arguments."""
+    """The arguments about the config, apart from all others."""
 
     file: str | None
     overrides: tuple[str, ...]
@@ -82,7 +82,7 @@ def parse(argv: Sequence[str], verbs: Sequence[str]) -> Command:
 
 
 def _split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The arguments before and behind a "--", behind which nothing is a flag."""
+    """The arguments before and after a "--"; those after it are files and never flags."""
     if "--" not in argv:
         return argv, []
     at = argv.index("--")

@@ -12,7 +12,7 @@ from typing import NoReturn
 from absl import logging
 
 from pneumojax import runtime, signals
-from pneumojax.cli import commands, help
+from pneumojax.cli import commands, help_text
 from pneumojax.cli.parsing import Command, parse
 from pneumojax.cli.verbs import VERBS
 from pneumojax.errors import Stopped, UserError
@@ -59,12 +59,12 @@ def answer(argv: Sequence[str]) -> str | None:
     """The text of --help or --version; None if neither was asked for."""
     flags = argv[: argv.index("--")] if "--" in argv else argv
     if "--version" in flags:
-        return help.version()
+        return help_text.version()
     if not _HELP.intersection(flags):
         return None
     modes = [flag.partition("=")[2] for flag in flags if flag.startswith("--mode=")]
     named = [name for name in (*modes, *flags) if name in VERBS]
-    return help.help_of(named[0]) if named else help.overview()
+    return help_text.help_of(named[0]) if named else help_text.overview()
 
 
 def _prepare_output() -> None:
@@ -99,7 +99,7 @@ def _run(command: Command) -> None:
 
 
 def _resumes(command: Command | None) -> str:
-    """The end of a message, if the same command resumes what was stopped."""
+    """The last part of an error message if the same command can resume the work, else ""."""
     if command is None:
         return ""
     resumes = command.verb in ("train", "crossvalidate")

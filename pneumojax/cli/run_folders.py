@@ -68,9 +68,9 @@ def new_or_own_folder(command: Command, config: ConfigDict) -> Path:
 def inspected_folder(command: Command, config: ConfigDict) -> Path:
     """The folder for a profile or a preview: that of --workdir, or a new one.
 
-    With overrides that change the run of --workdir, a new one too: what is measured is not that
-    run. A new folder has the time in its name, so that a profile can be compared with the one
-    before it.
+    If overrides change the run of --workdir, the folder is a new one too, because another config
+    is measured. The name of a new folder holds the time, so that a profile can be compared with
+    the one before it.
     """
     if command.options.workdir is not None:
         folder = path_of("workdir", command.options.workdir)
@@ -107,7 +107,7 @@ def trained_runs(command: Command) -> TrainedRuns:
 
 
 def allows_any_network(command: Command) -> bool:
-    """Whether a run may use a foreign class: the user says so, or names the same config file."""
+    """Whether a run may name a foreign class: the user allows it, or names it in --config."""
     return command.options.any_network or command.config_file is not None
 
 

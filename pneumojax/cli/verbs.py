@@ -1,4 +1,4 @@
-"""Every verb of the command line, once: its help, its flags, its examples and what runs it."""
+"""Every verb of the command line, once: its help, flags, examples and function."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,15 +8,15 @@ from pneumojax.cli.parsing import Command
 
 
 class Verb(NamedTuple):
-    """Something to do.
+    """One verb of the command line.
 
     summary: one line for the list of verbs.
-    help: what the verb does, for its own help.
+    help: what the verb does, in sentences.
     arguments: the placeholder of the files that it takes; "" if it takes none.
     flags: the names of the flags that it reads, in `flags.FLAGS`.
     takes_config: whether --config and its fields have an effect.
     examples: command lines without "python main.py".
-    run: does it.
+    run: the function that runs it.
     """
 
     summary: str

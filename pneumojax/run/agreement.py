@@ -37,8 +37,8 @@ _PREPROCESSING = ("image_size", "resize", "reduced_decode")
 _SCOPE = ("mean", "whitening", "limit", "films")
 # A few kilobytes of zeros can unpack to arrays of any size; this many take 4 GiB as float32.
 MOST_PARAMETERS = 2**30
-# Of `inference.decision.Decision`; "default" is the rule of a run that could not fit any.
-_DECISION = ("rule", "temperature", "threshold", "films", "note")
+# The fields of `inference.decision.Decision`. "default" is the rule when none could be fitted.
+DECISION_FIELDS = ("rule", "temperature", "threshold", "films", "note")
 _DECISION_RULES = ("youden", "sensitivity", "cost", "default")
 
 
@@ -57,8 +57,8 @@ def decision_fields(*place: str) -> list[Field]:
     ]
     if not place:
         return fields
-    names = ", ".join(_DECISION)
-    return [Field(place, with_keys(_DECISION), f"an object of {names}", False), *fields]
+    names = ", ".join(DECISION_FIELDS)
+    return [Field(place, with_keys(DECISION_FIELDS), f"an object of {names}", False), *fields]
 
 
 # Fields that earlier versions did not write are not required.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumojax.cli import help
+from pneumojax.cli import help_text
 from pneumojax.cli.flags import FLAGS, path_of
 from pneumojax.cli.parsing import parse
 from pneumojax.cli.program import answer
@@ -163,7 +163,7 @@ def test_a_foreign_network_of_a_run_is_not_trusted_because_of_an_override(a_run)
 
 @pytest.mark.parametrize("name", VERBS)
 def test_the_help_of_a_verb_shows_its_own_flags_and_an_example(name):
-    text = help.help_of(name)
+    text = help_text.help_of(name)
     shown = {line.split("=")[0].strip() for line in text.splitlines() if line.startswith("  --")}
     assert shown - {"--config", "--config.<field>"} == {f"--{flag}" for flag in VERBS[name].flags}
     for example in VERBS[name].examples:

@@ -7,6 +7,8 @@ import pytest
 
 from pneumojax.config.changes import AFTER_TRAINING, IN_TRAINING
 from pneumojax.errors import UserError
+from pneumojax.inference.decision import Decision
+from pneumojax.run.agreement import DECISION_FIELDS
 from pneumojax.run.begin import begin, read_changes, take_changes
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.decision import current_decision, write_decision
@@ -79,6 +81,10 @@ def test_a_damaged_list_of_changes_is_one_line(begun):
     (begun / "changes.json").write_text('{"changes": 3}')
     with pytest.raises(UserError, match="changes.json' cannot be used: changes is 3"):
         read_changes(begun)
+
+
+def test_a_record_of_a_decision_has_the_fields_of_a_decision():
+    assert DECISION_FIELDS == Decision._fields
 
 
 DECISION = {"rule": "youden", "temperature": 1.5, "threshold": 0.4, "films": 9, "note": ""}
