@@ -61,21 +61,30 @@ def on_virtual_devices() -> Callable[[str, int], str]:
     return run
 
 
-@pytest.fixture
-def config(films_root: Path) -> ConfigDict:
-    """`configs/base.py` made small: 32 pixels, a narrow network, batches of 16, two epochs."""
+@pytest.fixture(scope="session")
+def make_config(films_root: Path) -> Callable[[], ConfigDict]:
+    """Returns `configs/base.py` made small: 32 pixels, a narrow network, batches of 16."""
     from configs import base
 
-    config = base.get_config()
-    config.data.root = str(films_root)
-    config.data.image_size = 32
-    config.data.val_fraction = 0.2
-    config.model.stem = (4, 4, 8)
-    config.model.modules = ((4, 4, 8, 2, 4, 4),)
-    config.batch_size = 16
-    config.epochs = 2
-    config.checkpoint.every_steps = 2
-    return config.lock()
+    def make() -> ConfigDict:
+        config = base.get_config()
+        config.data.root = str(films_root)
+        config.data.image_size = 32
+        config.data.val_fraction = 0.2
+        config.model.stem = (4, 4, 8)
+        config.model.modules = ((4, 4, 8, 2, 4, 4),)
+        config.batch_size = 16
+        config.epochs = 2
+        config.checkpoint.every_steps = 2
+        return config.lock()
+
+    return make
+
+
+@pytest.fixture
+def config(make_config: Callable[[], ConfigDict]) -> ConfigDict:
+    """The config of `make_config`; a test may change it."""
+    return make_config()
 
 
 @pytest.fixture(scope="session")

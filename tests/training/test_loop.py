@@ -1,7 +1,6 @@
 """Training runs inside the process: what they leave, compile, refuse and survive."""
 
 import json
-import logging
 
 import jax
 import numpy as np
@@ -13,6 +12,7 @@ from pneumojax.run.arrays import digest
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history, read_lines
 from pneumojax.sharding import make_mesh, placed
+from pneumojax.training import loop
 from pneumojax.training.logbook import Logbook
 from pneumojax.training.loop import train
 from pneumojax.training.step_monitor import StepMonitor
@@ -31,27 +31,38 @@ def best_params(workdir, config):
     )
 
 
-def test_a_run_compiles_each_step_once_and_writes_each_step_once(
-    config, tmp_path, cache_dir, caplog, capsys
-):
-    with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        train(config, tmp_path / "run", cache_dir)
-    finished = [r.message for r in caplog.records if "Finished XLA compilation" in r.message]
-    assert sum("train_step" in message for message in finished) == 1
-    assert sum("jit(on_device)" in message for message in finished) == 1
+def test_a_run_compiles_each_step_once_and_writes_each_step_once(finished_run):
+    finished = [line for line in finished_run.log if "Finished XLA compilation" in line]
+    assert sum("jit(train_step)" in line for line in finished) == 1
+    assert sum("jit(on_device)" in line for line in finished) == 1  # the validation's
 
-    lines = read_lines(tmp_path / "run" / "metrics.jsonl")
+    lines = read_lines(finished_run.folder / "metrics.jsonl")
     steps = [line["step"] for line in lines if line["kind"] == "step"]
     assert steps == list(range(1, len(steps) + 1)) and len(steps) == 2 * 4  # 56 films, batch 16
-    history = read_history(tmp_path / "run")
+    history = read_history(finished_run.folder)
     assert [line["epoch"] for line in history] == [1, 2]
     assert {"train_accuracy", "val_auroc", "data_wait", "seconds_per_step"} <= history[0].keys()
-    out = capsys.readouterr().out
+    out = finished_run.out
     assert "disjoint" in out and "data wait" in out and "compiled in" in out
-    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+    assert list((finished_run.folder / "tensorboard").glob("events*"))
 
-    train(config, tmp_path / "run", cache_dir)
+
+def test_a_finished_run_is_left_as_it_is(finished_run, run_copy, cache_dir, capsys):
+    before = (run_copy / "metrics.jsonl").read_text()
+    train(finished_run.config, run_copy, cache_dir)
     assert "finished: this run has trained 2 of 2 epochs" in capsys.readouterr().out
+    assert (run_copy / "metrics.jsonl").read_text() == before
+
+
+# The error ends a process, and so closes its files; this process lives on.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_transfer_that_nobody_asked_for_is_an_error_while_stepping(
+    config, tmp_path, cache_dir, monkeypatch
+):
+    # Batches that stay on the host would be moved by each call of the compiled step.
+    monkeypatch.setattr(loop, "to_devices", lambda batches, mesh: batches)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
+        train(changed(config, log__tensorboard=False), tmp_path / "run", cache_dir)
 
 
 def test_best_by_validation_is_kept_beside_the_latest(config, tmp_path, cache_dir):
@@ -73,15 +84,18 @@ FINE_TUNING = {"finetune__frozen_epochs": 1, "finetune__backbone_rate": 0.1}
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "fields, at",
-    [({}, 5), (FINE_TUNING, 3)],
+    [({}, 5), pytest.param(FINE_TUNING, 3, marks=pytest.mark.slow)],
     ids=["plain", "fine-tuning, before the backbone is unfrozen"],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(
-    config, tmp_path, cache_dir, monkeypatch, fields, at
+    finished_run, config, tmp_path, cache_dir, monkeypatch, fields, at
 ):
     """In the process; killed ones are tried in `tests/cli/test_commands.py`, marked slow."""
-    config = changed(config, checkpoint__every_steps=2, **fields)
-    train(config, tmp_path / "undisturbed", cache_dir)
+    config = changed(config, **fields)
+    undisturbed_run = finished_run.folder
+    if fields:
+        undisturbed_run = tmp_path / "undisturbed"
+        train(config, undisturbed_run, cache_dir)
     dispatched = StepMonitor.dispatched
 
     def interrupted(self, step):
@@ -94,14 +108,14 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
         train(config, tmp_path / "disturbed", cache_dir)
     train(config, tmp_path / "disturbed", cache_dir)
     (first, told), (second, of_second) = (
-        best_params(tmp_path / name, config) for name in ("undisturbed", "disturbed")
+        best_params(folder, config) for folder in (undisturbed_run, tmp_path / "disturbed")
     )
     assert digest(first) == digest(second)
     assert told["decision"] == of_second["decision"] and told["scope"] == of_second["scope"]
     for name in ("train_loss", "val_loss", "val_auroc"):
         undisturbed, disturbed = (
-            [line[name] for line in read_history(tmp_path / folder)]
-            for folder in ("undisturbed", "disturbed")
+            [line[name] for line in read_history(folder)]
+            for folder in (undisturbed_run, tmp_path / "disturbed")
         )
         assert undisturbed == disturbed
 
@@ -109,9 +123,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_streamed_run_that_is_interrupted_ends_with_the_bits_of_the_cached_one(
-    config, tmp_path, cache_dir, monkeypatch, capsys
+    finished_run, config, tmp_path, cache_dir, monkeypatch, capsys
 ):
-    train(config, tmp_path / "cached", cache_dir)
+    cached = finished_run.folder
     streamed = changed(config, data__max_cache_gb=1e-6)
     dispatched = StepMonitor.dispatched
 
@@ -129,19 +143,20 @@ def test_a_streamed_run_that_is_interrupted_ends_with_the_bits_of_the_cached_one
     lines = [
         [
             {name: value for name, value in line.items() if name not in clocks}
-            for line in read_lines(tmp_path / folder / "metrics.jsonl")
+            for line in read_lines(folder / "metrics.jsonl")
         ]
-        for folder in ("cached", "streamed")
+        for folder in (cached, tmp_path / "streamed")
     ]
     assert lines[0] == lines[1] and len(lines[0]) == 2 * 4 + 2
     (first, told), (second, of_second) = (
-        best_params(tmp_path / name, config) for name in ("cached", "streamed")
+        best_params(folder, config) for folder in (cached, tmp_path / "streamed")
     )
     assert digest(first) == digest(second)
     for name in ("films", "decision", "scope"):
         assert told[name] == of_second[name]
 
 
+@pytest.mark.slow
 def test_without_validation_best_is_last(config, tmp_path, cache_dir):
     config = changed(config, data__val_fraction=0.0, epochs=1)
     train(config, tmp_path / "run", cache_dir)
@@ -150,10 +165,9 @@ def test_without_validation_best_is_last(config, tmp_path, cache_dir):
     assert "val_loss" not in read_history(tmp_path / "run")[0]
 
 
-def test_another_config_in_the_folder_is_refused_with_the_difference(config, tmp_path, cache_dir):
-    train(changed(config, epochs=1), tmp_path / "run", cache_dir)
+def test_another_config_in_the_folder_is_refused_with_the_difference(config, run_copy, cache_dir):
     with pytest.raises(UserError, match="another config .seed: 0 -> 5"):
-        train(changed(config, epochs=1, seed=5), tmp_path / "run", cache_dir)
+        train(changed(config, seed=5), run_copy, cache_dir)
 
 
 def test_a_folder_with_somebodys_files_is_refused_and_left_alone(config, tmp_path, cache_dir):
@@ -163,16 +177,16 @@ def test_a_folder_with_somebodys_files_is_refused_and_left_alone(config, tmp_pat
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_films_that_changed_since_the_run_began_are_refused(config, tmp_path, cache_dir):
-    train(changed(config, epochs=1), tmp_path / "run", cache_dir)
-    path = tmp_path / "run" / "provenance.json"
+def test_films_that_changed_since_the_run_began_are_refused(config, run_copy, cache_dir):
+    path = run_copy / "provenance.json"
     recorded = json.loads(path.read_text())
     recorded["films"]["train"] = "0" * 16
     path.write_text(json.dumps(recorded))
     with pytest.raises(UserError, match="films have changed since"):
-        train(changed(config, epochs=1), tmp_path / "run", cache_dir)
+        train(config, run_copy, cache_dir)
 
 
+@pytest.mark.slow
 @pytest.mark.fault
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_its_films(config, tmp_path, cache_dir):
     config = changed(config, optimizer__learning_rate=1e30, checkpoint__every_steps=1)
@@ -191,8 +205,8 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_its_films(config, tmp
         ({"batch_size": 0}, "config.batch_size is 0"),
         ({"checkpoint__best_metric": "auc"}, "best_metric is 'auc'"),
         ({"model__dtype": "float16"}, "config.model.dtype is 'float16'"),
-        ({"data__resize": "bicubic"}, "data.resize: 'bicubic'"),
-        ({"data__val_fraction": 1.5}, "data.val_fraction: 1.5"),
+        ({"data__resize": "bicubic"}, "config.data.resize is 'bicubic'"),
+        ({"data__val_fraction": 1.5}, "config.data.val_fraction is 1.5"),
     ],
 )
 def test_a_field_out_of_range_is_named_before_anything_is_written(

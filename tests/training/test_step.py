@@ -13,9 +13,18 @@ from pneumojax.inference.forward import make_forward
 from pneumojax.inference.network import main_logits, make_network
 from pneumojax.sharding import make_mesh
 from pneumojax.training.losses import binary_cross_entropy, network_loss
+from pneumojax.training.objective import BatchSums, Objective
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.state import initial_state
-from pneumojax.training.step import make_train_step
+from pneumojax.training.running_statistics import Moments
+from pneumojax.training.state import EpochSums, initial_state
+from pneumojax.training.step import (
+    add_random_inputs,
+    add_to_epoch,
+    augment_batch,
+    make_train_step,
+    moving_average,
+    sum_over_microbatches,
+)
 
 
 def random_batch(config, films=None, seed=0):
@@ -130,3 +139,99 @@ def test_evaluation_ignores_dropout_and_step(config):
     np.testing.assert_array_equal(before, evaluate(state.params, batch["image"]))
     state, _ = step(state, batch)
     assert not np.array_equal(before, evaluate(state.params, batch["image"]))
+
+
+class MeanNetwork:
+    """A network whose logit is a film's mean grey level times a weight."""
+
+    def training_logits(self, params, statistics, images, dropout_keys, axis):
+        return {"main": params["weight"] * images.mean((1, 2, 3))}, {}
+
+
+def seen_batch(films=8):
+    rng = np.random.default_rng(3)
+    labels = jnp.asarray(rng.integers(0, 2, films))
+    return {
+        "image": jnp.asarray(rng.random((films, 4, 4, 1), np.float32)),
+        "label": labels,
+        "target": labels,
+        "mask": jnp.ones(films).at[-1].set(0),
+        "dropout_key": jax.random.split(jax.random.key(0), films),
+    }
+
+
+def objective(**settings):
+    return Objective(MeanNetwork(), base.get_config().loss, **settings)
+
+
+def test_the_objective_weighs_classes_and_leaves_padding_out():
+    batch, params, films = seen_batch(), {"weight": jnp.float32(2)}, jnp.float32(7)
+    losses = binary_cross_entropy(2 * batch["image"].mean((1, 2, 3)), batch["label"])[:7]
+    ill = batch["label"][:7] == 1
+    loss, sums = objective(class_weights=(0.5, 3.0))(params, {}, batch, films)
+    assert loss == pytest.approx(jnp.sum(losses * jnp.where(ill, 3, 0.5)) / 7)
+    assert sums.loss == pytest.approx(jnp.sum(losses))  # of the training curve, without weights
+    assert sums.correct == jnp.sum(ill)  # all logits are above 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_gradients_summed_over_microbatches_are_those_of_the_batch(size):
+    batch, params, films = seen_batch(), {"weight": jnp.float32(2)}, jnp.float32(7)
+    whole = sum_over_microbatches(objective(), params, {}, batch, films, 8)
+    parts = sum_over_microbatches(objective(), params, {}, batch, films, size)
+    # Sums of float32 in another order.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), parts, whole)
+    assert whole[1]["weight"] != 0
+
+
+def test_dropout_keys_differ_by_step_and_film_and_partners_are_half_a_batch_away():
+    batch = {"image": jnp.arange(4.0), "label": jnp.arange(4), "film": 10 + jnp.arange(4)}
+    key = jax.random.key(0)
+    first, second = (add_random_inputs(batch, key, step, mixup=True) for step in (0, 1))
+    keys = [jax.random.key_data(b["dropout_key"]) for b in (first, second)]
+    assert len(np.unique(np.concatenate(keys), axis=0)) == 8
+    assert first["partner"]["film"].tolist() == [12, 13, 10, 11]
+    assert "partner" not in add_random_inputs(batch, key, 0, mixup=False)
+
+
+def test_images_are_augmented_by_film_and_epoch(config):
+    batch = random_batch(config)
+
+    def noisy(images, keys):
+        noise = jax.vmap(lambda key: jax.random.uniform(key))(keys)
+        return images * noise[:, None, None, None]
+
+    plain = augment_batch(batch, jnp.int32(0), lambda images, keys: images, config)
+    np.testing.assert_allclose(plain["image"], batch["image"] / 255, rtol=1e-6)
+    assert plain["target"] is batch["label"]
+    first, again, later = (augment_batch(batch, jnp.int32(e), noisy, config) for e in (0, 0, 1))
+    np.testing.assert_array_equal(first["image"], again["image"])
+    assert np.all(first["image"].mean((1, 2, 3)) != later["image"].mean((1, 2, 3)))
+
+
+@pytest.mark.slow
+def test_mixup_mixes_images_and_targets_with_those_of_the_partners(config):
+    with config.unlocked():
+        config.augment.mixup = 0.4
+    batch = add_random_inputs(random_batch(config), jax.random.key(0), 0, mixup=True)
+    mixed = augment_batch(batch, jnp.int32(0), lambda images, keys: images, config)
+    for name, source in (("target", "label"), ("image", "image")):
+        scale = 255 if name == "image" else 1
+        ends = np.stack([batch[source], batch["partner"][source]]) / scale
+        assert np.all((ends.min(0) - 1e-6 <= mixed[name]) & (mixed[name] <= ends.max(0) + 1e-6))
+        assert not np.array_equal(mixed[name], ends[0])
+    assert "partner" not in mixed
+
+
+def test_the_sums_of_an_epoch_begin_with_its_first_step():
+    before = EpochSums(correct=jnp.float32(5), films=jnp.float32(16), loss=jnp.float32(9))
+    sums = BatchSums(jnp.float32(3), jnp.float32(2), Moments(jnp.zeros(0), jnp.zeros(0)))
+    for begins, expected in ((False, (8, 20, 11)), (True, (3, 4, 2))):
+        after = add_to_epoch(before, sums, jnp.float32(4), jnp.bool_(begins))
+        assert (after.correct, after.films, after.loss) == expected
+
+
+def test_a_young_average_forgets_the_initial_weights_sooner():
+    average, latest = {"weight": jnp.float32(0)}, {"weight": jnp.float32(1)}
+    moved = [moving_average(average, latest, 0.9, jnp.int32(s))["weight"] for s in (0, 8, 1_000)]
+    np.testing.assert_allclose(moved, [0.9, 0.5, 0.1], rtol=1e-6)

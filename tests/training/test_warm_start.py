@@ -27,25 +27,10 @@ def changed(config, **fields):
     return config.lock()
 
 
-@pytest.fixture(scope="module")
-def trained(films_root, cache_dir, tmp_path_factory):
-    """A short run of a small network."""
-    from configs import base
-
-    config = changed(
-        base.get_config(),
-        data__root=str(films_root),
-        data__image_size=32,
-        data__val_fraction=0.2,
-        model__stem=(4, 4, 8),
-        model__modules=((4, 4, 8, 2, 4, 4),),
-        batch_size=16,
-        epochs=1,
-        log__tensorboard=False,
-    )
-    folder = tmp_path_factory.mktemp("start") / "run"
-    train(config, folder, cache_dir)
-    return config, folder
+@pytest.fixture
+def trained(finished_run):
+    """The config and the folder of a short run of a small network."""
+    return finished_run.config, finished_run.folder
 
 
 def begun(config, folder):
@@ -101,7 +86,7 @@ def test_merge_counts_each_array_once_and_changes_no_shape():
     merged, rows = merge(ours, theirs)
     np.testing.assert_array_equal(merged["stem1", "kernel"], 3)
     np.testing.assert_array_equal(merged["main_head", "logit", "bias"], 0)
-    assert {row["stage"]: (row["taken"], row["new"], row["unused"]) for row in rows} == {
+    assert {row.stage: (row.taken, row.new, row.unused) for row in rows} == {
         "stem1": (1, 0, 0),
         "main_head": (0, 1, 1),
         "elsewhere": (0, 0, 1),

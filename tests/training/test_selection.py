@@ -1,0 +1,41 @@
+"""The best epoch and early stopping, from figures alone."""
+
+import numpy as np
+import pytest
+
+from pneumojax.training.selection import is_better, stops_early, validation_figures
+
+EARLIER = {"val_loss": 0.5, "val_auroc": 0.9, "epoch": 3}
+
+
+@pytest.mark.parametrize(
+    ("metric", "figures", "better"),
+    [
+        ("loss", {"val_loss": 0.4, "val_auroc": 0.8}, True),
+        ("loss", {"val_loss": 0.5, "val_auroc": 1.0}, False),
+        ("auroc", {"val_loss": 0.6, "val_auroc": 0.91}, True),
+        ("auroc", {"val_loss": 0.4, "val_auroc": 0.9}, False),
+        ("last", {"val_loss": 9.0, "val_auroc": 0.1}, True),
+        ("loss", {}, True),  # without validation
+    ],
+)
+def test_an_epoch_is_better_by_the_metric_that_is_asked_for(config, metric, figures, better):
+    with config.unlocked():
+        config.checkpoint.best_metric = metric
+    assert is_better(figures, EARLIER, config) == better
+    assert is_better(figures, None, config)
+
+
+def test_training_stops_when_patience_has_passed_since_the_best_epoch(config):
+    assert not stops_early(100, EARLIER, config)  # patience 0
+    with config.unlocked():
+        config.early_stopping.patience = 2
+    assert [stops_early(epoch, EARLIER, config) for epoch in (3, 4, 5)] == [False, False, True]
+    assert not stops_early(5, None, config)
+    assert not stops_early(5, {"train_loss": 0.1}, config)
+
+
+def test_validation_figures_are_at_one_half():
+    figures = validation_figures(np.array([0, 0, 1, 1]), np.array([-1.0, 1.0, 0.5, 2.0]))
+    assert figures["val_specificity"] == 0.5 and figures["val_sensitivity"] == 1
+    assert figures["val_accuracy"] == 0.75 and figures["val_auroc"] == 0.75
