@@ -36,7 +36,7 @@ def test_each_rule_reaches_what_it_is_for():
     for shift in np.linspace(-6, 6, 101):
         other = confusion(LABELS, (shift < LOGITS).astype(int))
         gained = best.sensitivity + best.specificity - other.sensitivity - other.specificity
-        assert gained > -1e-12  # equal but for rounding
+        assert gained > -1e-12  # equal up to rounding
     assert confusion_of(rule="sensitivity", min_sensitivity=0.99).sensitivity >= 0.99
     dear, cheap = (confusion_of(rule="cost", cost_ratio=ratio) for ratio in (20.0, 0.05))
     assert dear.fn < cheap.fn and dear.fp > cheap.fp

@@ -1,4 +1,4 @@
-"""Maps of evidence on a small network, and the pictures made of them."""
+"""Grad-CAM maps of a small network, and the pictures made of them."""
 
 import io
 
@@ -34,7 +34,7 @@ def small(heads=("auxiliary",)):
         lambda leaf: jnp.asarray(rng.normal(0, 0.3, leaf.shape), leaf.dtype),
         network.abstract_params,
     )
-    return network, jax.device_put(params, replicated(make_mesh()))  # as they come from a run
+    return network, jax.device_put(params, replicated(make_mesh()))  # placed like those of a run
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_map_is_that_of_the_definition_for_the_head_that_predicts(heads, expla
     for film, logit, enlarged in list(zip(FILMS, logits, maps, strict=True))[:2]:
         expected = by_definition(network, params, film, heads[0])
         expected = jax.image.resize(expected, (SIDE, SIDE), "linear")
-        np.testing.assert_allclose(enlarged, expected, atol=1e-5)  # sums in another order
+        np.testing.assert_allclose(enlarged, expected, atol=1e-5)  # sums are in another order
         images = film[None].astype(np.float32) / 255
         assert float(network.logits(params, images)[heads[0]][0]) == pytest.approx(
             float(logit), rel=1e-5, abs=1e-5
@@ -179,7 +179,7 @@ def test_an_overlay_has_the_films_size_and_leaves_it_alone_where_the_map_is_empt
     assert picture.shape == (60, 90, 3)
     np.testing.assert_array_equal(picture[30:, 40:], np.repeat(film[30:, 40:, None], 3, axis=2))
     corner = picture[:8, :10].astype(int)
-    assert (corner[..., 0] > corner[..., 2]).all()  # coloured: more red than blue
+    assert (corner[..., 0] > corner[..., 2]).all()  # the map's colours have more red than blue
 
 
 def test_a_sheet_holds_every_tile_and_no_line_leaves_its_tile():
@@ -190,5 +190,5 @@ def test_a_sheet_holds_every_tile_and_no_line_leaves_its_tile():
         pixels = np.asarray(picture.convert("L")).astype(int)
         assert picture.width == 3 * 130 + 10
     gaps = [pixels[:, 130 * i : 130 * i + 8] for i in range(4)]
-    assert all((gap[:-40] == 255).all() for gap in gaps)  # the last lines are the disclaimer
+    assert all((gap[:-40] == 255).all() for gap in gaps)  # the disclaimer fills the last lines
     assert (pixels[-22:] < 255).any() and DISCLAIMER

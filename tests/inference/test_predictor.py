@@ -48,7 +48,7 @@ def test_an_array_and_a_stream_in_any_batch_size_give_the_same_logits(predictor)
 def test_a_film_set_has_the_logits_of_its_pixels(predictor, config, cache_dir):
     films = load_splits(config, cache_dir).validation
     pixels = films.pixels(np.arange(len(films)))
-    assert len(films) % predictor.batch_size  # so that the last batch is padded
+    assert len(films) % predictor.batch_size  # the last batch is padded
     np.testing.assert_array_equal(predictor.logits(films), predictor.logits(pixels))
     calibrated = predictor.decision.probabilities(predictor.logits(films)[0])
     np.testing.assert_array_equal(predictor.probabilities(films), calibrated)
@@ -64,7 +64,7 @@ def test_a_network_is_compiled_once_for_any_number_of_films(predictor, caplog):
 
 def test_maps_come_with_the_logits_of_a_pass_without_them(predictor):
     logits, maps = predictor.explain(FILMS)
-    # The gradient is taken in another program, whose sums may be ordered otherwise.
+    # The gradient is computed by another program, which may order sums differently.
     np.testing.assert_allclose(logits, predictor.logits(FILMS), rtol=1e-5, atol=1e-6)
     assert maps.shape == FILMS.shape and maps.min() >= 0 and maps.max() <= 1
 
@@ -73,7 +73,7 @@ def test_members_answer_together_with_the_mean_of_their_probabilities_and_maps(
     workdir, config, tmp_path
 ):
     begin(tmp_path / "other", other := config.copy_and_resolve_references().unlock())
-    other.seed = config.seed + 1
+    other.seed = 3  # with this seed the maps of these films are not empty
     save(tmp_path / "other", other.lock())
     folders = [workdir, tmp_path / "other"]
     one, two = (Predictor.open([folder]).in_batches_of(4) for folder in folders)
@@ -83,6 +83,7 @@ def test_members_answer_together_with_the_mean_of_their_probabilities_and_maps(
     np.testing.assert_array_equal(
         both.logits(FILMS), [each.logits(FILMS)[0] for each in (one, two)]
     )
+    assert maps.any()
     np.testing.assert_array_equal(maps, (one.explain(FILMS)[1] + two.explain(FILMS)[1]) / 2)
     mean = (one.probabilities(FILMS) + two.probabilities(FILMS)) / 2
     np.testing.assert_allclose(both.probabilities(FILMS), mean, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""A run that was never trained, its checkpoint made of initial weights: enough to predict with."""
+"""A run with a checkpoint of initial weights, which is enough to predict with."""
 
 import shutil
 
@@ -17,7 +17,7 @@ DECISION = Decision("youden", 2.0, 0.4, 10, "")
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """Where the first test makes a run, for the others to copy."""
+    """The folder of a run that the first test makes and the others copy."""
     return tmp_path_factory.mktemp("first") / "run"
 
 
@@ -31,7 +31,7 @@ def workdir(first, tmp_path, config):
 
 
 def save(folder, config, step=1, scope=None):
-    """Its best checkpoint, with a decision and a scope."""
+    """Saves initial weights as the best checkpoint of a run, with a decision and a scope."""
     state = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))()
     meta = {
         "preprocessing": preprocessing_of(config).as_dict(),

@@ -1,4 +1,4 @@
-"""Predictions go to regular files alone, and a full disk costs nothing that was written."""
+"""Predictions are written to regular files only, and a full disk destroys no row."""
 
 import os
 import resource
@@ -37,7 +37,7 @@ def test_a_full_disk_is_one_line_and_leaves_whole_rows(tmp_path, bounded_files, 
     path = tmp_path / name
     written(path, ROWS[:1])
     size = path.stat().st_size
-    bounded_files(size + 50)  # ends in the middle of the next row
+    bounded_files(size + 50)  # the disk is full in the middle of the next row
     with (
         pytest.raises(UserError, match="--output: cannot write .*File too large"),
         PredictionFile(path, RunStamp(**OF_RUN)) as predictions,
@@ -66,7 +66,7 @@ def test_a_file_of_an_earlier_version_is_refused_and_left_alone(tmp_path, name):
 
 def test_a_large_file_of_zeros_is_refused_without_being_read(tmp_path):
     with open(tmp_path / "p.csv", "wb") as stream:
-        stream.truncate(1 << 40)  # without a byte on the disk
+        stream.truncate(1 << 40)  # a sparse file, which takes no space
     with pytest.raises(UserError, match="its first line is not"):
         written(tmp_path / "p.csv")
 

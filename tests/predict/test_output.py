@@ -1,4 +1,4 @@
-"""A file of predictions after kills at any byte, and files that are something else."""
+"""Prediction files that were cut off at any byte, and files that hold something else."""
 
 import csv
 import json
@@ -53,11 +53,14 @@ def test_rows_come_back_as_they_were(tmp_path, name):
 
 
 @each_kind
-def test_a_file_cut_at_any_byte_is_completed_to_the_same(tmp_path, name):
+@pytest.mark.parametrize("every", [23, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_file_cut_at_any_byte_is_completed_to_the_same(tmp_path, name, every):
     path = tmp_path / name
     written(path)
     whole = path.read_bytes()
-    for end in range(len(whole)):
+    line_ends = [i for i, byte in enumerate(whole) if byte == ord("\n")]
+    near = {end + shift for end in line_ends for shift in (-1, 0, 1)}
+    for end in sorted(near | set(range(0, len(whole), every))):
         path.write_bytes(whole[:end])
         written(path)
         assert path.read_bytes() == whole, end

@@ -1,4 +1,4 @@
-"""Films good and bad through a network: every one is answered or named."""
+"""Prediction of good and bad films: each is answered, or named with the reason."""
 
 import csv
 import io
@@ -91,7 +91,7 @@ def test_every_good_film_is_answered_and_every_bad_one_named(
         assert reason in rows[name]["note"] and not rows[name]["probability"]
     expected = float(rows["plain.png"]["probability"])
     for name in good:
-        # Batches of one shape: the same pixels give the same bits.
+        # All batches have one shape, so equal pixels give equal bits.
         assert float(rows[name]["probability"]) == expected
         assert rows[name]["call"] in CALLS and not rows[name]["note"]
     assert float(rows["cmyk.jpeg"]["probability"]) == pytest.approx(expected, abs=0.05)
@@ -104,7 +104,7 @@ def test_every_good_film_is_answered_and_every_bad_one_named(
     )
     for secret in ("Secret", "ID-77", "20200131", "Traceback"):
         assert secret not in everything
-    assert "\x1b[31m" not in printed.out  # a name does not colour the terminal
+    assert "\x1b[31m" not in printed.out  # escape codes in a name do not reach the terminal
     assert "9 unreadable" in printed.out
 
 
@@ -128,7 +128,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_file(
     workdir, films_root, tmp_path, suffix, monkeypatch, capsys
 ):
     monkeypatch.setattr(room, "LARGEST_BATCH", 4)
-    inputs = [str(films_root / "test"), str(films_root / "test" / "*" / "*")]  # each film twice
+    inputs = [
+        str(films_root / "test"),
+        str(films_root / "test" / "*" / "*"),
+    ]  # names each film twice
     whole, part = tmp_path / f"whole{suffix}", tmp_path / f"part{suffix}"
     predict_files([workdir], inputs, str(whole))
     data = whole.read_bytes()
@@ -183,7 +186,7 @@ def test_films_are_found_and_decoded_only_a_little_ahead(workdir, film, tmp_path
     monkeypatch.setattr(room.PredictionFile, "append", counted)
     rows, _ = predicted(workdir, tmp_path / "*.png")
     assert list(rows) == [f"{i:02d}.png" for i in range(40)] and written == 40
-    assert most <= 4 * 4 + 1  # two batches waiting, one at work, one in the network
+    assert most <= 4 * 4 + 1  # two batches wait, one is decoded, one is in the network
 
 
 def test_warnings_stand_beside_the_answer(workdir, films_root, config, tmp_path, capsys):
@@ -207,7 +210,7 @@ def test_warnings_stand_beside_the_answer(workdir, films_root, config, tmp_path,
     assert "4 with a warning" in capsys.readouterr().out
 
 
-def test_a_run_that_knows_no_scope_says_so_once(workdir, film, tmp_path, capsys):
+def test_a_run_without_a_training_distribution_says_so_once(workdir, film, tmp_path, capsys):
     for name in "abc":
         film.save(tmp_path / f"{name}.png")
     predicted(workdir, tmp_path / "*.png")

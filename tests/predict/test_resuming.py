@@ -1,4 +1,4 @@
-"""A continued prediction answers each film for its own contents, and one process writes it."""
+"""Continued predictions: films are told apart by contents, and only one process writes."""
 
 import os
 import re
@@ -74,7 +74,7 @@ def test_a_file_that_another_process_writes_is_refused_with_its_number(workdir, 
         with pytest.raises(UserError, match="is being written by") as error:
             predict_files([workdir], [str(film)], str(output))
         numbers = re.findall(r"by process (\d+)", str(error.value))
-        assert not numbers or numbers == [str(other.pid)]  # only Linux tells the number
+        assert not numbers or numbers == [str(other.pid)]  # only Linux lists the process
         other.communicate(b"\n")
     predict_files([workdir], [str(film)], str(output))
 

@@ -1,4 +1,4 @@
-"""Which films are found, in which order; links, patterns and locked doors."""
+"""The films that are found, and their order, with links, patterns and unreadable folders."""
 
 import os
 import stat
@@ -47,7 +47,7 @@ def test_a_folder_gives_what_is_called_a_picture_and_what_is_one_in_order(folder
     sources = Sources([str(folder)])
     names = [str(path.relative_to(folder)) for path, _ in sources.films()]
     assert names == ["a.JPEG", "b/2.png", "b/IM0001", "c.gif"]
-    assert sources.ignored == 2  # notes and DICOMDIR
+    assert sources.ignored == 2  # the notes and DICOMDIR
     assert sources.count() == 4
 
 
@@ -79,7 +79,7 @@ def test_links_that_lead_in_a_circle_end(folder):
         (folder / "b" / name).symlink_to(folder / "d")
     once = ["a.JPEG", "b/2.png", "b/IM0001", "c.gif"]
     assert found(folder, below=folder) == once
-    again = found(folder / "**/*")  # under another name too, but not without end
+    again = found(folder / "**/*")  # also under the link's name, but not in a circle
     assert {str(Path(name).resolve().relative_to(folder)) for name in again} == set(once)
     assert len(again) <= 3 * len(once)
 
@@ -103,7 +103,7 @@ def test_names_of_any_bytes_are_found(folder):
 
 
 def test_what_may_not_be_read_is_named_and_the_rest_goes_on(monkeypatch):
-    # Elsewhere than in tmp_path, into which another user may not look.
+    # Not in tmp_path, which other users cannot search.
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         os.chmod(root, 0o755)
@@ -113,7 +113,7 @@ def test_what_may_not_be_read_is_named_and_the_rest_goes_on(monkeypatch):
         (root / "locked").chmod(0)
         before = os.geteuid()
         if before == 0:
-            os.seteuid(65534)  # root may read everything
+            os.seteuid(65534)  # because root may read everything
         try:
             results = list(Sources([str(root)]).films())
             inside = list(Sources([str(root / "locked" / "film.png")]).films())
