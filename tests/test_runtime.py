@@ -1,4 +1,4 @@
-"""What malloc is to do: asked for once, and nothing else of the environment is changed."""
+"""The tunables of malloc are set once, and the rest of the environment stays as it is."""
 
 import subprocess
 import sys
@@ -20,7 +20,9 @@ def test_what_the_user_tunes_stays_and_the_rest_is_added(given):
     found = runtime.with_tunables(environment, ASKED)
     assert found["HOME"] == "/"
     assert found["GLIBC_TUNABLES"].split(":") == [*filter(None, [given]), *MALLOC, HUGE]
-    assert runtime.with_tunables(found, ASKED) is None  # it is not started a third time
+    assert (
+        runtime.with_tunables(found, ASKED) is None
+    )  # otherwise the program would start a third time
 
 
 @pytest.mark.parametrize("offered", ["[always] madvise never", "always madvise [never]", ""])

@@ -216,7 +216,7 @@ class Trainer:
     def _save_latest(self, step: DispatchedStep, state: TrainState) -> None:
         self._logbook.flush()
         meta = self._meta | {"epoch": step.epoch, "best": self._best}
-        self._setup.checkpoints.save_latest(step.number, state.items(), meta)
+        self._setup.checkpoints.save_latest(step.number, state.to_items(), meta)
 
     def _stop(self, signal_number: int, step: int) -> NoReturn:
         self._logbook.close()

@@ -66,7 +66,7 @@ def resume_or_begin(
     config, checkpoints = setup.config, setup.checkpoints
     begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(setup.mesh))
     abstract = placed(jax.eval_shape(begin), setup.mesh)
-    restored = checkpoints.restore_latest(abstract.items())
+    restored = checkpoints.restore_latest(abstract.to_items())
     if restored is None:
         return begin(), None
     items, meta = restored

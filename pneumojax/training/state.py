@@ -57,7 +57,7 @@ class TrainState:
     statistics: dict[str, Any]
     average: dict[str, Any] | None
 
-    def items(self) -> dict[str, Any]:
+    def to_items(self) -> dict[str, Any]:
         """The items of a checkpoint; optional parts that are absent have no key."""
         training = {
             "step": self.step,
@@ -72,7 +72,7 @@ class TrainState:
 
     @classmethod
     def from_items(cls, items: Mapping[str, Any]) -> "TrainState":
-        """The inverse of `items`."""
+        """The inverse of `to_items`."""
         training = items["training"]
         return cls(
             step=training["step"],

@@ -1,4 +1,4 @@
-"""Small trainings in processes of their own, to be stopped, killed and starved."""
+"""Small training runs in processes of their own, which tests stop, kill or deprive of space."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def small(films_root, cache_dir) -> Callable[..., list[str]]:
-    """`(workdir, *more flags) -> the command` of a small network's training, batch norm in it."""
+    """`(workdir, *more flags) -> a command` that trains a small network with batch norm."""
 
     def command(workdir, *more):
         return [
@@ -32,7 +32,7 @@ def small(films_root, cache_dir) -> Callable[..., list[str]]:
 
 @pytest.fixture(scope="session")
 def run_command() -> Callable[..., subprocess.CompletedProcess]:
-    """`(command) -> what came of it`, with its text."""
+    """`(command) -> the completed process`, with its output as text."""
 
     def run(line, **options):
         return subprocess.run(
@@ -43,7 +43,7 @@ def run_command() -> Callable[..., subprocess.CompletedProcess]:
 
 
 def free_port(begin: int = 0, end: int = 1) -> int:
-    """A port of `range(begin, end)` that nobody listens on; of 0 the system chooses."""
+    """A free port in `range(begin, end)`; for port 0 the system chooses one."""
     for port in range(begin, end):
         with socket.socket() as free, contextlib.suppress(OSError):
             free.bind(("localhost", port))
@@ -53,9 +53,9 @@ def free_port(begin: int = 0, end: int = 1) -> int:
 
 @pytest.fixture(scope="session")
 def cluster_variables() -> Callable[[str, int], Callable[[int, int], dict[str, str]]]:
-    """`("SLURM" or "Open MPI", job) -> (count, process) -> what it sets` for a job on this machine.
+    """`("SLURM" or "Open MPI", job) -> (count, process) -> its environment variables`.
 
-    JAX makes of either's job number a port of the last 4,096.
+    JAX turns the job number into one of the last 4,096 ports.
     """
 
     def slurm(job, count, process):
@@ -77,7 +77,7 @@ def cluster_variables() -> Callable[[str, int], Callable[[int, int], dict[str, s
 
 @pytest.fixture
 def free_job() -> int:
-    """A number of a job whose port, as JAX derives it, nobody listens on."""
+    """A job number from which JAX derives a free port."""
     return free_port(65_536 - 4_096, 65_536) % 4_096
 
 
@@ -85,8 +85,8 @@ def free_job() -> int:
 def start_processes(tmp_path) -> Callable[..., list[subprocess.Popen]]:
     """`(command, count) -> processes` of one job on this machine, each with a log in tmp_path.
 
-    `variables` are added to their environment; with `cluster`, a function of (count, process),
-    those by which a cluster says what the flags say otherwise.
+    `variables` are added to the environment. `cluster`, a function of (count, process), gives the
+    variables of a cluster, which replace the flags.
     """
     started: list[subprocess.Popen] = []
 

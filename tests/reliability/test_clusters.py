@@ -1,4 +1,4 @@
-"""What JAX takes from a cluster's environment where --distributed stands alone; nothing starts."""
+"""What JAX reads from a cluster's environment if --distributed has no other flags."""
 
 import pytest
 
@@ -8,14 +8,14 @@ from pneumojax.errors import UserError
 
 @pytest.fixture(autouse=True)
 def unused_backend(monkeypatch):
-    """As in a new process: other tests in this one have computed, which JAX would refuse."""
+    """JAX joins a job only before it computes, which other tests in this process have done."""
     monkeypatch.setattr("jax._src.xla_bridge.backends_are_initialized", lambda: False)
 
 
 @pytest.fixture
 def asked_to_join(monkeypatch):
-    """`(**variables, flags) -> (coordinator, processes, process, devices)` that a job starts by."""
-    from jax._src import clusters, distributed  # detection has no public name
+    """`(variables, *flags) -> (coordinator, processes, process, devices)` that JAX would join with."""
+    from jax._src import clusters, distributed  # JAX has no public name for the detection
 
     def ask(variables, *flags):
         found = []
@@ -56,7 +56,7 @@ def test_slurm_names_the_first_machine_and_a_port_of_the_job(
     variables = cluster_variables("SLURM", 70_123)(32, 9) | {"SLURM_STEP_NODELIST": nodes}
     variables["SLURM_LOCALID"] = "1"
     port = 61_440 + 70_123 % 4_096
-    # One device for each process: the machine's second for its second process.
+    # Each process has one device; the second process of a machine has its second device.
     assert asked_to_join(variables) == (f"{first}:{port}", 32, 9, [1])
 
 

@@ -1,4 +1,4 @@
-"""Jobs of several real processes on this machine, whose sums go over the loopback."""
+"""Jobs of several processes on this machine, which exchange sums over the loopback interface."""
 
 import json
 import signal
@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_steps_of_several_processes_are_those_of_one(start_processes, tmp_path, count):
-    """With batch norm over all, augmentation, dropout and a last batch with padding."""
+    """The case has batch norm over all devices, augmentation, dropout and a padded last batch."""
     found = {}
-    for processes in (count, 1):  # the one in the environment of the others
+    for processes in (count, 1):  # the single process has the same environment
         path = tmp_path / f"{processes}.npz"
         line = devices.program(path, cases=["augmented"])
         for process in start_processes(line, processes, variables=devices.environment()):
@@ -49,7 +49,7 @@ def test_a_job_of_two_writes_once_what_one_process_would(
         assert process.wait(300) == 0, (tmp_path / "process-0.log").read_text()
     assert steps_written(tmp_path / "two") == steps_written(tmp_path / "one")
     one, two = (read_history(tmp_path / name) for name in ("one", "two"))
-    for name in ("train_loss", "val_loss"):  # sums in float32, in another order
+    for name in ("train_loss", "val_loss"):  # float32 sums in another order
         np.testing.assert_allclose(
             [line[name] for line in two], [line[name] for line in one], rtol=1e-4
         )
@@ -59,7 +59,7 @@ def test_a_job_of_two_writes_once_what_one_process_would(
     assert metrics["n"] == 15
 
 
-# So slow that rounding in another order does not grow from step to step.
+# The learning rate is so low that differences in rounding do not grow from step to step.
 LONG = ("--config.epochs=400", "--config.optimizer.learning_rate=1e-8")
 LONG += ("--config.checkpoint.every_steps=10",)
 
@@ -81,7 +81,7 @@ def stop_after(lines, workdir, job):
 def test_a_job_that_loses_a_process_ends_within_a_minute_and_any_count_goes_on(
     small, start_processes, tmp_path, lost, then
 ):
-    """With the films of each step that an undisturbed run takes, which their losses tell."""
+    """Equal losses show that each step has the films that an undisturbed run has."""
     job = start_processes(small(tmp_path / "run", *LONG), 2)
     wait_for_lines(tmp_path / "run", 40, job[0])
     job[lost].send_signal(signal.SIGKILL)
@@ -94,7 +94,7 @@ def test_a_job_that_loses_a_process_ends_within_a_minute_and_any_count_goes_on(
 
     before = len(losses(tmp_path / "run"))
     job = start_processes(small(tmp_path / "run", *LONG), then)
-    stop_after(40 + before * 3 // 2, tmp_path / "run", job)  # lines of epochs among them
+    stop_after(40 + before * 3 // 2, tmp_path / "run", job)  # some lines are of epochs
     assert "resuming after step" in (tmp_path / "process-0.log").read_text()
     resumed, steps = losses(tmp_path / "run"), steps_written(tmp_path / "run")
     assert steps == list(range(1, len(steps) + 1)) and len(steps) > before

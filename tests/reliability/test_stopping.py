@@ -1,4 +1,4 @@
-"""Signals, kills and second processes, against the real command."""
+"""Signals, kills and second processes, tried on the real command."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ LONG = "--config.epochs=400"
 
 
 def started(line, workdir, lines=20):
-    """The command under way, once its metrics have so many lines."""
+    """Starts the command, and returns when its metrics have so many lines."""
     process = subprocess.Popen(
         line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -61,7 +61,7 @@ def test_a_signal_before_the_first_step_ends_at_once(small, tmp_path):
 
 @pytest.mark.slow
 def test_a_signal_at_any_instant_of_the_start_ends_a_run(small, tmp_path):
-    """Not one is swallowed by what it comes in: imports, tracing, caches, clean-up."""
+    """No signal is lost in an import, in tracing, in a cache or in a clean-up."""
     for tenths in range(0, 32, 4):
         workdir = tmp_path / f"run-{tenths}"
         process = subprocess.Popen(
@@ -81,7 +81,7 @@ def test_a_signal_at_any_instant_of_the_start_ends_a_run(small, tmp_path):
 
 
 def ended_by(program):
-    """What a program printed that was ended by SIGTERM, and its errors."""
+    """The output and the errors of a program that SIGTERM ends."""
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=50
     )
@@ -149,7 +149,7 @@ except Stopped as stopped:
 
 
 def test_a_second_signal_ends_at_once():
-    """Within a step that takes for ever, in a process of its own: it ends without a word."""
+    """The process is in a step that never ends; it ends without a message."""
     out, error = ended_by("""
 import os, signal, sys, time
 from pneumojax.training.stopping import StopRequest
@@ -186,7 +186,7 @@ def test_a_folder_is_held_once_and_let_go_with_what_held_it(tmp_path):
 
 @pytest.mark.slow
 def test_killed_in_every_phase_a_run_ends_as_an_undisturbed_one(tmp_path):
-    """Ten kills; `python -m tests.support.kills` goes on to as many as one likes."""
+    """This kills ten times; `python -m tests.support.kills` does it as often as asked."""
     record = kills.campaign(10, tmp_path, seed=0)
     assert len(record["kills"]) == 10 and record["different"] == []
     assert {kill["phase"] for kill in record["kills"]} == set(kills.PHASES)

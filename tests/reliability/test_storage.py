@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, files that were damaged: a clear line, and nothing lost."""
+"""Full and read-only disks and damaged files give one clear line, and lose nothing."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.fault
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """`(kilobytes) -> a folder on a disk of that size`, which a second call makes larger."""
+    """`(kilobytes) -> a folder on a disk of that size`; a second call changes the size."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = []
@@ -39,7 +39,7 @@ def small_disk(tmp_path):
 
 
 def only_line(result):
-    """The one line of a command that must fail without a traceback."""
+    """The one line that a failing command must print."""
     assert result.returncode == 1, result.stdout
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
@@ -48,7 +48,7 @@ def only_line(result):
 
 @pytest.fixture(scope="module")
 def undisturbed(small, run_command, tmp_path_factory):
-    """The predictions of a run that had room enough."""
+    """The predictions of a run with enough space."""
     run = tmp_path_factory.mktemp("undisturbed") / "run"
     result = run_command(small(run))
     assert result.returncode == 0, result.stderr
@@ -60,7 +60,7 @@ def undisturbed(small, run_command, tmp_path_factory):
 def test_a_full_disk_ends_a_run_with_one_line_and_with_room_it_goes_on(
     small, run_command, small_disk, undisturbed, kilobytes
 ):
-    """Sizes at which it is the list of films, the metrics, or one checkpoint or another."""
+    """At these sizes the list of films, the metrics or a checkpoint is what does not fit."""
     run = small_disk(kilobytes) / "run"
     assert "No space left on device" in only_line(run_command(small(run)))
     small_disk(50_000)
@@ -142,7 +142,7 @@ def test_a_damaged_shard_ends_a_run_with_one_line_and_verified_it_goes_on(
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
     failed = run_command(small(tmp_path / "second", *streamed))
-    line = failed.stderr.splitlines()[-1]  # TensorFlow says something of its own before
+    line = failed.stderr.splitlines()[-1]  # TensorFlow prints a line before
     assert failed.returncode == 1 and "Traceback" not in failed.stderr
     assert line.startswith("error: --cache_dir: the shards in ") and "--verify_films" in line
     assert run_command(small(tmp_path / "second", *streamed, "--verify_films")).returncode == 0

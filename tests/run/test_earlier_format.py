@@ -74,7 +74,7 @@ def test_a_state_of_before_the_seal_is_resumed_exactly(earlier):
     lines = []
     checkpoints = Checkpoints(folder / "checkpoints", log=lines.append)
     abstract = placed(jax.eval_shape(lambda: state), make_mesh())
-    restored, meta = checkpoints.restore_latest(abstract.items())
+    restored, meta = checkpoints.restore_latest(abstract.to_items())
     jax.tree.map(np.testing.assert_array_equal, TrainState.from_items(restored), state)
     assert meta["best"] == {"val_loss": 0.3}
     assert len(lines) == 1 and "written by an earlier version" in lines[0]

@@ -1,4 +1,4 @@
-"""Batches that hold more than the films there are."""
+"""Batches that are larger than the training set."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Training and evaluation on any number of devices; a CPU plays eight."""
+"""Training and evaluation on several devices, for which one CPU stands in."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def steps_of(tmp_path_factory):
-    """`(cases, counts) -> what devices.load gives`, of virtual devices in a process of its own."""
+    """`(cases, counts) -> arrays by name`: runs the steps on virtual devices, in another process."""
 
     def run(cases, counts):
         path = tmp_path_factory.mktemp("steps") / "steps.npz"
@@ -45,7 +45,7 @@ def in_parts(steps_of):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_gradients_added_up_over_parts_are_those_of_the_whole_batch(in_parts, count):
-    """Of sixteen films at once on one device; two at a time on each otherwise."""
+    """The batch is sixteen films on one device at once; the parts are two films at a time."""
     row = devices.row(in_parts, "whole_batch", in_parts, "two_at_a_time", count)
     assert devices.agrees(row), row
 
@@ -87,7 +87,7 @@ print(json.dumps(found))
 
 
 def test_every_film_is_scored_once_on_any_number_of_devices(on_virtual_devices):
-    """Also where batches of eight do not divide the films, and alone without a batch."""
+    """Some counts are not multiples of the batch size, and each film is also scored alone."""
     scored = json.loads(on_virtual_devices(SCORED, 8))
     for count in (1, 5, 8, 21, 32):
         alone = scored[f"{count} alone"]
@@ -95,5 +95,5 @@ def test_every_film_is_scored_once_on_any_number_of_devices(on_virtual_devices):
         for several in (1, 2, 4, 8):
             logits = scored[f"{count} on {several}"]
             assert len(logits) == count
-            # Films apart or together in a product are rounded apart.
+            # A matrix product over more films is rounded differently.
             np.testing.assert_allclose(logits, alone, rtol=0, atol=1e-5 * np.max(np.abs(alone)))

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MB = 1 << 20
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
 
-# The 6,000 by 6,000 products between its two are 144 MB.
+# The intermediate product of 6,000 by 6,000 float32 takes 144 MB.
 STEPS = """
 import jax
 import jax.numpy as jnp
@@ -42,7 +42,7 @@ print(size, addresses, resident)
 
 
 def after_steps(times: int) -> tuple[int, int, int]:
-    """Bytes: what a step needs, and the process's addresses and memory after three steps."""
+    """Three sizes in bytes: the step's temporary memory, and the process's addresses and memory."""
     run = subprocess.run(
         [sys.executable, "-c", STEPS.replace("{times}", str(times))],
         capture_output=True,
@@ -59,7 +59,7 @@ def test_what_steps_wrote_to_stays_with_the_process_and_is_no_more_than_one_need
     size, _, given_back = after_steps(0)
     assert size > 100 * MB
     _, _, kept = after_steps(1)
-    assert kept - given_back == pytest.approx(size, abs=20 * MB)  # what else comes and goes
+    assert kept - given_back == pytest.approx(size, abs=20 * MB)  # other allocations
 
 
 @GLIBC

@@ -1,4 +1,4 @@
-"""Training runs inside the process: what they leave, compile, refuse and survive."""
+"""Training runs in this process: their files, compilations, refusals and resumptions."""
 
 import json
 
@@ -34,7 +34,7 @@ def best_params(workdir, config):
 def test_a_run_compiles_each_step_once_and_writes_each_step_once(finished_run):
     finished = [line for line in finished_run.log if "Finished XLA compilation" in line]
     assert sum("jit(train_step)" in line for line in finished) == 1
-    assert sum("jit(on_device)" in line for line in finished) == 1  # the validation's
+    assert sum("jit(on_device)" in line for line in finished) == 1  # validation
 
     lines = read_lines(finished_run.folder / "metrics.jsonl")
     steps = [line["step"] for line in lines if line["kind"] == "step"]
@@ -54,7 +54,7 @@ def test_a_finished_run_is_left_as_it_is(finished_run, run_copy, cache_dir, caps
     assert (run_copy / "metrics.jsonl").read_text() == before
 
 
-# The error ends a process, and so closes its files; this process lives on.
+# The end of a process would close its files; this process goes on.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_transfer_that_nobody_asked_for_is_an_error_while_stepping(
     config, tmp_path, cache_dir, monkeypatch
@@ -80,7 +80,7 @@ def test_best_by_validation_is_kept_beside_the_latest(config, tmp_path, cache_di
 FINE_TUNING = {"finetune__frozen_epochs": 1, "finetune__backbone_rate": 0.1}
 
 
-# An interrupted process closes its files by ending; this one lives on.
+# The end of a process would close its files; this process goes on.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "fields, at",
@@ -90,7 +90,7 @@ FINE_TUNING = {"finetune__frozen_epochs": 1, "finetune__backbone_rate": 0.1}
 def test_an_interrupted_run_goes_on_to_the_same_bits(
     finished_run, config, tmp_path, cache_dir, monkeypatch, fields, at
 ):
-    """In the process; killed ones are tried in `tests/cli/test_commands.py`, marked slow."""
+    """The interruption is an exception; `tests/cli/test_commands.py` kills whole processes."""
     config = changed(config, **fields)
     undisturbed_run = finished_run.folder
     if fields:
@@ -131,7 +131,7 @@ def test_a_streamed_run_that_is_interrupted_ends_with_the_bits_of_the_cached_one
 
     def interrupted(self, step):
         dispatched(self, step)
-        if step.number == 3:  # of 4 in an epoch, one after a checkpoint
+        if step.number == 3:  # an epoch has 4 steps, and step 2 was saved
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

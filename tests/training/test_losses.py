@@ -1,4 +1,4 @@
-"""The loss of a film: what smoothing, focus and class weights change."""
+"""The loss of a film, with label smoothing, focal exponent and class weights."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""The optimizer of a config: its rate from step to step, its decay and its bound."""
+"""The optimizer: learning-rate schedule, weight decay and clipping of gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -48,9 +48,9 @@ def test_decay_is_of_kernels_alone_and_apart_from_the_gradient():
 
 
 def test_a_long_gradient_is_shortened_and_a_short_one_left():
-    # Adam's first step is free of the gradient's length but for its epsilon, made large here.
+    # Adam's first step depends on the gradient's norm through epsilon alone, which is large here.
     gradient = {"kernel": jnp.full((2, 2), 30.0), "bias": jnp.zeros(2)}
-    shortened = {"kernel": jnp.full((2, 2), 0.5), "bias": jnp.zeros(2)}  # of length 1
+    shortened = {"kernel": jnp.full((2, 2), 0.5), "bias": jnp.zeros(2)}  # whose norm is 1
     bound = configured(clip_norm=1.0, epsilon=1.0)
     free = configured(epsilon=1.0)
     for a, b in ((gradient, shortened), (shortened, shortened)):
@@ -82,7 +82,7 @@ def test_with_decay_it_is_adamw_whose_decay_is_of_kernels_alone():
 
 
 def test_a_network_without_heads_may_be_fine_tuned():
-    """No parameter is in the group of heads, all are in the backbone's."""
+    """All parameters are in the backbone's group, and none in the heads'."""
     config = configured()
     config.finetune.backbone_rate = 0.1
     params = {"stem1": PARAMS}

@@ -1,4 +1,4 @@
-"""bfloat16 computes and float32 keeps: checked on a step, a gradient and a short run."""
+"""With bfloat16 activations, parameters, sums and logits are float32, and training follows."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ STEPS = 16
 
 @pytest.fixture(scope="module")
 def runs(films_root, cache_dir):
-    """{dtype: (state after the first step, metrics of each step)}, of equal weights and films."""
+    """{dtype: (state after the first step, metrics of each step)} from equal weights and films."""
     found = {}
     for dtype in ("float32", "bfloat16"):
         config = base.get_config()
@@ -39,7 +39,7 @@ def runs(films_root, cache_dir):
         step = compile_step(train_step, state, config, mesh)
         batches = to_devices(training_batches(films, 16, seed=0, start_step=0), mesh)
         batch = next(batches)
-        # All of one class, so that gradients of films do not cancel to less than their rounding.
+        # With films of one class, gradients do not cancel to less than their rounding.
         state, metrics = step(state, batch | {"label": jnp.ones_like(batch["label"])})
         first, metrics = jax.device_get(state), [metrics]
         for _ in range(STEPS - 1):
@@ -78,7 +78,7 @@ def test_a_bias_gradient_is_summed_in_float32():
         return jnp.sum(nnx.merge(definition, params)(films).astype(jnp.float32))
 
     gradient = jax.grad(total)(jax.tree.map(jnp.ones_like, nnx.to_pure_dict(params)))
-    # One for each position. Counting by ones, bfloat16 comes no further than 256.
+    # The gradient is 1 for each position. In bfloat16, adding ones stops at 256.
     assert gradient["bias"] == 2 * 64 * 64
 
 
@@ -86,7 +86,7 @@ def test_logits_are_not_rounded_to_bfloat16():
     head = MainHead(8, dropout=0.0, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     logits = head(jax.random.normal(jax.random.key(0), (64, 4, 4, 8)).astype(jnp.bfloat16))
     rounded = logits.astype(jnp.bfloat16).astype(jnp.float32)
-    assert jnp.mean(logits != rounded) > 0.9  # else many films would tie in a ranking
+    assert jnp.mean(logits != rounded) > 0.9  # otherwise many films would tie in a ranking
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_the_gradient_is_float32s_to_what_eight_bits_allow(runs):
     error = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
     # A rounding is off by at most 2^-9 = 0.2 %. A value on its way forward and back is rounded
     # some 30 times; independent errors add up to sqrt(30) x 0.2 % = 1.1 %, and now and then a
-    # ReLU or a pool decides otherwise. That it is above zero says that bfloat16 did run.
+    # ReLU or a pool decides otherwise. An error above zero shows that bfloat16 was used.
     assert 1e-4 < error < 0.03
 
 

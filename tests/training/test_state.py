@@ -24,7 +24,7 @@ def abstract_state(config, fields):
 )
 def test_the_saved_form_has_a_key_for_each_part_that_is_there(config, fields, optional):
     state = abstract_state(config, fields)
-    items = state.items()
+    items = state.to_items()
     assert items.keys() == {"params", "training"}
     assert items["training"].keys() == {"step", "optimizer", "epoch_sums"} | optional
     assert items["training"]["epoch_sums"].keys() == {"loss", "correct", "films"}
@@ -33,7 +33,7 @@ def test_the_saved_form_has_a_key_for_each_part_that_is_there(config, fields, op
 
 def test_leaves_are_in_the_order_of_the_dict_that_earlier_versions_compiled(config):
     state = abstract_state(config, NORM_AND_AVERAGE)
-    items = state.items()
+    items = state.to_items()
     earlier = {**items["training"], "params": items["params"]}
     assert jax.tree.leaves(state) == jax.tree.leaves(earlier)
     paths = [path for path, _ in jax.tree.leaves_with_path(earlier)]

@@ -1,4 +1,4 @@
-"""The pure step: it learns, counts each film once, and draws by seed and step."""
+"""The train step as a whole, and each of its parts."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ def random_batch(config, films=None, seed=0):
 
 
 def stepper(config):
-    """The step of epochs of 1,000 steps, an initial state and the network."""
+    """A step with 1,000 steps to an epoch, its first state and the network."""
     network, optimizer = make_network(config), make_optimizer(config, 1)
     step = jax.jit(make_train_step(config, network, optimizer, 1_000, make_mesh()))
     return step, jax.jit(lambda: initial_state(config, optimizer))(), network
@@ -61,7 +61,10 @@ def test_one_batch_can_be_learned_by_heart(config):
 
 def test_padding_changes_neither_loss_nor_gradient(config):
     config = config.copy_and_resolve_references()
-    config.optimizer.learning_rate, config.model.dropout = 3e-3, 0.0  # compiled already, above
+    config.optimizer.learning_rate, config.model.dropout = (
+        3e-3,
+        0.0,
+    )  # the same program as above, compiled once
     step, state, _ = stepper(config)
     padded = random_batch(config, films=5)
     other = dict(padded, image=padded["image"].copy(), label=padded["label"].copy())
@@ -170,7 +173,7 @@ def test_the_objective_weighs_classes_and_leaves_padding_out():
     ill = batch["label"][:7] == 1
     loss, sums = objective(class_weights=(0.5, 3.0))(params, {}, batch, films)
     assert loss == pytest.approx(jnp.sum(losses * jnp.where(ill, 3, 0.5)) / 7)
-    assert sums.loss == pytest.approx(jnp.sum(losses))  # of the training curve, without weights
+    assert sums.loss == pytest.approx(jnp.sum(losses))  # the training curve has no class weights
     assert sums.correct == jnp.sum(ill)  # all logits are above 0
 
 

@@ -1,4 +1,4 @@
-"""The clock of stepping: what counts as waiting for data."""
+"""The clock of steps: which time counts as stepping, and which as waiting for data."""
 
 import itertools
 import time

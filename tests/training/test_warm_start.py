@@ -1,4 +1,4 @@
-"""Beginning from weights that are there: what fits is taken, what does not is told."""
+"""Starting from existing weights: arrays that fit are taken, and errors name the reason."""
 
 import hashlib
 import json
@@ -116,13 +116,13 @@ def test_a_resumed_run_does_not_start_again(trained, tmp_path, cache_dir):
     ours = changed(config, start__weights=str(tmp_path / "first"), epochs=1, seed=2)
     train(ours, tmp_path / "second", cache_dir)
     shutil.rmtree(tmp_path / "first")
-    train(ours, tmp_path / "second", cache_dir)  # finished; reads nothing of the first
+    train(ours, tmp_path / "second", cache_dir)  # the run is finished, so the first one is not read
     assert read_config(tmp_path / "second").start.weights.endswith("first")
 
 
 @pytest.fixture
 def published_file(tmp_path, monkeypatch):
-    """A stand-in for the published file, where the internet would be."""
+    """A local file in place of the published one."""
     origin = tmp_path / "origin.h5"
     origin.write_bytes(b"weights")
     monkeypatch.setattr(published, "URL", origin.as_uri())

@@ -1,4 +1,4 @@
-"""Batch norm, averages of weights, views and early stopping, each by what it promises."""
+"""Batch norm's running statistics, the average of weights, test-time views, early stopping."""
 
 from dataclasses import replace
 
@@ -61,7 +61,7 @@ def normed():
 
 @pytest.mark.slow
 def test_running_statistics_are_the_whole_batchs(normed):
-    """Of the first layer, which sees films alone; also where films go through a few at a time."""
+    """This is checked on the first layer, whose input is known, with and without microbatches."""
     config, step, state, network = normed
     batch = batch_of(config)
     kernel = state.params["stem1"]["kernel"]
@@ -104,7 +104,7 @@ def test_the_average_is_what_is_evaluated_and_lags_behind_the_weights(normed):
     config, step, state, network = normed
     batch = batch_of(config)
     new, _ = step(state, batch)
-    decay = min(0.9, 1 / 10)  # of step 0
+    decay = min(0.9, 1 / 10)  # at step 0
     first, second = (
         np.asarray(network.join(s.params, s.statistics)["stem1"]["kernel"]) for s in (state, new)
     )
@@ -113,7 +113,7 @@ def test_the_average_is_what_is_evaluated_and_lags_behind_the_weights(normed):
         evaluation_params(network, new)["stem1"]["kernel"], expected, rtol=1e-5
     )
     for step_number in range(1, 4):
-        new = replace(new, step=jnp.int32(1_000 + step_number))  # past the young average's hurry
+        new = replace(new, step=jnp.int32(1_000 + step_number))  # old enough for the full decay
         before = np.asarray(new.average["stem1"]["kernel"])
         new, _ = step(new, batch)
         after = 0.9 * before + 0.1 * np.asarray(new.params["stem1"]["kernel"])
@@ -132,7 +132,7 @@ def test_a_standardised_film_does_not_tell_its_brightness_and_contrast():
     films = jax.random.uniform(jax.random.key(0), (2, 20, 20, 1))
     np.testing.assert_allclose(
         standardised(films), standardised(0.2 + 0.5 * films), atol=1e-4
-    )  # the small number below the root
+    )  # because of the epsilon under the root
     assert float(standardised(films).std()) == pytest.approx(1, abs=1e-3)
     assert not np.any(standardised(jnp.full((1, 20, 20, 1), 0.3)) > 1e-3)
 
@@ -153,7 +153,7 @@ def test_views_are_averaged_in_logits():
 
 @pytest.mark.slow
 def test_training_ends_when_validation_stopped_getting_better(config, tmp_path, cache_dir, capsys):
-    """A rate of 0 never gets better than its first epoch."""
+    """With a learning rate of 0 the first epoch stays the best."""
     config = changed(
         config, epochs=5, early_stopping__patience=2, optimizer__learning_rate=0.0
     ).lock()
@@ -180,7 +180,7 @@ def test_the_last_epoch_is_best_where_it_is_asked_for_and_keeps_statistics_and_a
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
     best, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
     begin = jax.eval_shape(lambda: initial_state(config, make_optimizer(config, 1)))
-    items, _ = checkpoints.restore_latest(placed(begin, mesh).items())
+    items, _ = checkpoints.restore_latest(placed(begin, mesh).to_items())
     state = TrainState.from_items(items)
     assert meta["epoch"] == config.epochs
     jax.tree.map(np.testing.assert_array_equal, best, state.average)
