@@ -22,7 +22,7 @@ def test_what_the_user_tunes_stays_and_the_rest_is_added(given):
     assert found["GLIBC_TUNABLES"].split(":") == [*filter(None, [given]), *MALLOC, HUGE]
     assert (
         runtime.with_tunables(found, ASKED) is None
-    )  # otherwise the program would start a third time
+    )  # so it starts only twice
 
 
 @pytest.mark.parametrize("offered", ["[always] madvise never", "always madvise [never]", ""])

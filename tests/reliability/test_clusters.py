@@ -14,7 +14,7 @@ def unused_backend(monkeypatch):
 
 @pytest.fixture
 def asked_to_join(monkeypatch):
-    """`(variables, *flags) -> (coordinator, processes, process, devices)` that JAX would join with."""
+    """`(variables, *flags) -> (coordinator, processes, process, devices)` that JAX would use."""
     from jax._src import clusters, distributed  # JAX has no public name for the detection
 
     def ask(variables, *flags):

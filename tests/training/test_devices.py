@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def steps_of(tmp_path_factory):
-    """`(cases, counts) -> arrays by name`: runs the steps on virtual devices, in another process."""
+    """`(cases, counts) -> arrays by name`: runs steps on virtual devices, in a new process."""
 
     def run(cases, counts):
         path = tmp_path_factory.mktemp("steps") / "steps.npz"
