@@ -1,4 +1,4 @@
-"""Reasons not to take figures at their word stand before the figures, in every output."""
+"""Warnings stand before the metrics in every output."""
 
 import csv
 from dataclasses import replace
@@ -28,7 +28,7 @@ def test_the_line_tells_films_trained_on_from_other_films_of_their_patients(film
 
 @pytest.fixture(scope="module")
 def seen(predictions, facts, make_evaluation, tmp_path_factory, undrawn):
-    """An evaluation of 90 films: trained on 3, on the patients of 5 more; 2 have the other name."""
+    """An evaluation of 90 films: 3 trained on, 5 of such patients, 2 named as the other class."""
     folder = tmp_path_factory.mktemp("seen")
     notes = [THIS_FILM] * 3 + [THIS_PATIENT] * 5 + [""] * 82
     facts = replace(facts, flow=replace(facts.flow, swapped=2))

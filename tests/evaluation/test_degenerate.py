@@ -1,4 +1,4 @@
-"""Figures that are undefined are said to be, and no library warns: warnings are errors here."""
+"""Undefined metrics are reported as such, and no library warns: warnings are errors here."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Names of films, patients, folders and runs that are HTML, Markdown or no text at all."""
+"""Names of films, patients, folders and runs that contain HTML, Markdown or invalid text."""
 
 import html.parser
 from dataclasses import replace
@@ -27,7 +27,7 @@ NAMES = [
 
 
 class Elements(html.parser.HTMLParser):
-    """How often each element comes, and with which attributes."""
+    """The elements of a page in order, with the names of their attributes."""
 
     def __init__(self, source):
         super().__init__()
@@ -43,7 +43,7 @@ class Elements(html.parser.HTMLParser):
 
 
 def renamed(evaluation, name):
-    """The same evaluation with a name wherever one from outside may stand."""
+    """The same evaluation with `name(i)` in every place that a stranger can name."""
     predictions, facts = evaluation.predictions, evaluation.facts
     count = len(predictions.files)
     films = replace(
@@ -84,7 +84,7 @@ def test_names_add_no_element_attribute_or_link_to_a_report(evaluation, tmp_path
     assert "<img src=x" not in pages["odd"] and "&lt;img src=x" in pages["odd"]
     markdown = (tmp_path / "odd" / "report.md").read_text()
     lines = [len((tmp_path / kind / "report.md").read_text().splitlines()) for kind in pages]
-    assert lines[0] == lines[1]  # no name begins a line of its own
+    assert lines[0] == lines[1]  # no name adds a line
     plain = markdown.replace("\\<", "").replace("\\[", "").replace("\\]", "")
     assert "<" not in plain and "](javascript" not in plain and "](http" not in plain
 
@@ -92,7 +92,9 @@ def test_names_add_no_element_attribute_or_link_to_a_report(evaluation, tmp_path
 def test_a_comparison_says_names_without_taking_them_for_markdown(tmp_path):
     films = [f"{name}{i}" for i, name in enumerate(NAMES)]
     for network in "ab":
-        alone = [name + network for name in NAMES]  # those that only one has are named
+        alone = [
+            name + network for name in NAMES
+        ]  # the comparison lists films that only one network has
         rows = [
             (film, (i % 5) / 5, ("NORMAL", "PNEUMONIA")[i % 2], f"{NAMES[0]}{i % 4}")
             for i, film in enumerate([*films, *(alone[-3:] if network == "a" else alone[:3])])
@@ -113,7 +115,7 @@ def test_the_page_of_serve_escapes_the_names_of_runs_and_films():
         plain = markup.About("run", "films", False, 0.5, "youden", 3, True)
         of_name, of_plain = (Elements(markup.introduction(a)).found for a in (about, plain))
         assert of_name == of_plain
-        # A refusal is plain text, which the page's script sets as text.
+        # Refusals are not tested: they are plain text, which the page's script sets as text.
         readings = (
             markup.reading_of(Reading(0.9, True, [text], film, None), network, text)
             for text, network in ((name, about), ("x", plain))

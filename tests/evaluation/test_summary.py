@@ -33,7 +33,7 @@ def figures(value: object) -> list[dict]:
 
 
 def sides(result):
-    """Figures of calls, and the calls that they are of."""
+    """The metrics of calls, with their threshold and temperature."""
     return (
         (result, SHIFTED.threshold, SHIFTED.temperature),
         (result["at_half"], 0.5, 1.0),

@@ -1,4 +1,4 @@
-"""Audits of a small network with random weights: one that docs/extending.md adds, and no maps."""
+"""The audit that docs/extending.md adds, and the audits of a network without maps."""
 
 import re
 from dataclasses import replace
@@ -26,7 +26,7 @@ EXTENDING = Path(__file__).parents[3] / "docs" / "extending.md"
 
 
 def score(films):
-    """A network that sees how bright the left half of a film is."""
+    """Logits (n,) that rise with the brightness of a film's left half."""
     images = films.pixels(np.arange(len(films)))
     return (images[..., : images.shape[2] // 2].mean((1, 2)) - 120).astype(np.float32)
 

@@ -29,12 +29,12 @@ def _texts(figure):
 
 
 def _inside(figure):
-    """Nothing that is written stands outside the picture, or upon a neighbour's label."""
+    """Asserts that no text leaves the picture and that no labels overlap."""
     figure.draw_without_rendering()
     whole = figure.bbox
     for axes in figure.axes:
         low, high = sorted(axes.get_ylim())
-        # Panels that share an axis have its places, and no labels of their own.
+        # Panels that share an axis have ticks but no labels.
         labels = zip(axes.get_yticks(), axes.get_yticklabels(), strict=False)
         boxes = [
             label.get_window_extent()

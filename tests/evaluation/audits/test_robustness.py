@@ -21,7 +21,7 @@ def robustness(*arguments):
 
 @pytest.fixture(scope="module")
 def films():
-    """Films of pneumonia are brighter, and the network is one that sees it."""
+    """Films of which those of pneumonia are brighter, and their labels."""
     labels = (np.arange(60) % 3 > 0).astype(int)
     grey = np.random.default_rng([0]).normal(90 + 30 * labels, 30).clip(0, 255)
     return np.tile(grey.astype(np.uint8)[:, None, None], (1, 16, 16)), labels

@@ -25,7 +25,7 @@ def shortcuts(statistics, labels, logits, resamples):
 
 
 def _films(seed=0, n=240, blind=False):
-    """Normal films are sharper; the network sees the truth, or, if blind, sharpness alone."""
+    """Films of which normal ones are sharper; logits follow the label or, if blind, sharpness."""
     rng = np.random.default_rng([seed])
     labels = (np.arange(n) % 3 > 0).astype(int)
     sharpness = rng.normal(size=n) - 1.5 * labels
@@ -102,7 +102,7 @@ def test_pairs_are_of_both_classes_within_the_caliper_and_no_film_is_in_two(film
     places = np.stack([scipy.stats.rankdata(s) for s in statistics]) / labels.size
     distance = np.abs(places[:, pairs[:, 0]] - places[:, pairs[:, 1]]).max(axis=0)
     assert (distance <= caliper + 1e-9).all() and (np.diff(distance) >= -1e-9).all()
-    # Nothing that could still be paired is left.
+    # No further pair is possible.
     left = np.setdiff1d(np.arange(labels.size), pairs)
     for i in left[labels[left] == 0]:
         for j in left[labels[left] == 1]:
@@ -131,7 +131,7 @@ def test_the_softest_third_of_the_normal_films_is_counted_alone():
     labels = np.array([0] * 9 + [1] * 5)
     sharpness = np.array([5, 1, 9, 2, 8, 3, 7, 6, 4, 0, 0, 0, 0, 0])
     calls = np.zeros(14, int)
-    calls[[1, 2, 4]] = 1  # of the softest, with 1, 2 and 3, one
+    calls[[1, 2, 4]] = 1  # film 1 alone is among the softest, which are 1, 3 and 5
     found = softest_normal(sharpness, labels, calls)
     assert found.n == 3 and found.value == pytest.approx(2 / 3)
     assert softest_normal(sharpness[9:], labels[9:], calls[9:]).n == 0

@@ -57,7 +57,7 @@ def test_all_films_have_the_figures_that_they_have_elsewhere(films, result):
     assert (row["auroc"]["low"], row["auroc"]["high"]) == delong_interval(labels, logits)
     for name in ("sensitivity", "specificity", "auroc"):
         bootstrap = row[name]["bootstrap"]
-        # Keys of patients sort differently here, so they are other draws of the same films.
+        # The keys of patients sort differently here, so the draws differ.
         assert (bootstrap["low"], bootstrap["high"]) == pytest.approx(drawn[name], abs=0.02)
 
 

@@ -27,7 +27,7 @@ OF_THE_RUN = {"config", "provenance", "versions", "history", "audit"}
 
 @dataclass(frozen=True)
 class Remark:
-    """The finding of an audit that a user wrote."""
+    """A finding of an audit of the user's own."""
 
     entry: dict
 
@@ -50,7 +50,7 @@ def written(evaluation, facts, tmp_path_factory):
 
 
 class Page(html.parser.HTMLParser):
-    """Text of a page, its sections, and every address in it."""
+    """The text of a page, its anchors and its addresses."""
 
     def __init__(self, source: str):
         super().__init__()
@@ -90,7 +90,7 @@ def test_an_evaluation_leaves_whole_files_and_nothing_else(written):
 
 
 def paths(value, at=""):
-    """The keys of metrics.json; those of a metric with an interval stand on one line."""
+    """The paths of all keys; a metric with an interval is one path, with its keys in brackets."""
     if isinstance(value, dict) and {"value", "method"} <= value.keys():
         yield f"{at} ({', '.join(sorted(value))})"
     elif isinstance(value, dict) and at not in OF_THE_RUN:
@@ -212,7 +212,7 @@ def test_validation_is_not_sold_as_films_that_chose_nothing(evaluation, facts):
 
 @pytest.fixture(scope="module")
 def bare(one_class, facts, findings, make_evaluation, tmp_path_factory):
-    """An evaluation of drawn films of one class and unknown patients, of a run with no history."""
+    """An evaluation of synthetic films of one class and unknown patients, without a history."""
     folder, stamps, signed = tmp_path_factory.mktemp("bare"), [], report.signed
     facts = replace(facts, synthetic=True, history=[], selection=Selection("loss", 3, 0))
     unknown = replace(one_class(1), patients=None)
@@ -241,7 +241,10 @@ def test_synthetic_films_are_stamped_in_every_output(bare):
     lines = (folder / "predictions.csv").read_text().splitlines()
     assert all("synthetic films" in line for line in lines[1:])
     for name in ("report.html", "report.md"):
-        assert "synthetic films: figures show that the code works" in (folder / name).read_text()
+        assert (
+            "synthetic films: the metrics only show that the code works"
+            in (folder / name).read_text()
+        )
 
 
 def test_what_is_no_number_becomes_null(bare):
