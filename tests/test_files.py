@@ -1,4 +1,4 @@
-"""Names in CSVs: text to a spreadsheet, and themselves again to us."""
+"""Names in CSV files are text to a spreadsheet, and are read back unchanged."""
 
 import csv
 import unicodedata
@@ -17,7 +17,7 @@ NAMES = [
     *(f"{mark}cmd|'/c calc'!A1.png" for mark in FORMULAS),
     *("'=x.png", "''=x.png", "'x.png", "''", "'", "", "-", "a=b.png", '"=1+1".png', "=\udcff.png"),
 ]
-# csv itself keeps neither of these apart from the end of a line in every reader.
+# Not every CSV reader tells these two from the end of a line.
 TEXT = st.text(st.sampled_from([*"'=+-@a,\"\t ", "\uff1d", "\udcff"]) | st.characters())
 
 
@@ -65,11 +65,11 @@ def test_a_file_of_elsewhere_with_such_names_is_read_as_it_is(tmp_path):
 
 
 @given(TEXT)
-@example("\udd00")  # half of a pair, as JSON may hold it
-@example("\udcff")  # a byte that is no text
+@example("\udd00")  # half of a surrogate pair, which JSON may hold
+@example("\udcff")  # a byte that is not UTF-8
 def test_what_is_printed_holds_no_control_direction_or_invisible_character(text):
     shown = printable(text)
-    # Among the category C are halves of surrogate pairs, which no terminal could take.
+    # Category C includes halves of surrogate pairs, which no terminal can print.
     assert not {c for c in shown if unicodedata.category(c)[0] in "CZ"} - {" "}
     assert printable(shown) == shown
 
@@ -78,7 +78,7 @@ def test_what_is_printed_holds_no_control_direction_or_invisible_character(text)
     "character",
     [
         *("\x1b", "\x07", "\x9b", "\x7f", "\n", "\r"),
-        # Those that turn the direction of text, of which U+202E shows "gpj.exe" as "exe.jpg".
+        # Characters that turn the direction of text: U+202E shows "gpj.exe" as "exe.jpg".
         *("\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F))),
         *map(chr, range(0x2066, 0x206A)),
         *("\u200b", "\ufeff", "\u2028", "\u2029"),

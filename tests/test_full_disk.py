@@ -1,7 +1,7 @@
-"""Disks without room: each command ends with one line, at whatever file the room is used up.
+"""Each command ends with one line on a full disk, whichever file fills it.
 
-The limit on the size of a file that the system sets for a process stands for the disk: what is
-beyond it is refused as on a full disk, and no right to mount one is needed.
+The system's limit on the size of a process's files stands for the disk: writing beyond it fails as
+on a full disk, and no permission to mount one is needed.
 """
 
 import os
@@ -33,7 +33,7 @@ except UserError as error:
 
 
 def limited(size, *arguments):
-    """The one line of a command that cannot write more than `size` bytes to any file."""
+    """Runs a command that cannot write more than `size` bytes to a file; returns its one line."""
     result = subprocess.run(
         [sys.executable, "-c", LIMITED, str(size), *map(str, arguments)],
         cwd=ROOT,
@@ -54,7 +54,7 @@ def only_line(result):
 
 @pytest.fixture(scope="module")
 def small(films_root, cache_dir):
-    """`(workdir) -> the flags` of a small network, its films decoded already."""
+    """`(workdir) -> flags` of a small network whose films are decoded already."""
     from configs import base
     from pneumojax.data.splits import load_splits
 

@@ -1,4 +1,4 @@
-"""Names and notes of a stranger's run in the terminal: escape codes are shown, not obeyed."""
+"""Escape codes in the names and notes of a stranger's run are printed and not executed."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Drawn films for several files, and decoding in this process: tests/isolation has the children."""
+"""Drawn films for several test files, and a decoder without child processes."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def drawings():
 
 
 class InThisProcess:
-    """Has the interface of `FilmDecoder`, and saves the second that children take to start."""
+    """Replaces `FilmDecoder`, whose child processes take a second to start; see tests/isolation."""
 
     def __enter__(self):
         return self

@@ -1,4 +1,4 @@
-"""An entry of the cache that is not one of the films at hand is made anew, never believed."""
+"""A cache entry that was changed, or belongs to other films, is rebuilt and never used."""
 
 import json
 import pickle

@@ -24,7 +24,7 @@ def _film(seed=0):
 
 
 def _root(root, seed=0):
-    """Four films in train, two in test, a file of text in val and the litter of an archive."""
+    """Makes four films in train, two in test, a text file in val, and an archive's hidden files."""
     for split, count in (("train", 2), ("test", 1)):
         for name, pattern in (("NORMAL", "IM-0001-{}"), ("PNEUMONIA", "person1_virus_{}")):
             folder = root / split / name
@@ -80,7 +80,7 @@ def test_every_film_arrives_with_what_its_name_says(tmp_path, load):
 
 def test_a_bad_file_is_left_out_and_counted_in_the_metadata(tmp_path, load):
     load(root=_root(tmp_path / "films"))
-    _, info = load(root=tmp_path / "films")  # as read back from the prepared data
+    _, info = load(root=tmp_path / "films")  # read back from the prepared data
     assert info.metadata["rejected"] == 1
     assert info.metadata["reasons"] == {"val/NORMAL/text.jpeg": "not a JPEG or PNG image"}
 
@@ -170,7 +170,7 @@ def test_pneumonia_mnist_becomes_a_folder_like_any_other(tmp_path):
     film = decode_film((root / folder.files[0].path).read_bytes(), Preprocessing(28))
     assert (film.width, film.height) == (28, 28)
     assert not list(tmp_path.glob(".pneumonia_mnist-*"))
-    assert export_pneumonia_mnist(tmp_path) == root  # not mocked: nothing is fetched again
+    assert export_pneumonia_mnist(tmp_path) == root  # without the mock; nothing is fetched again
 
 
 def test_pneumonia_mnist_without_a_network_is_one_clear_line(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Finding films in a dirty archive, and decoding whatever the files hold."""
+"""Finds films in a disordered archive, and decodes files of every kind."""
 
 import io
 import os
@@ -21,7 +21,7 @@ from pneumojax.errors import UserError
 
 
 def _smooth(width=96, height=64):
-    """A film-like picture: soft gradients, no two quadrants alike."""
+    """A film-like picture of soft gradients whose quadrants all differ."""
     y, x = np.mgrid[:height, :width]
     picture = 40 + 120 * x / width + 60 * (y / height) ** 2
     return picture.astype(np.uint8)
@@ -141,7 +141,7 @@ class TestFindFilms:
         def refuse(path):
             raise PermissionError(13, "Permission denied", str(path))
 
-        monkeypatch.setattr(films.os, "scandir", refuse)  # root may read anything
+        monkeypatch.setattr(films.os, "scandir", refuse)  # permissions do not stop the user root
         with pytest.raises(
             UserError, match=r"^config\.data\.root: cannot read .*Permission denied"
         ):
@@ -245,7 +245,7 @@ class TestDecodeFilm:
                         complaints += 1
             complaints += len(caught)
             assert decode_film(data, Preprocessing(32))[1:] == (96, 64)
-        assert complaints > 0  # so there was something to keep quiet about
+        assert complaints > 0  # Pillow did warn
 
     def test_threads_change_the_warning_filters_one_at_a_time(self, monkeypatch):
         exif = Image.Exif()
@@ -269,13 +269,13 @@ class TestDecodeFilm:
         assert warnings.filters == before
 
     def test_more_pixels_than_pillow_likes_are_no_warning(self):
-        side = 9_500  # 90 megapixels: over Pillow's warning, under our limit
+        side = 9_500  # 90 megapixels: Pillow warns, and our limit is higher
         data = _encode(Image.new("1", (side, side)))
         assert decode_film(data, Preprocessing(16))[1:] == (side, side)
 
     @pytest.mark.parametrize(("kind", "trailer"), [("JPEG", 0), ("PNG", 4 + 4 + 12)])
     def test_a_file_cut_anywhere_is_refused(self, kind, trailer):
-        """But for the checksums and the end chunk of a PNG, behind which no pixel is missing."""
+        """A PNG cut within its last checksum or end chunk has all its pixels and is read."""
         noise = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
         data = _encode(Image.fromarray(noise), kind)
         for end in range(1, len(data) - trailer):
@@ -323,7 +323,7 @@ class TestDecodeFilm:
 
 class TestResize:
     def _difference(self, resize):
-        """Between a detailed picture and its own copy at a quarter of the size, both at 32."""
+        """Compares a detailed picture with its copy at a quarter of the size, both at 32."""
         noise = np.random.default_rng(0).normal(0, 60, (512, 512))
         large = Image.fromarray((_smooth(512, 512) + noise).clip(0, 255).astype(np.uint8))
         small = large.resize((128, 128), Image.Resampling.BOX)
@@ -380,7 +380,7 @@ class TestResize:
 
 
 class TestReducedDecode:
-    """A large smooth film as a JPEG, decoded in full and by the decoder's own scaling."""
+    """Decodes a large smooth JPEG at full size and with the decoder's own scaling."""
 
     def test_differs_from_full_decoding_by_grey_levels_and_not_by_a_shift(self):
         # 403 x 517 is no multiple of 8: a rectangle off by one reduced pixel would shift the film.
@@ -404,13 +404,13 @@ class TestReducedDecode:
         assert np.array_equal(full[0], reduced[0])
 
     def test_keeps_an_edge_where_it_is(self):
-        # At 1/8 the picture is 51 x 51, whose last row and column are only partly the film's.
+        # At 1/8 the picture is 51 x 51, and the film covers its last row and column only in part.
         film = np.zeros((403, 403), np.uint8)
         film[:, 360:], film[360:] = 200, 200
         data = _encode(Image.fromarray(film), "JPEG", quality=95)
         whole, reduced = (decode_film(data, Preprocessing(50, reduced_decode=r)) for r in (0, 1))
         for pixels in (whole[0], reduced[0]):
-            # The dark square's side in pixels of 50, from what is bright along a line.
+            # The dark square's side, of 50 pixels, from the bright part of a line.
             for line in (pixels[10], pixels[:, 10]):
                 assert 50 - line.sum() / 200 == pytest.approx(360 * 50 / 403, abs=0.1)
 

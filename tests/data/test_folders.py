@@ -1,4 +1,4 @@
-"""The messages about folders that are not laid out as films of two classes."""
+"""Messages about folders that do not have the layout of films of two classes."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The columns of what is known about films: what went in comes out, and equal means equal."""
+"""The index of films returns what was written, and columns compare by value."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -37,7 +37,7 @@ def test_no_film_at_all_is_an_index_too(tmp_path):
 
 
 class Colliding(str):
-    """Text whose hash says next to nothing."""
+    """Text whose hash has only a few values."""
 
     def __hash__(self):
         return len(self)

@@ -1,4 +1,4 @@
-"""Links in folders of films: followed where they lead to files, and never without end."""
+"""Links in folders of films are followed to files, and never in circles."""
 
 import os
 
@@ -13,7 +13,7 @@ from pneumojax.predict.sources import Sources
 
 @pytest.fixture
 def root(tmp_path):
-    """Films that are links to files elsewhere, and links of every other kind beside them."""
+    """A folder of links: some lead to films elsewhere, and there is one of every other kind."""
     store, root = tmp_path / "store", tmp_path / "root"
     folder = root / "train" / "NORMAL"
     folder.mkdir(parents=True)
@@ -58,7 +58,7 @@ def test_what_became_a_pipe_or_grew_since_it_was_listed_is_not_read(tmp_path):
     with pytest.raises(FilmError, match="not a file"):
         read_bytes(tmp_path / "pipe.png")
     with open(tmp_path / "large.png", "wb") as stream:
-        stream.truncate(2 << 30)  # without a byte on the disk
+        stream.truncate(2 << 30)  # sparse, so it takes no disk space
     with pytest.raises(FilmError, match="2,147,483,648 bytes: too large"):
         read_bytes(tmp_path / "large.png")
 

@@ -45,7 +45,7 @@ def test_few_films_like_the_training_ones_are_warned_of_and_all_others_are(films
     fitted = TrainingDistribution(**fit_distribution(Films(films[order[:200]])))
     held_out = films[order[200:]]
     share = np.mean(fitted.distances(held_out) > fitted.limit)
-    assert share <= 0.1  # of 200 films the quantile 0.995 is one film
+    assert share <= 0.1  # one of 200 films lies beyond the quantile 0.995
     noise = np.random.default_rng(1).integers(0, 256, held_out.shape).astype(np.uint8)
     for others in (255 - held_out, np.rot90(held_out, axes=(1, 2)), noise):
         assert np.mean(fitted.distances(others) > fitted.limit) > 0.95
@@ -73,7 +73,7 @@ def test_distances_are_mahalanobis(films):
     deviations = described - described.mean(axis=0)
     exact = np.sqrt(np.einsum("ni,ij,nj->n", deviations, inverse, deviations))
     bounded = fitted.distances(films)
-    assert np.all(bounded <= exact * (1 + 1e-6))  # the least directions count for less
+    assert np.all(bounded <= exact * (1 + 1e-6))  # the floor reduces directions of small variance
     assert np.corrcoef(bounded, exact)[0, 1] > 0.9
 
 
@@ -86,7 +86,7 @@ def test_too_few_films_fit_nothing_and_many_are_thinned_out(films, monkeypatch):
 def test_statistics_do_not_change_with_brightness_but_for_those_that_measure_it(films):
     plain, dimmed = statistics(films[:5]), statistics(films[:5] // 2)
     profiles = slice(2, 2 + 2 * out_of_distribution.BANDS + 1)
-    # Halving whole grey levels rounds them.
+    # Halving integer grey levels rounds them.
     np.testing.assert_allclose(plain[:, profiles], dimmed[:, profiles], atol=0.05)
     assert np.all(np.abs(plain[:, 0] - 2 * dimmed[:, 0]) < 0.01)
 

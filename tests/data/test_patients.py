@@ -1,4 +1,4 @@
-"""Who is on which film, the carve by patient, and an audit that cannot flatter."""
+"""Patients by file name, the division by patient, and the audit of leakage."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def _films(patients_per_class=40, films_per_patient=3):
 
 @st.composite
 def _any_films(draw):
-    """Films of a few patients with chance duplicates, labels following the patient."""
+    """Films of a few patients with random duplicates; the label depends on the patient."""
     count = draw(st.integers(8, 60))
     numbers = draw(st.lists(st.integers(0, 20), min_size=count, max_size=count))
     contents = draw(st.lists(st.integers(0, 60), min_size=count, max_size=count))
@@ -59,7 +59,7 @@ def _any_films(draw):
     return patients, np.array([n % 2 for n in numbers]), [str(c) for c in contents]
 
 
-class TestCarve:
+class TestHoldOut:
     def test_takes_the_fraction_of_every_class(self):
         patients, labels, digests = _films()
         validation = hold_out(patients, labels, digests, 0.1, seed=0)
@@ -85,11 +85,11 @@ class TestCarve:
 
     @settings(max_examples=80, deadline=None)
     @given(_any_films(), st.floats(0.05, 0.9), st.integers(0, 5))
-    def test_no_patient_and_no_identical_file_is_on_both_sides(self, films, fraction, seed):
+    def test_no_patient_and_no_identical_file_is_in_both_splits(self, films, fraction, seed):
         patients, labels, digests = films
         try:
             validation = hold_out(patients, labels, digests, fraction, seed)
-        except UserError:  # too few groups; test_a_side_without_a_class_is_refused has that
+        except UserError:  # too few groups, see test_a_split_without_a_class_is_refused
             return
         for keys in (np.array(patients), np.array(digests)):
             assert not set(keys[validation]) & set(keys[~validation])
@@ -144,7 +144,7 @@ class TestCarve:
         assert not hold_out(*_films(), 0, seed=0).any()
         assert hold_out([], np.array([], int), [], 0.0, 0).shape == (0,)
 
-    def test_a_side_without_a_class_is_refused(self):
+    def test_a_split_without_a_class_is_refused(self):
         patients, labels = ["IM-1", "IM-1", "virus-1", "virus-2"], np.array([0, 0, 1, 1])
         with pytest.raises(
             UserError, match=r"^config.data.val_fraction is 0.5: .*no NORMAL .*2 in all"
@@ -153,7 +153,7 @@ class TestCarve:
 
 
 def _audit(train, validation, known=True):
-    """Of films given as (patient, label, digest)."""
+    """Audits films that are given as (patient, label, digest)."""
     patients, labels, digests = zip(*train, *validation, strict=True)
     is_validation = np.arange(len(patients)) >= len(train)
     splits = {"train": ~is_validation, "validation": np.flatnonzero(is_validation)}
@@ -235,7 +235,7 @@ class TestFolds:
             assert of_patient.setdefault(patient, fold) == fold
         for label in (0, 1):
             sizes = np.bincount(folds[labels == label])
-            assert sizes.max() - sizes.min() <= 3  # films of one patient
+            assert sizes.max() - sizes.min() <= 3  # a patient has at most three films
 
     def test_patients_who_share_a_film_share_a_fold(self):
         patients, labels, digests = _films()

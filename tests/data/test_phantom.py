@@ -1,4 +1,4 @@
-"""The synthetic films: drawn alike everywhere, in the real layout, without a shortcut."""
+"""Synthetic films are reproducible, have the real layout and offer no shortcut."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Cache, order and batches: every film once, the same for the same seed, whole or not at all."""
+"""Batches hold each film once in an order by the seed; cache entries are whole or absent."""
 
 import hashlib
 import os
@@ -38,7 +38,7 @@ def load(root: Path, cache_dir: Path, max_rejected_fraction=0.0, verify=False):
 
 @pytest.fixture
 def own_root(tmp_path):
-    """Ten films that a test may spoil."""
+    """Ten films that a test may change."""
     rng = np.random.default_rng(0)
     for name, count in (("NORMAL", 4), ("PNEUMONIA", 6)):
         folder = tmp_path / "films" / "train" / name
@@ -243,7 +243,7 @@ def test_one_class_alone_cannot_be_trained_on(config, films_root, tmp_path):
 
 
 def test_films_lie_as_jax_copies_them_fastest(films_root, cache_dir):
-    """An axis of stride 0, as indexing by None adds one, makes it copy pixel by pixel."""
+    """Indexing with None would add an axis of stride 0, and JAX would copy pixel by pixel."""
     image = next(evaluation_batches(load(films_root, cache_dir), 4))["image"]
     assert image.shape == (4, 32, 32, 1) and image.strides == (32 * 32, 32, 1, 1)
 

@@ -1,4 +1,4 @@
-"""Films streamed from shards: the batches of the cache bit for bit, and nothing wrong unseen."""
+"""Films streamed from shards equal those of the cache bit for bit; damage is reported."""
 
 import itertools
 import os
@@ -27,7 +27,7 @@ REDUCED = Preprocessing(32, reduced_decode=True)
 
 @pytest.fixture(scope="module")
 def all_kinds(tmp_path_factory):
-    """Eighteen films of every kind that is decoded in its own way, and one that is none."""
+    """Films of every kind that is decoded in its own way, a damaged one and a duplicate."""
     root = tmp_path_factory.mktemp("all kinds") / "films"
     rng = np.random.default_rng(0)
     kinds = ["L.jpeg", "RGB.jpeg", "CMYK.jpeg", "I;16.png", "RGBA.png", "EXIF.jpeg"]
@@ -49,7 +49,7 @@ def all_kinds(tmp_path_factory):
         film.save(folder / f"{stem}.{suffix}", **options)
     whole = root / "train" / "NORMAL" / "IM-0000-0001.jpeg"
     whole.with_stem("IM-0900-0001").write_bytes(whole.read_bytes()[:-300])
-    shutil.copy(whole, whole.with_stem("IM-0901-0001"))  # and a duplicate
+    shutil.copy(whole, whole.with_stem("IM-0901-0001"))  # a duplicate
     return root
 
 
@@ -73,7 +73,7 @@ def flip(path, at=0.5):
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("start", [0, 4])
 def test_streamed_batches_are_the_cached_ones_bit_for_bit(all_kinds, cache_dir, balanced, start):
-    """Over more than an epoch, from its start and from its middle."""
+    """Batches of more than an epoch, from its start and from its middle."""
     streams = [
         training_batches(
             load(all_kinds, cache_dir, gb), 5, seed=3, start_step=start, balanced=balanced
@@ -85,7 +85,7 @@ def test_streamed_batches_are_the_cached_ones_bit_for_bit(all_kinds, cache_dir, 
         assert cached["image"].dtype == streamed["image"].dtype == np.uint8
         for name in cached:
             np.testing.assert_array_equal(cached[name], streamed[name])
-    assert len(np.unique(cached["image"])) > 50  # films, not emptiness
+    assert len(np.unique(cached["image"])) > 50  # the batches are not empty
 
 
 def test_streamed_evaluation_is_the_cached_one_bit_for_bit(all_kinds, cache_dir):
@@ -140,7 +140,7 @@ def test_shards_are_a_data_set_that_tfds_opens(all_kinds, tmp_path):
 
 @pytest.fixture
 def disk_of(monkeypatch):
-    """`(bytes)`: so many are free from here on."""
+    """`(bytes)` sets the free space of the disk."""
     usage = namedtuple("usage", "free")
     return lambda free: monkeypatch.setattr(
         disk_space.shutil, "disk_usage", lambda path: usage(int(free))
@@ -153,7 +153,7 @@ def test_what_nine_tenths_of_the_free_disk_would_not_hold_is_streamed_and_told_w
     decoded, told = 38 * 32 * 32, []
     monkeypatch.setattr(
         cache, "require_disk_space", lambda *arguments: None
-    )  # these files are larger
+    )  # the test's files are larger than their pixels
     disk_of(decoded / 0.9 - 1)
     load(all_kinds, tmp_path / "little", 0.0, log=told.append)
     assert told[0].startswith(
@@ -164,7 +164,9 @@ def test_what_nine_tenths_of_the_free_disk_would_not_hold_is_streamed_and_told_w
     disk_of(decoded / 0.9 + 1)
     assert isinstance(load(all_kinds, tmp_path / "enough", 0.0).images, np.ndarray)
     disk_of(0)
-    assert isinstance(load(all_kinds, tmp_path / "enough", 0.0).images, np.ndarray)  # are there
+    assert isinstance(
+        load(all_kinds, tmp_path / "enough", 0.0).images, np.ndarray
+    )  # the entry exists
 
 
 def test_what_half_of_the_memory_would_not_hold_is_streamed_and_told_why(
@@ -214,11 +216,11 @@ def test_a_shard_that_is_damaged_while_it_is_read_is_one_line_that_says_what_men
     np.testing.assert_array_equal(mended.pixels(np.arange(len(mended))), expected)
     told.clear()
     load(all_kinds, tmp_path, verify=True, log=told.append)
-    assert len(told) == 1  # that they are streamed
+    assert len(told) == 1  # the notice that films are streamed
 
 
 def test_another_film_in_a_films_place_is_seen(all_kinds, tmp_path):
-    """As no checksum of the shard would: it is whole, and of other films."""
+    """Checksums of the shard cannot see it, since the shard is whole and holds other films."""
     films = load(all_kinds, tmp_path)
     films.images._index = films.index.select(np.arange(len(films)))
     records = films.index.records.copy()
@@ -255,7 +257,9 @@ def test_shards_that_are_not_finished_are_not_there(all_kinds, tmp_path, monkeyp
     assert list((tmp_path / "shards").iterdir()) == []
     load(all_kinds, tmp_path)
     entry = shard_of(tmp_path).parent
-    abandoned = entry.rename(entry.with_name(f"{entry.name}.building-{2**22 + 1}"))  # nobody's
+    abandoned = entry.rename(
+        entry.with_name(f"{entry.name}.building-{2**22 + 1}")
+    )  # no such process
     assert len(load(all_kinds, tmp_path)) == 37
     assert not abandoned.exists()
 
@@ -263,7 +267,7 @@ def test_shards_that_are_not_finished_are_not_there(all_kinds, tmp_path, monkeyp
 def test_a_full_disk_under_the_shards_is_one_line_and_leaves_nothing(
     all_kinds, tmp_path, monkeypatch
 ):
-    """The system's word for it comes as a RuntimeError from the library that writes."""
+    """The library that writes shards reports the system's error as a RuntimeError."""
     from pneumojax.data import shards
 
     def full(self, examples):
@@ -276,7 +280,7 @@ def test_a_full_disk_under_the_shards_is_one_line_and_leaves_nothing(
 
 
 def test_no_more_films_are_read_ahead_than_the_cores_can_use(all_kinds, monkeypatch):
-    """Of millions, of which none may wait in memory for its turn to be stored."""
+    """Of millions of films only a few may wait in memory until they are stored."""
     read, started = cache_build.read_bytes, []
     monkeypatch.setattr(cache_build.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(
@@ -284,7 +288,7 @@ def test_no_more_films_are_read_ahead_than_the_cores_can_use(all_kinds, monkeypa
     )
     folder = find_films(all_kinds)
     folder = replace(folder, files=folder.files * 10)
-    # The calls that wait, and the one whose films are being taken.
+    # The calls that wait, and the one whose films are being stored.
     most_ahead = (2 * cache_build._AHEAD + 1) * cache_build._IN_A_CALL
     for taken, _ in enumerate(cache_build._decoded(folder, REDUCED), start=1):
         assert len(started) <= taken + most_ahead
@@ -311,7 +315,7 @@ def test_each_of_two_processes_reads_its_share_alone(all_kinds, cache_dir, monke
     np.testing.assert_array_equal(batch["image"], whole["image"][share])
     assert set(batch["film"]) <= read
     others = set(whole["film"][share.start ^ 4 : (share.start ^ 4) + 4])
-    assert not others & read  # with two batches ahead, of other films: 24 of 37
+    assert not others & read  # two batches ahead cover 24 of 37 films
 
 
 @pytest.mark.slow

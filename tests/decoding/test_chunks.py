@@ -1,4 +1,4 @@
-"""PNG, WebP and TIFF files of many parts, and of several pictures."""
+"""PNG, WebP and TIFF files with many parts or with several pictures."""
 
 import io
 import struct
@@ -29,7 +29,7 @@ def encoded(image, kind, **options):
 def test_a_png_of_several_pictures_is_refused():
     turned = FILM.rotate(90)
     animated = encoded(FILM, "PNG", save_all=True, append_images=[turned])
-    # A still picture, and an animation of one other picture.
+    # A still picture, and an animation that consists of one other picture.
     beside = encoded(FILM, "PNG", save_all=True, default_image=True, append_images=[turned])
     for data in (animated, beside, encoded(FILM, "PNG") + encoded(turned, "PNG")):
         for read in (lambda data: decode_any(data, SAME), decode_any_grey):
@@ -94,7 +94,7 @@ def test_a_webp_of_too_many_chunks_is_refused():
 
 
 def directory(entries, order="<", big=False):
-    """A directory made of entries (tag, type, count, value)."""
+    """Makes a directory of entries (tag, type, count, value)."""
     count, number = ("Q", "Q") if big else ("H", "I")
     body = b"".join(struct.pack(f"{order}HH{number}{number}", *entry) for entry in entries)
     return struct.pack(order + count, len(entries)) + body + bytes(8 if big else 4)
@@ -123,7 +123,7 @@ def test_a_directory_of_too_many_entries_is_not_read(order, big):
 
 @pytest.mark.parametrize("pointer", [34665, 34853, 40965])
 def test_a_directory_of_exif_in_a_tiff_counts_too(pointer):
-    """Pillow reads it where it turns a TIFF upright."""
+    """Pillow reads this directory when it turns a TIFF upright."""
     film = encoded(FILM, "TIFF")
     (place,) = struct.unpack_from("<I", film, 4)
     (count,) = struct.unpack_from("<H", film, place)
@@ -131,7 +131,7 @@ def test_a_directory_of_exif_in_a_tiff_counts_too(pointer):
         struct.unpack_from("<HHII", film, place + 2 + 12 * number) for number in range(count)
     ]
     moved = len(film)
-    for missing in range(3):  # the pointer by itself, and behind ones to nowhere
+    for missing in range(3):  # the pointer alone, and after pointers that lead nowhere
         others = [(pointer, 4, 1, 1 << 30)] * missing
         size = 2 + 12 * (count + 1 + missing) + 4
         pointers = [*others, (pointer, 4, 1, moved + size)]
@@ -145,7 +145,7 @@ def test_a_directory_of_exif_in_a_tiff_counts_too(pointer):
 
 
 def _shifted(exif, by):
-    """The entries of a directory, with their values moved."""
+    """The entries of a directory, with the positions of their values shifted."""
     (count,) = struct.unpack_from("<H", exif)
     entries = [struct.unpack_from("<HHII", exif, 2 + 12 * number) for number in range(count)]
     body = b"".join(struct.pack("<HHII", *entry[:3], entry[3] + by) for entry in entries)
@@ -171,7 +171,7 @@ def test_a_tiff_with_exif_of_a_camera_is_read():
 
 @pytest.mark.parametrize("tiled", [False, True])
 def test_a_tiff_of_more_parts_than_any_film_has_is_refused(tiled):
-    """Each has a place of its own, which costs Pillow 5 us."""
+    """Each tile has its own position, which costs Pillow 5 us."""
     count = decompression_limits.MOST_NUMBERS + 1
     numbers = {256: 64, 257: 64, 258: 8, 259: 1, 262: 1, 277: 1}
     numbers |= {322: 16, 323: 16} if tiled else {278: 1}
@@ -207,7 +207,7 @@ def test_a_webp_of_too_many_pixels_is_refused_before_pillow_opens_it(monkeypatch
 
 
 def tiled_tiff(tile, side=64):
-    """A grey TIFF of one uncompressed tile, of which the film is the upper left corner."""
+    """A grey TIFF of one uncompressed tile, whose upper left corner is the film."""
     values = {256: side, 257: side, 258: 8, 259: 1, 262: 1, 277: 1, 322: tile, 323: tile}
     tags = {tag: (4, 1, value) for tag, value in values.items()}
     body = bytes(min(tile, 1024) ** 2)

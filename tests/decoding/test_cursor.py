@@ -1,4 +1,4 @@
-"""The cursor of every scanner: its only promise is that it moves forwards."""
+"""The cursor of all scanners only moves forwards."""
 
 import struct
 from datetime import timedelta
@@ -14,7 +14,7 @@ from pneumojax.decoding.jpeg import read_header
 from pneumojax.decoding.jpeg2000 import codestream_fault
 
 STEPS = st.lists(st.tuples(st.sampled_from(["move_to", "skip"]), st.integers(-300, 300)))
-# Bytes of which scanners make markers, lengths and counts; anything else would be skipped as junk.
+# Bytes that scanners read as markers, lengths and counts; they skip others as junk.
 HOSTILE = st.lists(
     st.sampled_from(
         [b"\xff", b"\0", b"\x01", b"\x0c", b"\xff\xc0", b"\xff\xc3", b"\xff\xda", b"\xff\xe1\0\2"]

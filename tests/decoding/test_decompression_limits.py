@@ -1,4 +1,4 @@
-"""Files that ask for much: what is refused before memory and time are taken, and what is not."""
+"""Files that would take much memory or time are refused before they are decoded."""
 
 import io
 import threading
@@ -27,7 +27,9 @@ def answered_at_once(names):
 
 
 def test_bombs_of_every_kind_are_answered_at_once_and_take_no_memory():
-    films = [name for name in bombs.BOMBS if not name.startswith(".")]  # the others are weights
+    films = [
+        name for name in bombs.BOMBS if not name.startswith(".")
+    ]  # names with a leading dot are files of weights
     quick = [name for name in films if not any(words in name for words in SLOW)]
     assert answered_at_once(quick) == {"PNG", "JPEG", "TIFF", "WebP", "DICOM"}
 
@@ -38,7 +40,7 @@ def test_bombs_that_take_a_while_to_make_are_answered_at_once_too():
 
 
 def exif_of(order, entries, values):
-    """As a camera writes it: each value at a place of its own."""
+    """EXIF as a camera writes it, in which each value has its own position."""
     exif = Image.Exif()
     exif.endian = order
     for tag in range(entries):
@@ -56,7 +58,7 @@ def test_exif_whose_values_have_their_own_places_is_read(order):
         stream = io.BytesIO()
         film.save(stream, kind, exif=exif, **options)
         read = decode_any(stream.getvalue(), Preprocessing(16))
-        assert (read.width, read.height) == (20, 40)  # on its side
+        assert (read.width, read.height) == (20, 40)  # turned by a quarter
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def test_coding_styles_of_a_component_and_of_a_tile_count_too():
     small = bombs.codestream(4000)
     assert codestream_fault(small, 4000, 4000, 1) == ""
     own = b"\xff\x53\x00\x0f\x00\x01\x05\x04\x04\x00\x01" + b"\x11" * 6
-    for mark in (b"\xff\x90", b"\xff\x93"):  # in the main header, in that of the tile
+    for mark in (b"\xff\x90", b"\xff\x93"):  # in the main header and in the tile's header
         at = small.index(mark)
         frame = small[:at] + own + small[at:]
         assert codestream_fault(frame, 4000, 4000, 1) == "of too many parts", mark

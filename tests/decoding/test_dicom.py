@@ -1,4 +1,4 @@
-"""DICOM films against their own pixels, against pydicom's display pipeline, and against damage."""
+"""DICOM films are compared with their own pixels and with pydicom's display; damage is refused."""
 
 import io
 import random
@@ -50,7 +50,7 @@ def test_twelve_bits_and_signed_ones_are_spread_in_every_transfer_syntax(make_di
 def test_baseline_jpeg_is_near_its_pixels(make_dicom):
     smooth = (ROWS * 3 + COLUMNS).astype(np.uint8)
     near = shown(make_dicom(smooth, "baseline")).astype(int)
-    assert np.abs(near - smooth).max() <= 2  # quality 100 rounds coefficients
+    assert np.abs(near - smooth).max() <= 2  # coefficients are rounded even at quality 100
 
 
 def test_a_dicom_of_a_png_film_gives_the_same_pixels_as_the_png(make_dicom, films_root):
@@ -102,7 +102,7 @@ def test_windows_and_luts_are_those_of_pydicom(make_dicom, elements):
     every = np.arange(4096)
     possible = apply_voi_lut(apply_modality_lut(every, dataset), dataset).astype(float)
     expected = (values - possible.min()) / np.ptp(possible) * 255
-    # A sigmoid never quite reaches black and white, which `possible` takes for them.
+    # A sigmoid never reaches the black and white that `possible` expects.
     slack = 3 if elements.get("VOILUTFunction") == "SIGMOID" else 0.5
     assert np.abs(shown(data) - expected).max() <= slack
 
@@ -139,7 +139,7 @@ def test_colour_is_kept_for_the_warning_and_becomes_grey(make_dicom, kind):
     data = make_dicom(stored, PhotometricInterpretation=kind)
     picture = decode_dicom(data)
     assert picture.mode == "RGB"
-    assert np.abs(np.asarray(picture).astype(int) - rgb).max() <= 3  # YCbCr in 8 bits rounds
+    assert np.abs(np.asarray(picture).astype(int) - rgb).max() <= 3  # YCbCr in 8 bits is rounded
     assert decode_any(data, Preprocessing(32)).colour > 50
 
 
@@ -176,7 +176,7 @@ def test_refusals_say_why(make_dicom, elements, message):
     ],
 )
 def test_grey_levels_that_are_no_numbers_do_not_make_a_black_film(make_dicom, elements, message):
-    with pillow.no_warnings():  # pydicom writes them, but warns
+    with pillow.no_warnings():  # pydicom warns when it writes them
         data = make_dicom(GREY, **elements)
     with pytest.raises(FilmError, match=message):
         decode_dicom(data)

@@ -1,4 +1,4 @@
-"""What prediction reads beside training's formats, told by contents."""
+"""The formats that prediction reads beside those of training, told by contents."""
 
 import io
 import os
@@ -67,7 +67,7 @@ def test_a_turned_film_is_made_upright(kind):
     film = decode_any(encoded(lying, kind, exif=exif, quality=100), Preprocessing(24, "nearest"))
     assert (film.width, film.height) == (48, 24)
     upright = np.asarray(FILM.crop((0, 0, 48, 24)).resize((24, 24), Image.Resampling.NEAREST))
-    assert np.abs(film.pixels.astype(int) - upright).max() < 12  # lossy but for TIFF
+    assert np.abs(film.pixels.astype(int) - upright).max() < 12  # all but TIFF are lossy
 
 
 def test_colour_is_seen_and_grey_stored_as_colour_is_not():

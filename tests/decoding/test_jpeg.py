@@ -1,4 +1,4 @@
-"""JPEG files of every process, and files made so that two readers of their markers disagree."""
+"""JPEG files of every process, and files whose markers two readers would read differently."""
 
 import base64
 import io
@@ -20,7 +20,7 @@ from pneumojax.decoding.preprocessing import Preprocessing
 GREY = (np.add.outer(np.arange(448) * 3, np.arange(448) * 2) % 256).astype(np.uint8)
 RGB = np.stack([GREY, GREY // 2, 255 - GREY], axis=-1)
 # 128 x 128, grey, arithmetic coding (SOF9), as `cjpeg -arithmetic` of libjpeg-turbo 2.1 writes
-# r + c with its lowest bit cleared: no encoder among the requirements can.
+# r + c with its lowest bit cleared. No encoder among the requirements can write it.
 ARITHMETIC = base64.b64decode(
     "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4"
     "UG1RV19iZ2hnPk1xeXBkeFxlZ2P/yQALCACAAIABAREA/8wABgAQEAX/2gAIAQEAAD8A/wCTH/mGcFD8Ypd3E8Zor2SG"
@@ -41,7 +41,7 @@ for path in map(Path, sys.argv[1:]):
     answers = {
         decode(path.read_bytes(), Preprocessing(32, reduced_decode=reduced))[0].tobytes()
         for reduced in (True, False)
-        for _ in range(3)  # a heap that was overwritten is seen at a later allocation
+        for _ in range(3)  # an overwritten heap shows at a later allocation
         for decode in (decode_film, decode_any)
     }
     print(len(answers), "answer", flush=True)
@@ -59,7 +59,7 @@ def jpeg(mode="L"):
 
 
 def behind_start(data, more):
-    """With segments behind the start of the picture."""
+    """Inserts segments after the start of the picture."""
     return data[:2] + more + data[2:]
 
 
@@ -68,7 +68,7 @@ def segment(marker, body=b""):
 
 
 def of_frame(number, data=None):
-    """A JPEG that claims to be of another process."""
+    """Makes a JPEG claim another process."""
     data = data or jpeg()
     at = data.index(b"\xff\xc0")
     return data[: at + 1] + bytes([0xC0 + number]) + data[at + 2 :]
@@ -142,7 +142,7 @@ def test_arithmetic_coding_may_be_decoded_at_reduced_size():
 
 
 def test_only_frames_of_dct_coefficients_are_drafted():
-    # For any other, libjpeg-turbo writes rows of 448 samples into a buffer of 56.
+    # For any other process libjpeg-turbo writes rows of 448 samples into a buffer of 56.
     assert [n for n in range(16) if _scalable(n)] == [0, 1, 2, 9, 10]
 
 
@@ -213,7 +213,7 @@ def test_a_lossless_jpeg_in_a_tiff_keeps_its_pixels(photometric):
 
 @pytest.mark.parametrize("inside", ["lossless", "baseline"])
 def test_a_frame_of_another_process_than_a_dicom_file_tells_is_still_read(make_dicom, inside):
-    """Some writers name the wrong transfer syntax; the frame header decides."""
+    """Some writers give the wrong transfer syntax, so the frame header decides."""
     codec = {"lossless": "baseline", "baseline": "lossless"}[inside]
     data = make_dicom(GREY, codec)
     baseline = imagecodecs.jpeg8_encode(GREY, 100)
@@ -266,7 +266,7 @@ def test_a_film_may_have_many_segments_and_a_little_junk():
 
 
 def multi_picture(*kinds):
-    """A JPEG with an index of so many pictures, by the types that the index gives them."""
+    """A JPEG with an index of pictures of the given types."""
     films = [Image.fromarray(GREY).rotate(90 * n) for n in range(len(kinds))]
     data = bytearray(encoded(films[0], "MPO", save_all=True, append_images=films[1:]))
     entries = data.index(b"0100", data.index(b"MPF\0"))

@@ -7,7 +7,7 @@ import pytest
 
 from pneumojax.isolation import child
 
-MARK = b"CRASH"  # behind a picture, where it is no part of it
+MARK = b"CRASH"  # appended to a picture, which decoders ignore
 SLEEP = b"SLEEP"
 CRASHING = f"""
 import os
@@ -30,7 +30,7 @@ films.decode_film = crashing(films.decode_film)
 
 @pytest.fixture
 def crashing_decoders(tmp_path_factory, monkeypatch):
-    """Child processes whose decoder aborts on a file that ends with `MARK`, or sleeps: `SLEEP`."""
+    """Makes decoders abort on a file that ends with `MARK`, and sleep on one with `SLEEP`."""
     folder = tmp_path_factory.mktemp("crashing")
     (folder / "sitecustomize.py").write_text(CRASHING)
     root = Path(__file__).parents[2]

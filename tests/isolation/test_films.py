@@ -1,4 +1,4 @@
-"""Films through child processes: the same pixels, and a crash costs its own film alone."""
+"""Child processes decode films to the same pixels, and a crash costs only its own film."""
 
 import csv
 import io
@@ -66,7 +66,7 @@ def test_a_refusal_is_worded_as_in_this_process(decoder):
 def test_training_films_come_back_in_order_with_the_refused_ones_in_their_places(decoder):
     files = [picture("JPEG", 1), b"hello", picture("PNG", 2), picture("TIFF", 3)]
     first, second, third, fourth = decoder.decode_for_training(files, SMALL)
-    assert isinstance(second, FilmError) and isinstance(fourth, FilmError)  # TIFF is not trained on
+    assert isinstance(second, FilmError) and isinstance(fourth, FilmError)  # training reads no TIFF
     for found, data in ((first, files[0]), (third, files[2])):
         pixels, width, height = decode_film(data, SMALL)
         np.testing.assert_array_equal(found[0], pixels)

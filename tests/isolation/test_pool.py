@@ -1,4 +1,4 @@
-"""Child processes that crash, hang, take too much or answer nonsense cost one call each."""
+"""A child process that crashes, hangs, takes too much or answers nonsense costs one call."""
 
 import os
 import resource
@@ -62,7 +62,7 @@ def run(arguments, data):
         for name in os.listdir("/proc/self/fd"):
             try:
                 links.append(os.readlink(f"/proc/self/fd/{name}"))
-            except OSError:  # the one that lists the folder
+            except OSError:  # the descriptor that lists the folder
                 pass
         return {"links": links, "environment": sorted(os.environ)}, []
     if kind == "raw":
@@ -77,7 +77,7 @@ def run(arguments, data):
 
 @pytest.fixture
 def toys(tmp_path, monkeypatch):
-    """Has children know a task "toy", by a table that stands before the project's own."""
+    """Adds a task "toy" to the tasks of child processes."""
     (tmp_path / "toys.py").write_text(TOYS)
     (tmp_path / "sitecustomize.py").write_text(
         "from pneumojax.isolation import tasks\ntasks.TASKS['toy'] = 'toys:run'"
@@ -137,7 +137,7 @@ def test_files_of_any_size_go_there_and_back(workers, size):
     ],
 )
 def test_a_child_that_is_lost_is_one_line_and_the_next_call_is_answered(toys, kind, reason):
-    with Workers(1, FEW) as workers:  # a second child could answer in place of the lost one
+    with Workers(1, FEW) as workers:  # so that no second child can answer
         (before,) = workers.processes
         with pytest.raises(WorkerLost, match=reason) as lost:
             ask(workers, kind)
@@ -157,7 +157,7 @@ def test_the_limit_on_processor_time_is_of_each_call_and_not_of_all(toys):
     with Workers(1, FEW._replace(cpu=1.0)) as workers:
         before = ask(workers, "echo")[0]["pid"]
         used = 0.0
-        while used < 1.5:  # seconds; the child would be ended after one of them
+        while used < 1.5:  # seconds; a limit on the sum would end the child after one
             ask(workers, "echo", bytes(30_000_000))
             fields = Path(f"/proc/{before}/stat").read_text().rpartition(")")[2].split()
             used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -293,7 +293,7 @@ def test_a_parent_that_is_killed_leaves_no_child(toys):
 
 
 def test_children_that_cannot_start_are_an_error_and_not_an_endless_loop(monkeypatch, tmp_path):
-    monkeypatch.setattr(child, "_ROOT", tmp_path)  # where there is no pneumojax
+    monkeypatch.setattr(child, "_ROOT", tmp_path)  # the folder holds no pneumojax
     with Workers(1) as workers, pytest.raises(UserError, match="cannot be started"):
         workers.call("film", {}, b"")
 

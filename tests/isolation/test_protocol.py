@@ -1,4 +1,4 @@
-"""Announced arrays that NumPy cannot make are refused before anything asks NumPy for them."""
+"""Announced arrays that NumPy cannot make are refused before they are made."""
 
 import pytest
 

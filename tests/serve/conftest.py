@@ -25,13 +25,13 @@ DECISION = Decision("youden", 2.0, 0.4, 10, "")
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory):
-    """Where the first test makes a run, for the others to read."""
+    """A folder in which the first test makes a run for all of them."""
     return tmp_path_factory.mktemp("serve") / "small-run"
 
 
 @pytest.fixture
 def workdir(run_folder, config):
-    """A run folder of a small network for films of 32 pixels, of which some are called ill."""
+    """The run folder of a small random network that calls some films PNEUMONIA."""
     folder = run_folder
     if folder.exists():
         return folder
@@ -51,7 +51,7 @@ def workdir(run_folder, config):
 
 
 class Server(NamedTuple):
-    """A server in a process of its own."""
+    """A server in its own process."""
 
     process: subprocess.Popen
     host: str
@@ -65,7 +65,7 @@ class Server(NamedTuple):
 
 @contextlib.contextmanager
 def serving(workdir, temporary):
-    """A server that would put its temporary files into a folder of the test."""
+    """Runs a server whose temporary files would appear in a folder of the test."""
     temporary.mkdir()
     process = subprocess.Popen(
         [sys.executable, "main.py", "--mode=serve", f"--workdir={workdir}", "--port=0"],
@@ -85,7 +85,7 @@ def serving(workdir, temporary):
         yield Server(process, host, int(port), temporary)
     finally:
         process.kill()
-        if not process.stdout.closed:  # a test has had all of it
+        if not process.stdout.closed:  # a test has read all output
             os.set_blocking(process.stdout.fileno(), True)
             process.communicate()
 
@@ -104,7 +104,7 @@ def _servers():
 
 @pytest.fixture
 def server(workdir, tmp_path_factory, _servers):
-    """One server for all tests that leave it as it was; it lives, and has said nothing since."""
+    """One server for all tests, after each of which it still runs and has printed nothing."""
     started, stack = _servers
     if "server" not in started:
         temporary = tmp_path_factory.mktemp("server") / "temporary"
@@ -113,5 +113,5 @@ def server(workdir, tmp_path_factory, _servers):
     os.set_blocking(server.process.stdout.fileno(), False)
     yield server
     assert server.process.poll() is None
-    assert not server.process.stdout.buffer.raw.read()  # None: nothing yet
+    assert not server.process.stdout.buffer.raw.read()  # None stands for no output yet
     assert not list(server.temporary.iterdir())

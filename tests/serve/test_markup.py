@@ -52,6 +52,8 @@ def test_a_film_without_evidence_and_a_run_without_fits_say_so():
     bare = NETWORK._replace(rule="default", recognises_training_films=False)
     text = shown(reading(evidence=False), bare)
     assert "no evidence for pneumonia" in text and text.count("<img") == 1
+    unexplained = shown(reading(evidence=False), NETWORK._replace(explains=False))
+    assert "no evidence for pneumonia" not in unexplained and unexplained.count("<img") == 1
     assert "No operating point could be fitted" in text and "cannot tell" in text
 
 
@@ -82,7 +84,7 @@ def test_names_and_reasons_cannot_bring_markup_into_the_page():
     texts = [markup.introduction(evil), markup.drawings_of([Example(b"", "<script>")])]
     texts.append(shown(reading(), evil, seen="<script>"))
     assert all("<script" not in text for text in texts)
-    assert markup.page(evil, [], 1).count("<script") == 1  # its own
+    assert markup.page(evil, [], 1).count("<script") == 1  # the page's own script
 
 
 def test_drawings_are_buttons_in_their_order():

@@ -1,4 +1,4 @@
-"""The application without a server: notes on films that were seen in training."""
+"""The application, called without a server, notes films that were seen in training."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""What a page is told of a film, with a small network that was never trained."""
+"""The reading of a film by a small network that was never trained."""
 
 import dataclasses
 import io
@@ -31,7 +31,7 @@ def decoder():
 
 @pytest.fixture
 def reader(decoder):
-    """`predictor -> (bytes -> Reading)`, as the server puts it together."""
+    """`predictor -> (bytes -> Reading)`, built as in the server."""
 
     def make(predictor):
         preprocessing, assess = predictor.first.preprocessing, make_reader(predictor)
@@ -54,7 +54,7 @@ def test_a_film_gets_the_calibrated_probability_and_call_of_its_run(predictor, r
         reading = read(drawing.data)
         pixels, width, height = decode_film(drawing.data, Preprocessing(image_size=side))
         logit = float(step(trained.params, pixels[None, ..., None])[0])
-        # The gradient is taken in another program, whose sums may be ordered otherwise.
+        # The gradient belongs to another compiled program, whose sums may have another order.
         assert reading.probability == pytest.approx(1 / (1 + np.exp(-logit / 2)), abs=1e-5)
         assert reading.film.size == (width, height) and reading.film.mode == "L"
         assert reading.evidence is None or reading.evidence.size == (width, height)
@@ -63,6 +63,17 @@ def test_a_film_gets_the_calibrated_probability_and_call_of_its_run(predictor, r
     decision = predictor.decision._replace(threshold=threshold)
     read = reader(dataclasses.replace(predictor, decision=decision))
     assert [read(each.data).pneumonia for each in (low, middle, high)] == [False, True, True]
+
+
+def test_a_network_without_maps_reads_films_without_a_picture_of_evidence(predictor, reader):
+    member = predictor.first
+    bare = dataclasses.replace(member, network=dataclasses.replace(member.network, explains=False))
+    film = examples()[0].data
+    reading = reader(dataclasses.replace(predictor, members=(bare,)))(film)
+    assert reading.evidence is None
+    expected = reader(predictor)(film).probability
+    # The gradient is computed by another program, which may order sums differently.
+    assert reading.probability == pytest.approx(expected, abs=1e-5)
 
 
 def test_pictures_of_large_films_are_made_smaller_and_keep_their_shape(predictor, reader):

@@ -1,4 +1,4 @@
-"""How the server starts and ends, and its page in a real browser."""
+"""The server starts and ends properly, and its page works in a real browser."""
 
 import os
 import re
@@ -22,7 +22,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 def test_without_the_web_server_one_line_says_what_to_install(workdir, monkeypatch):
     for name in ("page", "server", "connections"):
         monkeypatch.delitem(sys.modules, f"pneumojax.serve.{name}", raising=False)
-    monkeypatch.setitem(sys.modules, "starlette", None)  # as if it were not there
+    monkeypatch.setitem(sys.modules, "starlette", None)  # as if it were not installed
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     needed = r"needs Starlette and uvicorn: pip install -r requirements-serve\.txt"
     with pytest.raises(UserError, match=needed):
@@ -80,7 +80,7 @@ def test_a_film_dropped_in_a_browser_is_answered_and_not_kept(workdir, tmp_path,
             "request",
             lambda r: r.url.startswith((server.address, "data:")) or foreign.append(r.url),
         )
-        # A refusal is an answer with a status of its own, which Chromium counts as an error.
+        # Chromium reports the status of a refusal as an error.
         page.on(
             "console",
             lambda m: m.type == "error" and "status of 422" not in m.text and wrong.append(m.text),
@@ -95,7 +95,7 @@ def test_a_film_dropped_in_a_browser_is_answered_and_not_kept(workdir, tmp_path,
         drop(film, "Called")
         assert page.locator("#result img").count() >= 1
         assert page.locator("#result", has_text=DISCLAIMER).count() == 1
-        # The scale's places are set by the script, since the policy allows no style attributes.
+        # The script sets positions on the scale, since the policy forbids style attributes.
         mark = page.locator(".mark").bounding_box()
         bar = page.locator(".bar").bounding_box()
         at = float(page.locator(".mark").get_attribute("data-at")) / 100
@@ -108,7 +108,7 @@ def test_a_film_dropped_in_a_browser_is_answered_and_not_kept(workdir, tmp_path,
         drop(dicom, "Called")
         assert "Secret" not in page.content() and "ID-77" not in page.content()
         page.locator("#drawings button").nth(1).click()
-        page.wait_for_function(  # a drawing is larger than the films before it
+        page.wait_for_function(  # drawings are larger than the films before
             "width => document.querySelector('#result img')?.naturalWidth > width", arg=100
         )
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
