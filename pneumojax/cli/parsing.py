@@ -97,7 +97,8 @@ def _config_arguments(argv: list[str]) -> _ConfigArguments:
         argument = waiting.pop(0)
         name, given, value = argument.partition("=")
         bare = name.lstrip("-")
-        if not argument.startswith("-") or not bare.startswith(("config", "noconfig.")):
+        is_config = bare == "config" or bare.startswith(("config.", "noconfig."))
+        if not argument.startswith("-") or not is_config:
             rest.append(argument)
         elif bare == "config":
             if not given and not waiting:

@@ -72,6 +72,7 @@ def test_nothing_behind_two_dashes_is_a_flag():
         ("--epochs=3", "there is no flag --epochs; did you mean --config.epochs=3?"),
         ("--learning_rate=0.1", "did you mean --config.optimizer.learning_rate=0.1?"),
         ("--workdirr=runs/a", "did you mean --workdir=runs/a?"),
+        ("--configs=x.py", "did you mean --config=x.py?"),
         ("--zzz", "--help lists all flags"),
         ("predikt", "'predikt' is not a verb; did you mean predict?"),
         ("--mode=tain", "'tain' is not a verb; did you mean train?"),

@@ -84,7 +84,7 @@ def test_a_damaged_list_of_changes_is_one_line(begun):
 
 
 def test_a_record_of_a_decision_has_the_fields_of_a_decision():
-    assert DECISION_FIELDS == Decision._fields
+    assert Decision._fields == DECISION_FIELDS
 
 
 DECISION = {"rule": "youden", "temperature": 1.5, "threshold": 0.4, "films": 9, "note": ""}
