@@ -1,8 +1,9 @@
-"""Looks for known vulnerabilities in what the requirements install, where that can be asked.
+"""Looks for known vulnerabilities in the installed packages.
 
-pip-audit asks PyPI's JSON interface. A mirror without one makes it call every package "not found"
-and end with success, so what counts is how many packages were looked up. Exit status: 0 where they
-were and nothing is known, or where none could be (one line says so); 1 with the list.
+pip-audit asks PyPI's JSON interface. On a mirror without one it reports every package as "not
+found" and still succeeds, so this program counts the packages that were looked up. The exit status
+is 1 if vulnerabilities are known, and 0 if none is known or no package could be looked up; one line
+says which.
 """
 
 import json
@@ -17,7 +18,7 @@ SECONDS = 300
 
 
 def verdict(status: int, out: str, err: str) -> tuple[int, str]:
-    """Exit status and what to say, from pip-audit's exit status, its JSON and its errors."""
+    """Returns exit status and message from pip-audit's exit status, its JSON and its errors."""
     try:
         found: list[Mapping[str, Any]] = json.loads(out)["dependencies"]
     except (ValueError, KeyError, TypeError):
@@ -44,7 +45,7 @@ def verdict(status: int, out: str, err: str) -> tuple[int, str]:
 
 
 def main() -> int:
-    """Audits the environment that this runs in, which was made of the requirements."""
+    """Audits the environment of this process, which was made from the requirements."""
     command = [sys.executable, "-m", "pip_audit", "--local", "--format=json", "--timeout=10"]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)

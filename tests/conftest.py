@@ -1,4 +1,4 @@
-"""Small films and a small network that every test may use; no network access, seconds of work."""
+"""Small films and a small network for every test. Nothing needs network access or many seconds."""
 
 import io
 import os
@@ -13,9 +13,9 @@ from ml_collections import ConfigDict
 
 from pneumojax.data.tensorflow_import import quiet
 
-# Before anything imports JAX or TensorFlow, for this process and those that tests start: most of
-# a small run's time is compilation, and tests compile the same few steps again and again.
-# pytest-xdist's workers share the folder of the process that started them.
+# Most of a small run's time is compilation, and many tests compile the same few steps, so this
+# process and those that tests start share a compilation cache. JAX reads the variables when it is
+# imported. The workers of pytest-xdist share the folder of the process that started them.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _compiled = tempfile.TemporaryDirectory(prefix="pneumojax-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
@@ -25,7 +25,7 @@ quiet()
 
 @pytest.fixture(scope="session")
 def films_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in the Kaggle layout: 70 training and 14 test films, patients in the names."""
+    """A folder in the Kaggle layout: 70 training and 14 test films, with patients in the names."""
     from pneumojax.data import phantom_films
 
     root = tmp_path_factory.mktemp("films")
@@ -45,7 +45,7 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def on_virtual_devices() -> Callable[[str, int], str]:
-    """`(program, count) -> what it prints`, of a process whose CPU is divided into devices."""
+    """`(program, count) -> its output`, from a process whose CPU is divided into devices."""
 
     def run(program: str, count: int) -> str:
         flag = f"--xla_force_host_platform_device_count={count}"

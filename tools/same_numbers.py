@@ -3,7 +3,7 @@
 Command:   python -m tools.same_numbers <commit> --out=<folder> [--films=<folder>] [--only=quick]
 
 The commit is exported beside the working tree, and both run the same commands in turn on the
-machine at hand, since bits differ between kinds of processors. Compared are, bit by bit:
+same machine, since bits differ between kinds of processors. These are compared bit by bit:
 
     quick      the checkpoint after `configs/quick.py` and every line of its metrics
     base       the same after two epochs of `configs/base.py` on the embedded films
@@ -13,8 +13,9 @@ machine at hand, since bits differ between kinds of processors. Compared are, bi
     predict    the probability of each film in --films by `models/reference`
 
 and, as a ratio of medians from interleaved runs, the seconds that a training step of
-`configs/base.py` takes (`speed`). The exit status is 1 if any number differs. Run the command
-again to go on: what a side has finished is kept in --out, so name a new folder after a change.
+`configs/base.py` takes (`speed`). The exit status is 1 if any number differs. The same command
+continues an interrupted comparison, because finished runs are kept in --out. Name a new folder
+after a change of the code.
 """
 
 import argparse
@@ -43,7 +44,7 @@ RUNS = {
 }
 SPEED_ROUNDS = 3
 MOST_SHOWN = 5
-# Fields of a line of metrics or of an evaluation that tell of the run and not of its numbers.
+# Fields of metrics and of evaluations that describe the run or the machine.
 _OF_THE_MACHINE = {"seconds", "seconds_per_step", "data_wait", "time", "run", "root", "provenance"}
 
 
@@ -211,7 +212,7 @@ def check_resume(trees: Trees) -> Checked:
 
 
 def check_predictions(trees: Trees, films: Path) -> Checked:
-    """Compares what `models/reference` of each side answers on a folder of films."""
+    """Compares the answers of `models/reference` on a folder of films."""
     paths = []
     for side in SIDES:
         path = trees.out / side / "predictions.csv"
@@ -243,7 +244,7 @@ def report(checked: Checked) -> None:
 
 
 def main() -> None:
-    """Compares what --only names, or everything; see the module's docstring."""
+    """Runs the comparisons that --only names, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("commit")
     parser.add_argument("--out", type=Path, required=True)
