@@ -76,6 +76,7 @@ def test_what_the_page_says_of_a_network_is_that_of_its_run(workdir, films_root)
         "youden",
         "10 validation films",
         False,
+        True,
     )
 
 
