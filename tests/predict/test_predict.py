@@ -131,7 +131,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_file(
     inputs = [
         str(films_root / "test"),
         str(films_root / "test" / "*" / "*"),
-    ]  # names each film twice
+    ]
     whole, part = tmp_path / f"whole{suffix}", tmp_path / f"part{suffix}"
     predict_files([workdir], inputs, str(whole))
     data = whole.read_bytes()
