@@ -1,4 +1,4 @@
-"""The real commands in processes of their own, as a user types them."""
+"""The real commands, each in its own process, as a user types them."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def run(*arguments, cwd=ROOT, **options):
 
 
 def fails(*arguments):
-    """The one line on standard error of a command that must fail without a traceback."""
+    """Runs a command that must fail, and returns its one line on standard error."""
     result = run(*arguments)
     assert result.returncode != 0
     lines = [line for line in result.stderr.splitlines() if line.strip()]
@@ -44,7 +44,7 @@ def fails(*arguments):
 
 @pytest.fixture(scope="module")
 def shared(films_root, tmp_path_factory):
-    """A folder with one cache and one finished run of two epochs, and what that run printed."""
+    """A folder with a cache and a finished run of two epochs, and the output of that run."""
     folder = tmp_path_factory.mktemp("commands")
     result = run(*training(films_root, folder / "cache", folder / "run"))
     assert result.returncode == 0, result.stderr
@@ -86,7 +86,7 @@ def test_training_ends_with_an_evaluation_on_validation_and_never_touches_test(s
 
 @pytest.fixture(scope="module")
 def scored(shared):
-    """What scoring the test split of that run printed."""
+    """The output of an evaluation of that run on its test split."""
     folder, _ = shared
     result = run(
         "--mode=evaluate",
@@ -104,7 +104,9 @@ def test_test_split_is_scored_when_asked_and_audited_against_training(shared, sc
     metrics = json.loads((folder / "run" / "evaluation" / "test" / "metrics.json").read_text())
     assert metrics["n"] == 14 and metrics["split"] == "test"
     validation = json.loads((folder / "run" / "evaluation" / "val" / "metrics.json").read_text())
-    assert metrics["decision"] == validation["decision"]  # no label of test has moved it
+    assert (
+        metrics["decision"] == validation["decision"]
+    )  # labels of the test split have not changed it
     sides = {row["side"] for row in metrics["flow"]["films"]}
     assert sides == {"train", "val", "test"}
     with open(folder / "run" / "evaluation" / "test" / "predictions.csv") as stream:
@@ -204,7 +206,7 @@ def arrays_of(workdir):
 
 
 def killed_and_restarted(arguments, workdir, kill_after_lines):
-    """Kills the command each time its metrics reach so many lines, then lets it finish."""
+    """Kills a command whenever its metrics reach one of these numbers of lines, then finishes it."""
     for lines in kill_after_lines:
         process = subprocess.Popen(
             command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -332,7 +334,7 @@ def test_a_finished_run_gets_more_epochs_from_where_it_stands(shared, films_root
     assert entry["after_epoch"] == 2 and entry["schedule"] == "constant"
     more = training(films_root, folder / "cache", whole, "--config.epochs=4")
     assert run(*more).returncode == 0
-    # Under a constant schedule it is the run that had four epochs from the start.
+    # With a constant learning rate it equals a run with four epochs from the start.
     assert arrays_of(extended) == arrays_of(whole)
     assert lines_without_clock(extended) == lines_without_clock(whole)
 

@@ -1,4 +1,4 @@
-"""Command lines without a process: verbs, flags, help, and the config that is asked for."""
+"""Command lines, parsed in this process: verbs, flags, help and configs."""
 
 import subprocess
 import sys

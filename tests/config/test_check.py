@@ -1,4 +1,4 @@
-"""The checks of a config: types of its fields, sizes that would take the memory, values."""
+"""The checks of a config: the types, sizes and values of its fields."""
 
 import importlib
 import json

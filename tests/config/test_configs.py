@@ -1,4 +1,4 @@
-"""Configs: the files that are shipped, files of users, overrides, names and differences."""
+"""Config files of the project and of users, overrides, names of runs, and differences."""
 
 import importlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every field of the config has an effect: its reads are recorded while the program works."""
+"""Every field of the config is read: reads are recorded while the program trains and predicts."""
 
 import sys
 
@@ -13,19 +13,19 @@ from pneumojax.inference.decision import fit_decision
 from pneumojax.predict.predict import predict_files
 from pneumojax.training.loop import train
 
-# These read every field, to check, copy, store or compare it, and nothing follows from that.
+# These modules read all fields only to check, copy, store or compare them.
 _DO_NOT_COUNT = ("ml_collections", "pneumojax.config", "pneumojax.run", "pneumojax.evaluation.run")
 
 
 class Reads:
-    """The full names of the fields that the program reads; a whole config is the one with a name.
+    """Collects the full names of the fields that the program reads.
 
     A group is recognised by the object that the config returned for it.
     """
 
     def __init__(self):
         self.fields = set()
-        self._groups = {}  # the group itself is kept, so that its id stays its own
+        self._groups = {}  # holding the group keeps its id from being used again
 
     def record(self, config, name, value):
         prefix = self._groups.get(id(config), (None, ""))[1]
@@ -37,7 +37,7 @@ class Reads:
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Reads of all configs by PneumoJAX's own code from here on."""
+    """Records the reads of all configs by PneumoJAX's own code."""
     reads = Reads()
 
     def recording(read):
@@ -76,7 +76,7 @@ def test_every_field_is_read_by_training_and_prediction(
     train(config, tmp_path / "a-run", cache_dir)
     film = min((films_root / "test" / "NORMAL").iterdir())
     predict_files([tmp_path / "a-run"], [str(film)], output=str(tmp_path / "p.csv"))
-    # The fields that only other choices lead to.
+    # These fields are read only under other choices than those above.
     with config.unlocked():
         config.data.folds, config.data.val_fraction = 0, 0.3
     load_splits(config, cache_dir)
@@ -86,6 +86,4 @@ def test_every_field_is_read_by_training_and_prediction(
             config.decision.rule = rule
         fit_decision(config.decision, labels, logits)
     fields = set(flatten(base.get_config()))
-    assert sorted(fields - reads.fields) == [
-        "name"
-    ]  # it is read by `config.identity.run_name` alone
+    assert sorted(fields - reads.fields) == ["name"]  # only `config.identity.run_name` reads it

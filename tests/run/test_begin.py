@@ -1,4 +1,4 @@
-"""The start of a run, and what may change in its config afterwards."""
+"""The start of a run, and the changes that its config allows afterwards."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_a_change_that_was_recorded_before_a_kill_is_recorded_once(begun, config
     wanted = changed(config, epochs=8)
     stored = (begun / "config.json").read_text()
     begin(begun, wanted, IN_TRAINING)
-    (begun / "config.json").write_text(stored)  # as if killed in between
+    (begun / "config.json").write_text(stored)  # as a kill in between leaves it
     begin(begun, wanted, IN_TRAINING)
     assert len(read_changes(begun)) == 1 and read_config(begun).epochs == 8
 
@@ -99,7 +99,7 @@ def test_a_decision_holds_until_its_rule_changes_and_is_fitted_again(begun, conf
     fitted = DECISION | {"rule": "sensitivity", "threshold": 0.2}
     write_decision(begun, wanted, meta, fitted)
     assert current_decision(begun, wanted, meta) == fitted
-    other = meta | {"digests": {"params": "0b"}}  # a better epoch since then
+    other = meta | {"digests": {"params": "0b"}}  # the parameters of a later, better epoch
     assert current_decision(begun, wanted, other) is None
     assert current_decision(begun, config, meta) == DECISION
 

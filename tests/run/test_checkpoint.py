@@ -1,4 +1,4 @@
-"""Checkpoints: what is kept, what damage does, what a run without validation offers."""
+"""Checkpoints: which ones are kept, the effects of damage, and runs without validation."""
 
 import jax
 import jax.numpy as jnp
@@ -88,7 +88,7 @@ def test_a_checkpoint_of_eight_devices_is_restored_on_one(on_virtual_devices, tm
     assert {leaf.sharding.num_devices for leaf in jax.tree.leaves(state)} == {1}
 
 
-# Orbax reads many files at once and leaves all errors but the first unread.
+# Orbax reads many files at once and retrieves only the first of their errors.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
 @pytest.mark.fault

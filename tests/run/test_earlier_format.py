@@ -1,4 +1,4 @@
-"""Checkpoints as versions before the seal saved them, written here by Orbax itself."""
+"""Checkpoints of versions that had no seal; the tests write them with Orbax directly."""
 
 import json
 
@@ -24,7 +24,7 @@ from pneumojax.training.state import TrainState, initial_state
 
 
 def save(folder, step, items, meta):
-    """Saves what versions before format 2 did, without a format and without a seal."""
+    """Saves a checkpoint as versions before format 2 did, without a format and a seal."""
     meta = meta | {
         "step": step,
         "digests": {name: digest(tree) for name, tree in items.items()},
@@ -40,7 +40,7 @@ def save(folder, step, items, meta):
 
 @pytest.fixture
 def earlier(tmp_path, config):
-    """A run folder of before the seal with a latest and a best, and the state in both."""
+    """A run folder whose latest and best checkpoints have no seal, and the state in both."""
     folder = tmp_path / "a-run"
     begin(folder, config)
     initialise = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))

@@ -1,4 +1,4 @@
-"""A stranger's run folder whose links lead out of it: nothing is written through them."""
+"""Nothing is written through links that lead out of a stranger's run folder."""
 
 import os
 import socket
@@ -35,7 +35,7 @@ PLACES = (
 
 @pytest.fixture
 def victim(tmp_path):
-    """A folder of the user that no command may write to."""
+    """A folder of the user, to which no command may write."""
     folder = tmp_path / "victim"
     folder.mkdir()
     (folder / "notes").write_text("of the user")
@@ -86,7 +86,7 @@ def test_training_writes_nothing_through_a_link(config, begun, victim, cache_dir
 def test_a_preview_and_a_profile_write_nothing_through_a_link(
     config, begun, victim, cache_dir, verb
 ):
-    # An absent target does not exist to a check that follows links.
+    # A check that follows links would not see a link whose target is absent.
     put_link(begun, verb.__name__ if verb is profile else "preview.png", victim / "absent")
     with pytest.raises(UserError, match="is a link to"):
         verb(config, begun, cache_dir)
@@ -118,7 +118,7 @@ def test_predictions_in_a_run_folder_are_refused_and_elsewhere_are_not(
     films = [str(films_root / "test")]
     with pytest.raises(UserError, match="predictions.csv' is a link to"):
         predict_files([begun], films)
-    # With an output of the user's own nothing is written in the run folder.
+    # If the user names an output, nothing is written in the run folder.
     with pytest.raises(UserError, match="no checkpoint in"):
         predict_files([begun], films, output=str(tmp_path / "mine.csv"))
     assert is_untouched(victim)

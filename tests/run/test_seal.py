@@ -45,7 +45,7 @@ def metadata_of(workdir):
 
 
 def rewrite(workdir, change, *, seal):
-    """Changes the metadata as a stranger may: with a new seal, or as an earlier version wrote."""
+    """Changes the metadata as a stranger may, with a new seal or in the form without one."""
     path = metadata_of(workdir)
     meta = {k: v for k, v in json.loads(path.read_text()).items() if k not in ("seal", "format")}
     change(meta)
@@ -73,7 +73,7 @@ def test_names_of_format_and_seal_both_damaged_do_not_make_a_checkpoint_an_earli
         check_seal(meta)
 
 
-# Orbax reads many files at once and leaves all errors but the first unread.
+# Orbax reads many files at once and retrieves only the first of their errors.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 def test_flipped_bits_of_the_small_files_give_the_same_answer_or_a_refusal(workdir, capsys):
@@ -123,7 +123,7 @@ def test_metadata_of_the_first_versions_opens_and_is_called_at_one_half(workdir)
         meta["preprocessing"].pop("reduced_decode")
 
     values = json.loads((workdir / "config.json").read_text())
-    values["data"].pop("reduced_decode")  # which those versions did not have either
+    values["data"].pop("reduced_decode")  # those versions lacked this field too
     (workdir / "config.json").write_text(json.dumps(values))
     rewrite(workdir, change, seal=False)
     assert open_run(workdir).decision.threshold == 0.5

@@ -30,7 +30,9 @@ def test_a_film_is_known_by_its_contents_under_any_name(tmp_path, config):
     seen = SeenFilms.of_runs([a_run(tmp_path / "run", config)])
     assert seen.known
     assert seen.note("mine.png", SEEN) == seen.note("mine.png", SEEN.upper()) == THIS_FILM
-    assert seen.note("person12_bacteria_46.jpeg", SEEN) == THIS_FILM  # the stronger of the two
+    assert (
+        seen.note("person12_bacteria_46.jpeg", SEEN) == THIS_FILM
+    )  # the stronger of two statements
 
 
 @pytest.mark.parametrize(
@@ -39,10 +41,10 @@ def test_a_film_is_known_by_its_contents_under_any_name(tmp_path, config):
         ("person12_bacteria_46.jpeg", THIS_PATIENT),
         ("some/folder/PERSON0012_BACTERIA_9 (1).PNG", THIS_PATIENT),
         ("IM-0115-0002.dcm", THIS_PATIENT),
-        ("person12_virus_46.jpeg", ""),  # the pathogens are numbered apart
-        ("NORMAL2-IM-0115-0001.jpeg", ""),  # and so are the two series
-        ("person7_virus_3.jpeg", ""),  # only validated on
-        ("train/NORMAL/x.png", ""),  # a path that names nobody
+        ("person12_virus_46.jpeg", ""),  # bacteria and viruses have their own numbers
+        ("NORMAL2-IM-0115-0001.jpeg", ""),  # and so have the two series
+        ("person7_virus_3.jpeg", ""),  # a validation film
+        ("train/NORMAL/x.png", ""),  # a path without a patient
         ("hash-46942b5734eb1671.png", ""),
         ("00001803_002.jpeg", ""),
     ],

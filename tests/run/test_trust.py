@@ -1,4 +1,4 @@
-"""A run folder of a stranger: what its config names is not imported unless a user says so."""
+"""A stranger's run folder: the class that its config names is imported only if a user asks."""
 
 import json
 import os
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def theirs(tmp_path, config, monkeypatch):
-    """A run folder whose config names a class in a file of its own, which marks that it was run."""
+    """A run folder with its own network class, whose file creates a marker when it is run."""
     folder = tmp_path / "theirs"
     begin(folder, config)
     values = json.loads((folder / "config.json").read_text())
@@ -58,7 +58,7 @@ def test_a_network_that_is_no_name_is_refused_in_one_line(network, tmp_path):
 
 def test_it_is_where_a_user_says_so(theirs):
     folder, marker = theirs
-    with pytest.raises(UserError):  # it is no network after all, but it was run
+    with pytest.raises(UserError):  # the class is not a network, but its file has run
         open_run(folder, any_network=True)
     assert marker.exists()
 
