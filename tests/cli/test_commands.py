@@ -106,7 +106,7 @@ def test_test_split_is_scored_when_asked_and_audited_against_training(shared, sc
     validation = json.loads((folder / "run" / "evaluation" / "val" / "metrics.json").read_text())
     assert (
         metrics["decision"] == validation["decision"]
-    )  # labels of the test split have not changed it
+    )  # test labels have not changed it
     sides = {row["side"] for row in metrics["flow"]["films"]}
     assert sides == {"train", "val", "test"}
     with open(folder / "run" / "evaluation" / "test" / "predictions.csv") as stream:
@@ -206,7 +206,7 @@ def arrays_of(workdir):
 
 
 def killed_and_restarted(arguments, workdir, kill_after_lines):
-    """Kills a command whenever its metrics reach one of these numbers of lines, then finishes it."""
+    """Kills a command when its metrics reach each number of lines, then lets it finish."""
     for lines in kill_after_lines:
         process = subprocess.Popen(
             command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

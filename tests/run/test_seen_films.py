@@ -32,7 +32,7 @@ def test_a_film_is_known_by_its_contents_under_any_name(tmp_path, config):
     assert seen.note("mine.png", SEEN) == seen.note("mine.png", SEEN.upper()) == THIS_FILM
     assert (
         seen.note("person12_bacteria_46.jpeg", SEEN) == THIS_FILM
-    )  # the stronger of two statements
+    )  # the stronger statement
 
 
 @pytest.mark.parametrize(
