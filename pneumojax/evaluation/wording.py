@@ -1,9 +1,12 @@
 """Titles of metrics, and estimates and decisions as text, for every report and table."""
 
 import math
-from typing import Protocol
 
+from pneumojax.evaluation.limited import Limited
 from pneumojax.inference.decision import Decision
+from pneumojax.stats.estimates import Estimate
+from pneumojax.stats.intervals import Interval
+from pneumojax.stats.threshold_metrics import PredictiveValue
 
 HEADLINE = ("sensitivity", "specificity", "auroc")
 TITLES = {
@@ -33,29 +36,16 @@ _RULES_OF_SEVERAL = {
 }
 
 
-class HasLimits(Protocol):
-    """Confidence limits: nan where undefined, `high` infinite where the interval is open."""
-
-    @property
-    def low(self) -> float: ...
-
-    @property
-    def high(self) -> float: ...
+# A metric with limits, which are nan where undefined; an open interval ends at infinity.
+Estimated = Estimate | Limited | PredictiveValue
 
 
-class HasEstimate(HasLimits, Protocol):
-    """A metric, nan where undefined, with confidence limits."""
-
-    @property
-    def value(self) -> float: ...
-
-
-def value_of(estimate: HasEstimate) -> str:
+def value_of(estimate: Estimated) -> str:
     """The value of an estimate with three decimals."""
     return number(estimate.value)
 
 
-def limits_of(interval: HasLimits) -> str:
+def limits_of(interval: Estimated | Interval) -> str:
     """An interval with three decimals; it may be open at its upper end."""
     if not math.isfinite(interval.low):
         return "no interval"
@@ -64,7 +54,7 @@ def limits_of(interval: HasLimits) -> str:
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
-def with_limits(estimate: HasEstimate) -> str:
+def with_limits(estimate: Estimated) -> str:
     """The value and behind it the interval, as in "0.937 (0.921 to 0.950)"."""
     return f"{value_of(estimate)} ({limits_of(estimate)})"
 

@@ -8,8 +8,8 @@ import scipy.spatial
 from numpy.typing import ArrayLike, NDArray
 
 from pneumojax.evaluation.limited import Limited
-from pneumojax.stats.bootstrap import resample, weighted_auroc
-from pneumojax.stats.estimates import LEVEL, Bootstrap
+from pneumojax.stats.bootstrap import weighted_auroc
+from pneumojax.stats.estimates import LEVEL, Bootstrap, sample
 from pneumojax.stats.intervals import UNDEFINED, percentile_interval
 from pneumojax.stats.metrics import Floats, Ints, check_labels, midranks
 
@@ -86,13 +86,12 @@ def audit_pairs(logits: Floats, pairs: Ints, resamples: int, seed: int) -> PairA
     if not len(pairs):
         undefined = Limited.of(float("nan"), UNDEFINED, method)
         return PairAudit(0, undefined, undefined, bootstrap)
-    value = {name: float(v[0]) for name, v in metrics(np.ones((1, scores.size))).items()}
-    drawn = resample(metrics, np.repeat(np.arange(len(pairs)), 2), resamples=resamples, seed=seed)
-    limited = {
-        name: Limited.of(value[name], percentile_interval(drawn[name], LEVEL), method)
-        for name in value
-    }
-    return PairAudit(len(pairs), limited["auroc"], limited["in_order"], bootstrap)
+    sampled = sample(metrics, np.repeat(np.arange(len(pairs)), 2), bootstrap)
+    auroc, in_order = (
+        Limited.of(sampled.values[name], percentile_interval(sampled.drawn[name], LEVEL), method)
+        for name in ("auroc", "in_order")
+    )
+    return PairAudit(len(pairs), auroc, in_order, bootstrap)
 
 
 def classes_of_pairs(pairs: Ints) -> NDArray[np.int64]:
