@@ -1,1 +1,1 @@
-"""Everything about a config: loading, overrides, checks, names, differences."""
+"""Configs: loading, overrides, checks, names and differences."""

@@ -1,4 +1,4 @@
-"""Which fields of a run's config may change after the run has begun."""
+"""The fields of a run's config that may change after the run has begun."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from pneumojax.config.flat import Difference, differences
 from pneumojax.errors import UserError
 
-# A changed decision rule is fitted again on the validation films, without any training.
+# A changed decision rule only needs a new fit on the validation films.
 AFTER_TRAINING = frozenset(
     {
         "data.max_cache_gb",
@@ -16,7 +16,7 @@ AFTER_TRAINING = frozenset(
         "decision.temperature",
     }
 )
-# These leave the steps already taken as they are. A run may only get more epochs.
+# These do not affect the steps already taken. The number of epochs may only grow.
 IN_TRAINING = AFTER_TRAINING | {
     "epochs",
     "checkpoint.every_steps",
@@ -28,10 +28,10 @@ IN_TRAINING = AFTER_TRAINING | {
 def accepted_changes(
     stored: Mapping[str, Any], wanted: Mapping[str, Any], may_change: frozenset[str], run: str
 ) -> list[Difference]:
-    """The fields in which `wanted` changes a run's stored config, all of which may change.
+    """The differences between a run's stored config and `wanted`, if all of them are allowed.
 
     Args:
-        may_change: `IN_TRAINING`, `AFTER_TRAINING` or none.
+        may_change: `IN_TRAINING`, `AFTER_TRAINING` or an empty set.
         run: the run folder, for the message.
 
     Raises:

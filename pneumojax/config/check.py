@@ -1,4 +1,4 @@
-"""The checks of a config before anything is built from it, worded in one way.
+"""Checks a config before anything is built from it, and words all errors in one way.
 
 A config may come from a stranger's run folder. A value of another type would end in a traceback
 deep in the program, and a size without a limit would take the memory of whoever opens the run.
@@ -65,7 +65,7 @@ def problem(config: Mapping[str, Any]) -> str | None:
 
 
 def _examples(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """A value for each field that is known, whose type the config's value must have."""
+    """A value of the right type for every known field."""
     defaults = flatten(base.get_config())
     network = flat.get("model.network")
     if network == defaults["model.network"]:
@@ -87,7 +87,7 @@ _KINDS: dict[type, tuple[Callable[[Any], bool], str]] = {
 
 
 def _wrong_kind(name: str, value: Any, example: Any) -> str | None:
-    """The rule that a value's type breaks; a whole number may stand for one with a fraction."""
+    """The rule that a value of the wrong type breaks; a float field may hold a whole number."""
     if _is_like(value, example, same_length=name in FIXED_LENGTH):
         return None
     if isinstance(example, list):
@@ -104,7 +104,7 @@ def _is_like(value: Any, example: Any, same_length: bool) -> bool:
         return False
     if same_length and len(value) != len(example):
         return False
-    if not example:  # model.pools and test_time.views, whose own checks name the values they take
+    if not example:  # model.pools and test_time.views are checked elsewhere
         return all(type(item) in (int, str) for item in value)
     # Every module has the same number of widths.
     return all(_is_like(item, example[0], same_length=True) for item in value)
@@ -119,7 +119,7 @@ def _too_large(name: str, value: Any) -> str | None:
 
 
 def _whole(value: Any) -> list[int]:
-    """The whole numbers in a value, however deep it is nested."""
+    """The whole numbers in a value, at any depth of nesting."""
     if isinstance(value, list):
         return [number for item in value for number in _whole(item)]
     return [value] if type(value) is int else []

@@ -1,4 +1,4 @@
-"""The names that a config gives to its run folder, and the films that it means."""
+"""The name of a config's run folder, and the absolute path of its films."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def run_name(config: ConfigDict) -> str:
 
 
 def earlier_run_name(config: ConfigDict) -> str:
-    """The name that earlier versions gave: its digits are a digest of all fields."""
+    """The name that earlier versions gave, with a digest of all fields."""
     return f"{config.name}-{_digest(flatten(config))}"
 
 

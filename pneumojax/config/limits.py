@@ -18,7 +18,7 @@ class Limit(NamedTuple):
 LARGEST_SIDE = 4096
 LARGEST_BATCH = 65_536
 MOST_ITEMS = 256
-MOST_PIXELS = 2**30  # of a batch; 4 GiB as float32
+MOST_PIXELS = 2**30  # in a batch, which take 4 GiB as float32
 _BATCH = "more films at once would take too much memory"
 _WIDTH = Limit(0, 65_536, "a wider layer would take too much memory")
 _SIDE = "memory grows with the square of the side"

@@ -1,4 +1,4 @@
-"""Configs from files, and the overrides of a command line."""
+"""Loads configs from files, and applies the overrides of a command line."""
 
 import difflib
 import runpy
@@ -13,12 +13,12 @@ from pneumojax.config.flat import flatten
 from pneumojax.errors import UserError
 
 _START_FROM = "start from a copy of configs/base.py, or from base.get_config()"
-# Every network has these; its other fields are the arguments of its class.
+# Every network has these fields; all others are arguments of its own class.
 _OF_EVERY_NETWORK = frozenset({"model.network", "model.dtype"})
 
 
 def load_file(path: str) -> ConfigDict:
-    """What `get_config()` of a Python file returns; text behind a colon is its argument.
+    """Returns the result of `get_config()` in a Python file; text after a colon is its argument.
 
     Raises:
         UserError: the file cannot be run, or returns a config with other fields than
@@ -28,7 +28,7 @@ def load_file(path: str) -> ConfigDict:
     try:
         get_config = runpy.run_path(file).get("get_config")
         config = get_config(*argument) if callable(get_config) else None
-    # A config file is a program, which may end in any way.
+    # A config file is a program and may raise anything.
     except (Exception, SystemExit) as error:
         raise UserError(f"--config={path}: it cannot be loaded: {_last_line(error)}") from error
     if not callable(get_config):
@@ -62,7 +62,7 @@ def override(config: ConfigDict, arguments: Sequence[str]) -> None:
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=line)
         values(line)
-    # Values are evaluated as Python, so that any text may raise anything.
+    # Values are parsed as Python literals, and odd text may raise any exception.
     except (Exception, SystemExit) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{_named(first, arguments)}") from error
@@ -92,7 +92,7 @@ def _unknown_field(argument: str, config: Mapping[str, Any]) -> str | None:
 
 
 def _named(reason: str, arguments: Sequence[str]) -> str:
-    """A reason that names one of the arguments, which those of Python's parser do not."""
+    """Adds the argument to a reason that does not name it, as those of Python's parser."""
     if len(arguments) == 1 and "config." not in reason:
         return f"{arguments[0][:80]}: {reason}"
     return reason
@@ -125,7 +125,7 @@ def _wrong_fields(config: ConfigDict) -> str | None:
 
 
 def _last_line(error: BaseException) -> str:
-    """The last line of an error's text, after its type unless the text says enough."""
+    """The last line of an error's text, with the type of the error where that adds something."""
     if isinstance(error, SystemExit):
         return f"it ends the program with sys.exit({error.code!r})"
     if isinstance(error, OSError) and error.strerror:

@@ -13,7 +13,7 @@ VIEWS = ("flip", "zoom")
 
 
 class Rule(NamedTuple):
-    """What one field must fulfil.
+    """A condition that the value of one field must fulfil.
 
     field: its full name, such as "data.val_fraction".
     holds: whether a value fulfils the rule.
@@ -116,7 +116,7 @@ RULES = (
 
 
 def broken_relation(flat: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The first field that contradicts another one and the rule in words, or None."""
+    """The first field that contradicts another field, with the rule in words; or None."""
     epochs, folds = flat["epochs"], flat["data.folds"]
     if folds and flat["data.val"] == "folder":
         return "data.folds", "folds are groups of patients, so config.data.val must be 'patients'"

@@ -35,7 +35,7 @@ from pneumojax.run.stored_config import NOT_A_CONFIG, completed
 
 _PREPROCESSING = ("image_size", "resize", "reduced_decode")
 _SCOPE = ("mean", "whitening", "limit", "films")
-# A few kilobytes of zeros can unpack to arrays of any size; this many take 4 GiB as float32.
+# A small compressed file can unpack to arrays of any size; these take 4 GiB as float32.
 MOST_PARAMETERS = 2**30
 # The fields of `inference.decision.Decision`. "default" is the rule when none could be fitted.
 DECISION_FIELDS = ("rule", "temperature", "threshold", "films", "note")
@@ -43,7 +43,7 @@ _DECISION_RULES = ("youden", "sensitivity", "cost", "default")
 
 
 def decision_fields(*place: str) -> list[Field]:
-    """The fields of a `Decision` at a place in a record; without a place the record is one."""
+    """The fields of a `Decision` at a place in a record; by default the record itself is one."""
     fields = [
         Field(
             (*place, "rule"),
@@ -101,7 +101,7 @@ FIELDS = (
 
 
 def check_meta(meta: dict[str, Any], folder: Path) -> None:
-    """Raises UserError with the folder and the field of the first value that cannot be used."""
+    """Raises UserError for the first value that cannot be used, with its folder and field."""
     if wrong := first_wrong(meta, FIELDS):
         raise UserError(
             f"--workdir: the checkpoint in {str(folder)!r} cannot be used: its metadata's {wrong}; "
@@ -122,7 +122,7 @@ def check_before(checkpoints: Checkpoints, config: ConfigDict) -> None:
 
 
 def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None:
-    """Raises UserError if a config differs from its checkpoint in what decides the answers.
+    """Raises UserError if a config and its checkpoint would give different answers.
 
     Checkpoints that store no config are compared in their preprocessing alone.
     """
@@ -162,7 +162,7 @@ def check_size(abstract_params: dict, folder: Path) -> None:
 
 
 def answering(config: ConfigDict) -> dict[str, Any]:
-    """The fields of a config that, with the parameters, decide the answers, by full name."""
+    """The fields of a config, by full name, that decide the network's answers."""
     named = {f"data.{name}" for name in (*_PREPROCESSING, "normalise")}
     return {
         name: value

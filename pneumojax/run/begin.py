@@ -1,4 +1,4 @@
-"""The start of a run in its folder, and changes of its config later on."""
+"""Begins a run in its folder, and changes its config later."""
 
 import time
 from pathlib import Path
@@ -19,7 +19,7 @@ CHANGES = "changes.json"
 
 
 def begin(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozenset()) -> None:
-    """Makes the folder of a run, or gives the run in it the fields that may change.
+    """Makes the folder of a run, or updates the fields that may change in an existing run.
 
     Raises:
         UserError: as `claim`.
@@ -61,10 +61,10 @@ def claim(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozen
 
 
 def take_changes(workdir: Path, config: ConfigDict, may_change: frozenset[str]) -> None:
-    """Gives a run the fields of `config` that differ, and records them in changes.json.
+    """Updates a run's config to `config`, and records the differences in changes.json.
 
-    The record says from which epoch and step on they hold, and under which schedule of the
-    learning rate: with "cosine" an extended run's rate jumps to that of the longer schedule.
+    The record says after which epoch and step the changes begin, and names the schedule of the
+    learning rate: with "cosine", the rate of an extended run jumps to that of the longer schedule.
 
     Raises:
         UserError: a field differs that may not change, or the folder cannot be written.
@@ -81,7 +81,7 @@ def take_changes(workdir: Path, config: ConfigDict, may_change: frozenset[str]) 
         "schedule": config.optimizer.schedule,
     }
     earlier = read_changes(workdir)
-    # A process that was killed before it wrote config.json has recorded these changes already.
+    # If a process was killed before it wrote config.json, the changes are recorded already.
     if not earlier or {k: v for k, v in earlier[-1].items() if k != "time"} != entry:
         entry["time"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         write_json(workdir / CHANGES, {"changes": [*earlier, entry]})

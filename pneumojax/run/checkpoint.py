@@ -26,7 +26,7 @@ from pneumojax.run.arrays import STORED_AS, cast, digest, layout
 from pneumojax.run.seal import check_seal, sealed
 
 KEPT = 2
-OTHER_BYTES = 500_000  # the most that the parts of a checkpoint that are not arrays take
+OTHER_BYTES = 500_000  # upper limit for everything in a checkpoint except arrays
 
 
 class Checkpoints:
@@ -48,13 +48,13 @@ class Checkpoints:
         return self._folder.parent
 
     def save_latest(self, step: int, items: dict[str, Any], meta: dict[str, Any]) -> None:
-        """Saves the items of a training state after `step`, from which a run resumes exactly."""
+        """Saves the items of a training state after `step`, which an exact resume needs."""
         self._save("latest", step, items, meta)
 
     def save_best(
         self, step: int, params: dict, meta: dict[str, Any], stored_as: str | None = None
     ) -> None:
-        """Saves what a network is evaluated with after `step`, as `Network.evaluated` gives it.
+        """Saves the parameters for evaluation after `step`, as `Network.evaluated` returns them.
 
         `stored_as` names another type for the arrays on the disk, such as "float16";
         `restore_best` converts them back to the network's own.
@@ -100,7 +100,7 @@ class Checkpoints:
         """
         for kind in kinds:
             for step in self.steps(kind):
-                with contextlib.suppress(Exception):  # restoring it will report the damage
+                with contextlib.suppress(Exception):  # restoring the checkpoint reports the damage
                     meta = self._meta(kind, step)
                     check_seal(meta)
                     return meta
@@ -114,7 +114,7 @@ class Checkpoints:
 
     def _save(self, kind: str, step: int, items: dict[str, Any], meta: dict[str, Any]) -> None:
         if step in self.steps(kind):
-            return  # a kill between two saves repeats the first one, with the same contents
+            return  # after a kill between two saves, the first is repeated with equal contents
         meta = {
             **meta,
             "step": step,
@@ -144,7 +144,7 @@ class Checkpoints:
             ) from error
 
     def _check_space(self, kind: str, step: int, items: dict[str, Any]) -> None:
-        """Raises UserError if the disk is too full; each of Orbax's threads would print an error.
+        """Raises UserError if the disk is too full, for which each of Orbax's threads prints an error.
 
         Args:
             kind, step: of the checkpoint, for the message.
@@ -164,7 +164,7 @@ class Checkpoints:
         """Raises UserError if every readable checkpoint holds arrays of another version."""
         latest, layouts = self._folder / "latest", set()
         for step in self.steps("latest"):
-            with contextlib.suppress(Exception):  # restoring it will report the damage
+            with contextlib.suppress(Exception):  # restoring the checkpoint reports the damage
                 layouts.add(self._meta("latest", step).get("layout", "unknown"))
         if layouts and layout(wanted) not in layouts:
             raise UserError(
@@ -185,7 +185,7 @@ class Checkpoints:
         for step in steps:
             try:
                 return self._read(kind, step, abstract)
-            except Exception as error:  # damage surfaces as nearly any exception
+            except Exception as error:  # damage may raise any exception
                 if runtime.is_of_another_process(error):
                     raise
                 self._log(
@@ -242,7 +242,7 @@ class Checkpoints:
 
 
 def _reason(error: Exception) -> str:
-    """The system's words if an error's text holds them, else its first line."""
+    """The system's message if the error contains it, else the first line of the error."""
     for number in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.ENOTDIR, errno.EFBIG):
         if os.strerror(number) in str(error):
             return os.strerror(number)

@@ -1,4 +1,4 @@
-"""The decision of a run whose decision rule changed after training.
+"""Stores the decision of a run whose decision rule changed after training.
 
 A checkpoint holds the decision that was fitted in training. When `config.decision` changes later,
 evaluation fits it again on the validation films and keeps it in decision.json.
@@ -52,7 +52,7 @@ def current_decision(
 def write_decision(
     workdir: Path, config: ConfigDict, meta: dict[str, Any], decision: dict[str, Any]
 ) -> None:
-    """Keeps a decision that was fitted by the config's rule, for the parameters of `meta`.
+    """Writes a decision that was fitted by the config's rule for a checkpoint's parameters.
 
     Raises:
         UserError: the folder cannot be written.

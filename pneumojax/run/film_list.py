@@ -1,4 +1,4 @@
-"""The films.csv of a run: every film used, and on which side."""
+"""Writes and reads films.csv, the list of all films of a run."""
 
 import csv
 import hashlib
@@ -57,7 +57,7 @@ def read_films(workdir: Path) -> list[dict[str, str]]:
 
 
 def hidden(patient: str) -> str:
-    """A hash that stands for a patient, or for a file whose name tells none.
+    """A hash in place of a patient's name, or of a file's path if its name tells no patient.
 
     A released run has these in its films.csv: enough to tell whether a patient was trained on.
     The hash of a hash is itself.

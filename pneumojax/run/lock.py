@@ -1,4 +1,4 @@
-"""One process at a time in a run folder."""
+"""Locks a run folder, so that one process at a time trains in it."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""The provenance.json of a run: versions, devices, command, revision and films."""
+"""Writes and reads provenance.json: versions, devices, command, revision and films of a run."""
 
 import importlib.metadata
 import platform

@@ -1,4 +1,4 @@
-"""The config.json of a run folder, which may come from a stranger or an earlier version."""
+"""Reads config.json of a run folder, which may be a stranger's or an earlier version's."""
 
 import copy
 from pathlib import Path
