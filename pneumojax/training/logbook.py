@@ -5,8 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
+from pneumojax import runtime
 from pneumojax.files import Appended, failing_clearly, replacing
 from pneumojax.run.history import read_lines
+from pneumojax.run.stored_config import is_synthetic
 
 
 class Logbook:
@@ -70,8 +74,16 @@ class Logbook:
                 self._events.close()
 
 
+def open_logbook(workdir: Path, resumed_step: int, config: ConfigDict) -> "Logbook | NoLogbook":
+    """The logbook of a run in the leader; other processes have the same figures, and write none."""
+    if not runtime.is_leader():
+        return NoLogbook()
+    stamp = {"synthetic": True} if is_synthetic(config) else {}
+    return Logbook(workdir, resumed_step, tensorboard=config.log.tensorboard, stamp=stamp)
+
+
 class NoLogbook:
-    """Writes nothing: the logbook of every process but the leader, which has the same figures."""
+    """A logbook that writes nothing."""
 
     def write(self, kind: str, step: int, epoch: int, figures: dict[str, float]) -> None: ...
 

@@ -21,11 +21,10 @@ from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.lock import locked
 from pneumojax.run.provenance import write_provenance
-from pneumojax.run.stored_config import is_synthetic
 from pneumojax.sharding import make_mesh
 from pneumojax.training.checks import check_batch, check_training
 from pneumojax.training.compiling import compile_step
-from pneumojax.training.logbook import Logbook, NoLogbook
+from pneumojax.training.logbook import open_logbook
 from pneumojax.training.losses import class_weights
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.parameter_groups import groups_of, is_fine_tuning, print_groups
@@ -87,7 +86,7 @@ def train(
 
 
 def _train(setup: Setup, source: Source | None) -> None:
-    """Builds what the steps need, and takes those that the run has not taken yet."""
+    """Restores or begins the state, compiles the step, and takes the steps that are left."""
     config, network, mesh = setup.config, setup.network, setup.mesh
     labels, per_epoch = setup.splits.train.labels, setup.steps_per_epoch
     optimizer = make_optimizer(config, per_epoch)
@@ -133,16 +132,7 @@ class Trainer:
         self._logits = make_batched(
             make_forward(setup.network, setup.mesh), setup.mesh, config.batch_size
         )
-        self._logbook = (
-            NoLogbook()
-            if not runtime.is_leader()
-            else Logbook(
-                setup.workdir,
-                first_step,
-                tensorboard=config.log.tensorboard,
-                stamp={"synthetic": True} if is_synthetic(config) else {},
-            )
-        )
+        self._logbook = open_logbook(setup.workdir, first_step, config)
         self._progress = TrainingProgress(config.epochs, setup.steps_per_epoch, config.batch_size)
         self._clock = StepClock()
         reporter = NonFiniteReporter(setup.workdir, setup.splits.train)
@@ -153,8 +143,8 @@ class Trainer:
     ) -> None:
         """Takes all steps that are left, unless a signal or early stopping ends the run before."""
         per_epoch, last_step = self._setup.steps_per_epoch, self._setup.last_step
-        # The guard makes an error of a transfer that nobody asked for, which would make every step
-        # wait for the host. Validating and saving may read arrays as they like.
+        # An implicit transfer would make every step wait for the host, so the guard turns it into
+        # an error. Validation and saving may transfer what they need.
         with StopRequest() as stop, jax.transfer_guard("disallow"):
             for number in range(self._first_step + 1, last_step + 1):
                 batch = self._clock.next_batch(batches, self._monitor.is_idle)
@@ -188,7 +178,7 @@ class Trainer:
         return every > 0 and number % every == 0
 
     def _pause(self, step: DispatchedStep, state: TrainState) -> None:
-        """Waits for a step, stops the clock and checks what the step has made of the state."""
+        """Waits for a step, stops the clock and checks the state after it."""
         self._monitor.wait()
         self._clock.pause()
         self._monitor.check(step, state)
@@ -227,7 +217,7 @@ class Trainer:
 
 
 def training_figures(sums: EpochSums) -> Figures:
-    """Loss and accuracy of an epoch, each film counted once, as it was when its step came."""
+    """Loss and accuracy of an epoch; each film is counted once, with the weights of its step."""
     total = jax.device_get(sums)
     return {
         "train_loss": float(total.loss) / float(total.films),

@@ -56,9 +56,7 @@ def test_a_finished_run_is_left_as_it_is(finished_run, run_copy, cache_dir, caps
 
 # The end of a process would close its files; this process goes on.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_transfer_that_nobody_asked_for_is_an_error_while_stepping(
-    config, tmp_path, cache_dir, monkeypatch
-):
+def test_an_implicit_transfer_between_steps_is_an_error(config, tmp_path, cache_dir, monkeypatch):
     # Batches that stay on the host would be moved by each call of the compiled step.
     monkeypatch.setattr(loop, "to_devices", lambda batches, mesh: batches)
     with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
