@@ -24,7 +24,7 @@ _SIDE = 16
 
 def lower_limit() -> None:
     """Lowers the limit of pixels in every module that has a copy of it."""
-    import pneumojax.decoding.dicom  # noqa: F401
+    import pneumojax.decoding.dicom_file  # noqa: F401, one of the modules with a copy
 
     for name, module in list(sys.modules.items()):
         if name.startswith("pneumojax.") and hasattr(module, "MAX_PIXELS"):
