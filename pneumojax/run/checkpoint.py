@@ -144,7 +144,7 @@ class Checkpoints:
             ) from error
 
     def _check_space(self, kind: str, step: int, items: dict[str, Any]) -> None:
-        """Raises UserError if the disk is too full, for which each of Orbax's threads prints an error.
+        """Raises UserError if the disk is too full; each thread of Orbax would print an error.
 
         Args:
             kind, step: of the checkpoint, for the message.
