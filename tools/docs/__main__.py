@@ -51,7 +51,7 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     "roofline.png": roofline.draw_stored,
     "scaling.png": scaling.draw_stored,
     "soak.png": soak.draw_stored,
-    "stream.png": streaming.draw_stored,
+    "streaming.png": streaming.draw_stored,
     "synthetic_films.png": network.draw_films,
 }
 
