@@ -102,7 +102,9 @@ class Subgroups:
             f"{FEW} films of a class, so nothing can be concluded from it.",
             "Age and sex are unknown, so fairness to patients cannot be judged.",
         ]
-        text += [f"The films are not divided by {by}: {why}." for by, why in self.undivided.items()]
+        for by, why in self.undivided.items():
+            what = f" {by}" if by in DIVIDED_BY else ""
+            text.append(f"The films are not divided by {by}: {why}{what}.")
         table = Table(("part", "films", "sensitivity", "specificity", "AUROC"), rows)
         captions = {"subgroups": "95 % intervals by Wilson and DeLong."}
         return Section("Subgroups", text, [table], captions)

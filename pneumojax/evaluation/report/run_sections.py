@@ -104,7 +104,7 @@ def selection(evaluation: Evaluation) -> Section:
         if facts.split == "val":
             text.append(
                 "The films scored here are those that chose epoch, threshold and temperature, so "
-                "these figures are somewhat better than on films that chose nothing."
+                "these metrics are somewhat better than on films that chose nothing."
             )
     if facts.split == "train":
         text.append("The films scored here are those that the network was trained on.")

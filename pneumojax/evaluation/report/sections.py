@@ -55,7 +55,7 @@ def discrimination(evaluation: Evaluation) -> Section:
         (TITLES["average_precision"], value_of(precision), "", limits_of(precision.bootstrap)),
     ]
     unit = summary.bootstrap.unit
-    headings = ("figure", "value", "DeLong", f"{unit} bootstrap")
+    headings = ("metric", "value", "DeLong", f"{unit} bootstrap")
     captions = {
         "roc": f"ROC curve; the band holds 95 % of {unit}-resampled curves at each place.",
         "precision_recall": "Precision over recall, with the same kind of band.",
@@ -112,7 +112,7 @@ def _counts(evaluation: Evaluation) -> Table:
 def _metrics(evaluation: Evaluation) -> Table:
     summary, unit = evaluation.summary, evaluation.summary.bootstrap.unit
     fitted = summary.decision.rule != "default"
-    headings = ["figure", "value", "closed form", f"{unit} bootstrap"]
+    headings = ["metric", "value", "closed form", f"{unit} bootstrap"]
     headings += ["at 0.5", f"{unit} bootstrap"] * fitted
     rows = []
     for name in _AT_THRESHOLD:
@@ -180,7 +180,7 @@ def calibration(evaluation: Evaluation) -> Section:
             f"Logits are divided by {decision.temperature:.3g}, which was fitted on validation "
             "films. That changes no ranking."
         ]
-    headings = ("figure", "as trained", "after temperature scaling")
+    headings = ("metric", "as trained", "after temperature scaling")
     captions = {"reliability": "Bins of about equally many films; 95 % Wilson intervals."}
     return Section("Calibration", text, [Table(headings, rows)], captions)
 
