@@ -21,7 +21,7 @@ def flax_norm(x, scale, bias):
 
 
 def both(x, seed=0):
-    """(result, gradients of x, scale and bias), ours and flax's."""
+    """The results and the gradients of x, scale and bias: ours, then flax's."""
     scale, bias, y_gradient = (
         jnp.asarray(array, x.dtype)
         for array in map(np.random.default_rng(seed).normal, (0, 0, 0), (1, 1, 1), (5, 5, x.shape))
@@ -40,14 +40,14 @@ def test_results_and_gradients_are_those_that_flax_and_jax_derive():
 
 
 def test_a_mean_far_from_zero_costs_no_more_digits_than_flaxs():
-    """The variance, a difference of squares of 100, has lost four of seven digits in either."""
+    """The variance is a difference of squares of 100, which costs both four of seven digits."""
     x = np.random.default_rng(2).normal(100, 1, (4, 7, 6, FEATURES))
     with jax.enable_x64(True):
         (_, exact), _ = both(jnp.asarray(x))
     (_, ours), (_, theirs) = both(jnp.asarray(x, jnp.float32))
     for right, here, there in zip(exact, ours, theirs, strict=True):
         errors = [np.abs(np.asarray(right) - np.asarray(found)).max() for found in (here, there)]
-        assert errors[0] <= 1.5 * errors[1] + 1e-6  # either is luck to a part
+        assert errors[0] <= 1.5 * errors[1] + 1e-6  # rounding errors of both are partly chance
 
 
 @pytest.mark.parametrize("scale", [True, False])

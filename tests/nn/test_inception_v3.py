@@ -1,4 +1,4 @@
-"""Inception-v3: shapes and counts of the published network, and its answers beside Keras's."""
+"""Inception-v3 has the shapes and parameters of the published network, and Keras's answers."""
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def test_it_has_as_many_values_as_the_published_network_stage_by_stage():
+def test_each_stage_has_as_many_parameters_as_the_published_network():
     _, shapes = built()
     assert count(shapes) == 23_851_784
     assert count(shapes["main_head"]) == 2_049_000
@@ -62,7 +62,7 @@ def test_the_auxiliary_head_shrinks_with_its_grid(size, pool, window):
     assert {name: leaf.shape for name, leaf in logits.items()} == {"main": (2,), "auxiliary": (2,)}
 
 
-def test_padding_is_counted_by_an_average_pool_only_where_it_is_asked_for():
+def test_an_average_pool_counts_padding_only_on_request():
     ones = jnp.ones((1, 4, 5, 1))
     same = pools.average_pool(ones, (3, 3), (1, 1), "SAME")
     np.testing.assert_allclose(same, 1, rtol=1e-6)
@@ -104,8 +104,8 @@ def drawn(shapes, seed=0):
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("size", [299, 150, 75])
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5", ".h5"])
-def test_keras_and_we_answer_alike_and_files_come_back_as_they_were(tmp_path, size, suffix):
-    """Both ways: written by us and read by Keras, and read by us again."""
+def test_keras_and_we_answer_alike_and_arrays_come_back_unchanged(tmp_path, size, suffix):
+    """Keras reads a file with our arrays, and we read them back from it."""
     import keras
 
     definition, shapes = built(image_size=size, classes=7)

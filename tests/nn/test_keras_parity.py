@@ -1,4 +1,4 @@
-"""The network against the same one built in Keras: weights moved over, values and gradients."""
+"""Our network and Keras's, with equal weights, have equal logits and gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def same_weights(heads, dtype):
     keras.utils.set_random_seed(1)
     theirs = keras_network(SIZE, heads)
     rng = np.random.default_rng(2)
-    for weight in theirs.trainable_variables:  # Keras's zero biases would prove little
+    for weight in theirs.trainable_variables:  # zero biases would hide an error
         if weight.name == "bias":
             weight.assign(rng.normal(0, 0.05, weight.shape))
     module = nnx.eval_shape(
@@ -62,8 +62,8 @@ def test_logits_equal_those_of_keras(heads):
 
 @pytest.mark.parametrize("heads", HEADS)
 def test_loss_and_every_gradient_equal_those_of_keras(heads, float64):
-    """In float64: in float32 a unit within rounding of its kink may fall on either side, and two
-    right programs then differ by that unit's share (Keras from itself in float64 by 4e-4)."""
+    """This runs in float64. In float32 a unit near its kink may fall on either side of it, and two
+    correct programs then differ by that unit's share (Keras from its float64 self by 4e-4)."""
     theirs, weights, definition, params = same_weights(heads, "float64")
     images = np.random.default_rng(3).random((3, SIZE, SIZE, 1))
     labels, mask = np.array([0, 1, 1]), np.array([1.0, 1.0, 0.0])
@@ -116,7 +116,7 @@ def test_initial_values_spread_as_keras_draws_them():
 
 
 def test_epsilon_stands_after_the_bias_correction():
-    """What the optimizer's docstring states: Optax's place for Keras's constant."""
+    """Optax adds Adam's epsilon where the optimizer's docstring says, unlike Keras."""
     adam = optax.adam(1e-3, b1=0.9, b2=0.999, eps=1e-7)
     gradient = np.float32(1e-7)
     update, _ = adam.update(gradient, adam.init(np.float32(0)))

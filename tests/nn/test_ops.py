@@ -96,7 +96,7 @@ def test_average_pool_is_that_of_lax_in_value_and_gradient(
     assert_close(ours, value_and_gradients(lambda x: lax_average_pool(x, *how), x), 1e-6)
 
 
-def test_bfloat16_is_summed_wide_and_answers_narrow():
+def test_bfloat16_is_summed_in_float32_and_returned_as_bfloat16():
     """Every product of a filter gradient is exact in float32; one rounding at the end is 2^-9."""
     x, kernel = random(6, 12, 13, 8, dtype=jnp.bfloat16), random(3, 3, 8, 6, dtype=jnp.bfloat16)
 
@@ -106,7 +106,7 @@ def test_bfloat16_is_summed_wide_and_answers_narrow():
     ours = value_and_gradients(network, x, kernel)
     wide = value_and_gradients(network, x.astype(jnp.float32), kernel.astype(jnp.float32))
     assert {leaf.dtype for leaf in jax.tree.leaves(ours)} == {jnp.dtype("bfloat16")}
-    # The cotangent is rounded to bfloat16 for one and not for the other: 2^-8 of each of its terms.
+    # Only one of the two cotangents is rounded to bfloat16, which changes each term by 2^-8.
     assert_close(jax.tree.map(lambda a: a.astype(jnp.float32), ours), wide, 2**-7)
     # 256 values that bfloat16 tells apart, so that none ties.
     x = jnp.asarray(np.random.default_rng(0).permutation(256).reshape(1, 16, 16, 1), jnp.bfloat16)
@@ -128,7 +128,7 @@ def test_the_whole_gradient_of_a_tie_goes_to_the_first_row_of_the_first_column()
 
 
 def small(x, kernel):
-    """All three primitives, one after the other."""
+    """A small network of all three primitives."""
     x = pools.max_pool(ops.convolution(x, kernel, (1, 1), "SAME"), (3, 3), (2, 2))
     return jnp.sum(jnp.tanh(pools.average_pool(x, (2, 2), (1, 1))))
 
@@ -152,7 +152,7 @@ def test_under_scan_each_turn_gives_what_it_gives_alone():
     assert_close(scanned, jax.tree.map(lambda *leaves: jnp.stack(leaves), *alone), 1e-6)
 
 
-def test_without_jit_the_same_comes_out():
+def test_gradients_without_jit_are_those_with_jit():
     x, kernel = random(2, 9, 10, 4), random(3, 3, 4, 5, seed=1)
     assert_close(gradients_of_small(x, kernel), jax.jit(gradients_of_small)(x, kernel), 1e-6)
 

@@ -1,6 +1,7 @@
-"""Inception-v3 beside torchvision's: `pytest -m torchvision`, where torchvision imports.
+"""Our Inception-v3 and torchvision's answer alike.
 
-Beside `torch==2.14.1 torchvision==0.29.1` for CPUs it does; docs/inception_v3.md has the result.
+Run it with `pytest -m torchvision` where `torch==2.14.1 torchvision==0.29.1` for CPUs are
+installed. docs/inception_v3.md has the result.
 """
 
 import numpy as np
@@ -36,7 +37,7 @@ def published():
             drawn = 0.5 + np.abs(drawn)
         elif name.endswith("bn.weight"):
             drawn = 1 + 0.2 * drawn
-        elif values.ndim > 1:  # keeps the size of what goes through, as He's initial values do
+        elif values.ndim > 1:  # He's scale, which keeps activations of one size
             drawn *= np.sqrt(2 / np.prod(values.shape[1:]))
         else:
             drawn *= 0.1
@@ -53,7 +54,7 @@ def test_torchvision_and_we_answer_alike(published, tmp_path, size):
     state = {name: values.contiguous() for name, values in published.state_dict().items()}
     save_file(state, tmp_path / "torchvision.safetensors")
     arrays = read_torchvision(tmp_path / "torchvision.safetensors").arrays
-    heads = ("main", "auxiliary") if size == 299 else ("main",)  # theirs takes 299 alone
+    heads = ("main", "auxiliary") if size == 299 else ("main",)  # theirs needs 299
     module = nnx.eval_shape(
         lambda: InceptionV3(
             image_size=size,
@@ -94,7 +95,7 @@ def test_torchvision_and_we_answer_alike(published, tmp_path, size):
     furthest = 0.0
     for name, found in zip(STAGES, stages[1:], strict=True):
         expected = maps[name].permute(0, 2, 3, 1).numpy()
-        # Float32 sums of up to 4,032 products, in another order, one behind the other.
+        # Float32 sums of up to 4,032 products are taken in another order, layer after layer.
         furthest = max(furthest, float(np.abs(found - expected).max() / np.abs(expected).max()))
     assert furthest < 1e-4
     for head, found in logits.items():

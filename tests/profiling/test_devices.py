@@ -1,4 +1,4 @@
-"""Peaks: published for the devices that are known, measured for all others."""
+"""Known devices have published peaks; those of all others are measured."""
 
 from types import SimpleNamespace
 
@@ -37,7 +37,7 @@ def test_devices_of_a_cpu_share_its_cores(measured):
     assert devices.peak(of("NVIDIA L40S", 8), "float32").flops == 8 * 7e9
 
 
-def test_what_is_measured_is_of_the_size_of_a_machine():
+def test_measurements_are_of_a_plausible_size():
     # From a slow single core to a large server; a factor of 1,000 off would fail.
     assert 1e8 < devices.measured_peak("float32", size=256, seconds=0.05) < 1e14
     assert 1e8 < devices.measured_bandwidth(megabytes=16, seconds=0.05) < 1e13

@@ -1,4 +1,4 @@
-"""The clock: what counts as a step and what as waiting for data."""
+"""What the timing of steps counts as a step, and what as waiting for data."""
 
 import time
 
@@ -9,7 +9,7 @@ from pneumojax.profiling.measure import Timing, input_alone, time_steps
 
 
 class Device:
-    """Takes so long for each step, one after the other, while the host goes on."""
+    """A stand-in for an asynchronous device that takes `seconds` for each step."""
 
     def __init__(self, seconds):
         self.seconds, self.free_at, self.steps = seconds, 0.0, 0
@@ -41,7 +41,8 @@ def batches(seconds):
 def test_a_slow_input_is_waited_for_and_a_fast_one_is_not():
     _, slow = time_steps(Device(0.002), {}, batches(0.02), seconds=0.2, fewest=5)
     _, fast = time_steps(Device(0.02), {}, batches(0.005), seconds=0.2, fewest=5)
-    # Of 22 ms a step the device is idle for 20; in the other run a batch comes while it works.
+    # A slow step takes 22 ms, for 20 of which the device is idle. In the other run the next batch
+    # arrives while the device works.
     assert slow.wait_share > 0.6
     assert fast.wait_share < 0.05
     assert fast.median == pytest.approx(0.02, rel=0.3)  # sleeping is not exact

@@ -1,4 +1,4 @@
-"""The command as a user types it, beside a run that must stay as it is."""
+"""The `profile` command adds its files to a run folder and changes nothing else there."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Reading traces: of a CPU, a GPU and a TPU, as the profiler writes them."""
+"""Traces of a CPU, a GPU and a TPU are read as the profiler writes them."""
 
 import jax
 import jax.numpy as jnp
@@ -102,7 +102,7 @@ def test_an_instruction_of_a_tpu_is_named_by_its_text():
         ("", ("other", "")),
     ],
 )
-def test_a_path_is_said_by_direction_scopes_and_primitive(path, expected):
+def test_a_path_tells_direction_scopes_and_primitive(path, expected):
     assert described(path) == expected
 
 

@@ -1,4 +1,4 @@
-"""Multiply-adds against the page on architecture, which counts kernels times positions."""
+"""Counted multiply-adds equal those of docs/architecture.md, kernels times positions."""
 
 import re
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_a_scan_counts_each_of_its_turns():
     assert counted(logits, (8, 8)).forward == 5 * 8 * 8 * 8
 
 
-def test_of_several_platforms_programs_one_counts():
+def test_only_one_of_several_platforms_programs_counts():
     def logits(params, images):
         return lax.platform_dependent(
             images.reshape(8, 8), cpu=lambda x: x @ params[0], default=lambda x: params[0] @ x

@@ -1,4 +1,4 @@
-"""Files in the layouts that versions of Keras write, with a value of its own in each array."""
+"""Makes files in the layouts of all Keras versions; each array holds a value of its own."""
 
 import functools
 import io
@@ -13,8 +13,8 @@ from flax.traverse_util import flatten_dict
 from pneumojax.nn.inception_v3 import InceptionV3
 from pneumojax.weights.inception_v3_names import convolutions
 
-# The numbers of the convolutions in the list of layers of Keras's InceptionV3, as its summary has
-# them. `test_keras_features.py` compares real files.
+# The convolutions, numbered as built, in the order of the list of layers that Keras's summary
+# prints. `test_keras_features.py` compares it with real files.
 LISTED = [
     *(0, 1, 2, 3, 4, 8, 6, 9, 5, 7, 10, 11, 15, 13, 16, 12, 14, 17, 18, 22, 20, 23, 19, 21, 24),
     *(25, 27, 28, 26, 29, 34, 35, 31, 36, 32, 37, 30, 33, 38, 39, 44, 45, 41, 46, 42, 47, 40, 43),

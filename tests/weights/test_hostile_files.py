@@ -1,4 +1,4 @@
-"""Weight files that were made to do harm: they take bounded memory and end in one line."""
+"""Malicious weight files take bounded memory and are refused in one line."""
 
 import io
 import json
@@ -56,7 +56,7 @@ def test_a_deflated_member_that_declares_too_little_is_not_unpacked(tmp_path):
     bomb = zipped(bytes(1 << 28), zipfile.ZIP_DEFLATED, declared=1000)
     before = peak_megabytes()
     refused(tmp_path / "w.keras", bomb, "is no file of Keras's: .*CRC")
-    # A child with its libraries takes some 100 MB, and the member would take 256 MB more.
+    # A child process takes some 100 MB with its libraries; the member would take 256 MB more.
     assert peak_megabytes() <= max(before, 250)
 
 
@@ -120,7 +120,7 @@ def test_odd_hdf5_is_refused_in_one_line(tmp_path, write, told):
 
 
 def test_a_child_that_takes_too_long_or_too_much_memory_is_one_line(tmp_path, monkeypatch):
-    """The limits are those of the child: this process is as it was."""
+    """The limits apply to the child process, and not to this one."""
     data = written(lambda f: f.create_dataset("a/w", (1 << 26,), "f4", chunks=True))
     monkeypatch.setattr(hdf5, "LIMITS", hdf5.LIMITS._replace(wall=0.0))
     refused(tmp_path / "w.h5", data, "cannot be read, its decoder took longer than 0 s")
@@ -180,7 +180,7 @@ def test_safetensors_that_are_not_of_the_network_are_refused_in_one_line(tmp_pat
 
 
 def test_a_large_array_is_refused_by_what_it_declares():
-    """Called without a child, so that no limit of a process can help."""
+    """The task runs in this process, so that no limit of a child process can help."""
     data = written(lambda f: f.create_dataset("a/w", (1 << 40,), "f4", chunks=True))
     with pytest.raises(UserError, match="too large"):
         read_task({"largest": hdf5.LARGEST}, data)

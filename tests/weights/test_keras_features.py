@@ -1,4 +1,4 @@
-"""Features of Keras's own network equal ours after its file was read: real files, written here."""
+"""With weights from a file that Keras wrote, our features equal those of Keras's network."""
 
 import functools
 import shutil

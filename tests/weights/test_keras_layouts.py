@@ -1,4 +1,4 @@
-"""Every array of a Keras file comes to its place, whatever version wrote the file."""
+"""Every array of a Keras file gets its path in our network, whatever version wrote the file."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def assert_exact(path, layout, channels, classes):
 
 @pytest.mark.parametrize("classes", [0, 2])
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_each_array_comes_to_its_place_once(tmp_path, name, classes):
+def test_each_array_gets_its_path_once(tmp_path, name, classes):
     layout = LAYOUTS[name]
     channels = 1 if classes else 3
     path = tmp_path / "w.h5"
@@ -82,7 +82,7 @@ CONV, NORM = "layers/conv2d_5", "layers/batch_normalization_5"
         (lambda f: f.move(CONV, "layers/conv2d_05x"), "numbers two layers alike"),
     ],
 )
-def test_what_is_not_exactly_inception_v3_is_refused_in_one_line(tmp_path, change, told):
+def test_anything_but_inception_v3_is_refused_in_one_line(tmp_path, change, told):
     path = tmp_path / "w.weights.h5"
     path.write_bytes(hdf5_bytes(LAYOUTS["Keras 3"], 3, 1, change=change))
     with pytest.raises(UserError, match=told) as refusal:

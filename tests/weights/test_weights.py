@@ -1,4 +1,4 @@
-"""Weight files of strangers: arrays are read, and nothing in a file is ever run."""
+"""Reading an untrusted file of weights never runs anything in it."""
 
 import ast
 import io
@@ -39,7 +39,7 @@ def of_objects(marks):
 
 
 def of_torch(marks):
-    """As torch writes: a ZIP with a pickle in it."""
+    """A ZIP with a pickle in it, as torch writes."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(marks))
@@ -53,7 +53,7 @@ def test_a_pickle_is_never_loaded_whatever_it_is_called(tmp_path, pack, suffix):
     marker = tmp_path / "marker"
     data = pack(Marks(marker))
     pickle.loads(pickle.dumps(Marks(marker)))
-    assert marker.exists()  # it would
+    assert marker.exists()  # unpickling does run it
     marker.unlink()
     (tmp_path / f"w.{suffix}").write_bytes(data)
     with pytest.raises(UserError) as told:
@@ -135,7 +135,7 @@ def test_hdf5_that_points_elsewhere_or_asks_for_much_is_refused(tmp_path, suffix
             read_source(path)
 
 
-def test_an_archive_that_unpacks_to_much_is_refused_before_it_is(tmp_path, monkeypatch):
+def test_an_archive_that_unpacks_to_much_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(hdf5, "LARGEST", 1 << 20)
     path = archive(tmp_path / "w.keras", {"model.weights.h5": bytes(1 << 21)})
     assert path.stat().st_size < 10_000
