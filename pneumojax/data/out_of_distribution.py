@@ -2,8 +2,8 @@
 
 A few statistics describe a film at the size that the network sees. Their mean and covariance over
 the training films give a distance (Mahalanobis 1936), and a high quantile of the training films'
-distances is the limit. A picture beyond it is unlike the training films; a picture within it need
-not be a film that can be read.
+distances is the limit. A picture beyond the limit is unlike the training films. A picture within
+it may still be no film at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from pneumojax.data.film_set import FilmSet
 from pneumojax.decoding.formats import AnyFilm
 
 QUANTILE = 0.995  # of the training films' distances
-LEAST_FILMS = 200  # fewer are no basis for a distribution
+LEAST_FILMS = 200  # fewer films are too few to fit a distribution
 MOST_FILMS = 2_500  # taken evenly from all training films; more do not improve the fit
 MOST_COLOUR = 8.0  # mean distance of a pixel's channels, 0 to 255; JPEG adds 1 or 2 to a grey film
 LEAST_CONTRAST = 4.0  # standard deviation of grey levels; a picture below is blank

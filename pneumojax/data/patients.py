@@ -39,7 +39,7 @@ def identify(path: str, label: int) -> Identity:
 
 
 def count_contradictions(paths: Sequence[str], labels: np.ndarray) -> int:
-    """Counts the films whose name, as in the Kermany set, tells another class than the folder."""
+    """Counts the films whose Kermany-style name tells another class than their folder."""
     names = (PurePosixPath(path).stem for path in paths)
     return sum(
         bool((_NORMAL_NAME if label else _PNEUMONIA_NAME).match(name))

@@ -49,8 +49,8 @@ def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 def batch_rows(order: np.ndarray, batch_size: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Batch `step` of an epoch: int64 (batch_size,) rows and float32 (batch_size,) mask.
 
-    The last batch is padded with films from the front of the order, whose mask is 0. Padding with
-    films and not with zeros keeps the batch statistics of normalisation meaningful.
+    The last batch is padded with films from the front of the order; their mask is 0. Zeros in place
+    of films would distort the batch statistics.
     """
     positions = step * batch_size + np.arange(batch_size)
     return order[positions % len(order)], (positions < len(order)).astype(np.float32)
@@ -80,11 +80,11 @@ def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
 def training_batches(
     films: FilmSet, batch_size: int, *, seed: int, start_step: int, balanced: bool = False
 ) -> Iterator[Batch]:
-    """An endless stream of batches, of each the part that this process loads.
+    """An endless stream of batches; each process gets its own part of every batch.
 
     Args:
         batch_size: the films of a step over all processes.
-        seed: of the order of films.
+        seed: determines the order of films.
         start_step: the global step of the first batch.
         balanced: as in `films_per_epoch`.
     """
