@@ -1,6 +1,6 @@
 """Decodes films of all kinds that prediction reads: JPEG, PNG, WebP, TIFF and DICOM.
 
-The kind is told by the contents and not by the name. JPEG and PNG are decoded by `film.py`, as in
+A file's contents decide its kind, and not its name. JPEG and PNG are decoded by `film.py`, as in
 training.
 """
 
@@ -140,7 +140,7 @@ def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
         raise FilmError(f"WebP {fault}")
     if kind == "WebP" and (size := webp_size(data)):
         check_size(*size)
-    with no_warnings():  # about metadata
+    with no_warnings():  # Pillow may warn about metadata
         try:
             image: ImageFile.ImageFile = plugin(io.BytesIO(data))
         except Exception as error:  # damaged headers make Pillow raise nearly anything

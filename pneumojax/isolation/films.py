@@ -87,9 +87,9 @@ class FilmDecoder:
         """Decodes several JPEG or PNG films in one call, which is faster for small films.
 
         Returns:
-            For each file the result of `decode_film`, or the error that it raises. If a decoder is
-            lost, each file is tried again alone, so that only the one that causes it is refused.
-            UnfinishedDecoding for a film that the machine did not let it decode then either.
+            For each file the result of `decode_film`, or the error that it raises. If the call is
+            lost, each file is tried again alone, so that only the one at fault is refused. A film
+            whose decoding the machine ends both times gets UnfinishedDecoding.
         """
         try:
             return self._decode_together(files, preprocessing)
