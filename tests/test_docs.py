@@ -32,7 +32,10 @@ from tools.docs import results
 from tools.docs.network import stages, times
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(path for name in ("docs", "records") for path in sorted((ROOT / name).rglob("*.md"))),
+]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 

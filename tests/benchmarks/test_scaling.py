@@ -1,4 +1,4 @@
-"""Curves that take long to measure: what is kept when one is stopped."""
+"""Measured points are kept when a long measurement is interrupted."""
 
 import json
 
@@ -11,7 +11,7 @@ POINT = {"median_seconds": 2.0, "flops": 4e11, "peak_bytes": 5e8}
 
 @pytest.fixture
 def measured(monkeypatch):
-    """The points asked for, in order; a test sets what measuring them gives."""
+    """The points that were measured, in order; measuring itself is replaced by fixed figures."""
     asked = []
     monkeypatch.setattr(scaling, "POINTS", {"batch": (8, 16), "films": (10,)})
 

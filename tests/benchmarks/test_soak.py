@@ -1,11 +1,11 @@
-"""What the soak sees of a process, and how it sums up a curve."""
+"""The soak measures memory, files and threads of a process, and sums up curves."""
 
 import subprocess
 import sys
 
 from benchmarks import soak
 
-# In a process of its own: the tests' may hand memory back at any moment.
+# This runs in a process of its own, since the tests' process may free memory at any moment.
 GROWS = """
 import sys, threading
 print("begun", flush=True)

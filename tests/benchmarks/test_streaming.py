@@ -1,4 +1,4 @@
-"""The films that input is measured on: many, all different, of known patients."""
+"""The films that streaming is measured on are all different and have known patients."""
 
 import hashlib
 

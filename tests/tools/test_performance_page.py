@@ -1,4 +1,4 @@
-"""The page on performance against the stored figures, and counted layers against the network."""
+"""The counted layers do the work of the network, and the page names the figures of the record."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_bytes_are_each_tensor_read_or_written_once():
     (layer,) = [each for each in roofline.layers(base.get_config()) if each.name == "stem2"]
     before, after, weights = 74 * 74 * 32, 72 * 72 * 32, 9_248
     assert layer.bytes("forward", 64, 2) == 64 * 2 * (before + after) + 4 * weights
-    # The output's gradient, output and input as saved, the input's gradient; weights and theirs.
+    # Gradient of the output, saved output and input, gradient of the input; weights and gradients.
     assert layer.bytes("backward", 64, 2) == 64 * 2 * 2 * (before + after) + 2 * 4 * weights
 
 

@@ -1,4 +1,4 @@
-"""The packed run: no film's name, no path, the same answers, and what a clone does with it."""
+"""The packed run names no film and no path, gives the same answers, and serves a fresh clone."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ OUT_OF_FOLD = Decision("youden", 1.5, 0.6, 70, "")
 
 
 def make_run(folder, config, cache_dir, scale=1.0):
-    """A run that was never trained, its checkpoint made of initial weights times `scale`."""
+    """Makes a run without training, whose checkpoint holds the initial weights times `scale`."""
     sides = load_splits(config, cache_dir)
     begin(folder, config)
     write_provenance(folder, sides, config)
@@ -56,14 +56,14 @@ def make_run(folder, config, cache_dir, scale=1.0):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Where the first test makes a run and packs it."""
+    """The folders in which the first test makes a run and packs it."""
     folder = tmp_path_factory.mktemp("release")
     return folder / "run", folder / "packed"
 
 
 @pytest.fixture
 def packed(folders, config, cache_dir):
-    """A run, the folder that it was packed into, and what was said of it."""
+    """A run, the folder that it was packed into, and the figures that packing returned."""
     workdir, target = folders
     if not workdir.exists():
         make_run(workdir, config, cache_dir)
@@ -108,7 +108,7 @@ def test_nothing_packed_names_a_film_a_patient_or_a_folder(packed, films_root):
 def test_what_float16_cannot_hold_is_kept_as_it_is(tmp_path, config, cache_dir):
     workdir = make_run(tmp_path / "run", config, cache_dir, scale=1e-7)
     said = release(workdir, tmp_path / "packed", cache_dir)
-    assert said["stored_as"] == "float16"  # nothing is left of the weights, and no logit sees it
+    assert said["stored_as"] == "float16"  # all weights round to 0, which changes no call
     with pytest.raises(UserError, match="exists already"):
         release(workdir, tmp_path / "packed", cache_dir)
     shutil.rmtree(workdir)

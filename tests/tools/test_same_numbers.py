@@ -1,4 +1,4 @@
-"""The comparison of a commit with the working tree: what it takes for a difference."""
+"""The comparison of a commit with the working tree reports every difference, and no other."""
 
 import json
 import subprocess

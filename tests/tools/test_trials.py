@@ -1,4 +1,4 @@
-"""A search goes on from what is stored beside its plan, and counts what was spent before."""
+"""A search continues from the record beside its plan, and counts the hours spent before."""
 
 import json
 
