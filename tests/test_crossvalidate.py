@@ -116,7 +116,7 @@ def test_an_ensemble_answers_with_the_mean_of_probabilities(folds, films_root, c
 
 def test_an_ensemble_is_not_validated_on_films_that_a_member_was_trained_on(folds, cache_dir):
     _, folder, _ = folds
-    with pytest.raises(UserError, match="each has seen what another is validated on"):
+    with pytest.raises(UserError, match="each was trained on films that another is validated on"):
         evaluate_run([folder / "fold-0", folder / "fold-1"], cache_dir)
 
 

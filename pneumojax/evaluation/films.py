@@ -122,8 +122,8 @@ def _refuse_different_validation(predictor: Predictor) -> None:
     validation = {_fingerprints(member.meta)["validation"] for member in predictor.members}
     if len(validation) > 1:
         raise UserError(
-            "--workdir: these runs hold out different patients, so each has seen what another is "
-            "validated on; use --split=test or --films"
+            "--workdir: these runs were validated on different patients, so each was trained on "
+            "films that another is validated on; use --split=test or --films"
         )
 
 
