@@ -52,7 +52,7 @@ def without_code(text):
 
 
 def tables(text):
-    """The Markdown tables of a page as lists of rows of cells, the header first."""
+    """Reads the Markdown tables of a page as lists of rows of cells, the header first."""
     found = [[]]
     for line in text.splitlines():
         if line.startswith("|"):
@@ -63,7 +63,7 @@ def tables(text):
 
 
 def table(name, *header):
-    """The rows below the one header that begins with these cells."""
+    """Returns the rows below the only header that begins with these cells."""
     (rows,) = [t[1:] for t in tables(read(name)) if t[0][: len(header)] == list(header)]
     return rows
 
@@ -72,7 +72,7 @@ def table(name, *header):
 
 
 def defined_flags():
-    """{flag: values it takes, or None} of main.py, and the benchmarks' flags."""
+    """Returns {flag: its values, or None} for main.py, the benchmarks and the tools."""
     found = {"help": None, "version": None, "mode": tuple(VERBS), "config": None}
     found |= {name: flag.choices or None for name, flag in FLAGS.items()}
     folders = (ROOT / name for name in ("benchmarks", "tools", "tests/support"))
@@ -128,6 +128,23 @@ def test_every_path_and_name_in_backticks_exists(page):
             for word in text.split():
                 if re.fullmatch(r"(benchmarks|configs|tests)/\S+\.py|requirements\S*\.txt", word):
                     assert (ROOT / word).exists(), text
+
+
+def test_every_program_that_a_page_or_a_program_names_exists():
+    folders = (ROOT / name for name in ("benchmarks", "tools", "tests/support"))
+    sources = [path for folder in folders for path in folder.rglob("*.py")]
+    texts = {path: path.read_text() for path in [*PAGES, *sources]}
+    named = {
+        (path, name)
+        for path, text in texts.items()
+        for name in re.findall(r"python -m ((?:benchmarks|tools|tests)[\w.]*\w)", text)
+    }
+    assert len({name for _, name in named}) > 20
+    for path, name in named:
+        source = ROOT.joinpath(*name.split("."))
+        program = source / "__main__.py" if source.is_dir() else source.with_suffix(".py")
+        assert program.is_file(), f"{name} in {path}"
+        assert 'if __name__ == "__main__":' in program.read_text(), f"{name} in {path}"
 
 
 def test_functions_said_to_be_in_a_file_are_there():
@@ -258,7 +275,7 @@ def test_the_example_of_the_tfds_builder_runs(films_root, tmp_path, monkeypatch)
 
 @pytest.fixture(scope="module")
 def params():
-    """Shapes of the parameters of `configs/base.py` with both heads."""
+    """The shapes of the parameters of `configs/base.py` with both heads."""
     model = base.get_config().model
     options = {name: model[name] for name in ("channels", "stem", "modules")}
     abstract = nnx.eval_shape(
@@ -268,7 +285,7 @@ def params():
 
 
 def multiply_adds(part, positions):
-    """Of every kernel of a part, each applied at so many positions."""
+    """Counts the multiply-adds of a part whose kernels apply at `positions` positions."""
     leaves = jax.tree.leaves_with_path(part)
     return positions * sum(leaf.size for path, leaf in leaves if "kernel" in str(path[-1]))
 
@@ -279,7 +296,7 @@ def parts(params):
 
 
 def work(params):
-    """Multiply-adds of each part of the network with the auxiliary head alone."""
+    """Counts the multiply-adds of each part of the network with the auxiliary head alone."""
     area = {name: shape[0] * shape[1] for name, shape in stages().items() if len(shape) == 3}
     head = params["auxiliary_head"]
     counts = {n: multiply_adds(p, area[n]) for n, p in parts(params).items() if n in area}
@@ -451,7 +468,7 @@ def test_the_run_folder_in_the_readme_is_the_one_in_the_code():
 
 
 def imports_of(path):
-    """The project's modules that a file imports, as `data.films`, without the leading name."""
+    """Names the modules of pneumojax that a file imports, such as `data.films`."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
@@ -474,7 +491,7 @@ def is_module(name):
 
 
 def covered(module, entries):
-    """The entries, modules or rooms, that a module falls under."""
+    """Returns the entries (modules or rooms) that contain a module."""
     return {entry for entry in entries if module == entry or module.startswith(f"{entry}.")}
 
 
