@@ -29,7 +29,7 @@ def parameter_paths(tree, prefix=""):
     return paths
 
 
-HEADS = [("auxiliary",), ("main", "auxiliary")]
+BOTH = ("main", "auxiliary")
 
 
 def same_weights(heads, dtype):
@@ -50,17 +50,16 @@ def same_weights(heads, dtype):
     return theirs, weights, definition, _filled(params, weights)
 
 
-@pytest.mark.parametrize("heads", HEADS)
-def test_logits_equal_those_of_keras(heads):
-    theirs, _, definition, params = same_weights(heads, "float32")
+def test_logits_equal_those_of_keras():
+    theirs, _, definition, params = same_weights(BOTH, "float32")
     images = np.random.default_rng(3).random((4, SIZE, SIZE, 1), np.float32)
     logits = jax.jit(lambda params: nnx.merge(definition, params)(images))(params)
     expected = theirs(np.repeat(images, 3, -1), training=False)
-    for head in heads:
+    for head in BOTH:
         np.testing.assert_allclose(logits[head], expected[head], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize("heads", [pytest.param(("auxiliary",), marks=pytest.mark.slow), BOTH])
 def test_loss_and_every_gradient_equal_those_of_keras(heads, float64):
     """This runs in float64. In float32 a unit near its kink may fall on either side of it, and two
     correct programs then differ by that unit's share (Keras from its float64 self by 4e-4)."""

@@ -1,6 +1,6 @@
 """The Winograd convolution equals the direct one, and is used exactly where it pays."""
 
-from itertools import product
+from itertools import cycle, repeat
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,12 @@ def test_products_of_transformed_tiles_and_kernels_are_correlations(taps):
 
 
 @pytest.mark.parametrize(
-    "window, padding, side", [*product(WINDOWS, ["SAME", "VALID"], [12]), ((3, 3), "SAME", 13)]
+    "window, padding, side",
+    [
+        *zip(WINDOWS, cycle(["SAME", "VALID"]), repeat(12)),
+        ((3, 3), "VALID", 12),
+        ((3, 3), "SAME", 13),
+    ],
 )
 def test_results_and_gradients_are_those_of_the_direct_convolution(window, padding, side):
     x, kernel = films((3, side, side + 2, 5)), films((*window, 5, 4), 1)

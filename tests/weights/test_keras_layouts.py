@@ -24,8 +24,10 @@ def assert_exact(path, layout, channels, classes):
         assert (found[place] == value).all(), place
 
 
-@pytest.mark.parametrize("classes", [0, 2])
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(
+    "name, classes",
+    [*((name, 2) for name in LAYOUTS), ("published", 0), ("tf.keras, save", 0), ("Keras 3", 0)],
+)
 def test_each_array_gets_its_path_once(tmp_path, name, classes):
     layout = LAYOUTS[name]
     channels = 1 if classes else 3
