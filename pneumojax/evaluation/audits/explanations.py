@@ -96,7 +96,8 @@ class Explanations:
             )
         headings = ("shuffled", "films compared", "maps vanished", "median rank correlation")
         table = Table((*headings, "quartiles"), rows)
-        stages = ["As trained", *(f"Shuffled: {row.shuffled}" for row in self.stages)]
+        names = (row.shuffled.removeprefix("and ") for row in self.stages)
+        stages = ["As trained", *(f"After shuffling the {name}" for name in names)]
         captions = {f"explanations-{i}": f"{stage}." for i, stage in enumerate(stages)}
         return Section("Explanations", text, [table], captions, layout="wide")
 

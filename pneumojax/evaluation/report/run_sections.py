@@ -113,7 +113,9 @@ def selection(evaluation: Evaluation) -> Section:
             f"{len(facts.members)} runs answer together; identity, training and explanations are "
             "those of the first."
         )
-    text.append("One seed was trained. Intervals hold for films, not for another training.")
+    text.append(
+        "Only one seed was trained: intervals cover the choice of films, not that of the seed."
+    )
     return Section("Selection", text)
 
 
@@ -127,5 +129,5 @@ def _folds(evaluation: Evaluation) -> str:
         "are pooled as they are. Identity, training and explanations are those of the first. "
         f"AUROC by fold: {areas}; of the pool {evaluation.summary.auroc.value:.3f}, and "
         f"{folds.auroc_calibrated_apart:.3f} with each fold's logits divided by its own "
-        "temperature. One seed was trained for each."
+        "temperature. Only one seed was trained for each."
     )

@@ -40,9 +40,9 @@ _CALIBRATION = {
     "calibration_in_the_large": "Intercept at slope 1 (0 is right)",
 }
 _RULES = {
-    "youden": "the most sensitivity plus specificity (Youden)",
+    "youden": "the threshold of the highest sensitivity plus specificity (Youden)",
     "sensitivity": "the highest threshold that reaches the sensitivity asked for",
-    "cost": "the lowest cost of missed films and false alarms",
+    "cost": "the threshold of the lowest cost of missed films and false alarms",
 }
 
 
@@ -70,10 +70,10 @@ def operating_point(evaluation: Evaluation) -> Section:
     text = [f"Films are {decision_line(decision)}."]
     if decision.rule in _RULES:
         same = facts.split == "val" or facts.out_of_fold
+        which = "which are the films scored here" if same else "none of which is scored here"
         text.append(
-            f"The rule: {_RULES[decision.rule]}. Threshold and temperature were fitted on "
-            "validation films, before these were scored; no film scored here moved them"
-            + (", except that these are the same films." if same else ".")
+            f"The rule takes {_RULES[decision.rule]}. Threshold and temperature were fitted on "
+            f"validation films, {which}."
         )
     if evaluation.spread:
         deviation = evaluation.spread.deviation
@@ -84,7 +84,7 @@ def operating_point(evaluation: Evaluation) -> Section:
         )
     text.append(
         "Closed forms (Wilson; Koopman for likelihood ratios) treat films as independent. Several "
-        "films of one patient are not: go by the bootstrap where it has an interval."
+        "films of one patient are not, so rely on the bootstrap where it has an interval."
     )
     tables = [_counts(evaluation), _metrics(evaluation)]
     if facts.out_of_fold:
@@ -157,8 +157,8 @@ def elsewhere(evaluation: Evaluation) -> Section:
         for row in evaluation.summary.at_prevalences
     ]
     text = [
-        "These follow from Bayes' rule if sensitivity and specificity are the same there, which is "
-        "seldom so."
+        "These values follow from Bayes' rule if sensitivity and specificity are the same at that "
+        "prevalence, which is seldom so."
     ]
     headings = ("prevalence", "positive predictive value", "negative predictive value")
     return Section("Predictive values elsewhere", text, [Table(headings, rows)])
@@ -200,7 +200,7 @@ def training(evaluation: Evaluation) -> Section:
 def limitations(evaluation: Evaluation) -> Section:
     """The uses that the network is not for."""
     text = [
-        f"{DISCLAIMER} Not for diagnosis, triage or treatment of anybody.",
+        f"{DISCLAIMER} It is not for the diagnosis, triage or treatment of anybody.",
         "The network was trained on films of one kind from one place. Adults, lateral views, other "
         "devices and other hospitals were not measured. Networks of this kind lose much of their "
         "accuracy elsewhere: one trained on these films fell from an AUROC of 0.95 to 0.54 on "
