@@ -8,6 +8,7 @@ from pneumojax.inference.decision import fit_decision, undecided
 from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import open_run
 from pneumojax.nn.ops import FILMS_IN_CACHE
+from pneumojax.run.agreement import check_before
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.decision import current_decision, write_decision
 from pneumojax.run.stored_config import read_config
@@ -28,8 +29,10 @@ def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = 
     if not (workdir / "config.json").exists():
         return False  # a cross-validation, whose decision is fitted out of fold
     config = read_config(workdir)
-    meta = Checkpoints(workdir / "checkpoints").newest_meta("best", "latest")
-    if not meta or "decision" not in meta or current_decision(workdir, config, meta):
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    check_before(checkpoints, config)
+    meta = checkpoints.newest_meta("best", "latest")
+    if meta is None or current_decision(workdir, config, meta):
         return False
     trained = open_run(workdir, any_network=any_network)
     splits = load_splits(trained.config, cache_dir)

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.errors import UserError
-from pneumojax.inference.decision import Decision, undecided
+from pneumojax.inference.decision import Decision
 from pneumojax.inference.network import Network, make_network
 from pneumojax.run.agreement import (
     answering,
@@ -38,7 +38,7 @@ class TrainedRun:
     @property
     def has_decision(self) -> bool:
         """Whether the decision was fitted by the config's rule, which may change after training."""
-        return self.meta.get("decision", {}) is not None
+        return self.meta["decision"] is not None
 
     @property
     def decision(self) -> Decision:
@@ -52,8 +52,6 @@ class TrainedRun:
                 f"--workdir: config.decision of the run {self.config.name!r} has changed; "
                 "evaluate it, which fits the new rule on its validation films"
             )
-        if "decision" not in self.meta:
-            return undecided("the checkpoint is from a version that fitted none")
         return Decision(**self.meta["decision"])
 
     @property
@@ -95,6 +93,5 @@ def open_run(workdir: Path, *, any_network: bool = False) -> TrainedRun:
     params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
     check_meta(meta, workdir)
     check_config(meta, config, workdir)
-    if "decision" in meta:
-        meta = meta | {"decision": current_decision(workdir, config, meta)}
+    meta = meta | {"decision": current_decision(workdir, config, meta)}
     return TrainedRun(config, network, mesh, params, meta)

@@ -66,7 +66,7 @@ FIELDS = (
     Field(("step",), is_count, "a count"),
     Field(("epoch",), is_count, "a count", required=False),
     Field(("synthetic",), is_flag, "true or false"),
-    Field(("class_names",), lambda v: v == list(CLASS_NAMES), f"{list(CLASS_NAMES)}", False),
+    Field(("class_names",), lambda v: v == list(CLASS_NAMES), f"{list(CLASS_NAMES)}"),
     Field(
         ("preprocessing",), with_keys(_PREPROCESSING), "an object of " + ", ".join(_PREPROCESSING)
     ),
@@ -76,9 +76,10 @@ FIELDS = (
         f"a whole number from 1 to {LARGEST_SIDE}",
     ),
     Field(("preprocessing", "resize"), is_text, "text"),
-    Field(("preprocessing", "reduced_decode"), is_flag, "true or false", required=False),
+    Field(("preprocessing", "reduced_decode"), is_flag, "true or false"),
     Field(("digests",), mapping_of(is_text), "an object of texts"),
     Field(("digests", "params"), is_text, "text"),
+    Field(("decision",), is_group, "an object"),
     *decision_fields("decision"),
     *decision_fields("decision_of_validation"),
     Field(
@@ -96,7 +97,7 @@ FIELDS = (
     Field(("figures",), mapping_of(is_measured), "an object of numbers", required=False),
     Field(("best",), optional(mapping_of(is_measured)), "null or an object of numbers", False),
     Field(("versions",), mapping_of(is_text), "an object of texts", required=False),
-    Field(("config",), is_group, "an object", required=False),
+    Field(("config",), is_group, "an object"),
 )
 
 
@@ -122,29 +123,23 @@ def check_before(checkpoints: Checkpoints, config: ConfigDict) -> None:
 
 
 def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None:
-    """Raises UserError if a config and its checkpoint would give different answers.
-
-    Checkpoints that store no config are compared in their preprocessing alone.
-    """
+    """Raises UserError if a config and its checkpoint would give different answers."""
+    try:
+        trained = completed(meta["config"])
+    except NOT_A_CONFIG as error:
+        raise UserError(
+            f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} is not "
+            "that of a run; train again, or take a whole copy of the run"
+        ) from error
+    if wrong := problem(trained):
+        raise UserError(
+            f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} cannot be "
+            f"used: {wrong}; train again, or take a whole copy of the run"
+        )
     ours = answering(config)
-    # Versions in which the JPEG decoder could not halve films did not store this field.
-    preprocessing = {"reduced_decode": False} | meta["preprocessing"]
-    theirs = {f"data.{name}": preprocessing[name] for name in _PREPROCESSING}
-    _refuse_differences(theirs, {name: ours.get(name) for name in theirs}, folder)
-    if "config" in meta:
-        try:
-            whole = completed(meta["config"])
-        except NOT_A_CONFIG as error:
-            raise UserError(
-                f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} is not "
-                "that of a run; train again, or take a whole copy of the run"
-            ) from error
-        if wrong := problem(whole):
-            raise UserError(
-                f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} cannot be "
-                f"used: {wrong}; train again, or take a whole copy of the run"
-            )
-        _refuse_differences(answering(whole), ours, folder)
+    preprocessing = {f"data.{name}": meta["preprocessing"][name] for name in _PREPROCESSING}
+    _refuse_differences(preprocessing, {name: ours.get(name) for name in preprocessing}, folder)
+    _refuse_differences(answering(trained), ours, folder)
 
 
 def check_size(abstract_params: dict, folder: Path) -> None:

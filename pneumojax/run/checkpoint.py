@@ -165,7 +165,7 @@ class Checkpoints:
         latest, layouts = self._folder / "latest", set()
         for step in self.steps("latest"):
             with contextlib.suppress(Exception):  # restoring the checkpoint reports the damage
-                layouts.add(self._meta("latest", step).get("layout", "unknown"))
+                layouts.add(self._meta("latest", step)["layout"])
         if layouts and layout(wanted) not in layouts:
             raise UserError(
                 f"the checkpoints in {str(latest)!r} were written by another version of PneumoJAX, "

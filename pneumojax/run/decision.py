@@ -30,16 +30,14 @@ def current_decision(
 
     Args:
         config: the run's.
-        meta: the checkpoint's metadata, with a decision.
+        meta: the checkpoint's metadata, as `check_meta` accepts it.
 
     Raises:
         UserError: decision.json cannot be read.
     """
     trained, rule = meta["decision"], flatten(config.decision)
     could_fit = trained["rule"] != "default"
-    if not could_fit or "config" not in meta:
-        return trained
-    if flatten(completed(meta["config"]).decision) == rule:
+    if not could_fit or flatten(completed(meta["config"]).decision) == rule:
         return trained
     path = workdir / NAME
     if not path.exists():

@@ -1,6 +1,5 @@
 """Reads config.json of a run folder, which may be a stranger's or an earlier version's."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +37,12 @@ def read_config(workdir: Path) -> ConfigDict:
 
 
 def completed(values: dict[str, Any]) -> ConfigDict:
-    """A locked config from JSON values, with the fields that earlier versions lacked.
-
-    The defaults match what those versions did, except for `data.reduced_decode`.
+    """A locked config from JSON values; fields that earlier versions lacked have their defaults.
 
     Raises:
         KeyError, TypeError, AttributeError, ValueError, RecursionError: it is not the config of
             a run.
     """
-    values = copy.deepcopy(values)
-    values["data"].setdefault("reduced_decode", False)
-    if "auxiliary_weight" in values["loss"]:  # from when there was one auxiliary head
-        values["loss"]["auxiliary_weights"] = [values["loss"].pop("auxiliary_weight")]
     config = base.get_config().to_dict()
     if values["model"].get("network", config["model"]["network"]) != config["model"]["network"]:
         config["model"] = {}  # the defaults are arguments of another network

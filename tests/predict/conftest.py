@@ -34,6 +34,8 @@ def save(folder, config, step=1, scope=None):
     """Saves initial weights as the best checkpoint of a run, with a decision and a scope."""
     state = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))()
     meta = {
+        "config": config.to_dict(),
+        "class_names": ["NORMAL", "PNEUMONIA"],
         "preprocessing": preprocessing_of(config).as_dict(),
         "synthetic": False,
         "decision": DECISION._asdict(),

@@ -113,20 +113,11 @@ def test_a_checkpoint_of_an_earlier_version_opens_with_one_line(workdir, capsys)
     assert len(told) == 1 and "written by an earlier version: damage to its threshold" in told[0]
 
 
-EARLY = ("epoch", "films", "decision", "scope", "class_names", "config", "versions", "figures")
-
-
-def test_metadata_of_the_first_versions_opens_and_is_called_at_one_half(workdir):
-    def change(meta):
-        for name in EARLY:
-            meta.pop(name, None)
-        meta["preprocessing"].pop("reduced_decode")
-
-    values = json.loads((workdir / "config.json").read_text())
-    values["data"].pop("reduced_decode")  # those versions lacked this field too
-    (workdir / "config.json").write_text(json.dumps(values))
-    rewrite(workdir, change, seal=False)
-    assert open_run(workdir).decision.threshold == 0.5
+@pytest.mark.parametrize("name", ["config", "class_names", "decision"])
+def test_metadata_without_what_every_version_wrote_is_refused(workdir, name):
+    rewrite(workdir, lambda meta: meta.pop(name), seal=False)
+    with pytest.raises(UserError, match=f"its metadata's {name} is absent"):
+        open_run(workdir)
 
 
 def test_a_scope_is_kept_as_it_is(workdir):

@@ -40,6 +40,8 @@ def workdir(run_folder, config):
     rng = np.random.default_rng([0])
     params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape), state.params)
     meta = {
+        "config": config.to_dict(),
+        "class_names": ["NORMAL", "PNEUMONIA"],
         "preprocessing": preprocessing_of(config).as_dict(),
         "synthetic": False,
         "decision": DECISION._asdict(),

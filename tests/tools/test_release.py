@@ -42,6 +42,7 @@ def make_run(folder, config, cache_dir, scale=1.0):
     params = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))().params
     meta = {
         "config": config.to_dict(),
+        "class_names": ["NORMAL", "PNEUMONIA"],
         "preprocessing": preprocessing_of(config).as_dict(),
         "films": sides.fingerprint,
         "synthetic": False,
