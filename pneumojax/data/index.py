@@ -6,10 +6,10 @@ reads the pages that are used, so ten million films take hardly more memory than
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -117,13 +117,12 @@ class DecodedFilm:
     sha256: str
 
 
-class IndexWriter:
+class IndexWriter(AbstractContextManager["IndexWriter"]):
     """Writes the two files of an index, film by film."""
 
     def __init__(self, folder: Path):
         self._films, self._paths = (open(folder / name, "wb") for name in NAMES)  # noqa: SIM115
         self._end = 0
-        self.films = 0
 
     def add(self, file: FilmFile, film: DecodedFilm) -> None:
         """Appends one film."""
@@ -133,17 +132,8 @@ class IndexWriter:
         sha256 = np.frombuffer(bytes.fromhex(film.sha256), np.uint8)
         record = (sha256, (film.width, film.height), self._end, file.label)
         self._films.write(np.array(record, RECORD).tobytes())
-        self.films += 1
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._films.close()
         self._paths.close()
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
@@ -28,7 +28,7 @@ class Decoded(NamedTuple):
     preview: np.ndarray | None
 
 
-class FilmDecoder:
+class FilmDecoder(AbstractContextManager["FilmDecoder"]):
     """Decodes films in a pool of child processes. Safe for threads; a context manager.
 
     Args:
@@ -40,22 +40,12 @@ class FilmDecoder:
         cores = os.cpu_count() or 1
         self._workers = Workers(min(most or cores, cores), limits, tasks=["film"])
 
-    def __enter__(self) -> "FilmDecoder":
-        return self
-
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Ends the child processes."""
         self._workers.close()
-
-    @property
-    def processes(self) -> list[int]:
-        """The process numbers of the children."""
-        return self._workers.processes
 
     def decode(
         self, data: bytes, preprocessing: Preprocessing, *, preview_side: int = 0

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from pneumojax.isolation.pipes import Message
 _CLOSED = "the pool of processes was closed"
 
 
-class Workers:
+class Workers(AbstractContextManager["Workers"]):
     """Child processes that run tasks of `tasks.py`, each under limits. Safe for threads.
 
     A context manager, at whose end the children end. If this process is killed, they end by
@@ -42,12 +42,7 @@ class Workers:
             self.close()
             raise
 
-    def __enter__(self) -> "Workers":
-        return self
-
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def call(

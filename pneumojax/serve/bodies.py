@@ -45,7 +45,7 @@ class Budget:
         self._held -= count
 
 
-class Body:
+class Body(contextlib.AbstractContextManager["Body"]):
     """The body of one request. A context manager, at whose end the budget is freed."""
 
     def __init__(self, receive: Receive, budget: Budget):
@@ -54,10 +54,7 @@ class Body:
         self._taken = 0
         self.complete = False
 
-    def __enter__(self) -> "Body":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._give_back()
 
     async def read(self, most: int, too_large: str) -> bytes:

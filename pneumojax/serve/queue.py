@@ -5,7 +5,6 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 
 from pneumojax.errors import UserError
 from pneumojax.isolation.films import Decoded
@@ -19,7 +18,7 @@ Decode = Callable[[bytes], Decoded]
 Assess = Callable[[Decoded], Reading]
 
 
-class FilmQueue:
+class FilmQueue(contextlib.AbstractContextManager["FilmQueue"]):
     """Reads films first come, first served. A context manager that ends its threads.
 
     The network reads one film at a time, since two at once would each take twice as long. Other
@@ -34,12 +33,7 @@ class FilmQueue:
         self._threads = ThreadPoolExecutor(decoders + 1)
         self._waiting = 0
 
-    def __enter__(self) -> "FilmQueue":
-        return self
-
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._threads.shutdown(cancel_futures=True)
 
     async def read(self, data: bytes) -> Reading:
