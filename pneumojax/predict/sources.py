@@ -116,18 +116,14 @@ def _matches_inside(path: Path, folder: Path) -> bool:
     """Whether a pattern matches `folder`, a folder above it, or a file that is written into it."""
     if _is_there(path) or not _is_pattern(path):
         return False
-    base = Path(*itertools.takewhile(lambda part: not _MAGIC & set(part), path.parts)).resolve()
+    parts = path.parts
+    pattern = tuple(itertools.dropwhile(lambda part: not _MAGIC & set(part), parts))
+    base = Path(*parts[: len(parts) - len(pattern)]).resolve()
     if not folder.is_relative_to(base):
         return False
-    pattern = path.parts[len(path.parts) - len(_magic_parts(path)) :]
     written = (*folder.relative_to(base).parts, "picture.png")
     # A matched folder is searched with everything below it, so any leading part counts.
     return any(_matches_parts(written[:n], pattern) for n in range(1, len(written) + 1))
-
-
-def _magic_parts(path: Path) -> tuple[str, ...]:
-    """The parts of a pattern, beginning with the first that has a wildcard."""
-    return tuple(itertools.dropwhile(lambda part: not _MAGIC & set(part), path.parts))
 
 
 def _matches_parts(names: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
