@@ -104,15 +104,14 @@ def test_test_split_is_scored_when_asked_and_audited_against_training(shared, sc
     metrics = json.loads((folder / "run" / "evaluation" / "test" / "metrics.json").read_text())
     assert metrics["n"] == 14 and metrics["split"] == "test"
     validation = json.loads((folder / "run" / "evaluation" / "val" / "metrics.json").read_text())
-    assert (
-        metrics["decision"] == validation["decision"]
-    )  # test labels have not changed it
+    assert metrics["decision"] == validation["decision"]  # test labels have not changed it
     sides = {row["side"] for row in metrics["flow"]["films"]}
     assert sides == {"train", "val", "test"}
     with open(folder / "run" / "evaluation" / "test" / "predictions.csv") as stream:
         assert len(list(csv.DictReader(stream))) == 14
 
 
+@pytest.mark.slow
 def test_any_folder_of_films_can_be_evaluated(shared, films_root):
     folder, _ = shared
     result = run(
@@ -266,10 +265,8 @@ def test_the_config_that_a_command_would_use_is_printed_as_a_run_keeps_it(tmp_pa
     assert printed["epochs"] == 3 and printed["model"]["stem"] == [32, 32, 64]
 
 
-def test_a_mistyped_flag_field_and_config_file_are_one_line_each():
+def test_a_mistyped_flag_is_one_line():
     assert "did you mean --config.epochs=3?" in fails("--epochs=3")
-    assert "Did you mean --config.data.val_fraction?" in fails("--config.data.val_fractoin=0.2")
-    assert "--config=configs/nope.py" in fails("--config", "configs/nope.py")
 
 
 def test_a_root_that_is_missing_is_one_line(tmp_path):
@@ -294,6 +291,7 @@ def test_workdir_that_cannot_be_written_is_one_line(films_root, shared, tmp_path
     assert "--workdir" in line and "Not a directory" in line
 
 
+@pytest.mark.slow
 def test_a_changed_rule_is_fitted_by_evaluation_and_gives_predictions_a_new_id(
     shared, films_root, tmp_path
 ):
@@ -337,13 +335,6 @@ def test_a_finished_run_gets_more_epochs_from_where_it_stands(shared, films_root
     # With a constant learning rate it equals a run with four epochs from the start.
     assert arrays_of(extended) == arrays_of(whole)
     assert lines_without_clock(extended) == lines_without_clock(whole)
-
-
-def test_evaluation_and_prediction_say_what_they_need(tmp_path):
-    assert "needs --workdir" in fails("evaluate")
-    assert "no run in" in fails("--mode=evaluate", f"--workdir={tmp_path}")
-    assert "not a verb" in fails("film.jpeg")
-    assert "'nowhere' does not exist" in fails("--mode=compare", "nowhere", tmp_path)
 
 
 @pytest.mark.slow

@@ -162,6 +162,18 @@ def test_a_foreign_network_of_a_run_is_not_trusted_because_of_an_override(a_run)
         config_of(command("train", f"--workdir={a_run}", "--config.epochs=8"))
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (("evaluate",), "evaluate needs --workdir=<run folder>, or --films"),
+        (("predict", "--workdir=nowhere", "--config.seed=1", "a.png"), "no run in .*nowhere"),
+    ],
+)
+def test_evaluation_and_prediction_say_what_they_need(line, told):
+    with pytest.raises(UserError, match=told):
+        trained_runs(command(*line))
+
+
 @pytest.mark.parametrize("name", VERBS)
 def test_the_help_of_a_verb_shows_its_own_flags_and_an_example(name):
     text = help_text.help_of(name)

@@ -194,6 +194,11 @@ def test_a_config_file_that_is_none_is_one_line_that_names_it(tmp_path, name):
     assert line.startswith(f"--config={path}: ") and said in line and "\n" not in line
 
 
+def test_a_config_file_that_is_not_there_is_one_line():
+    with pytest.raises(UserError, match="^--config=configs/nope.py: .*No such file"):
+        load_file("configs/nope.py")
+
+
 def test_arguments_of_another_network_are_free(tmp_path):
     path = tmp_path / "theirs.py"
     only = "{'network': 'theirs:Network', 'dtype': 'float32', 'width': 8}"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import open_run
+from pneumojax.run.agreement import check_config, check_meta
 from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.seal import check_seal, sealed
@@ -21,10 +23,21 @@ from pneumojax.training.state import initial_state
 from pneumojax.training.warm_start import read_source
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """The place of the run folder that each test gets a copy of."""
+    return tmp_path_factory.mktemp("seal") / "a-run"
+
+
 @pytest.fixture
-def workdir(tmp_path, config):
+def workdir(template, tmp_path, config):
     """A run of a small network with one best checkpoint."""
-    folder = tmp_path / "a-run"
+    if not template.exists():
+        make_run(template, config)
+    return Path(shutil.copytree(template, tmp_path / "a-run"))
+
+
+def make_run(folder, config):
     begin(folder, config)
     state = jax.jit(lambda: initial_state(config, make_optimizer(config, 1)))()
     meta = {
@@ -37,7 +50,6 @@ def workdir(tmp_path, config):
         "epoch": 1,
     }
     Checkpoints(folder / "checkpoints").save_best(1, state.params, meta)
-    return folder
 
 
 def metadata_of(workdir):
@@ -174,20 +186,26 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("place", "value"), WRONG, ids=lambda v: str(v)[:30])
-@pytest.mark.parametrize("seal", [True, False], ids=["sealed", "earlier"])
-def test_a_wrong_value_is_one_line_that_names_the_field(workdir, place, value, seal):
-    def change(meta):
-        group = meta
-        for key in place[:-1]:
-            group = group[key]
-        group[place[-1]] = value
-
-    rewrite(workdir, change, seal=seal)
+def test_a_wrong_value_is_one_line_that_names_the_field(workdir, config, place, value):
+    meta = json.loads(metadata_of(workdir).read_text())
+    group = meta
+    for key in place[:-1]:
+        group = group[key]
+    group[place[-1]] = value
     with pytest.raises(UserError) as refused:
-        open_run(workdir)
+        check_meta(meta, workdir)
+        check_config(meta, config, workdir)
     assert place[0] in str(refused.value) and str(workdir) in str(refused.value)
     assert place[-1] in str(refused.value) or place == ("decision", "extra")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("seal", [True, False], ids=["sealed", "earlier"])
+@pytest.mark.parametrize("read", [open_run, read_source], ids=["run", "start"])
+def test_a_run_with_a_wrong_value_is_not_opened(workdir, seal, read):
+    rewrite(workdir, lambda meta: meta["decision"].update(threshold=1.5), seal=seal)
+    with pytest.raises(UserError, match="decision.threshold is 1.5"):
+        read(workdir)
 
 
 @pytest.mark.parametrize(

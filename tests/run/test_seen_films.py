@@ -30,9 +30,7 @@ def test_a_film_is_known_by_its_contents_under_any_name(tmp_path, config):
     seen = SeenFilms.of_runs([a_run(tmp_path / "run", config)])
     assert seen.known
     assert seen.note("mine.png", SEEN) == seen.note("mine.png", SEEN.upper()) == THIS_FILM
-    assert (
-        seen.note("person12_bacteria_46.jpeg", SEEN) == THIS_FILM
-    )  # the stronger statement
+    assert seen.note("person12_bacteria_46.jpeg", SEEN) == THIS_FILM  # the stronger statement
 
 
 @pytest.mark.parametrize(
