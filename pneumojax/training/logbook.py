@@ -1,4 +1,4 @@
-"""What a run writes about its steps and epochs: metrics.jsonl and TensorBoard event files."""
+"""The logbook of a run's steps and epochs: metrics.jsonl and TensorBoard event files."""
 
 import json
 import math
@@ -75,7 +75,7 @@ class Logbook:
 
 
 def open_logbook(workdir: Path, resumed_step: int, config: ConfigDict) -> "Logbook | NoLogbook":
-    """The logbook of a run in the leader; other processes have the same figures, and write none."""
+    """The logbook of a run; processes other than the leader get one that writes nothing."""
     if not runtime.is_leader():
         return NoLogbook()
     stamp = {"synthetic": True} if is_synthetic(config) else {}

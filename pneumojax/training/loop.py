@@ -47,10 +47,10 @@ def train(
     verify_films: bool = False,
     download: bool = False,
 ) -> None:
-    """Trains to the last epoch, from wherever the run folder stands.
+    """Trains to the last epoch, from the newest checkpoint if the run folder has one.
 
-    A run goes on from (1) the newest undamaged checkpoint in the run folder, or (2) step 0, with
-    the weights of `config.start` if it names any. The folder is locked against other processes.
+    Resume order: (1) the newest undamaged checkpoint in the run folder, (2) step 0, with the
+    weights of `config.start` if it names any. The folder is locked against other processes.
 
     Args:
         config: resolved and locked.

@@ -1,4 +1,4 @@
-"""The objective: what training minimises on a batch, and what it counts on the way."""
+"""The training objective: the loss of a batch, and the sums for the training curves."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The lines that training prints: where it stands, and what an epoch came to."""
+"""The lines that training prints: its progress, and the figures of each epoch."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from pneumojax.terminal import Progress, duration
 
 
 class TrainingProgress:
-    """One line that says where training stands, with the rate and the time left."""
+    """Shows the progress of training on one line, with the rate and the time left."""
 
     def __init__(self, epochs: int, steps_per_epoch: int, batch_size: int):
         self._epochs = epochs

@@ -1,4 +1,4 @@
-"""What a run begins with: its constant parts, its first state, and the lines that describe it."""
+"""The constant parts of a run, its first state, and the lines that describe it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from pneumojax.training.state import TrainState, initial_state
 
 @dataclass(frozen=True)
 class Setup:
-    """What stays the same from the first step of a run to its last."""
+    """The parts of a run that stay the same from its first step to its last."""
 
     config: ConfigDict
     workdir: Path

@@ -30,8 +30,8 @@ class EpochSums:
     loss: Array
 
 
-# The fields are flattened in alphabetical order, as the dict of earlier versions was: another order
-# of arguments would be another program for XLA, whose results may be rounded differently.
+# The fields are flattened in alphabetical order, as the dict of earlier versions was. Another order
+# of arguments would give XLA another program, whose results may be rounded differently.
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("average", "epoch_sums", "optimizer", "params", "statistics", "step"),
@@ -39,12 +39,12 @@ class EpochSums:
 )
 @dataclass(frozen=True)
 class TrainState:
-    """A pytree of all that a step changes, and so of all that an exact resume needs.
+    """A pytree of everything that a step changes, which is what an exact resume needs.
 
     step: int32 (), the number of steps taken.
     params: the trained parameters.
     optimizer: the state of the optimizer.
-    epoch_sums: what the training figures of an epoch are computed from.
+    epoch_sums: the sums behind the training figures of the epoch.
     statistics: batch norm's running means and variances; {} in a network without batch norm.
     average: a moving average of parameters and statistics, joined in one tree; None unless
         `config.average.decay` asks for it.
