@@ -88,11 +88,13 @@ def _run_fused(
     averaged: list[tuple[AveragePool, Conv]],
     pools: list[Branch],
 ) -> Array:
+    # All 1x1 convolutions of x are one operation; single branches then are complete.
     narrow = [branch[0] for branch in longer if _is_1x1(branch[0])]
     starts, averages = _run_first([*(conv for (conv,) in single), *narrow], averaged, x)
     results, starts = starts[: len(single)], starts[len(single) :]
 
-    last: list[Conv] = []  # the convolutions that branches end in
+    # Longer branches run up to the convolutions that they end in.
+    last: list[Conv] = []
     inputs: list[Array] = []
     for branch in longer:
         value, layers = (starts.pop(0), branch[1:]) if _is_1x1(branch[0]) else (x, branch)
@@ -101,6 +103,7 @@ def _run_fused(
         last += convs
         inputs += [value] * len(convs)
 
+    # Bias or norm and activation of those ends are one operation for all branches.
     if last or averaged:
         convolved = [convolve([conv], value) for conv, value in zip(last, inputs, strict=True)]
         last += [conv for _, conv in averaged]

@@ -1,8 +1,8 @@
 """The modules of Inception-v3 for each grid, the reductions between them, and its heads.
 
 Szegedy et al. 2015, arXiv 1512.00567; the widths are those of Keras and torchvision. The numbers in
-names, and the shapes in comments, are the grids at 299 pixels. Each module takes a function `conv`
-that makes its convolutions, and gives its number of output channels in `out_features`.
+names, and the shapes in comments, are those at 299 pixels. Each module takes a function `conv` that
+makes its convolutions, and gives its number of output channels in `out_features`.
 """
 
 from collections.abc import Callable

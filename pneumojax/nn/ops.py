@@ -19,7 +19,7 @@ from pneumojax.nn import winograd
 from pneumojax.nn.chunked import map_chunks, sum_chunks
 
 Pair = tuple[int, int]
-# The number of films for which a layer's inputs and outputs stay in a CPU's caches.
+# The inputs and outputs of a layer stay in a CPU's caches for this many films.
 FILMS_IN_CACHE = 4
 # From this many channels on, a 1x1 convolution is faster on a CPU as a plain matrix product.
 WIDE = 512

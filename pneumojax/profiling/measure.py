@@ -21,7 +21,7 @@ class Timing:
     """Times of consecutive steps.
 
     seconds: from the end of one step to the end of the next.
-    waited: seconds in which no step ran for want of data, in total.
+    waited: total seconds in which no step ran because data was missing.
     """
 
     seconds: list[float]
@@ -91,7 +91,7 @@ def input_alone(batches: Iterator[Batch], *, seconds: float = 1) -> float:
 
 
 def memory(train_step: jax.stages.Compiled) -> dict[str, int | list[int]]:
-    """Bytes that XLA planned for a step on one device, that devices report, and of this process.
+    """Memory in bytes: XLA's plan for a step on one device, the devices' reports, this process.
 
     Fields that a backend does not report are missing. `process_peak` is the peak of the process so
     far, compilation included.

@@ -1,4 +1,4 @@
-"""What a profile measured, and the form in which profile.json stores it."""
+"""The measurements of a profile, and the form in which profile.json stores them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,10 +31,10 @@ class Profile:
     timing: seconds of each timed step, and of waiting for data.
     input_alone: films per second that the input delivers when no step runs.
     work: multiply-adds of one film.
-    xla_flops, xla_bytes: XLA's own counts of a step, which take loops as one turn; None if it
-        reports none.
+    xla_flops, xla_bytes: XLA's own counts for a step, which count the body of a loop once; None
+        if it reports none.
     peak: the FLOP/s that the devices can reach.
-    memory: bytes, by what they were used for, as `measure.memory` returns them.
+    memory: bytes by purpose, as `measure.memory` returns them.
     operations: every traced instruction, the longest first.
     """
 
@@ -77,7 +77,7 @@ class Profile:
         return sums
 
     def to_json(self) -> dict[str, Any]:
-        """What profile.json holds, see docs/performance.md."""
+        """The contents of profile.json, which docs/performance.md describes."""
         return self.provenance | {
             "config": self.config.to_dict(),
             "device": {"kind": self.device, "count": self.devices},

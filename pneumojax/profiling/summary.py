@@ -65,9 +65,9 @@ class Summary:
     network: "module:Class".
     image_size: height and width of the film, in pixels.
     parameters: of the whole network, with running statistics.
-    running_statistics: how many of them batch norm measures.
+    running_statistics: the number of running statistics of batch norm among them.
     work: multiply-adds of one film.
-    remarks: notes of modules about themselves, from their attribute `remark`.
+    remarks: notes that modules offer in an attribute `remark`.
     layers: in the order in which a film passes through them.
     """
 
@@ -192,7 +192,7 @@ def _calls(network: Network, image_size: int) -> list[Any]:
 
 
 def remarks_of(network: Network) -> list[str]:
-    """What modules say about themselves in an attribute `remark`, with their paths."""
+    """Notes that modules offer in an attribute `remark`, each behind the module's path."""
     module = network.module(network.abstract_params)
     parts = [(path, getattr(part, "remark", "")) for path, part in nnx.iter_modules(module)]
     return [f"{'/'.join(map(str, path))}: {remark}" for path, remark in parts if remark]

@@ -17,9 +17,8 @@ class Work:
     """Multiply-adds of convolutions and matrix products for one film; nothing else is counted.
 
     forward: every weight at every position, so padding counts as work.
-    backward: as much again for each operand that depends on parameters. That is twice the work of
-        a layer, for its two gradients, and once that of the first, which has only a filter
-        gradient.
+    backward: as much again for each operand that depends on parameters. A layer has two gradients
+        and counts twice; the first layer has only a filter gradient and counts once.
     """
 
     forward: int
