@@ -57,7 +57,7 @@ def _check(dataset: Dataset) -> None:
             f"DICOM of {dataset.BitsStored} bits in {dataset.BitsAllocated}: only 8 to 16 bits"
         )
     if dataset.HighBit != dataset.BitsStored - 1:
-        raise FilmError("DICOM whose bits do not begin at the lowest")
+        raise FilmError("DICOM with a high bit other than the highest stored bit")
     kind, samples = dataset.PhotometricInterpretation, dataset.SamplesPerPixel
     grey = kind in ("MONOCHROME1", "MONOCHROME2") and samples == 1
     colour = kind == "RGB" or kind.startswith("YBR_") and kind != "YBR_PARTIAL_420"
@@ -78,7 +78,7 @@ def _grey(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
         values = apply_modality_lut(values, dataset)
         shown, (low, high) = _shown(values, places, dataset)
     if not np.isfinite([low, high, shown.min(), shown.max()]).all():  # NaN stays NaN
-        raise FilmError("DICOM whose window or rescaling is not a number")
+        raise FilmError("DICOM with a window or rescaling that is not a number")
     scale = 255 / (high - low) if high != low else 0
     table = np.rint(np.clip((shown - low) * scale, 0, 255)).astype(np.uint8)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
@@ -93,12 +93,12 @@ def _shown(
     if dataset.get("VOILUTSequence"):
         bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
         if not 1 <= bits <= 16:
-            raise FilmError("DICOM whose table of grey levels is damaged")
+            raise FilmError("DICOM with a damaged table of grey levels")
         return apply_voi_lut(values, dataset).astype(float), (0.0, 2.0**bits - 1)
     if dataset.get("WindowWidth") is not None and dataset.get("WindowCenter") is not None:
         black, white = apply_voi_lut(np.array([-1e30, 1e30]), dataset)
         if black == white:
-            raise FilmError("DICOM whose window shows a single grey level")
+            raise FilmError("DICOM with a window of a single grey level")
         return apply_voi_lut(values, dataset), (black, white)
     used = values
     if dataset.BitsStored > 8:

@@ -55,7 +55,7 @@ def stored_pixels(dataset: Dataset) -> np.ndarray:
     if syntax == uid.RLELossless:
         return _run_lengths(_joined(dataset.PixelData), shape, dataset.BitsAllocated // 8)
     if syntax not in _CODECS:
-        raise FilmError("DICOM of a compression that is not read")
+        raise FilmError("DICOM with an unsupported compression")
     frame = _joined(dataset.PixelData)
     # Most codecs would fill in the missing part, and CharLS would search ten seconds for the end.
     if _END_OF_CODESTREAM not in frame[-4:]:
@@ -64,7 +64,7 @@ def stored_pixels(dataset: Dataset) -> np.ndarray:
         read_header(frame, "DICOM")
     size = dataset.Columns, dataset.Rows, dataset.SamplesPerPixel
     if syntax in uid.JPEG2000TransferSyntaxes and (fault := codestream_fault(frame, *size)):
-        raise FilmError(f"DICOM whose JPEG 2000 is {fault}")
+        raise FilmError(f"DICOM with JPEG 2000 pixels that are {fault}")
     # The codec compares size and type with its own header before it decodes.
     error: Exception | None = None
     for dtype in (np.uint8, np.int8) if dataset.BitsStored <= 8 else (np.uint16, np.int16):
@@ -72,7 +72,7 @@ def stored_pixels(dataset: Dataset) -> np.ndarray:
             return _CODECS[syntax](frame, out=np.empty(shape, dtype))
         except ValueError as wrong:
             error = wrong
-    raise FilmError("DICOM whose pixels are not those that its header tells of") from error
+    raise FilmError("DICOM with pixels that do not match its header") from error
 
 
 def _joined(value: bytes) -> bytes:
@@ -107,7 +107,7 @@ def _run_lengths(frame: bytes, shape: tuple[int, ...], itemsize: int) -> np.ndar
     count, *offsets = Cursor(frame).peek(_RLE_HEADER)
     samples = shape[2] if len(shape) == 3 else 1
     if count != samples * itemsize:
-        raise FilmError("DICOM whose pixels are not those that its header tells of")
+        raise FilmError("DICOM with pixels that do not match its header")
     ends = [*offsets[1:count], len(frame)]
     pixels = shape[0] * shape[1]
     planes = np.empty((samples, pixels, itemsize), np.uint8)

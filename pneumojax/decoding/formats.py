@@ -165,7 +165,7 @@ def _check_tiles(image: ImageFile.ImageFile) -> None:
     if not all(isinstance(side, int) for side in sides):
         raise FilmError("damaged TIFF header")
     if sides[0] * sides[1] > max(image.width * image.height, _LARGEST_TILE):
-        raise FilmError("TIFF whose tiles are much larger than its film")
+        raise FilmError("TIFF with tiles much larger than the film")
 
 
 def _tiff_grey(image: ImageFile.ImageFile) -> Image.Image:

@@ -86,7 +86,7 @@ def read_header(data: bytes, kind: str = "JPEG") -> JpegHeader:
     if pictures > 1 and not any(mark in data for mark in _GAIN_MAPS):
         raise FilmError(f"{kind} of several pictures: only single films")
     if not header.scalable and header.frame != _LOSSLESS:
-        raise FilmError(f"{kind} of a JPEG process that is not read (SOF{header.frame})")
+        raise FilmError(f"{kind} with an unsupported JPEG process (SOF{header.frame})")
     return header
 
 

@@ -121,7 +121,7 @@ def test_lossless_samples_of_other_than_eight_bits_are_refused(bits):
 
 @pytest.mark.parametrize("number", [5, 6, 7, 11, 13, 14, 15])
 def test_processes_that_are_not_read_are_named(number, make_dicom):
-    reason = rf"of a JPEG process that is not read \(SOF{number}\)$"
+    reason = rf"with an unsupported JPEG process \(SOF{number}\)$"
     with pytest.raises(FilmError, match="^JPEG " + reason):
         decode_any(of_frame(number), Preprocessing(32))
     data = make_dicom(GREY, "baseline")

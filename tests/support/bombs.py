@@ -119,7 +119,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: tiff(grey(64), bytes(4096), 20_000),
         "refused: TIFF of several pictures",
     ),
-    "TIFF: tiles of 2 GB": (tiled, "refused: TIFF whose tiles"),
+    "TIFF: tiles of 2 GB": (tiled, "refused: TIFF with tiles"),
     "TIFF: 5,000 scans of JPEG": (
         lambda: (lambda j: tiff(grey(4096, 7) | {279: (4, 1, len(j))}, j))(jpeg_scans(4096, 5000)),
         "refused: damaged TIFF",
@@ -150,15 +150,15 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "DICOM: 4 million precincts of JPEG 2000": (
         lambda: dicom(4000, codestream(4000, precinct=1), _J2K),
-        "refused: DICOM whose JPEG 2000 is of too many parts",
+        "refused: DICOM with JPEG 2000 pixels that are of too many parts",
     ),
     "DICOM: 62,500 tiles of JPEG 2000": (
         lambda: dicom(4000, codestream(4000, tile=16), _J2K),
-        "refused: DICOM whose JPEG 2000 is of too many parts",
+        "refused: DICOM with JPEG 2000 pixels that are of too many parts",
     ),
     "DICOM: 65,535 layers of JPEG 2000": (
         lambda: dicom(4000, codestream(4000, precinct=6, layers=65_535), _J2K),
-        "refused: DICOM whose JPEG 2000 is of too many parts",
+        "refused: DICOM with JPEG 2000 pixels that are of too many parts",
     ),
     "DICOM: sequences 200,000 deep": (nested, "refused: damaged DICOM"),
     **{
@@ -176,7 +176,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "DICOM: 60 MB of empty items": (lambda: bomb_files.item_flood(60 << 20), "refused: DICOM of"),
     "DICOM: a tile part of JPEG 2000 without end": (
         bomb_files.endless_tile_part,
-        "refused: DICOM whose JPEG 2000",
+        "refused: DICOM with JPEG 2000",
     ),
     ".keras: a bzip2 member of 1 GB that says 1,000 bytes": (
         lambda: bomb_files.keras_archive(zipfile.ZIP_BZIP2, 1 << 30, 1000),
