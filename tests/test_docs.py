@@ -464,68 +464,6 @@ def test_the_run_folder_in_the_readme_is_the_one_in_the_code():
     assert [row[0].strip("`") for row in table("README.md", "in it")] == described
 
 
-# Design
-
-
-def imports_of(path):
-    """Names the modules of pneumojax that a file imports, such as `data.films`."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            # `from pneumojax.data import phantom` imports a module, `... import Cache` a name.
-            module = node.module
-            names = [
-                f"{module}.{alias.name}" if is_module(f"{module}.{alias.name}") else module
-                for alias in node.names
-            ]
-        found |= {name.removeprefix("pneumojax.") for name in names if name[:10] == "pneumojax."}
-    return found
-
-
-def is_module(name):
-    path = ROOT.joinpath(*name.split("."))
-    return path.is_dir() or path.with_suffix(".py").is_file()
-
-
-def covered(module, entries):
-    """Returns the entries (modules or rooms) that contain a module."""
-    return {entry for entry in entries if module == entry or module.startswith(f"{entry}.")}
-
-
-def test_imports_go_only_where_the_design_says():
-    rows = table("docs/design.md", "module or room")
-    allowed = {where.strip("`"): set(re.findall(r"`([^`]+)`", what)) for where, what in rows}
-    sources = {
-        str(path.relative_to(ROOT)): imports_of(path)
-        for path in (ROOT / "pneumojax").rglob("*.py")
-        if path.name != "__init__.py"
-    }
-    used = {where: set() for where in allowed}
-    for source, imported in sources.items():
-        (where,) = [entry for entry in allowed if source == entry or source.startswith(entry)]
-        room = where.removeprefix("pneumojax/").strip("/") if where.endswith("/") else None
-        for module in imported:
-            if room and covered(module, {room}):
-                continue
-            entries = covered(module, allowed[where])
-            assert entries, f"{source} imports {module}"
-            used[where] |= entries
-    assert used == allowed  # and nothing stands there that is not needed
-
-
-def test_imports_make_no_circle():
-    waiting = {
-        ".".join(path.relative_to(ROOT / "pneumojax").with_suffix("").parts): imports_of(path)
-        for path in (ROOT / "pneumojax").rglob("*.py")
-    }
-    while ready := {name for name, needs in waiting.items() if not needs & waiting.keys()}:
-        waiting = {name: needs for name, needs in waiting.items() if name not in ready}
-    assert not waiting
-
-
 def test_numbers_in_reliability_are_the_stored_ones():
     rows = table("docs/reliability.md", "target")
     assert rows
