@@ -140,7 +140,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     **{
         f"DICOM: 256 million pixels of {syntax} under a header of 4,096": (
             lambda syntax=syntax: foreign(syntax),
-            "refused: DICOM whose",
+            "refused: DICOM with",
         )
         for syntax in ("JPEGBaseline8Bit", "JPEGLosslessSV1", "JPEGLSLossless", _J2K)
     },
