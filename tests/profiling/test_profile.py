@@ -82,7 +82,7 @@ def test_operations_have_times_directions_and_lines_of_the_network(profiled):
     ran = result["operations"]
     assert len(ran) >= 10 and ran == sorted(ran, key=lambda row: -row["seconds"])
     assert any("conv_general_dilated" in row["what"] for row in ran)
-    assert any("blocks.py" in row["place"] for row in ran)
+    assert any("layers.py" in row["place"] for row in ran)
     assert result["seconds_by_direction"]["backward"] > 0
     for row in ran[:10]:
         assert row["name"] in out
