@@ -89,7 +89,7 @@ def test_evaluation_goes_by_running_statistics_and_training_by_the_batchs(normed
     batch = batch_of(config)
     params = evaluation_params(network, state)
     films = batch["image"][:3].astype(np.float32) / 255
-    evaluate = jax.jit(network.predicted)
+    evaluate = jax.jit(network.evaluation_logits)
     alone = evaluate(params, films[:1])
     # The same film beside others: convolutions of another batch size may round differently.
     np.testing.assert_allclose(evaluate(params, films)[:1], alone, atol=1e-5)

@@ -59,7 +59,7 @@ def test_a_long_gradient_is_shortened_and_a_short_one_left():
         )
 
 
-def test_without_remedies_it_is_adam():
+def test_without_decay_and_clipping_it_is_adam():
     gradient = {"kernel": jnp.full((2, 2), 30.0), "bias": jnp.ones(2)}
     adam = optax.adam(1e-3, eps=1e-7)
     expected, _ = adam.update(gradient, adam.init(PARAMS), PARAMS)
