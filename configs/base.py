@@ -36,9 +36,7 @@ def get_config() -> ConfigDict:
 
     config.data = data = ConfigDict()
     data.root = "synthetic"  # "synthetic", "pneumonia_mnist", or a folder {train,val,test}/{class}
-    data.val = (
-        "patients"  # "patients" held out of train/, or "folder": the films in val/
-    )
+    data.val = "patients"  # "patients" held out of train/, or "folder": the films in val/
     data.val_fraction = 0.1  # fraction of each class held out; 0 trains on all films
     # Number of equal folds of patients, one of which is held out in place of val_fraction;
     # `crossvalidate` trains one network for each. 0: val_fraction decides.
@@ -72,9 +70,7 @@ def get_config() -> ConfigDict:
     augment.gamma = 0.0  # exponent of grey levels, log-uniform from 1/(1+x) to 1+x
     augment.blur = 0.0  # largest sigma of a Gaussian, pixels, uniform from 0
     augment.sharpen = 0.0  # largest amount of an unsharp mask, uniform from 0
-    augment.noise = (
-        0.0  # largest standard deviation, fraction of the grey range, uniform from 0
-    )
+    augment.noise = 0.0  # largest standard deviation, fraction of the grey range, uniform from 0
     augment.downscale = 1.0  # smallest factor of a shrinking that is undone again, uniform up to 1
     augment.jpeg = 0.0  # strongest JPEG quantisation, uniform from 0; 1 is that of quality 10
     augment.probability = 1.0  # of each of blur, sharpen, noise, downscale and jpeg
@@ -109,9 +105,7 @@ def get_config() -> ConfigDict:
     optimizer.schedule = "constant"  # or "cosine", which falls to 0 at the last step
     optimizer.warmup_epochs = 0.0  # epochs over which the rate rises linearly
     optimizer.weight_decay = 0.0  # of kernels, decoupled from the gradient (AdamW)
-    optimizer.clip_norm = (
-        0.0  # largest gradient norm; larger ones are scaled down; 0: no limit
-    )
+    optimizer.clip_norm = 0.0  # largest gradient norm; larger ones are scaled down; 0: no limit
     optimizer.b1 = 0.9  # decay of the first moment
     optimizer.b2 = 0.999  # decay of the second moment
     optimizer.epsilon = 1e-7  # Keras's value; Optax adds it after the bias correction
@@ -156,9 +150,7 @@ def get_config() -> ConfigDict:
     # pneumonias + false alarms.
     decision.rule = "youden"
     decision.min_sensitivity = 0.95  # used by "sensitivity" only
-    decision.cost_ratio = (
-        1.0  # used by "cost" only: one missed pneumonia in false alarms
-    )
+    decision.cost_ratio = 1.0  # used by "cost" only: one missed pneumonia in false alarms
     decision.temperature = True  # whether to fit a temperature that calibrates the logits
 
     config.log = log = ConfigDict()
