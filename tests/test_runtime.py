@@ -20,9 +20,7 @@ def test_what_the_user_tunes_stays_and_the_rest_is_added(given):
     found = runtime.with_tunables(environment, ASKED)
     assert found["HOME"] == "/"
     assert found["GLIBC_TUNABLES"].split(":") == [*filter(None, [given]), *MALLOC, HUGE]
-    assert (
-        runtime.with_tunables(found, ASKED) is None
-    )  # so it starts only twice
+    assert runtime.with_tunables(found, ASKED) is None  # so it starts only twice
 
 
 @pytest.mark.parametrize("offered", ["[always] madvise never", "always madvise [never]", ""])
