@@ -100,6 +100,7 @@ def test_evaluation_goes_by_running_statistics_and_training_by_the_batchs(normed
     assert metrics["loss"] != others["loss"]
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_evaluated_and_lags_behind_the_weights(normed):
     config, step, state, network = normed
     batch = batch_of(config)

@@ -63,6 +63,7 @@ def test_an_implicit_transfer_between_steps_is_an_error(config, tmp_path, cache_
         train(changed(config, log__tensorboard=False), tmp_path / "run", cache_dir)
 
 
+@pytest.mark.slow
 def test_best_by_validation_is_kept_beside_the_latest(config, tmp_path, cache_dir):
     config = changed(config, epochs=4)
     train(config, tmp_path / "run", cache_dir)

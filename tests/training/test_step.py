@@ -76,6 +76,7 @@ def test_padding_changes_neither_loss_nor_gradient(config):
     jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
 
 
+@pytest.mark.slow
 def test_sums_of_an_epoch_begin_anew_with_each_epoch(config):
     step, state, _ = stepper(config)
     state = replace(state, step=jnp.int32(998))
