@@ -262,6 +262,16 @@ def test_the_commands_of_extending_lead_from_a_file_to_a_comparison(films_root, 
     assert "AUROC" in result.stdout
 
 
+def test_the_example_of_prediction_from_python_runs(films_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "films").symlink_to(films_root / "test")
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    (block,) = code_blocks(read("docs/predict.md"), "python")
+    namespace = {}
+    exec(compile(block, "docs/predict.md", "exec"), namespace)
+    assert len(namespace["films"]) == len(namespace["calls"]) == 14
+
+
 @pytest.mark.slow  # TensorFlow Datasets takes half a minute; tests/data checks its builder
 def test_the_example_of_the_tfds_builder_runs(films_root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -11,7 +11,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from pneumojax.inference.forward import Forward, over_microbatches, to_unit_range
-from pneumojax.inference.network import Network, main_logits
+from pneumojax.inference.network import Network, predicting_logits
 from pneumojax.inference.test_time_views import averaged
 
 
@@ -31,7 +31,7 @@ def make_explainer(network: Network, mesh: Mesh) -> Forward:
         features = module.features(to_unit_range(images))
 
         def total(features: Array) -> tuple[Array, Array]:
-            logits = main_logits(module.logits(features))
+            logits = predicting_logits(module.logits(features))
             return logits.sum(), logits  # films are independent: each gradient is its own
 
         gradient, logits = jax.grad(total, has_aux=True)(features)
@@ -41,7 +41,7 @@ def make_explainer(network: Network, mesh: Mesh) -> Forward:
         evidence = jnp.where(largest > 0, evidence / jnp.where(largest > 0, largest, 1), 0)
         logits = averaged(
             logits,
-            lambda view: main_logits(network.logits(params, view)),
+            lambda view: predicting_logits(network.logits(params, view)),
             to_unit_range(images),
             network.views,
         )

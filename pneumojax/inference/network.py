@@ -45,10 +45,10 @@ class Network:
         return self.module(params)(images, dropout_keys)
 
     def evaluation_logits(self, params: dict, images: Array) -> Array:
-        """The main head's logits (batch,), averaged over the test-time views."""
+        """The predicting head's logits (batch,), averaged over the test-time views."""
 
         def logits_of(images: Array) -> Array:
-            return main_logits(self.logits(params, images))
+            return predicting_logits(self.logits(params, images))
 
         return averaged(logits_of(images), logits_of, images, self.views)
 
@@ -84,7 +84,7 @@ class Network:
         return unflatten_dict(flatten_dict(params) | flatten_dict(statistics))
 
 
-def main_logits(heads: Mapping[str, Array]) -> Array:
+def predicting_logits(heads: Mapping[str, Array]) -> Array:
     """The logits of the head that predicts: the main one, or else the auxiliary one."""
     return heads["main"] if "main" in heads else heads["auxiliary"]
 

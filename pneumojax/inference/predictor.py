@@ -67,10 +67,13 @@ class Predictor:
         The common decision of a cross-validation calls its folds; other ensembles are called at
         the mean of their own thresholds. `any_network` is that of `open_run`.
 
+        Args:
+            workdirs: their run folders.
+
         Raises:
             UserError: there is no run, one is refused, or they see different pixels or films.
         """
-        folders, common = resolve_members(workdirs)
+        folders, common = resolve_members([workdir.absolute() for workdir in workdirs])
         members = tuple(open_run(folder, any_network=any_network) for folder in folders)
         check_alike(members, folders)
         decisions = tuple(common or member.decision for member in members)
@@ -114,7 +117,14 @@ class Predictor:
                 )
 
     def logits(self, films: Films) -> NDArray[np.float32]:
-        """Each member's logits (members, n) of a `FilmSet` or of uint8 (n, h, w)."""
+        """Each member's logits (members, n) of a `FilmSet` or of uint8 (n, side, side).
+
+        The side is `first.preprocessing.image_size`.
+
+        Raises:
+            ValueError: the array has another shape or dtype.
+        """
+        self._check_films(films)
         return np.stack(outputs_of(self._score, films, self.batch_size))
 
     def combine(self, logits: NDArray) -> tuple[NDArray, Spread | None]:
@@ -127,7 +137,11 @@ class Predictor:
         return combine(logits, self.decisions)
 
     def probabilities(self, films: Films) -> NDArray[np.float64]:
-        """Calibrated probabilities of pneumonia (n,), of which `decision.calls` makes calls."""
+        """Calibrated probabilities of pneumonia (n,), of which `decision.calls` makes calls.
+
+        Args:
+            films: as for `logits`, decoded as `first.preprocessing` says (`decode_film`).
+        """
         return self.decision.probabilities(self.combine(self.logits(films))[0])
 
     def explain(self, films: Films) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -137,6 +151,7 @@ class Predictor:
             UserError: a network cannot be explained, see `explains`.
         """
         self.check_explains()
+        self._check_films(films)
         return _with_maps(outputs_of(self._explain, films, self.batch_size))
 
     def stream(
@@ -160,6 +175,17 @@ class Predictor:
                 yield tag, Answer(*_with_maps(outputs))
             else:
                 yield tag, Answer(np.stack(outputs), None)
+
+    def _check_films(self, films: Films) -> None:
+        """Raises ValueError for an array that would be answered wrongly without a word."""
+        side = self.first.preprocessing.image_size
+        if isinstance(films, np.ndarray) and (
+            films.dtype != np.uint8 or films.shape[1:] != (side, side)
+        ):
+            raise ValueError(
+                f"films must be uint8 (n, {side}, {side}), not {films.dtype} {films.shape}; "
+                "decode_film in pneumojax/decoding/film.py makes them from files"
+            )
 
     @cached_property
     def _score(self) -> Step:

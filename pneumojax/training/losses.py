@@ -11,7 +11,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
-from pneumojax.inference.network import main_logits
+from pneumojax.inference.network import predicting_logits
 
 
 def binary_cross_entropy(logits: Array, labels: Array) -> Array:
@@ -45,7 +45,7 @@ def network_loss(logits: Mapping[str, Array], labels: Array, settings: Mapping[s
     Raises:
         UserError: there are more auxiliary heads than weights.
     """
-    loss = head_loss(main_logits(logits), labels, settings)
+    loss = head_loss(predicting_logits(logits), labels, settings)
     if "main" in logits:
         auxiliary = [name for name in logits if name != "main"]
         weights = settings["auxiliary_weights"]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from pneumojax.inference.network import Network, main_logits
+from pneumojax.inference.network import Network, predicting_logits
 from pneumojax.training.losses import binary_cross_entropy, network_loss
 from pneumojax.training.running_statistics import Moments, moments_of
 
@@ -57,7 +57,7 @@ class Objective:
         )
         losses = network_loss(logits, batch["target"], self.settings)
         losses *= jnp.where(labels == 1, self.class_weights[1], self.class_weights[0])
-        predicted = main_logits(logits)
+        predicted = predicting_logits(logits)
         loss = jnp.sum(binary_cross_entropy(predicted, labels) * mask)
         correct = jnp.sum(((predicted >= 0) == (labels == 1)) * mask)
         share = jnp.sum(losses * mask) / films

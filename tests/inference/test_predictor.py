@@ -1,6 +1,7 @@
 """A predictor of small untrained networks on films in memory, in a set and in a stream."""
 
 import csv
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -43,6 +44,18 @@ def test_an_array_and_a_stream_in_any_batch_size_give_the_same_logits(predictor)
     (a, first), (b, second) = predictor.in_batches_of(4).stream(batches)
     assert (a, b) == ("a", "b") and first.maps is second.maps is None
     np.testing.assert_array_equal(np.hstack([first.logits, second.logits]), logits[:, :8])
+
+
+@pytest.mark.parametrize("films", [FILMS / np.float32(255), FILMS[:, :30], FILMS[..., None]])
+def test_films_of_another_type_or_shape_are_refused(predictor, films):
+    for answer in (predictor.logits, predictor.probabilities, predictor.explain):
+        with pytest.raises(ValueError, match=r"films must be uint8 \(n, 32, 32\), not"):
+            answer(films)
+
+
+def test_a_run_opens_by_a_relative_path(workdir, monkeypatch):
+    monkeypatch.chdir(workdir.parent)
+    assert len(Predictor.open([Path(workdir.name)]).members) == 1
 
 
 def test_a_film_set_has_the_logits_of_its_pixels(predictor, config, cache_dir):

@@ -10,7 +10,7 @@ import pytest
 from configs import base
 from pneumojax.errors import UserError
 from pneumojax.inference.forward import make_forward
-from pneumojax.inference.network import main_logits, make_network
+from pneumojax.inference.network import make_network, predicting_logits
 from pneumojax.sharding import make_mesh
 from pneumojax.training.losses import binary_cross_entropy, network_loss
 from pneumojax.training.objective import BatchSums, Objective
@@ -125,7 +125,7 @@ def test_loss_is_main_plus_weighted_auxiliary():
     assert main == pytest.approx([np.log(2), np.log1p(np.exp(2))])
     settings = base.get_config().loss
     assert network_loss(logits, labels, settings) == pytest.approx(main + 0.4 * auxiliary)
-    assert main_logits(logits) is logits["main"]
+    assert predicting_logits(logits) is logits["main"]
     alone = {"auxiliary": logits["auxiliary"]}
     assert network_loss(alone, labels, settings) == pytest.approx(auxiliary)
     three = logits | {"auxiliary2": logits["main"]}
