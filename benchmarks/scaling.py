@@ -97,7 +97,7 @@ def _first_step(root: Path, workdir: Path, cache: Path) -> float | str:
     """Returns the seconds to the first line of metrics, or the last line of a run that failed."""
     command = [sys.executable, str(ROOT / "main.py"), f"--config={ROOT / 'configs' / 'base.py'}"]
     command += [f"--config.data.root={root}", f"--workdir={workdir}", f"--cache_dir={cache}"]
-    # A compilation cache from the environment would serve starts that are to have none.
+    # A compilation cache that the environment names would speed up the starts without one.
     variables = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     metrics = workdir / "metrics.jsonl"
     with tempfile.TemporaryFile("w+") as log:

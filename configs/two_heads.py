@@ -1,4 +1,4 @@
-"""The network that the original's title promises: main and auxiliary head, loss main + 0.4 aux.
+"""A main and an auxiliary head, with the loss main + 0.4 auxiliary.
 
 Command:   python main.py --config=configs/two_heads.py
 Films:     python main.py --config=configs/two_heads.py --config.data.root=<folder with train/>

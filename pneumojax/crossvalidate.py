@@ -105,7 +105,7 @@ class _Folds:
         return cls(folders, members, fold_of)
 
     def of(self, films: FilmSet) -> NDArray:
-        """The fold (n,) in whose validation each film is."""
+        """For each film (n,) the fold that held it out."""
         return np.array([self.fold_of[path] for path in films.paths])
 
     def logits(self, films: FilmSet) -> NDArray:

@@ -124,7 +124,7 @@ def gathered(array: Any) -> Any:
 
 @contextmanager
 def leader_first(name: str) -> Iterator[None]:
-    """Runs a block in the leader and then in the other processes, which find its results."""
+    """Runs a block in the leader first, so that the other processes find its results."""
     if not is_leader():
         barrier(name)
     yield

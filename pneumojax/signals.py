@@ -11,8 +11,8 @@ from pneumojax.errors import Stopped
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # Code in which no exception may be raised. Some of these modules would take it for a damaged cache
-# and go on. Others are called from C or C++, where it would be ignored or would print a traceback;
-# so would one raised in an import or in the clean-up of a dead object.
+# and go on. In the others it would be ignored, or would print a traceback: they are called from C
+# or C++, import a module or clean up a dead object.
 _NOT_WITHIN = frozenset({"jax", "orbax", "tensorflow", "importlib", "weakref", "_weakrefset"})
 _received = 0
 

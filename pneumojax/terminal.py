@@ -26,7 +26,7 @@ class Progress:
         self._shown = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether it is time to show something; a caller need not word a line that is not."""
+        """Whether it is time to show something; until then a caller need not format the line."""
         return time.monotonic() - self._shown >= self._seconds
 
     def show(self, text: str) -> None:

@@ -110,8 +110,8 @@ def _downscale(x: Array, key: Array, strength: float) -> Array:
     width = 1 / jax.random.uniform(key, minval=strength, maxval=1.0)
     place = jnp.arange(size) + 0.5
     small = place / width  # the same places in pixels of the smaller film
-    # The smaller film has as many rows as the larger one, so that shapes are static. The centres
-    # of those that it does not need lie outside of the film.
+    # To keep shapes static, the smaller film has as many rows as the larger one. The rows that it
+    # does not need have their centres outside the film.
     centres = (jnp.arange(size) + 0.5) * width
     inside = jnp.maximum(
         0, jnp.minimum(1, (width + 1) / 2 - jnp.abs(place[None] - centres[:, None]))

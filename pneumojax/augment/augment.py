@@ -16,7 +16,7 @@ Augment = Callable[[Array, Array], Array]
 
 
 def film_keys(seed: int, epoch: Array, film: Array) -> Array:
-    """Keys (b,) for film indices (b,) in an epoch."""
+    """The random keys (b,) of an epoch for the films with these indices (b,)."""
     of_epoch = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), epoch)
     return jax.vmap(lambda film: jax.random.fold_in(of_epoch, film))(film)
 
@@ -26,7 +26,7 @@ def make_augment(settings: Mapping[str, Any], image_size: int) -> Augment:
 
     Args:
         settings: `config.augment`. A change that is off adds no operation.
-        image_size: of the films, and of the result if `settings["size"]` is 0.
+        image_size: the side of the films, and of the result if `settings["size"]` is 0.
     """
     size = settings["size"] or image_size
     changes = appearance.changes(settings)

@@ -85,7 +85,7 @@ def trained_runs(command: Command) -> TrainedRuns:
     """The runs of --workdir, or else the bundled reference network.
 
     Raises:
-        UserError: there is no such run, or --config and its fields ask for another one.
+        UserError: there is no such run, or --config or an override asks for another config.
     """
     if command.options.workdir is None:
         if command.verb == "evaluate" and command.options.films is None:
@@ -107,7 +107,10 @@ def trained_runs(command: Command) -> TrainedRuns:
 
 
 def allows_any_network(command: Command) -> bool:
-    """Whether a run may name a foreign class: the user allows it, or names it in --config."""
+    """Whether a run's network may be a class from outside PneumoJAX.
+
+    The user agrees to that by --any_network, or by naming a config file.
+    """
     return command.options.any_network or command.config_file is not None
 
 
@@ -126,7 +129,7 @@ def _stored_config(command: Command) -> ConfigDict | None:
 
 
 def _take_changes(command: Command, workdirs: list[Path]) -> None:
-    """Gives a run to evaluate the fields that may change, and refuses all others."""
+    """Changes the fields that may change before an evaluation, and refuses other changes."""
     from pneumojax.run.begin import take_changes
 
     takes_changes = command.verb == "evaluate" and len(workdirs) == 1 and workdirs != [REFERENCE]

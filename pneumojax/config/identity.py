@@ -49,7 +49,7 @@ def run_name(config: ConfigDict) -> str:
 
 
 def earlier_run_name(config: ConfigDict) -> str:
-    """The name that earlier versions gave, with a digest of all fields."""
+    """The name of the default run folder in earlier versions, with a digest of all fields."""
     return f"{config.name}-{_digest(flatten(config))}"
 
 

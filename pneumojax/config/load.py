@@ -92,7 +92,7 @@ def _unknown_field(argument: str, config: Mapping[str, Any]) -> str | None:
 
 
 def _named(reason: str, arguments: Sequence[str]) -> str:
-    """Adds the argument to a reason that does not name it, as those of Python's parser."""
+    """Adds the argument to an error message that does not name it, such as a syntax error's."""
     if len(arguments) == 1 and "config." not in reason:
         return f"{arguments[0][:80]}: {reason}"
     return reason

@@ -33,7 +33,7 @@ IMAGES = "images.npy"
 REJECTED = "rejected.json"
 CHECKSUMS = "checksums.json"
 _IN_A_CALL = 16  # films that a child process decodes in one call
-_BYTES_IN_A_CALL = 1 << 20  # a call that holds more takes no further film
+_BYTES_IN_A_CALL = 1 << 20  # no film is added to a call that holds more
 _AHEAD = 2  # calls for each core that run before their films are stored
 
 
@@ -114,7 +114,7 @@ def build_entry(
 
 
 def checksum(path: Path) -> int:
-    """CRC-32 of a file of an entry; of a shard only the size, since its films have digests."""
+    """CRC-32 of a file of an entry, or the size of a shard, since its films have digests."""
     if ".array_record-" in path.name:
         return path.stat().st_size
     total = 0
@@ -206,7 +206,8 @@ def _read_group(
     for file, data in zip(group, contents, strict=True):
         film = next(films) if isinstance(data, bytes) else data
         if isinstance(film, UnfinishedDecoding):
-            # A stored rejection would outlive the trouble of the machine that caused it.
+            # If this were stored as a rejection, every later run would leave the film out, although
+            # only the machine was too busy.
             raise UserError(
                 f"{folder.named_by}: {str(folder.root / file.path)!r} could not be decoded twice "
                 f"({film}); start again when the machine is less busy, or remove the file"

@@ -23,7 +23,7 @@ Batch = dict[str, Any]
 
 
 def steps_per_epoch(films: int, batch_size: int) -> int:
-    """The number of batches that hold each film once; the last one is padded."""
+    """The number of batches that visit each film once; the last one is padded."""
     return math.ceil(films / batch_size)
 
 
@@ -69,7 +69,7 @@ def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
     """
     pixels = films.pixels(rows)
     return {
-        # `[..., None]` would add an axis of stride 0, and JAX would copy pixel by pixel.
+        # A reshape, because `[..., None]` adds an axis of stride 0, which JAX copies pixel by pixel.
         "image": pixels.reshape(*pixels.shape, 1),
         "label": films.labels[rows],
         "mask": mask,

@@ -68,7 +68,7 @@ class _CountedReads(io.BytesIO):
 def _check_character_set(header: bytes) -> None:
     """Checks the length of a character set's name, which pydicom converts even if unasked."""
     order = _CHARACTER_SETS.get(header[:4])
-    if order is None or header[4:6] == b"CS":  # type CS has a length of 16 bits only
+    if order is None or header[4:6] == b"CS":  # the length of type CS has 16 bits only
         return
     typed = header[4:6].isalpha() and header[4:6].isupper()
     if typed or int.from_bytes(header[4:8], order) > MAX_VALUE:
@@ -81,7 +81,7 @@ def read_elements(data: bytes) -> Dataset:
     Raises:
         FilmError: too many elements, values that are too long, or more deflated data than any film
             has.
-        Exception: nearly any other for a damaged file.
+        Exception: a damaged file may raise nearly any other.
     """
     with no_warnings():  # warnings about invalid values might quote them
         meta, rest = _meta(data)
@@ -100,8 +100,9 @@ def read_elements(data: bytes) -> Dataset:
             dataset.get(name)
     if "TransferSyntaxUID" not in dataset.file_meta:  # pydicom guessed it and does not store it
         _, little = dataset.original_encoding
+        # Right for the implicit syntax too, which stores pixels in the same way.
         syntax = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
-        dataset.file_meta.TransferSyntaxUID = syntax  # implicit syntax stores pixels alike
+        dataset.file_meta.TransferSyntaxUID = syntax
     return dataset
 
 

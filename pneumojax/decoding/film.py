@@ -100,7 +100,8 @@ def _reduce(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | N
     """
     side = preprocessing.image_size
     allowed = preprocessing.reduced_decode and preprocessing.resize == "bilinear_antialias"
-    # A film that cannot be halved is decoded as without `reduced_decode`, luma and all.
+    # A film that cannot be halved must get the same pixels as without `reduced_decode`, so the
+    # decoder is not asked for luma ("L") either.
     if not allowed or min(image.size) < 2 * side:
         return None
     drafted = image.draft("L", (side, side))

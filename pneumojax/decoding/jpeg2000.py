@@ -5,7 +5,7 @@ import struct
 from pneumojax.decoding.cursor import Cursor, CursorError
 from pneumojax.decoding.decompression_limits import MAX_CELLS, MAX_PACKETS, MAX_TILES
 
-MAX_MARKERS = 1 << 17  # in all headers; a tile has at most several parts of several markers
+MAX_MARKERS = 1 << 17  # in all headers; usual tiles have a few parts with a few markers each
 
 _START = b"\xff\x4f\xff\x51"
 _COD, _COC, _SOT, _SOD, _EOC = 0xFF52, 0xFF53, 0xFF90, 0xFF93, 0xFFD9

@@ -17,9 +17,9 @@ _DIRECTORIES = (34665, 34853, 40965)  # tags that point to EXIF, GPS and interop
 def are_too_costly(tiff: bytes, nested: bool = True) -> bool:
     """Whether reading the directories would fill the memory or take minutes.
 
-    Pillow copies each value of a directory, so many values in one place multiply. A directory is
-    also too costly with more than `MAX_ENTRIES` entries, or with more than `MOST_NUMBERS` numbers
-    in one value.
+    Pillow copies each value of a directory, even if many entries point to the same bytes. So their
+    total length is limited by that of the file. A directory is also too costly with more than
+    `MAX_ENTRIES` entries, or with more than `MOST_NUMBERS` numbers in one value.
 
     Args:
         nested: whether Pillow also reads the directories that the first one points to, as it does

@@ -43,7 +43,7 @@ class Predictions:
 
     @classmethod
     def of_films(cls, films: FilmSet, logits: NDArray, trained_on: Sequence[str]) -> "Predictions":
-        """Takes from a set of films what is known about them."""
+        """Joins the logits of a set of films and what is known about the films."""
         return cls(
             files=films.paths,
             patients=films.patients if all(films.patients_known) else None,

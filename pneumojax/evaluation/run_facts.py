@@ -23,7 +23,10 @@ _SIDES = {"train": "train", "validation": "val"}  # as films.csv and as reports 
 
 @dataclass(frozen=True)
 class FilmCount:
-    """Films and patients of one side, class and pathogen; None for patients that are unknown."""
+    """Films and patients of one side, class and pathogen; None if patients are unknown.
+
+    side: "train" or "val", or the split that is scored.
+    """
 
     side: str
     class_name: str
@@ -34,9 +37,9 @@ class FilmCount:
 
 @dataclass(frozen=True)
 class Flow:
-    """The films that were found, left out and divided.
+    """How many films were found and left out, and how they were split.
 
-    films: counts of the sides of the run and of the scored films.
+    films: counts of the run's training and validation films and of the scored films.
     rejected: path and reason of each file that is no readable film.
     swapped: scored films whose names belong to the other class.
     duplicates: scored films that are byte-identical to another one.

@@ -71,6 +71,7 @@ class Inception(nnx.Module):
         check_known("normalise", normalise, NORMALISATIONS)
         auxiliary_maps = _auxiliary_maps(heads, auxiliary_after, len(modules))
         grids = _grids(image_size, len(modules), pools)
+        # An auxiliary head pools windows of 5 x 5.
         if min([grids[-1], *(grids[place] - 4 for place in auxiliary_maps)]) < 1:
             raise ValueError(
                 f"image_size is {image_size}: too small, a grid of {max(grids[-1], 0)} is left of "
@@ -145,8 +146,8 @@ class Inception(nnx.Module):
         return {name: self._head(name, x, None) for name, at in self.heads if at == last}
 
     def _head(self, name: str, x: Array, keys: Array | None) -> Array:
-        # Keys count heads from the main one, even where it is not built: an auxiliary head drops
-        # the same units with it and without.
+        # Heads are numbered from the main one, even if it is not built, so an auxiliary head drops
+        # the same units with and without it.
         names = [name for name, _ in self.heads]
         number = names.index(name) + ("main" not in names)
         if keys is not None:

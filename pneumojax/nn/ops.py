@@ -72,8 +72,8 @@ def _convolution_backward(
     x, kernel = saved
     window = kernel.shape[0], kernel.shape[1]
     plain = partial(_by_xla, strides=strides, padding=padding)
-    # Two choices of platform and not one, so that JAX can drop the first layer's input gradient,
-    # which nothing uses.
+    # The platform is chosen separately for each gradient, so that JAX can drop the input gradient
+    # of the first layer, which nothing uses.
     x_gradient = lax.platform_dependent(
         x,
         kernel,

@@ -56,7 +56,8 @@ def open_alone(path: Path) -> int:
     check_destination(path)
     with failing_clearly(path, "--output"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # It may have become a pipe or a device by now; O_NONBLOCK does not wait for its other end.
+        # The path may have become a pipe since the check; opening it would wait for a reader or
+        # writer without O_NONBLOCK.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
         descriptor = os.open(path, flags, 0o644)
     try:

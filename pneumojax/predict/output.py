@@ -19,13 +19,13 @@ from pneumojax.predict.prediction import Prediction, RunStamp
 COLUMNS = (
     *("file", "probability", "call", "threshold", "note", "warnings"),
     *("deviation", "lowest", "highest"),  # of the members' probabilities; empty with one network
-    *("path", "sha256"),  # identify the film: a name alone may come to mean another one
+    *("path", "sha256"),  # identify the film: another one may get the same name later
     *("trained_on", "checkpoint", "disclaimer"),
 )
 _EARLIER_COLUMNS = tuple(name for name in COLUMNS if name not in ("path", "sha256"))
 _EARLIER = "an earlier version wrote it, without telling films of one name apart"
-_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}  # bytes of odd names survive
-_LONGEST_ROW = 1 << 20  # bytes; two paths and the warnings come to a few thousand
+_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}  # names may not be UTF-8
+_LONGEST_ROW = 1 << 20  # bytes; two paths and the warnings take a few thousand
 _Record = dict[str, Any]  # a row as JSON values, by column
 
 
@@ -82,7 +82,7 @@ class PredictionFile:
                 finally:
                     self._stream.close()
         except UserError:
-            if error is None:  # otherwise the first error is the one to tell
+            if error is None:  # otherwise the first error is reported
                 raise
 
     def append(self, predictions: Iterable[Prediction]) -> None:

@@ -48,7 +48,7 @@ def _tpu(name: str, bf16: float, bandwidth: float, page: str) -> Device:
 H100_SXM = _gpu("H100 SXM", 67, 494.7, 989.4, 3350, _HOPPER)
 H100_SXM_PLAIN_FLOAT32 = 67e12  # without TF32, jax_default_matmul_precision="float32"
 
-# By the whole `device_kind`: a prefix "NVIDIA L4" would also match an L40S.
+# Kinds are compared as a whole, since the prefix "NVIDIA L4" would also match an L40S.
 _KINDS = {
     H100_SXM: ["NVIDIA H100 80GB HBM3"],
     _gpu("H100 PCIe", 51, 378, 756, 2000, _HOPPER): ["NVIDIA H100 PCIe"],

@@ -16,7 +16,7 @@ from pneumojax.data.pipeline import Batch
 from pneumojax.errors import UserError
 from pneumojax.training.state import TrainState
 
-STEPS = 3  # few, since each loop iteration's instructions are events: megabytes a step on a CPU
+STEPS = 3  # few, since every loop iteration adds events: a step on a CPU takes megabytes
 # Files whose lines do not tell which layer an operation belongs to.
 PRIMITIVES = tuple(
     f"nn/{name}.py" for name in ("ops", "pools", "winograd", "chunked", "batch_norm", "branches")

@@ -54,7 +54,7 @@ def _count(jaxpr: Jaxpr, learned: list[bool]) -> tuple[Work, list[bool]]:
             products = _products(equation)
             forward += products
             backward += products * sum(inputs[:2])
-        # Of several inner programs, such as one for each platform, only one runs.
+        # An equation may have several inner programs, such as one for each platform; one runs.
         candidates = [
             _count(inner, inputs[-len(inner.invars) :] if inner.invars else [])
             for inner in _inner(equation)

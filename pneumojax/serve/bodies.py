@@ -41,7 +41,7 @@ class Budget:
         self._held += count
 
     def give_back(self, count: int) -> None:
-        """Uncounts bytes that are no longer held."""
+        """Returns the bytes of a body that is no longer held."""
         self._held -= count
 
 

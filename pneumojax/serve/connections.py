@@ -29,7 +29,7 @@ class TimedConnection(H11Protocol):
         if len(self.connections) > MOST_CONNECTIONS:
             ours = [each for each in self.connections if isinstance(each, TimedConnection)]
             slow = [each for each in ours if each._waits_for_client()]
-            # `slow` holds at least this connection, which has not sent anything.
+            # `slow` is never empty, since this connection has not sent anything yet.
             oldest = min(slow, key=lambda each: each._opened)
             self.connections.discard(oldest)
             oldest.transport.abort()

@@ -45,9 +45,9 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the precision-recall curve (AUPRC); nan without a film of class 1.
 
-    A classifier by chance gets the share of class 1, not one half. The area is the sum over steps
-    of recall gained times precision there: linear interpolation would overestimate it (Davis and
-    Goadrich, Proc. ICML 2006, 233).
+    A classifier that guesses gets the share of class 1, not one half. The area is summed over the
+    steps of the curve: the recall gained times the precision there. Linear interpolation would
+    overestimate it (Davis and Goadrich, Proc. ICML 2006, 233).
     """
     truth, values = check_scores(labels, scores)
     return float(weighted_average_precision(truth, values, np.ones((1, truth.size)))[0])

@@ -73,7 +73,7 @@ def delong_test(
         return PairedTest(math.nan, math.nan, math.nan, math.nan)
     difference = float(of_positive.mean())
     error = _variance(of_positive, of_negative) ** 0.5
-    # Equal rankings may differ by rounding, which is no variance.
+    # Where both rank alike the variance is 0, and anything else is rounding.
     if error < 1e-12:
         return PairedTest(difference, math.nan, math.nan, math.nan)
     half = normal_quantile(level) * error

@@ -38,7 +38,7 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
     z = normal_quantile(level)
     centre = (k + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * (k * (n - k) / n + z * z / 4) ** 0.5
-    # At k = 0 and k = n one limit is exactly 0 or 1. Rounding could move it inside of k / n.
+    # At k = 0 and k = n one limit is exactly 0 or 1. Rounding could move it past k / n.
     low = 0.0 if k == 0 else centre - half
     high = 1.0 if k == n else centre + half
     return Interval(low, high)

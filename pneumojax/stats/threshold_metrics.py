@@ -74,7 +74,7 @@ def threshold_metrics(
 
 
 def closed_forms(counted: Confusion, level: float = 0.95) -> dict[str, ClosedForm]:
-    """Intervals of those `threshold_metrics` of one matrix that have a closed form.
+    """The intervals of one matrix's `threshold_metrics`, where they have a closed form.
 
     Shares of films get Wilson's interval. The likelihood ratios, each a ratio of two independent
     shares, get Koopman's. Balanced accuracy, F1 and MCC have none and need the bootstrap.

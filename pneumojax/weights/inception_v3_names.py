@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pneumojax.weights.tree import ParameterPath
 
-# For each kind of block, our name and torchvision's of its convolutions. They are in the order in
-# which Keras builds them, and numbers them in older files.
+# For each kind of block, our name and torchvision's name of each convolution. The order is that in
+# which Keras builds them; older Keras files number them in this order.
 STEM = (
     ("stem1", "Conv2d_1a_3x3"),
     ("stem2", "Conv2d_2a_3x3"),

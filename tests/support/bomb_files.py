@@ -64,7 +64,7 @@ def jpeg_scans(side: int, scans: int) -> bytes:
     jpeg = saved("JPEG", side, progressive=True)
     first = jpeg.index(b"\xff\xda")
     rest = min(at for at in (jpeg.find(m, first + 2) for m in (b"\xff\xc4", b"\xff\xda")) if at > 0)
-    # The table has one code, 0: a run of 2 ** 14 blocks, plus 14 bits, without a change.
+    # The table has a single code, 0, which skips 2 ** 14 blocks plus the number in 14 more bits.
     table = b"\xff\xc4" + struct.pack(">HB", 20, 0x10) + bytes([1] + [0] * 15) + b"\xe0"
     runs = -(-(((side + 7) // 8) ** 2) // (2**15 - 1))
     bits = ("0" + "1" * 14) * runs

@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 CLOCK = ("seconds_per_step", "data_wait")  # the only fields of metrics.jsonl that may differ
 OF_PLACE = ("run", "provenance", "history")  # fields of metrics.json with paths or the clock
-# phase -> the file or the printed words with which it begins, and the seconds after that within
-# which the kill comes
+# phase -> the file or the printed words that mark its beginning, and the seconds within which the
+# process is killed after that
 PHASES: dict[str, tuple[str, float]] = {
     "starting": ("", 2.0),
     "decoding films into the cache": ("cache/films/*.building-*", 0.1),

@@ -171,7 +171,7 @@ def test_a_config_file_that_is_none_is_answered_in_a_line(text, suffix, tmp_path
     (tmp_path / "c.py").write_text(text)
     command = parse([f"--config={tmp_path / 'c.py'}{suffix}"], tuple(VERBS))
     with warnings.catch_warnings(), pytest.raises(UserError) as told:
-        warnings.simplefilter("ignore")  # of how ml_collections loads it
+        warnings.simplefilter("ignore")  # about the way in which ml_collections loads the file
         command.config()
     assert str(told.value).strip() and len(str(told.value).splitlines()) == 1
 

@@ -97,7 +97,7 @@ def _none(count: int, what: str) -> str:
 
 
 def rows(folder: Path) -> list[tuple[str, ...]]:
-    """Makes a row for each kind of harm that a folder has a record of."""
+    """Makes a row for each kind of failure that was tested and recorded in a folder."""
     lines: list[tuple[str, ...]] = []
 
     def add(path: Path, command: str, read: Callable[[Any], Reading]) -> None:

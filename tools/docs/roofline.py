@@ -31,7 +31,7 @@ def rendered() -> str:
 
 
 def render(stored: Mapping[str, Any]) -> str:
-    """Renders the limits with the sums of a step, and a table of layers for each batch size."""
+    """Renders a table of whole steps under each limit, and one of layers for each batch size."""
     cpu = stored["cpu"]
     text = (
         f"This CPU: {cpu['hardware']}, JAX {cpu['jax']}. H100: an SXM5 with 80 GB, from the "
@@ -106,7 +106,7 @@ def _seconds(value: float) -> str:
 
 
 def draw_stored(path: Path) -> None:
-    """Draws the limits as roofs over FLOP/byte, and the layers at batch 64 below two of them."""
+    """Draws each limit as a roof over FLOP/byte, and the layers at batch 64 under two roofs."""
     stored = json.loads(STORED.read_text())
     figure = Figure(figsize=(8.4, 4.9), facecolor="white")
     axes = figure.add_axes((0.085, 0.115, 0.89, 0.79))

@@ -62,13 +62,13 @@ class Finding(Protocol):
     """The result of an audit: a frozen dataclass that stores, describes and draws itself."""
 
     def record(self) -> Mapping[str, Any]:
-        """Its entries of metrics.json, by their keys there."""
+        """The entries for metrics.json, by key."""
 
     def section(self) -> Section:
-        """Its section of the report, which names its pictures."""
+        """The section of the report, which refers to the pictures by name."""
 
     def pictures(self) -> Mapping[str, Picture]:
-        """Its charts, and pictures of films as PNG, by name."""
+        """Charts, and pictures of films as PNG, by name."""
 
 
 # An audit returns None if it does not apply to the network.

@@ -44,7 +44,7 @@ STATISTICS = {
 def film_statistics(films: FilmSet) -> dict[str, Floats]:
     """Computes all `STATISTICS` by name, each float64 (n,).
 
-    Pixels are read from the cache; of the files only their sizes are.
+    Pixels are read from the cache. The original files are only asked for their sizes.
 
     Raises:
       OSError: a file no longer exists.

@@ -44,7 +44,7 @@ from pneumojax.stats.metrics import (
 )
 
 PAIRED_BY = ("sharpness", "brightness")
-# The chart leaves out AUROC in fewer pairs: chance alone takes it far from one half.
+# With fewer pairs the chart leaves their AUROC out, since chance alone moves it far from one half.
 FEWEST_PAIRS = 20
 _COLOURS = dict(zip(CLASS_NAMES, (BLUE, ORANGE), strict=True))
 

@@ -50,7 +50,9 @@ class _Films:
 class Part:
     """The metrics of some of the films.
 
-    by: "all", "pathogen" or a statistic. title: the same for reports. name: of the part.
+    by: what the films were divided by: "all", "pathogen" or a statistic.
+    title: the heading for `by` in reports.
+    name: of the part, such as "virus" or "1 of 4".
     low, high: the range of the statistic; nan where there is none.
     n, normal, pneumonia: numbers of films.
     too_few: metrics that rest on fewer than `FEW` films of a class that they need.

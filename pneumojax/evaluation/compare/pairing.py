@@ -16,7 +16,7 @@ Networks = Mapping[str, PredictionsFile]  # by the network's letter
 
 @dataclass(frozen=True)
 class PairedFilms:
-    """The films that have a probability of every network, in the first network's order.
+    """The films for which every network has a probability, in the first network's order.
 
     files: (n,) names of the films.
     labels: (n,) of 0 and 1.

@@ -27,7 +27,7 @@ def identity(evaluation: Evaluation) -> Section:
 
 
 def flow(evaluation: Evaluation) -> Section:
-    """The films found, left out and divided, and the proof that patients are apart."""
+    """How many films were found and left out, how they were split, and whether patients overlap."""
     found = evaluation.facts.flow
     rows = [
         (

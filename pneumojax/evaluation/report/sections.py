@@ -65,7 +65,7 @@ def discrimination(evaluation: Evaluation) -> Section:
 
 
 def operating_point(evaluation: Evaluation) -> Section:
-    """The calls at the operating point and, where that was fitted, at 0.5 beside it."""
+    """The calls at the operating point, and at 0.5 for comparison if the point was fitted."""
     facts, decision = evaluation.facts, evaluation.summary.decision
     text = [f"Films are {decision_line(decision)}."]
     if decision.rule in _RULES:
@@ -165,7 +165,7 @@ def elsewhere(evaluation: Evaluation) -> Section:
 
 
 def calibration(evaluation: Evaluation) -> Section:
-    """Whether a probability is the share of such films that are PNEUMONIA."""
+    """How well probabilities agree with the observed shares of PNEUMONIA."""
     summary, decision = evaluation.summary, evaluation.summary.decision
     sides = (summary.uncalibrated.estimates, summary.calibrated.estimates)
     rows = [

@@ -115,7 +115,7 @@ def test_the_page_needs_nothing_outside_of_itself(written):
     assert not page.open and "<script" not in source
     inside = [a for a in page.addresses if a.startswith("data:")]
     links = [a.removeprefix("#") for a in page.addresses if a.startswith("#")]
-    assert len(inside) == 1 + len(PICTURES)  # the icon is one
+    assert len(inside) == 1 + len(PICTURES)  # the icon and the pictures
     assert len(inside) + len(links) == len(page.addresses)
     assert links == page.anchors
     assert len(source) < 5_000_000

@@ -53,7 +53,7 @@ ENCODED = 17
 
 
 def valid(rng: random.Random) -> bytes:
-    """Chooses a file by a real encoder."""
+    """Chooses a file that a real encoder wrote."""
     return encoded(rng.randrange(ENCODED * 7))
 
 

@@ -1,4 +1,4 @@
-"""Makes the input of a number: a damaged file of the corpus, or one generated from a grammar."""
+"""Makes the fuzzer's inputs: damaged files of the corpus, or files generated from a grammar."""
 
 import random
 import struct
@@ -12,7 +12,7 @@ _EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000
 
 
 def made(name: str, seed: int, number: int, corpus: Sequence[bytes], target: Target) -> bytes:
-    """Makes the input of a number, a function of target, seed, number and corpus."""
+    """Makes one input, a function of target, seed, number and corpus."""
     rng = random.Random(f"{name} {seed} {number}")
     if not target.generators or rng.random() >= target.generated:
         return changed(rng, corpus)

@@ -123,7 +123,7 @@ class Memory:
         self._before = int(os.pread(self._statm, 99, 0).split()[1]) * _PAGE >> 10
 
     def grown(self) -> float:
-        """Returns the MB of growth since, or 0 if an earlier input needed as much."""
+        """Returns by how many MB the input grew the memory; 0 if an earlier one needed as much."""
         most = self._peak()
         if most <= self._most:
             return 0.0
@@ -131,12 +131,12 @@ class Memory:
         return (most - self._before) / 1024
 
     def _reset(self) -> None:
-        # The mark is reset only after a large input, so that most inputs cost one system call.
+        # The peak is reset only after a large input, so that most inputs cost one system call.
         os.write(self._clear, b"5")
         self._most = self._peak() + (32 << 10)
 
     def _peak(self) -> int:
-        """Reads the mark in kB."""
+        """Reads the peak memory of the process since the last reset, in kB."""
         text = os.pread(self._status, 4096, 0)
         return int(text[text.index(b"VmHWM:") + 6 :].split(None, 1)[0])
 
