@@ -1,4 +1,4 @@
-"""Loads the page of --mode=serve as a crowd and as strangers would, and counts the answers.
+"""Puts load on the page of --mode=serve, both ordinary and hostile, and counts the answers.
 
 Command:   python -m benchmarks.serve_load --write=records/reliability/serve_load.json
 The ordinary command serves the reference network. Each scenario sends synthetic films or slow or

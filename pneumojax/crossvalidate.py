@@ -74,7 +74,7 @@ def cross_validate(
 class _Folds:
     """The networks of all folds.
 
-    fold_of: the fold in whose validation a film is, by the film's path.
+    fold_of: for the path of each film, the fold that held it out.
     """
 
     folders: Sequence[Path]

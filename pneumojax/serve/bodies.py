@@ -41,12 +41,12 @@ class Budget:
         self._held += count
 
     def give_back(self, count: int) -> None:
-        """Returns the bytes of a body that is no longer held."""
+        """Stops counting bytes that are no longer held."""
         self._held -= count
 
 
 class Body(contextlib.AbstractContextManager["Body"]):
-    """The body of one request. A context manager, at whose end the budget is freed."""
+    """The body of one request; a context manager that returns its bytes to the budget."""
 
     def __init__(self, receive: Receive, budget: Budget):
         self._receive = receive

@@ -1,4 +1,4 @@
-"""Keras's published weights of Inception-v3, downloaded where a user asks for it."""
+"""Keras's published weights of Inception-v3, downloaded only if the user asks for it."""
 
 import hashlib
 import urllib.request

@@ -105,9 +105,9 @@ def load(name: str) -> ModuleType:
 
 
 class Memory:
-    """Measures the growth of this process by the kernel's high-water mark of its memory.
+    """Measures the growth of this process by the kernel's record of its peak memory.
 
-    `getrusage` is not usable: a new process inherits the mark of its parent there.
+    `getrusage` is not usable, since a new process inherits its parent's peak there.
     """
 
     def __init__(self) -> None:
