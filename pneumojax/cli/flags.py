@@ -139,8 +139,22 @@ _FLAGS = (
 FLAGS = {flag.name: flag for flag in _FLAGS}
 
 
-def parse_flags(argv: list[str]) -> tuple[Options, str | None, list[str]]:
-    """Options, the value of --mode, and the arguments that are not flags.
+class ParsedFlags(NamedTuple):
+    """A command line without --config, parsed.
+
+    given: names of the flags that were on it, without --mode.
+    mode: the value of --mode; None if it was not given.
+    arguments: the arguments that are not flags.
+    """
+
+    options: Options
+    given: tuple[str, ...]
+    mode: str | None
+    arguments: list[str]
+
+
+def parse_flags(argv: list[str]) -> ParsedFlags:
+    """Parses the flags of a command line.
 
     Args:
         argv: without the program's name and without any --config.
@@ -154,9 +168,9 @@ def parse_flags(argv: list[str]) -> tuple[Options, str | None, list[str]]:
     for flag in _FLAGS:
         _define(flag, values)
     arguments = values(["", *argv])[1:]
-    given: dict[str, Any] = {name: values[name].value for name in FLAGS}
-    options = Options(**given)
-    return options, values["mode"].value, arguments
+    chosen: dict[str, Any] = {name: values[name].value for name in FLAGS}
+    given = tuple(name for name in FLAGS if values[name].present)
+    return ParsedFlags(Options(**chosen), given, values["mode"].value, arguments)
 
 
 def _define(flag: Flag, values: flags.FlagValues) -> None:

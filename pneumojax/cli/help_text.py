@@ -9,9 +9,20 @@ from pneumojax.cli.flags import FLAGS
 from pneumojax.cli.verbs import VERBS
 
 _PROGRAM = "python main.py"
-_CONFIG = (
+_CONFIG_TO_USE = (
     ("--config=<file>", "The config file; configs/base.py by default."),
     ("--config.<field>=<value>", "Change a field; configs/base.py lists and explains all of them."),
+)
+_CONFIG_OF_THE_RUN = (
+    (
+        "--config=<file>",
+        "The config that the run must have. It also allows the network class that it names.",
+    ),
+    (
+        "--config.<field>=<value>",
+        "A value that the run's own config must have. Only evaluate may change fields: those of "
+        "config.decision, and config.data.max_cache_gb.",
+    ),
 )
 _PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -42,13 +53,13 @@ def help_of(name: str) -> str:
     """The help of one verb: its flags alone, and examples."""
     verb = VERBS[name]
     parts = [f"usage: {_PROGRAM} {name} [flags]"]
-    if verb.takes_config:
+    if verb.makes_config:
         parts.append("[--config=<file>] [--config.<field>=<value> ...]")
     if verb.arguments:
         parts.append(verb.arguments)
     lines = [" ".join(parts), "", *textwrap.wrap(verb.help, 100), "", "flags:"]
     if verb.takes_config:
-        for shown, text in _CONFIG:
+        for shown, text in _CONFIG_TO_USE if verb.makes_config else _CONFIG_OF_THE_RUN:
             lines += _entry(shown, text)
     for flag in (FLAGS[name] for name in verb.flags):
         text = flag.help

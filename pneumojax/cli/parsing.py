@@ -23,6 +23,7 @@ class Command:
     """A parsed command line.
 
     verb: a name in `verbs.VERBS`.
+    given: names of the flags on the command line, without --mode, --config and its fields.
     arguments: the files that predict and compare take.
     config_file: the value of --config, or None.
     overrides: "--config.<field>=<value>", in their order.
@@ -30,6 +31,7 @@ class Command:
 
     verb: str
     options: Options
+    given: tuple[str, ...]
     arguments: tuple[str, ...]
     config_file: str | None
     overrides: tuple[str, ...]
@@ -67,7 +69,7 @@ def parse(argv: Sequence[str], verbs: Sequence[str]) -> Command:
     before, behind = _split_at_dashes(list(argv))
     config = _config_arguments(before)
     try:
-        options, mode, arguments = parse_flags(config.rest)
+        options, given, mode, arguments = parse_flags(config.rest)
     except flags.UnrecognizedFlagError as error:
         raise UserError(_unknown_flag(error.flagname, config.rest)) from error
     except flags.Error as error:
@@ -78,7 +80,7 @@ def parse(argv: Sequence[str], verbs: Sequence[str]) -> Command:
         near = difflib.get_close_matches(mode, verbs, n=1)
         meant = f"did you mean {near[0]}?" if near else f"use one of {', '.join(verbs)}"
         raise UserError(f"{mode!r} is not a verb; {meant}")
-    return Command(mode, options, (*arguments, *behind), config.file, config.overrides)
+    return Command(mode, options, given, (*arguments, *behind), config.file, config.overrides)
 
 
 def _split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -14,7 +14,7 @@ from absl import logging
 from pneumojax import runtime, signals
 from pneumojax.cli import commands, help_text
 from pneumojax.cli.parsing import Command, parse
-from pneumojax.cli.verbs import VERBS
+from pneumojax.cli.verbs import VERBS, refuse_unread
 from pneumojax.errors import Stopped, UserError
 from pneumojax.files import printable
 
@@ -80,20 +80,13 @@ def _prepare_output() -> None:
 
 
 def _run(command: Command) -> None:
-    if command.arguments and not VERBS[command.verb].arguments:
-        raise UserError(
-            f"{command.arguments[0]!r}: {command.verb} takes no files; predict and compare do"
-        )
+    refuse_unread(command)
     options = command.options
     runtime.prepare(commands.cache_dir_of(command), deterministic=options.deterministic)
     if options.print_config:
-        if "print_config" not in VERBS[command.verb].flags:
-            raise UserError(f"--print_config: {command.verb} uses the configs of its runs")
         commands.print_config(command)
         return
     if options.distributed:
-        if command.verb != "train":
-            raise UserError("--distributed: only train divides its work between processes")
         runtime.join(options.coordinator, options.processes, options.process)
     VERBS[command.verb].run(command)
 

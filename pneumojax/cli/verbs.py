@@ -1,10 +1,11 @@
 """Every verb of the command line, once: its help, flags, examples and function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pneumojax.cli import commands
 from pneumojax.cli.parsing import Command
+from pneumojax.errors import UserError
 
 
 class Verb(NamedTuple):
@@ -13,8 +14,8 @@ class Verb(NamedTuple):
     summary: one line for the list of verbs.
     help: what the verb does, in sentences.
     arguments: the placeholder of the files that it takes; "" if it takes none.
-    flags: the names of the flags that it reads, in `flags.FLAGS`.
-    takes_config: whether --config and its fields have an effect.
+    flags: the names of the flags that it reads, in `flags.FLAGS`; all others are refused.
+    takes_config: whether it reads --config and its fields.
     examples: command lines without "python main.py".
     run: the function that runs it.
     """
@@ -27,7 +28,13 @@ class Verb(NamedTuple):
     examples: tuple[str, ...]
     run: Callable[[Command], None]
 
+    @property
+    def makes_config(self) -> bool:
+        """Whether it builds a config from --config; other verbs compare that with their run's."""
+        return "print_config" in self.flags
 
+
+# `program` reads the last two before it imports JAX, which every verb except compare needs.
 _RUN = ("workdir", "cache_dir", "deterministic")
 VERBS = {
     "train": Verb(
@@ -83,8 +90,8 @@ VERBS = {
         summary="predict films with a run or with the reference network",
         help="Predicts films. Each argument is a film, a folder or a pattern such as '*.dcm'.",
         arguments="<film, folder or pattern> ...",
-        flags=("workdir", "output", "overlays", "any_network", "cache_dir", "deterministic"),
-        takes_config=False,
+        flags=(*_RUN, "output", "overlays", "any_network"),
+        takes_config=True,
         examples=("predict film.jpeg", "predict --workdir=<run folder> --output=out.csv <folder>"),
         run=commands.predict,
     ),
@@ -92,8 +99,8 @@ VERBS = {
         summary="open a page on this machine that reads films",
         help="Opens a page for the browsers of this machine. It reads films with one run.",
         arguments="",
-        flags=("workdir", "port", "any_network", "cache_dir", "deterministic"),
-        takes_config=False,
+        flags=(*_RUN, "port", "any_network"),
+        takes_config=True,
         examples=("serve", "serve --workdir=<run folder> --port=0"),
         run=commands.serve,
     ),
@@ -129,9 +136,36 @@ VERBS = {
         summary="list the layers of a config's network",
         help="Lists the layers of a config's network with their shapes, parameters and work.",
         arguments="",
-        flags=("workdir", "output", "any_network", "print_config"),
+        flags=(*_RUN, "output", "any_network", "print_config"),
         takes_config=True,
         examples=("summary --config=configs/inception_v3.py",),
         run=commands.summarise,
     ),
 }
+
+
+def refuse_unread(command: Command) -> None:
+    """Raises UserError for the first flag or file of a command that its verb does not read."""
+    verb = VERBS[command.verb]
+    for flag in command.given:
+        if flag not in verb.flags:
+            readers = [name for name, other in VERBS.items() if flag in other.flags]
+            raise UserError(_unread(command.verb, f"--{flag}", readers))
+    if not verb.takes_config and (command.config_file is not None or command.overrides):
+        given = "--config" if command.config_file is not None else command.overrides[0]
+        readers = [name for name, other in VERBS.items() if other.takes_config]
+        raise UserError(_unread(command.verb, given.partition("=")[0], readers))
+    if command.arguments and not verb.arguments:
+        readers = [name for name, other in VERBS.items() if other.arguments]
+        raise UserError(
+            f"{command.arguments[0]!r}: {command.verb} takes no files; {_listed(readers)} do"
+        )
+
+
+def _unread(verb: str, flag: str, readers: Sequence[str]) -> str:
+    do = "do" if len(readers) > 1 else "does"
+    return f"{flag}: {verb} does not read this flag; {_listed(readers)} {do}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
