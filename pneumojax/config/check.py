@@ -27,12 +27,12 @@ def wrong_value(field: str, value: Any, rule: str) -> str:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Raises UserError for the first field of a config that has a wrong value; see `problem`."""
-    if wrong := problem(config):
+    """Raises UserError for the first field that has a wrong value; see `first_problem`."""
+    if wrong := first_problem(config):
         raise UserError(wrong)
 
 
-def problem(config: Mapping[str, Any]) -> str | None:
+def first_problem(config: Mapping[str, Any]) -> str | None:
     """One line about the first field that is absent or has a wrong value; None if there is none.
 
     The arguments of a network that is not PneumoJAX's are not checked, nor are fields that
@@ -44,7 +44,7 @@ def problem(config: Mapping[str, Any]) -> str | None:
     flat = flatten(config)
     examples = _examples(flat)
     for name in sorted(flat.keys() & examples.keys()):
-        if wrong := _wrong_kind(name, flat[name], examples[name]) or _too_large(name, flat[name]):
+        if wrong := _wrong_kind(name, flat[name], examples[name]) or _wrong_size(name, flat[name]):
             return wrong_value(name, flat[name], wrong)
     if absent := sorted(n for n in examples.keys() - flat.keys() if not n.startswith("model.")):
         return f"config.{absent[0]} is absent"
@@ -110,7 +110,7 @@ def _is_like(value: Any, example: Any, same_length: bool) -> bool:
     return all(_is_like(item, example[0], same_length=True) for item in value)
 
 
-def _too_large(name: str, value: Any) -> str | None:
+def _wrong_size(name: str, value: Any) -> str | None:
     limit = LIMITS.get(name)
     if limit is None or all(limit.low <= number <= limit.high for number in _whole(value)):
         return None

@@ -11,9 +11,8 @@ from ml_collections import ConfigDict
 from configs import base
 from pneumojax.config.check import wrong_value
 from pneumojax.config.flat import flatten
+from pneumojax.config.rules import NAMED_SETS
 from pneumojax.errors import UserError
-
-NAMED_SETS = ("synthetic", "pneumonia_mnist")
 
 
 def resolve(config: ConfigDict) -> ConfigDict:

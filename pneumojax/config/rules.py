@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 LONGEST_NAME = 100
+NAMED_SETS = ("synthetic", "pneumonia_mnist")  # values of data.root that are not folders
+# `inference`, `decoding` and `nn` have these names too. Configs are checked without importing
+# them, so the names are written twice, and a test compares them.
 VIEWS = ("flip", "zoom")
+RESIZES = ("bilinear_antialias", "bilinear", "nearest")
+NORMALISATIONS = ("unit", "film", "symmetric")
 
 
 class Rule(NamedTuple):
@@ -55,9 +60,9 @@ RULES = (
     _one_of("data.val", "patients", "folder"),
     _share("data.val_fraction"),
     Rule("data.folds", lambda folds: folds == 0 or folds >= 2, "use 0, or 2 or more"),
-    _one_of("data.resize", "bilinear_antialias", "bilinear", "nearest"),
+    _one_of("data.resize", *RESIZES),
     _within("data.max_cache_gb", 0),
-    _one_of("data.normalise", "unit", "film", "symmetric"),
+    _one_of("data.normalise", *NORMALISATIONS),
     Rule(
         "augment.crop_area",
         lambda area: 0 < area[0] <= area[1] <= 1,

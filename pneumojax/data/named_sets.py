@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pneumojax.config.identity import NAMED_SETS
+from pneumojax.config.rules import NAMED_SETS
 from pneumojax.data.films import CLASS_NAMES, SPLITS
 from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError

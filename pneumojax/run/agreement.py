@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from pneumojax.config.check import problem
+from pneumojax.config.check import first_problem
 from pneumojax.config.flat import flatten
 from pneumojax.config.limits import LARGEST_SIDE
 from pneumojax.data.films import CLASS_NAMES
@@ -131,7 +131,7 @@ def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None
             f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} is not "
             "that of a run; train again, or take a whole copy of the run"
         ) from error
-    if wrong := problem(trained):
+    if wrong := first_problem(trained):
         raise UserError(
             f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} cannot be "
             f"used: {wrong}; train again, or take a whole copy of the run"

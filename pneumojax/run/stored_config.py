@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import base
-from pneumojax.config.check import problem
+from pneumojax.config.check import first_problem
 from pneumojax.errors import UserError
 from pneumojax.fields import read_record
 
@@ -31,7 +31,7 @@ def read_config(workdir: Path) -> ConfigDict:
         config = completed(values)
     except NOT_A_CONFIG as error:
         raise UserError(f"{str(path)!r} is not the config of a run") from error
-    if wrong := problem(config):
+    if wrong := first_problem(config):
         raise UserError(f"{str(path)!r} cannot be used: {wrong}")
     return config
 

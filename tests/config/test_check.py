@@ -5,12 +5,14 @@ import json
 
 import pytest
 
-from pneumojax.config.check import check, problem
+from pneumojax.config import rules
+from pneumojax.config.check import check, first_problem
 from pneumojax.config.flat import flatten
-from pneumojax.config.rules import VIEWS as CONFIG_VIEWS
+from pneumojax.decoding import preprocessing
 from pneumojax.errors import UserError
 from pneumojax.inference import test_time_views
 from pneumojax.inference.trained_run import open_run
+from pneumojax.nn import normalisation
 from pneumojax.run.begin import begin
 from pneumojax.run.stored_config import read_config
 
@@ -29,14 +31,14 @@ def put(values, place, value):
 
 @pytest.mark.parametrize("name", ["base", "quick", "reference", "two_heads", "inception_v3"])
 def test_every_shipped_config_passes(name):
-    assert problem(stored(name)) is None
+    assert first_problem(stored(name)) is None
 
 
 def test_each_field_refuses_another_type_by_its_name():
     for field in flatten(stored()):
         values = stored()
         put(values, field, [[None]] if field != "model.network" else 3)
-        assert problem(values).startswith(f"config.{field} is "), field
+        assert first_problem(values).startswith(f"config.{field} is "), field
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_each_field_refuses_another_type_by_its_name():
 def test_sizes_that_would_take_the_memory_are_refused_by_name(field, value):
     values = stored()
     put(values, field, value)
-    told = problem(values)
+    told = first_problem(values)
     assert told.startswith(f"config.{field} is ") and len(told) < 250
 
 
@@ -116,32 +118,34 @@ def test_a_value_out_of_range_is_named_with_what_it_must_be(fields, named):
     values = stored()
     for field, value in fields.items():
         put(values, field, value)
-    told = problem(values)
+    told = first_problem(values)
     assert told.startswith(f"config.{named} is ") and ": " in told and "\n" not in told
     with pytest.raises(UserError):
         check(values)
 
 
-def test_the_views_that_a_config_may_name_are_those_that_there_are():
-    assert set(CONFIG_VIEWS) == set(test_time_views.VIEWS)
+def test_the_names_that_a_config_may_use_are_those_of_the_code_that_reads_them():
+    assert set(rules.VIEWS) == set(test_time_views.VIEWS)
+    assert set(rules.RESIZES) == set(preprocessing.RESIZES)
+    assert set(rules.NORMALISATIONS) == set(normalisation.NORMALISATIONS)
 
 
 def test_a_batch_whose_pixels_would_take_the_memory_is_refused():
     values = stored()
     values["batch_size"], values["data"]["image_size"] = 65_536, 4096
-    assert "1,073,741,824 pixels" in problem(values)
+    assert "1,073,741,824 pixels" in first_problem(values)
 
 
 def test_a_whole_number_may_stand_for_one_with_a_fraction():
     values = stored()
     values["optimizer"]["learning_rate"], values["augment"]["crop_area"] = 1, [1, 1]
-    assert problem(values) is None
+    assert first_problem(values) is None
 
 
 def test_arguments_of_another_network_are_its_own():
     values = stored()
     values["model"] = {"network": "theirs:Network", "width": [10**9], "modules": None}
-    assert problem(values) is None
+    assert first_problem(values) is None
 
 
 @pytest.mark.parametrize("value", [10**6, "32", 32.5, None])
