@@ -88,7 +88,7 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
         return {"_original_state": state | {"root": self._root}}
 
     def is_prepared(self) -> bool:
-        """Whether the films are prepared; False without a root, when it is not known yet."""
+        """Whether the films are prepared; False until the root is known."""
         # `tfds.load` asks this first, and ignores the `manual_dir` if the answer is True.
         return self._folder is not None and super().is_prepared()
 

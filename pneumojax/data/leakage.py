@@ -1,4 +1,4 @@
-"""Counts what splits have in common that must not share a child, from the films themselves."""
+"""Counts patients and files that occur in several splits, from the films themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

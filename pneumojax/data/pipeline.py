@@ -69,7 +69,7 @@ def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
     """
     pixels = films.pixels(rows)
     return {
-        # A reshape, because `[..., None]` adds an axis of stride 0, which JAX copies pixel by pixel.
+        # A reshape: `[..., None]` adds an axis of stride 0, which JAX copies pixel by pixel.
         "image": pixels.reshape(*pixels.shape, 1),
         "label": films.labels[rows],
         "mask": mask,

@@ -19,7 +19,7 @@ from pneumojax.errors import UserError
 
 @dataclass(frozen=True)
 class Splits:
-    """The films to train on and to validate on, and the proof that they share no patient.
+    """The films to train on and to validate on, and the audit of what they share.
 
     Attributes:
         validation: None in a run without validation.

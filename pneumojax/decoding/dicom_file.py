@@ -128,7 +128,7 @@ def _check_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
 
 
 def _check_element(tag: BaseTag, vr: str | None, length: int) -> bool:
-    """Refuses elements of `_TAGS` that pydicom would take long to convert; never stops it."""
+    """Refuses elements of `_TAGS` that pydicom would take long to convert; always False."""
     if tag not in _NUMBERS or tag == _PIXELS:
         return False
     if tag in _TABLES:

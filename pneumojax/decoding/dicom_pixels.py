@@ -42,7 +42,7 @@ def stored_pixels(dataset: Dataset) -> np.ndarray:
 
     Raises:
         FilmError: cut short, or of another size or depth than the dataset says.
-        Exception: nearly any other for damaged pixels.
+        Exception: damaged pixels may raise nearly any other.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     shape: tuple[int, ...] = (dataset.Rows, dataset.Columns)

@@ -38,7 +38,7 @@ class Predictions:
 
     @property
     def unit(self) -> str:
-        """The name of such a unit."""
+        """Whether a unit is a "film" or a "patient"."""
         return "film" if self.patients is None else "patient"
 
     @classmethod

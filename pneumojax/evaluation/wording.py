@@ -24,7 +24,7 @@ TITLES = {
     "mcc": "Matthews correlation",
     "accuracy": "Accuracy",
 }
-# Where a column is narrow.
+# For narrow columns.
 SHORT_TITLES = TITLES | {
     "positive_predictive_value": "PPV",
     "negative_predictive_value": "NPV",

@@ -1,4 +1,4 @@
-"""The audits of an evaluation, in the order in which the report tells of them."""
+"""The audits of an evaluation, in the order of the report."""
 
 from pneumojax.evaluation.audits import explanations, failures, robustness, shortcuts, subgroups
 from pneumojax.evaluation.audits.audit import Audit

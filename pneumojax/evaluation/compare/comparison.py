@@ -97,7 +97,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Scored:
-    """What one network says about the films."""
+    """One network's probabilities and calls, with the labels."""
 
     labels: Ints
     probabilities: Floats
@@ -207,6 +207,6 @@ def _differences(first: str, second: str, sampled: Sample) -> dict[str, Differen
 
 
 def _mcnemar_tests(truth: Ints, first: Ints, second: Ints) -> dict[str, McNemar]:
-    # Among films of one class, the films called correctly are the sensitivity or the specificity.
+    # Among films of one class, the share called correctly is the sensitivity or specificity.
     films = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
     return {name: mcnemar(truth[some], first[some], second[some]) for name, some in films.items()}

@@ -52,7 +52,7 @@ def config_lines(configs: ConfigDifferences) -> list[str]:
 
 
 def notes(result: ComparisonResult) -> list[str]:
-    """What a reader has to know about the films, the intervals and the tests."""
+    """Notes for the reader on the films, the intervals and the tests."""
     comparison = result.comparison
     level, drawn = f"{100 * comparison.level:g} %", comparison.bootstrap
     lines = [
