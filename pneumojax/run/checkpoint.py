@@ -1,10 +1,11 @@
 """Checkpoints by Orbax: the latest to resume from, the best by validation to evaluate.
 
-Two of each are kept, so that a damaged one has another before it. A checkpoint has three items:
-`params`, `training` (step, optimizer, sums of the epoch) and `meta`. `meta` is JSON with all that
-is needed to use the parameters: config, preprocessing, class names, films' fingerprint, versions,
-a digest of the arrays, since Orbax would restore a flipped bit silently, one of their layout, and
-one of the metadata itself (see `seal`).
+Two of each are kept, so that a damaged one has another before it. `latest` has the items `params`,
+`training` (the rest of the state, see `TrainState.to_items`) and `meta`. `best` has `params`, which
+are joined with the running statistics, and `meta`. `meta` is JSON with everything that is needed to
+use the parameters: config, preprocessing, class names, fingerprint of the films, versions; in
+`best` also the decision and the training distribution. It holds digests of the arrays, because
+Orbax would restore a flipped bit silently, of their layout, and of the metadata itself (`seal`).
 """
 
 import contextlib
@@ -54,7 +55,7 @@ class Checkpoints:
     def save_best(
         self, step: int, params: dict, meta: dict[str, Any], stored_as: str | None = None
     ) -> None:
-        """Saves the parameters for evaluation after `step`, as `Network.evaluated` returns them.
+        """Saves the parameters for evaluation after `step`, from `evaluation_params`.
 
         `stored_as` names another type for the arrays on the disk, such as "float16";
         `restore_best` converts them back to the network's own.

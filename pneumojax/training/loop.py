@@ -25,7 +25,7 @@ from pneumojax.sharding import make_mesh
 from pneumojax.training.checks import check_batch, check_training
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.logbook import open_logbook
-from pneumojax.training.losses import class_weights
+from pneumojax.training.losses import class_factors
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.parameter_groups import groups_of, is_fine_tuning, print_groups
 from pneumojax.training.progress import TrainingProgress
@@ -109,7 +109,7 @@ def _train(setup: Setup, source: Source | None) -> None:
         start_step=first_step,
         balanced=config.data.balanced,
     )
-    weights = class_weights(labels, config.loss.class_weights)
+    weights = class_factors(labels, config.loss.class_weights)
     train_step = make_train_step(config, network, optimizer, per_epoch, mesh, weights)
     compiled = compile_step(train_step, state, config, mesh)
     Trainer(setup, first_step, best).run(compiled, state, to_devices(batches, mesh))

@@ -54,12 +54,13 @@ def network_loss(logits: Mapping[str, Array], labels: Array, settings: Mapping[s
                 f"config.loss.auxiliary_weights is {tuple(weights)}: there are {len(auxiliary)} "
                 "auxiliary heads beside the main one, and each needs a weight"
             )
+        # More weights than heads are allowed: a config may serve networks with fewer heads.
         for name, weight in zip(auxiliary, weights, strict=False):
             loss += weight * head_loss(logits[name], labels, settings)
     return loss
 
 
-def class_weights(labels: NDArray, balanced: bool) -> tuple[float, float]:
+def class_factors(labels: NDArray, balanced: bool) -> tuple[float, float]:
     """Factors for films of class 0 and 1: 1, or n / (2 x films of the class), whose mean is 1."""
     if not balanced:
         return 1.0, 1.0

@@ -42,14 +42,14 @@ class Objective:
     axis: str | None = None
 
     def __call__(
-        self, params: dict, statistics: dict, batch: dict, films: Array
+        self, params: dict, statistics: dict, batch: dict, film_count: Array
     ) -> tuple[Array, BatchSums]:
         """A microbatch's share in the batch's mean loss, and its sums.
 
         Args:
             params, statistics: as `Network.divide` returns them.
             batch: augmented images with "target", "label", "mask" and "dropout_key".
-            films: how many films the whole batch holds, without padding.
+            film_count: how many films the whole batch holds, without padding.
         """
         labels, mask = batch["label"], batch["mask"]
         logits, batch_statistics = self.network.training_logits(
@@ -60,5 +60,5 @@ class Objective:
         predicted = predicting_logits(logits)
         loss = jnp.sum(binary_cross_entropy(predicted, labels) * mask)
         correct = jnp.sum(((predicted >= 0) == (labels == 1)) * mask)
-        share = jnp.sum(losses * mask) / films
+        share = jnp.sum(losses * mask) / film_count
         return share, BatchSums(correct, loss, moments_of(batch_statistics))

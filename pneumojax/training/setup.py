@@ -64,11 +64,13 @@ def resume_or_begin(
         UserError: there are checkpoints, and none of them fits the config or can be used.
     """
     config, checkpoints = setup.config, setup.checkpoints
-    begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(setup.mesh))
-    abstract = placed(jax.eval_shape(begin), setup.mesh)
+    make_state = jax.jit(
+        lambda: initial_state(config, optimizer), out_shardings=replicated(setup.mesh)
+    )
+    abstract = placed(jax.eval_shape(make_state), setup.mesh)
     restored = checkpoints.restore_latest(abstract.to_items())
     if restored is None:
-        return begin(), None
+        return make_state(), None
     items, meta = restored
     check_meta(meta, checkpoints.workdir)
     check_config(meta, config, checkpoints.workdir)

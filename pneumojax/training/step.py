@@ -19,7 +19,7 @@ from pneumojax.training.running_statistics import updated_statistics
 from pneumojax.training.state import EpochSums, TrainState
 
 TrainStep = Callable[[TrainState, dict], tuple[TrainState, dict]]
-# (params, statistics, batch, films, epoch) -> ((loss, sums), gradients)
+# (params, statistics, batch, film_count, epoch) -> ((loss, sums), gradients)
 Gradients = Callable[..., tuple[tuple[Array, BatchSums], dict]]
 
 
@@ -47,14 +47,16 @@ def make_train_step(
     gradients_of = make_gradients(config, network, mesh, class_weights)
 
     def train_step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
-        films = jnp.sum(batch["mask"])
+        film_count = jnp.sum(batch["mask"])
         batch = add_random_inputs(batch, dropout_key, state.step, mixup=bool(config.augment.mixup))
         epoch = state.step // steps_per_epoch
-        (loss, sums), gradients = gradients_of(state.params, state.statistics, batch, films, epoch)
+        (loss, sums), gradients = gradients_of(
+            state.params, state.statistics, batch, film_count, epoch
+        )
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         begins_epoch, next_step = state.step % steps_per_epoch == 0, state.step + 1
-        epoch_sums = add_to_epoch(state.epoch_sums, sums, films, begins_epoch)
+        epoch_sums = add_to_epoch(state.epoch_sums, sums, film_count, begins_epoch)
         statistics = state.statistics
         if statistics and not network.freeze_statistics:
             statistics = updated_statistics(statistics, sums.moments)
@@ -64,7 +66,7 @@ def make_train_step(
             average = moving_average(average, latest, config.average.decay, state.step)
         metrics = {
             "loss": loss,
-            "accuracy": sums.correct / films,
+            "accuracy": sums.correct / film_count,
             "grad_norm": jnp.linalg.norm(ravel_pytree(gradients)[0]),
         }
         new_state = TrainState(next_step, params, optimizer_state, epoch_sums, statistics, average)
@@ -113,7 +115,7 @@ def augment_batch(batch: dict, epoch: Array, augment: Augment, config: ConfigDic
 def make_gradients(
     config: ConfigDict, network: Network, mesh: Mesh, class_weights: tuple[float, float]
 ) -> Gradients:
-    """`(params, statistics, batch, films, epoch) -> ((loss, sums), gradients)` of a whole batch.
+    """`(params, statistics, batch, film_count, epoch) -> ((loss, sums), gradients)` of a batch.
 
     The batch is split over the devices. Each one augments its films and adds up the gradients of
     its microbatches; then the devices' sums are added.
@@ -131,12 +133,12 @@ def make_gradients(
     wanted = config.microbatch_size or (config.batch_size if network.statistics else 0)
 
     def on_device(
-        params: dict, statistics: dict, batch: dict, films: Array, epoch: Array
+        params: dict, statistics: dict, batch: dict, film_count: Array, epoch: Array
     ) -> tuple[tuple[Array, BatchSums], dict]:
         here = len(batch["label"])
         at_once = microbatch_size(here, mesh, wanted)
         batch = augment_batch(batch, epoch, augment, config)
-        total = sum_over_microbatches(objective, params, statistics, batch, films, at_once)
+        total = sum_over_microbatches(objective, params, statistics, batch, film_count, at_once)
         (loss, sums), gradients = lax.psum(total, axis) if mesh.size > 1 else total
         count = here // at_once * mesh.size
         moments = jax.tree.map(lambda total: total / count, sums.moments)
@@ -153,23 +155,25 @@ def make_gradients(
 
 
 def sum_over_microbatches(
-    objective: Objective, params: dict, statistics: dict, batch: dict, films: Array, size: int
+    objective: Objective, params: dict, statistics: dict, batch: dict, film_count: Array, size: int
 ) -> tuple[tuple[Array, BatchSums], dict]:
     """((loss, sums), gradients) of a device's films, added up over microbatches of `size` films."""
     value_and_grad = jax.value_and_grad(objective, has_aux=True)
     if size == len(batch["label"]):
-        return value_and_grad(params, statistics, batch, films)
+        return value_and_grad(params, statistics, batch, film_count)
     parts = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), batch)
     first = jax.tree.map(lambda a: a[0], parts)
-    shapes = jax.eval_shape(value_and_grad, params, statistics, first, films)
+    shapes = jax.eval_shape(value_and_grad, params, statistics, first, film_count)
 
     def add(total: Any, part: dict) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, value_and_grad(params, statistics, part, films)), None
+        return jax.tree.map(
+            jnp.add, total, value_and_grad(params, statistics, part, film_count)
+        ), None
 
     return lax.scan(add, jax.tree.map(jnp.zeros_like, shapes), parts)[0]
 
 
-def add_to_epoch(before: EpochSums, sums: BatchSums, films: Array, begins: Array) -> EpochSums:
+def add_to_epoch(before: EpochSums, sums: BatchSums, film_count: Array, begins: Array) -> EpochSums:
     """The sums of the epoch after a step; the first step of an epoch begins them anew.
 
     They are of the predicting head alone, averaged while its weights change, as in the training
@@ -182,7 +186,7 @@ def add_to_epoch(before: EpochSums, sums: BatchSums, films: Array, begins: Array
     return EpochSums(
         correct=added(before.correct, sums.correct),
         loss=added(before.loss, sums.loss),
-        films=added(before.films, films),
+        films=added(before.films, film_count),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from configs import base
 from pneumojax.training.losses import (
     binary_cross_entropy,
-    class_weights,
+    class_factors,
     head_loss,
 )
 
@@ -33,7 +33,7 @@ def test_focus_leaves_hard_films_and_takes_from_easy_ones():
 
 def test_weights_give_both_classes_the_same_sum_and_films_a_mean_of_one():
     labels = np.array([0] * 3 + [1] * 9)
-    weights = np.array(class_weights(labels, balanced=True))
+    weights = np.array(class_factors(labels, balanced=True))
     assert 3 * weights[0] == pytest.approx(9 * weights[1])
     assert weights[labels].mean() == pytest.approx(1)
-    assert class_weights(labels, balanced=False) == (1, 1)
+    assert class_factors(labels, balanced=False) == (1, 1)
