@@ -37,7 +37,7 @@ ROUND = 2_000  # films between two readings of clock and memory
 
 
 def write_films(root: Path, films: int) -> None:
-    """Writes films in the Kaggle layout, four of each patient. It is whole or absent."""
+    """Writes films in the Kaggle layout, four of each patient. The folder is whole or absent."""
     if root.is_dir():
         return
     pictures: dict[str, list[bytes]] = {pathogen: [] for pathogen in phantom.PATHOGENS}

@@ -1,4 +1,4 @@
-"""The seed experiment: the auxiliary output of a small Inception, five epochs, no remedies.
+"""The seed experiment: the auxiliary output of a small Inception, trained for five epochs.
 
 Command:   python main.py --config=configs/base.py
 Films:     python main.py --config=configs/base.py --config.data.root=<folder with train/>

@@ -34,7 +34,7 @@ class LeakageAudit:
 
     @property
     def patients_known(self) -> bool:
-        """Whether every film's name tells its patient; otherwise the audit proves nothing."""
+        """Whether every film's name tells its patient; only then is a count of 0 proof."""
         return self.unknown_films == 0
 
     def as_dict(self) -> dict[str, object]:

@@ -31,7 +31,7 @@ class Predictions:
 
     @property
     def units(self) -> NDArray:
-        """(n,) the key by which films are resampled together: the patient's, or each its own."""
+        """(n,) keys by which films are resampled: their patients, or else one key for each film."""
         if self.patients is None:
             return np.arange(len(self.labels))
         return np.asarray(self.patients)

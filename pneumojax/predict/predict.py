@@ -89,7 +89,7 @@ def predict_files(
 
 
 def _check_places(places: _Places, sources: Sources) -> None:
-    """Refuses early what opening the files would refuse again after the network is loaded."""
+    """Refuses places that cannot be written, before the network is loaded."""
     if places.output is not None:
         check_destination(places.output)
     else:
@@ -174,7 +174,7 @@ class _Judge:
             print(CANNOT_TELL)
 
     def predictions(self, batch: list[ReadFilm], answer: Answer) -> list[Prediction]:
-        """The rows of a batch, which the answer may exceed by padding."""
+        """The rows of a batch; the answer may also hold padding, which is ignored."""
         decision = self._predictor.decision
         logits, spread = self._predictor.combine(answer.logits)
         probabilities = decision.probabilities(logits)

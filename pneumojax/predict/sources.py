@@ -143,7 +143,7 @@ def _is_film(path: Path) -> bool:
     if path.name in _NOT_FILMS or not os.path.isfile(path):
         return False
     try:
-        # The file may have become a pipe by now; O_NONBLOCK does not wait for its other end.
+        # O_NONBLOCK, since the file may have become a pipe by now: opening that would wait.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as stream:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -24,7 +24,7 @@ class SeenFilms(NamedTuple):
     """The films that the parameters of one or several runs were trained on.
 
     digests: sha256 of the files, in hexadecimal digits.
-    patients: `hidden` names of the patients that the file names told.
+    patients: names of the patients, as far as file names tell them, hashed by `hidden`.
     known: whether every run lists its films.
     """
 

@@ -215,7 +215,7 @@ def measured(files: dict[str, tuple[Callable[[], bytes], str]], *, together: boo
     """Measures each file in a new process, or quicker, all in one process if `together`."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        # The reader of weights goes by the suffix, with which the name of a bomb of weights begins.
+        # The reader of weights goes by the suffix, so names of weight files begin with theirs.
         suffixes = {n: n.partition(":")[0] if n.startswith(".") else "" for n in files}
         paths = {name: Path(folder, f"{i}{suffixes[name]}") for i, name in enumerate(files)}
         for name, (make, _) in files.items():

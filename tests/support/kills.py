@@ -3,8 +3,9 @@
 Command:   python -m tests.support.kills --kills=200 --out=<folder for the runs>
 A round is the ordinary command on small synthetic films, from nothing to evaluated, with its own
 cache of decoded films. It gets SIGKILL once in each of its phases, at a moment drawn by (seed,
-number of the kill), and starts again. Then it may end, and every array of its checkpoints, every
-line of its metrics and its whole evaluation are compared with the undisturbed run, bit for bit.
+number of the kill), and starts again. At last it runs to its end, and every array of its
+checkpoints, every line of its metrics and its whole evaluation are compared with the undisturbed
+run, bit for bit.
 The same command continues an earlier campaign; the record is `<out>/kills.json`.
 """
 

@@ -118,7 +118,7 @@ def rows(folder: Path) -> list[tuple[str, ...]]:
 
 
 def counts() -> str:
-    """Renders the table of all kinds of harm."""
+    """Renders the table of all kinds of failure."""
     return table(HEADINGS, rows(RELIABILITY))
 
 

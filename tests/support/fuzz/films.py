@@ -1,7 +1,7 @@
 """The targets "image" and "dicom": pictures and DICOM files, read as prediction reads them.
 
-The limit of pixels is lowered, so that a small file that takes much time or memory stands out from
-the largest films, which may.
+Large films may take much time and memory. The limit of pixels is lowered to exclude them, so that
+small files that take as much stand out.
 """
 
 import io
