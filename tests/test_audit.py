@@ -1,4 +1,4 @@
-"""What a look for known vulnerabilities comes to: found, nothing found, or nobody to ask."""
+"""The search for known vulnerabilities: some are found, none are, or it could not be made."""
 
 import importlib.util
 import json

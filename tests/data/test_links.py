@@ -13,7 +13,7 @@ from pneumojax.predict.sources import Sources
 
 @pytest.fixture
 def root(tmp_path):
-    """A folder of links: some lead to films elsewhere, and there is one of every other kind."""
+    """A folder of links to films elsewhere, to devices, to nothing, and in circles."""
     store, root = tmp_path / "store", tmp_path / "root"
     folder = root / "train" / "NORMAL"
     folder.mkdir(parents=True)

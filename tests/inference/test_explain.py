@@ -39,7 +39,7 @@ def small(heads=("auxiliary",)):
 
 @pytest.fixture(scope="module")
 def explained():
-    """Network, parameters, compiled explainer, and what it says of `FILMS`."""
+    """Network, parameters, compiled explainer, and its logits and maps of `FILMS`."""
     network, params = small()
     explain = jax.jit(make_explainer(network, make_mesh()))
     return network, params, explain, *explain(params, FILMS)

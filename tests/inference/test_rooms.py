@@ -1,4 +1,4 @@
-"""A film that is only looked at passes through no training code."""
+"""The code that predicts and evaluates imports no training code."""
 
 import ast
 import subprocess

@@ -40,7 +40,7 @@ def test_results_and_gradients_are_those_that_flax_and_jax_derive():
 
 
 def test_a_mean_far_from_zero_costs_no_more_digits_than_flaxs():
-    """The variance is a difference of squares of 100, which costs both four of seven digits."""
+    """Both compute the variance from squares of about 100, and lose four of seven digits."""
     x = np.random.default_rng(2).normal(100, 1, (4, 7, 6, FEATURES))
     with jax.enable_x64(True):
         (_, exact), _ = both(jnp.asarray(x))

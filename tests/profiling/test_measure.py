@@ -1,4 +1,4 @@
-"""What the timing of steps counts as a step, and what as waiting for data."""
+"""The timing of steps tells the time of a step from that of waiting for data."""
 
 import time
 

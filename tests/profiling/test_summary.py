@@ -1,4 +1,4 @@
-"""The summary's parameters, multiply-adds and shapes against other ways to know them."""
+"""The summary's parameters, multiply-adds and shapes equal those found in other ways."""
 
 import json
 
@@ -37,7 +37,7 @@ def test_layers_and_stages_add_up_to_the_whole_network(recipe, capsys):
 
 
 class Gain(nnx.Module):
-    """A network of a user's own, one of whose products is not in a kernel."""
+    """A user's own network with a matrix product outside of any kernel."""
 
     def __init__(self):
         self.inner = Conv(1, 4, (3, 3), rngs=nnx.Rngs(0))

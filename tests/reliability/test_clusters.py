@@ -1,4 +1,4 @@
-"""What JAX reads from a cluster's environment if --distributed has no other flags."""
+"""With --distributed alone, JAX reads the job from the cluster's environment."""
 
 import pytest
 

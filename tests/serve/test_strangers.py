@@ -193,7 +193,7 @@ def test_fifty_large_uploads_at_once_share_one_budget(server):
     assert {status for status, _ in answers} <= {422, 503}
     assert all(text.count("\n") == 1 for _, text in answers)
     assert any(status == 422 for status, _ in answers)  # some uploads were accepted
-    assert most_memory(server) - before < 900 * MB  # of 3,000 MB that were sent
+    assert most_memory(server) - before < 900 * MB  # 3,000 MB were sent
     assert ask(server, "GET", "/")[0] == 200
 
 
@@ -291,7 +291,7 @@ def test_killed_decoders_cost_no_more_than_the_films_they_held(server, make_dico
     killer.join()
     lost = [text for film, (status, text) in answers if (status, text) != alone[film]]
     assert killed and len(lost) <= killed
-    # For its pool, a child that is killed before its first film cannot be started.
+    # The pool reports a child that is killed before its first film as one that cannot be started.
     known = "Not read: the process that decoded it was killed", "no process could be started"
     assert all(text.startswith(known) for text in lost), lost
     assert read(server, several[0]) == alone[several[0]]

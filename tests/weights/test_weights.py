@@ -79,7 +79,7 @@ def hdf5_file(write):
 
 
 def test_the_network_that_a_keras_file_describes_is_not_built(tmp_path):
-    """Keras would call what its config.json names; here it names nothing that is looked at."""
+    """Keras would call the function that config.json names; we never read that file."""
     marker = tmp_path / "marker"
     lambda_layer = {
         "module": "keras.layers",

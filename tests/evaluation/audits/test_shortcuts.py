@@ -25,7 +25,7 @@ def shortcuts(statistics, labels, logits, resamples):
 
 
 def _films(seed=0, n=240, blind=False):
-    """Films of which normal ones are sharper; logits follow the label or, if blind, sharpness."""
+    """Films, the normal ones sharper. Logits follow the label or, if `blind`, the sharpness."""
     rng = np.random.default_rng([seed])
     labels = (np.arange(n) % 3 > 0).astype(int)
     sharpness = rng.normal(size=n) - 1.5 * labels
