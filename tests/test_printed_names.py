@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pneumojax.evaluation.predictions import Predictions
-from pneumojax.evaluation.summary import evaluate
+from pneumojax.evaluation.summary import summarise
 from pneumojax.evaluation.terminal import print_table
 from pneumojax.inference.decision import Decision
 from pneumojax.preview import preview
@@ -32,7 +32,7 @@ def test_the_note_of_a_decision_is_neither_a_code_nor_markup(capsys):
     labels = np.array([0, 1, 1, 0])
     predictions = Predictions(names, names, ["none"] * 4, labels, logits, [""] * 4)
     decision = Decision("default", 1.0, 0.5, 0, f"{HOSTILE}[/red]")
-    print_table(evaluate(predictions, decision))
+    print_table(summarise(predictions, decision))
     told = capsys.readouterr().out
     assert is_harmless(told) and r"\x1b[2J" in told and "[/red]" in told
 

@@ -13,7 +13,7 @@ from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.report import write_report
 from pneumojax.evaluation.run_facts import RunFacts, run_facts
-from pneumojax.evaluation.summary import evaluate
+from pneumojax.evaluation.summary import summarise
 from pneumojax.evaluation.terminal import print_table
 from pneumojax.files import printable, refuse_links_out
 from pneumojax.inference.ensemble import Spread, output_folder
@@ -91,7 +91,7 @@ def evaluate_subject(
         The content of metrics.json.
     """
     findings = [found for audit in registry.AUDITS if (found := audit(subject)) is not None]
-    summary = evaluate(subject.predictions, subject.decision)
+    summary = summarise(subject.predictions, subject.decision)
     evaluation = Evaluation(facts, subject.predictions, summary, findings, spread)
     record = write_report(folder, evaluation)
     print_table(summary, cautions=evaluation.cautions, synthetic=facts.synthetic)

@@ -113,7 +113,8 @@ def _films_of_the_run(
     films = splits.train if split == "train" else splits.validation
     if films is None:
         raise UserError(
-            "--split=val: this run has no validation (data.val_fraction is 0); use --split=test"
+            "--split=val: this run has no validation films (config.data.val_fraction is 0); use "
+            "--split=test"
         )
     return films
 

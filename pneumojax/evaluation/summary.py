@@ -125,7 +125,7 @@ class Summary:
         )
 
 
-def evaluate(predictions: Predictions, decision: Decision, *, seed: int = 0) -> Summary:
+def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) -> Summary:
     """Computes every metric of an evaluation with its intervals.
 
     Closed forms ("wilson", "koopman", "delong") treat films as independent. The bootstrap draws

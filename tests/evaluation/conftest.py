@@ -21,7 +21,7 @@ from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report import report
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.run_facts import FilmCount, Flow, RunFacts, Selection
-from pneumojax.evaluation.summary import evaluate
+from pneumojax.evaluation.summary import summarise
 from pneumojax.inference.decision import Decision
 
 # Property tests draw the same few examples every time, so that a failure can be repeated.
@@ -139,7 +139,7 @@ def make_evaluation(
         facts: RunFacts = facts,
         findings: Sequence[Finding] = findings,
     ) -> Evaluation:
-        return Evaluation(facts, of, evaluate(of, decision), findings)
+        return Evaluation(facts, of, summarise(of, decision), findings)
 
     return make
 

@@ -11,7 +11,7 @@ from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report import sections
 from pneumojax.evaluation.report.charts import draw_charts
 from pneumojax.evaluation.report.evaluation import Evaluation
-from pneumojax.evaluation.summary import evaluate
+from pneumojax.evaluation.summary import summarise
 from pneumojax.evaluation.terminal import print_table
 from pneumojax.inference.decision import Decision, fit_decision, undecided
 
@@ -54,7 +54,7 @@ def test_metrics_that_are_undefined_are_said(case, facts, capsys):
     decisions += [fit_decision(settings, films.labels, films.logits) for settings in RULES]
     for decision in decisions:
         assert isinstance(decision, Decision) and np.isfinite(decision.threshold)
-        summary = evaluate(films, decision)
+        summary = summarise(films, decision)
         print_table(summary)
         text = capsys.readouterr().out
         assert "nan" not in text

@@ -20,9 +20,9 @@ HALF = undecided("")
 SHIFTED = Decision("youden", 2.0, 0.6, 50, "")
 
 
-def evaluate(predictions, decision, **options):
+def record_of(predictions, decision, **options):
     """The entries of metrics.json, in which None stands for what is undefined."""
-    return summary.evaluate(predictions, decision, **options).record()
+    return summary.summarise(predictions, decision, **options).record()
 
 
 def figures(value: object) -> list[dict]:
@@ -41,7 +41,7 @@ def sides(result):
 
 
 def test_the_figures_equal_sklearns(predictions):
-    result = evaluate(predictions, SHIFTED)
+    result = record_of(predictions, SHIFTED)
     labels, logits = predictions.labels, predictions.logits.astype(float)
     for side, threshold, temperature in sides(result):
         calls = 1 / (1 + np.exp(-logits / temperature)) >= threshold
@@ -77,7 +77,7 @@ def test_the_figures_equal_sklearns(predictions):
 
 
 def test_every_figure_lies_in_its_interval_and_names_its_method(predictions):
-    result = evaluate(predictions, SHIFTED)
+    result = record_of(predictions, SHIFTED)
     found = figures(result)
     assert len(found) == 2 + 2 + 2 * 13 + 2 * 6  # ranking, pathogens, calls twice, calibration
     biased = [side["calibration_error"] for side in result["calibration"].values()]
@@ -92,26 +92,26 @@ def test_every_figure_lies_in_its_interval_and_names_its_method(predictions):
 
 
 def test_sensitivity_is_told_by_pathogen_where_that_is_known(predictions, one_class):
-    result = evaluate(predictions, HALF)["sensitivity_by_pathogen"]
+    result = record_of(predictions, HALF)["sensitivity_by_pathogen"]
     assert list(result) == ["bacteria", "virus"]
     kinds = np.array(predictions.pathogens)
     for kind, figure in result.items():
         assert figure["value"] == pytest.approx((predictions.logits[kinds == kind] >= 0).mean())
         assert figure["n"] == (kinds == kind).sum()
-    assert evaluate(one_class(1), HALF)["sensitivity_by_pathogen"] == {}
+    assert record_of(one_class(1), HALF)["sensitivity_by_pathogen"] == {}
 
 
 def test_unknown_patients_are_neither_counted_nor_drawn(predictions):
-    result = evaluate(replace(predictions, patients=None), HALF)
+    result = record_of(replace(predictions, patients=None), HALF)
     assert (result["patients"], result["patients_known"]) == (None, False)
     assert result["weighted_f1"]["method"] == "film bootstrap"
-    known = evaluate(predictions, HALF)
+    known = record_of(predictions, HALF)
     for name in ("sensitivity", "auroc", "mcc"):
         assert result[name]["bootstrap"] != known[name]["bootstrap"]
 
 
 def test_a_decision_moves_calls_and_probabilities_but_no_ranking(predictions):
-    half, shifted = evaluate(predictions, HALF), evaluate(predictions, SHIFTED)
+    half, shifted = record_of(predictions, HALF), record_of(predictions, SHIFTED)
     assert half["sensitivity"]["value"] > shifted["sensitivity"]["value"]
     assert half["specificity"]["value"] < shifted["specificity"]["value"]
     assert half["auroc"] == shifted["auroc"]
@@ -121,7 +121,7 @@ def test_a_decision_moves_calls_and_probabilities_but_no_ranking(predictions):
 
 
 def test_the_seed_moves_the_resampled_intervals_only(predictions):
-    first, again, other = (evaluate(predictions, HALF, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (record_of(predictions, HALF, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first["weighted_f1"]["low"] != other["weighted_f1"]["low"]
     assert first["weighted_f1"]["value"] == other["weighted_f1"]["value"]
@@ -134,12 +134,12 @@ def test_far_off_logits_are_ranked_though_their_probabilities_are_equal():
         list("abcd"), list("abcd"), [""] * 4, np.array([0, 0, 1, 1]), logits, [""] * 4
     )
     assert set(HALF.probabilities(logits)) == {1.0}
-    assert evaluate(predictions, HALF)["auroc"]["value"] == 1
+    assert record_of(predictions, HALF)["auroc"]["value"] == 1
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_only_is_reported_with_none_for_what_is_undefined(label, one_class):
-    result = evaluate(one_class(label), HALF)
+    result = record_of(one_class(label), HALF)
     assert (result["auroc"]["value"], result["auroc"]["low"]) == (None, None)
     assert result["specificity" if label else "sensitivity"]["value"] is None
     assert result["accuracy"]["value"] == pytest.approx(2 / 3 if label else 1 / 3)
@@ -149,7 +149,7 @@ def test_one_class_only_is_reported_with_none_for_what_is_undefined(label, one_c
 
 def test_perfect_calls_have_wilsons_interval_and_no_other(predictions):
     logits = (predictions.labels * 8.0 - 4).astype(np.float32)
-    result = evaluate(replace(predictions, logits=logits), HALF)
+    result = record_of(replace(predictions, logits=logits), HALF)
     assert (result["auroc"]["value"], result["auroc"]["low"]) == (1.0, None)
     assert result["weighted_f1"]["low"] is None
     assert 0.9 < result["accuracy"]["low"] < result["accuracy"]["high"] == 1
@@ -165,4 +165,4 @@ def test_perfect_calls_have_wilsons_interval_and_no_other(predictions):
 )
 def test_predictions_that_cannot_be_scored_are_refused(predictions):
     with pytest.raises(ValueError, match="length|finite"):
-        evaluate(predictions, HALF)
+        record_of(predictions, HALF)

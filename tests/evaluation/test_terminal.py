@@ -5,13 +5,13 @@ import sys
 import pytest
 
 from pneumojax.disclaimer import DISCLAIMER
-from pneumojax.evaluation.summary import evaluate
+from pneumojax.evaluation.summary import summarise
 from pneumojax.evaluation.terminal import print_table
 from pneumojax.inference.decision import undecided
 
 
 def test_the_table_has_the_figures_sensitivity_and_specificity_first(predictions, decision, capsys):
-    result = evaluate(predictions, decision)
+    result = summarise(predictions, decision)
     print_table(result)
     text = capsys.readouterr().out
     order = ["90 films of 30 patients, 66.7% PNEUMONIA", "called PNEUMONIA", "Sensitivity"]
@@ -32,7 +32,7 @@ def test_the_table_has_the_figures_sensitivity_and_specificity_first(predictions
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_what_is_undefined_is_said(label, one_class, capsys):
-    print_table(evaluate(one_class(label), undecided("no validation film")))
+    print_table(summarise(one_class(label), undecided("no validation film")))
     text = capsys.readouterr().out
     assert "undefined" in text and "no interval" in text.replace("\n", " ")
     assert "nothing fitted: no validation film" in " ".join(text.split())
@@ -45,7 +45,7 @@ def test_the_table_is_plain_and_fits_80_columns_when_piped(predictions, decision
     )
     ran = subprocess.run(
         [sys.executable, "-c", code],
-        input=pickle.dumps(evaluate(predictions, decision)),
+        input=pickle.dumps(summarise(predictions, decision)),
         capture_output=True,
         env={"PATH": "", "PYTHONUTF8": "1"},
         check=True,

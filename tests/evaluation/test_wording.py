@@ -7,7 +7,7 @@ import pytest
 
 from pneumojax.evaluation.audits.explanations import Explanations, Stage
 from pneumojax.evaluation.report import sections
-from pneumojax.evaluation.summary import evaluate
+from pneumojax.evaluation.summary import summarise
 from pneumojax.evaluation.wording import limits_of, value_of
 
 
@@ -47,7 +47,7 @@ def test_films_without_a_map_are_counted_in_the_report():
 
 def test_the_reason_for_no_temperature_is_given_once(evaluation, predictions, decision):
     note = "no temperature: no validation film is on the wrong side of a probability of 0.5"
-    summary = evaluate(predictions, decision._replace(temperature=1.0, note=note))
+    summary = summarise(predictions, decision._replace(temperature=1.0, note=note))
     (text,) = sections.calibration(replace(evaluation, summary=summary)).text
     assert text.count("o temperature") == 1 and "no validation film" in text
 
