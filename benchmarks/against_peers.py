@@ -111,7 +111,10 @@ def _compete(
 
 
 def _note(result: dict[str, Any], answer: dict[str, Any]) -> None:
-    """Adds a round to a result. A failure removes all rounds, which are compared one by one."""
+    """Adds a round to a result. A contestant that fails in one round loses all of its rounds.
+
+    Ratios are taken within each round, so all contestants need the same rounds.
+    """
     if "error" in answer:
         result |= {"seconds": [], "error": answer["error"]}
     else:

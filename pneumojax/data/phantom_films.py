@@ -64,7 +64,7 @@ def write_films(
 
 
 def ensure_films(cache_dir: Path) -> Path:
-    """The folder of the synthetic films in `cache_dir`, which is drawn if it is not there.
+    """The folder of the synthetic films in `cache_dir`; they are drawn if it does not exist.
 
     The films are drawn under a temporary name and renamed when complete, so a folder of the final
     name is whole after any crash and with any number of processes.

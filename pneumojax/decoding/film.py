@@ -92,7 +92,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 def _reduce(image: ImageFile.ImageFile, preprocessing: Preprocessing) -> Box | None:
-    """Has a large JPEG decoded at 1/2, 1/4 or 1/8, grey from its luma alone, if allowed.
+    """If allowed, sets a large JPEG to be decoded at 1/2, 1/4 or 1/8 size, from its luma alone.
 
     Returns:
         The film's rectangle in the reduced picture, whose last column and row may stand for less

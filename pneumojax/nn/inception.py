@@ -141,7 +141,7 @@ class Inception(nnx.Module):
         return {name: self._head(name, maps[place], dropout_keys) for name, place in self.heads}
 
     def logits(self, x: Array) -> dict[str, Array]:
-        """The last feature maps, as `features` gives them -> logits of the heads behind them."""
+        """Logits of the heads behind the last feature maps; `x` is the result of `features`."""
         last = len(self.modules)
         return {name: self._head(name, x, None) for name, at in self.heads if at == last}
 

@@ -150,7 +150,7 @@ class InceptionV3(nnx.Module):
         return logits
 
     def logits(self, x: Array, dropout_keys: Array | None = None) -> dict[str, Array]:
-        """The last feature maps, as `features` gives them -> {"main": logits}."""
+        """{"main": logits} from the last feature maps; `x` is the result of `features`."""
         return {"main": self.main_head(x, dropout_keys)}
 
 

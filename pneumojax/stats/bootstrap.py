@@ -74,7 +74,7 @@ def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: Floats) -> Flo
 
 
 def _draw(rng: np.random.Generator, rows: int, patients: int) -> Floats:
-    """How often each patient is drawn: float64 (rows, patients), each row summing to patients."""
+    """How often each patient is drawn: float64 (rows, patients); each row sums to `patients`."""
     drawn = rng.integers(patients, size=(rows, patients)) + patients * np.arange(rows)[:, None]
     counts = np.bincount(drawn.ravel(), minlength=rows * patients)
     return counts.reshape(rows, patients).astype(np.float64)

@@ -64,7 +64,7 @@ def test_logits_equal_those_of_keras():
 )
 def test_loss_and_every_gradient_equal_those_of_keras(heads, size, float64):
     """This runs in float64. In float32 a unit near its kink may fall on either side of it, and two
-    correct programs then differ by that unit's share (Keras from its float64 self by 4e-4)."""
+    correct programs then differ by that unit's share (Keras in float32 and float64 by 4e-4)."""
     theirs, weights, definition, params = same_weights(heads, "float64", size)
     images = np.random.default_rng(3).random((3, size, size, 1))
     labels, mask = np.array([0, 1, 1]), np.array([1.0, 1.0, 0.0])

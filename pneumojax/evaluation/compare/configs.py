@@ -23,7 +23,7 @@ class FieldDifference:
 
 @dataclass(frozen=True)
 class ConfigDifferences:
-    """The networks whose config is known or unknown, and the fields in which the known differ."""
+    """The networks whose config is known or unknown, and where the known configs differ."""
 
     known: Sequence[str]
     unknown: Sequence[str]
