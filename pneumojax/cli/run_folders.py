@@ -41,7 +41,8 @@ def config_of(command: Command) -> ConfigDict:
     """The config that a command asks for: checked, resolved and locked.
 
     Raises:
-        UserError: it cannot be loaded, has a wrong value, or belongs to a run of a foreign network.
+        UserError: it cannot be loaded or has a wrong value, or its run's network is a class from
+            outside PneumoJAX.
     """
     stored = None if command.config_file else _stored_config(command)
     if stored is None:

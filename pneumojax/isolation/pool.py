@@ -18,8 +18,7 @@ _CLOSED = "the pool of processes was closed"
 class Workers(AbstractContextManager["Workers"]):
     """Child processes that run tasks of `tasks.py`, each under limits. Safe for threads.
 
-    A context manager, at whose end the children end. If this process is killed, they end by
-    themselves.
+    As a context manager it ends the children. If this process is killed, they end by themselves.
 
     Args:
         count: the number of child processes.
