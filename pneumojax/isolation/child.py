@@ -105,7 +105,7 @@ class Child:
             return WorkerLost("its decoder stopped answering")
         if status == -signal.SIGXCPU:
             return WorkerLost(f"its decoder took more than {limits.cpu:g} s of processor time")
-        if status == -signal.SIGKILL:  # no fault of a decoder ends in this signal
+        if status == -signal.SIGKILL:  # a decoder's own fault never ends in this signal
             return WorkerKilled("the process that decoded it was killed")
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         return WorkerLost(f"its decoder crashed ({how})")

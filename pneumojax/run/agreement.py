@@ -43,7 +43,7 @@ _DECISION_RULES = ("youden", "sensitivity", "cost", "default")
 
 
 def decision_fields(*place: str) -> list[Field]:
-    """The fields of a `Decision` at a place in a record; by default the record itself is one."""
+    """The fields of a `Decision` at a place in a record, by default at the top."""
     fields = [
         Field(
             (*place, "rule"),

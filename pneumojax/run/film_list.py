@@ -59,7 +59,7 @@ def read_films(workdir: Path) -> list[dict[str, str]]:
 def hidden(patient: str) -> str:
     """A hash in place of a patient's name, or of a file's path if its name tells no patient.
 
-    A released run has these in its films.csv, so that films of known patients can be recognised.
+    A released run has these in its films.csv, to tell whether it was trained on a patient.
     The hash of a hash is itself.
     """
     if patient.startswith(_HIDDEN):

@@ -93,7 +93,7 @@ class Page:
         most = MAX_UPLOAD if path == READ else MAX_BODY
         size = f"{most >> 20} MB" if path == READ else f"{most:,} bytes"
         too_large = f"too large: at most {size} are accepted"
-        if int(headers.get("content-length", "0")) > most:  # h11 accepts digits alone
+        if int(headers.get("content-length", "0")) > most:  # h11 accepts only digits
             raise Refusal(413, too_large)
         data = await body.read(most, too_large)
         if path != READ:
