@@ -54,7 +54,8 @@ def get_config() -> ConfigDict:
     data.max_cache_gb = 0.0
     data.max_rejected_fraction = 0.01  # fraction of unreadable films above which a run stops
     data.normalise = "unit"  # [0, 1]; "film": mean 0, standard deviation 1; "symmetric": [-1, 1]
-    # Each epoch has all films of the rarer class, and as many of the other class, drawn anew.
+    # Whether each epoch has as many films of both classes: all of the rarer class, and as many of
+    # the other, which are drawn anew.
     data.balanced = False
 
     config.augment = augment = ConfigDict()
@@ -71,7 +72,7 @@ def get_config() -> ConfigDict:
     augment.blur = 0.0  # largest sigma of a Gaussian, pixels, uniform from 0
     augment.sharpen = 0.0  # largest amount of an unsharp mask, uniform from 0
     augment.noise = 0.0  # largest standard deviation, fraction of the grey range, uniform from 0
-    augment.downscale = 1.0  # smallest factor of a shrinking that is undone again, uniform up to 1
+    augment.downscale = 1.0  # smallest factor to shrink by before enlarging again, uniform up to 1
     augment.jpeg = 0.0  # strongest JPEG quantisation, uniform from 0; 1 is that of quality 10
     augment.probability = 1.0  # of each of blur, sharpen, noise, downscale and jpeg
     augment.erase = 0.0  # probability that a rectangle is replaced by the film's mean grey
@@ -130,7 +131,7 @@ def get_config() -> ConfigDict:
     average.decay = 0.0
 
     config.early_stopping = early_stopping = ConfigDict()
-    # Training ends after so many epochs without a better checkpoint.best_metric; 0: never early.
+    # Training ends after this many epochs without a better checkpoint.best_metric; 0: never early.
     early_stopping.patience = 0
 
     config.test_time = test_time = ConfigDict()
@@ -150,7 +151,7 @@ def get_config() -> ConfigDict:
     # pneumonias + false alarms.
     decision.rule = "youden"
     decision.min_sensitivity = 0.95  # used by "sensitivity" only
-    decision.cost_ratio = 1.0  # used by "cost" only: one missed pneumonia in false alarms
+    decision.cost_ratio = 1.0  # used by "cost" only: cost of a missed pneumonia / of a false alarm
     decision.temperature = True  # whether to fit a temperature that calibrates the logits
 
     config.log = log = ConfigDict()
