@@ -159,7 +159,7 @@ def _dicom_hint(root: Path) -> str:
         for child in islice(folder.iterdir(), _LOOKED_AT):
             if child.suffix.lower() in DICOM_SUFFIXES and child.is_file():
                 return (
-                    f". {child.name!r} looks like DICOM: --mode=predict reads DICOM files, but "
+                    f". {child.name!r} looks like DICOM: predict reads DICOM files, but "
                     "training and evaluation read JPEG and PNG only"
                 )
     return ""

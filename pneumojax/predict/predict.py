@@ -81,7 +81,7 @@ def predict_files(
     )
     _check_places(places, sources)
     if (total := sources.count()) == 0:
-        raise UserError("--mode=predict: no film was found; name films, folders or patterns")
+        raise UserError("predict: no film was found; name films, folders or patterns")
     with FilmDecoder(total) as decoder:  # its processes start while the network is opened
         predictor = Predictor.open(workdirs, any_network=any_network)
         size = _batch_size(total, predictor.first.mesh.size)

@@ -15,7 +15,7 @@ from pneumojax.errors import UserError
 # films if their contents are: archives store DICOM under names without a suffix.
 SUFFIXES = (
     *(".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff", ".dcm", ".dicom"),
-    *(".gif", ".bmp", ".jp2"),  # cannot be read, but the user is told
+    *(".gif", ".bmp", ".jp2"),  # not supported, but reported to the user
 )
 _NOT_FILMS = ("DICOMDIR",)  # an archive's table of contents
 _MAGIC = frozenset("*?[")
@@ -43,13 +43,13 @@ class Sources:
 
     def __init__(self, inputs: list[str]):
         if not inputs:
-            raise UserError("--mode=predict: name at least one film, folder or pattern")
+            raise UserError("predict: name at least one film, folder or pattern")
         self._inputs = [_expanded(name) for name in inputs]
         for path in self._inputs:
             if not _is_there(path):
                 wrong = "matches nothing" if _is_pattern(path) else "does not exist"
                 if next(iter(_matches(path)), None) is None:
-                    raise UserError(f"--mode=predict: {str(path)!r} {wrong}")
+                    raise UserError(f"predict: {str(path)!r} {wrong}")
         self.ignored = 0  # other files in the folders that `films` has searched so far
 
     def films(self) -> Iterator[FoundFilm]:
@@ -105,11 +105,11 @@ class Sources:
 
 def _expanded(name: str) -> Path:
     if not name:  # an empty path would mean the whole working directory
-        raise UserError("--mode=predict: an empty name; name films, folders or patterns of films")
+        raise UserError("predict: an empty name; name films, folders or patterns of films")
     try:
         return Path(name).expanduser()
     except RuntimeError as error:
-        raise UserError(f"--mode=predict: {name!r} is not a path: {error}") from error
+        raise UserError(f"predict: {name!r} is not a path: {error}") from error
 
 
 def _matches_inside(path: Path, folder: Path) -> bool:

@@ -38,7 +38,7 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
             if error.name not in _PACKAGES:
                 raise
             raise UserError(
-                "--mode=serve needs Starlette and uvicorn: pip install -r requirements-serve.txt"
+                "serve needs Starlette and uvicorn: pip install -r requirements-serve.txt"
             ) from error
         predictor = Predictor.open([workdir], any_network=any_network)
         trained = predictor.first

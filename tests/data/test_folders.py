@@ -39,7 +39,7 @@ def test_dicom_files_are_named_where_films_are_looked_for(tmp_path, place):
     file = tmp_path / place
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"\0" * 128 + b"DICM")
-    with pytest.raises(UserError, match=r"looks like DICOM: --mode=predict reads DICOM") as caught:
+    with pytest.raises(UserError, match=r"looks like DICOM: predict reads DICOM") as caught:
         find_films(tmp_path).only_split()
     assert "several splits" not in str(caught.value)
 

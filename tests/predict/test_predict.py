@@ -257,5 +257,5 @@ def test_json_lines_hold_numbers(workdir, film, tmp_path):
 
 def test_a_folder_without_films_is_refused(workdir, tmp_path):
     (tmp_path / "films").mkdir()
-    with pytest.raises(UserError, match="no film was found"):
+    with pytest.raises(UserError, match="^predict: no film was found"):
         predict_files([workdir], [str(tmp_path / "films")])

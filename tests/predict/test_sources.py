@@ -141,7 +141,7 @@ def test_what_may_not_be_read_is_named_and_the_rest_goes_on(monkeypatch):
 )
 def test_what_is_not_there_is_refused(inputs, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=f"^predict: .*{message}"):
         Sources(inputs)
 
 
