@@ -228,5 +228,6 @@ def test_one_name_of_two_films_is_refused(runs):
         _file(runs, f"of{digest}", [{**row, "sha256": digest} for row in _rows(1)], columns)
         for digest in "ab"
     ]
-    with pytest.raises(UserError, match="^compare: 'train/0.jpeg' is a different film"):
+    message = "^compare: 'train/0.jpeg' is a different film in another file"
+    with pytest.raises(UserError, match=message):
         compare(list(map(str, paths)), output=str(runs / "out"))

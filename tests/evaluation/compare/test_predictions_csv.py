@@ -98,7 +98,8 @@ def test_a_run_folder_stands_for_its_evaluation_and_not_for_its_predictions(tmp_
 
 def test_a_missing_evaluation_is_reported_with_those_that_exist(tmp_path):
     _evaluation(tmp_path / "run" / "evaluation" / "test")
-    with pytest.raises(UserError, match="^compare: .* no evaluation of 'val'; it has 'test'; name"):
+    message = "^compare: .* no evaluation of 'val'; it has 'test'; name another"
+    with pytest.raises(UserError, match=message):
         find_csv(tmp_path / "run")
     (tmp_path / "bare" / "evaluation").mkdir(parents=True)
     with pytest.raises(UserError, match="it has none"):
