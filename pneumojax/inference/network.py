@@ -154,7 +154,7 @@ def _network_class(name: str) -> Any:
 
 
 def _arguments_of(network: type) -> set[str]:
-    """Names of the constructor's arguments, with the base class's where it passes `**others` on."""
+    """Names of the constructor's arguments, and of the base class's if it has a `**others`."""
     names: set[str] = set()
     for kind in network.__mro__:
         if "__init__" not in vars(kind):

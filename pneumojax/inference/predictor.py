@@ -64,8 +64,8 @@ class Predictor:
     def open(cls, workdirs: Sequence[Path], *, any_network: bool = False) -> "Predictor":
         """Opens one run folder, several, or the folder of a cross-validation for all its folds.
 
-        The common decision of a cross-validation calls its folds; other ensembles are called at
-        the mean of their own thresholds. `any_network` is that of `open_run`.
+        A cross-validation makes calls by the common decision of its folds, other ensembles at the
+        mean of their members' thresholds. `any_network` is that of `open_run`.
 
         Args:
             workdirs: their run folders.
@@ -137,7 +137,7 @@ class Predictor:
         return combine(logits, self.decisions)
 
     def probabilities(self, films: Films) -> NDArray[np.float64]:
-        """Calibrated probabilities of pneumonia (n,), of which `decision.calls` makes calls.
+        """Calibrated probabilities of pneumonia (n,); `decision.calls` turns them into calls.
 
         Args:
             films: as for `logits`, decoded as `first.preprocessing` says (`decode_film`).
@@ -177,7 +177,7 @@ class Predictor:
                 yield tag, Answer(np.stack(outputs), None)
 
     def _check_films(self, films: Films) -> None:
-        """Raises ValueError for an array that would be answered wrongly without a word."""
+        """Raises ValueError for an array of another type or size, whose logits would be wrong."""
         side = self.first.preprocessing.image_size
         if isinstance(films, np.ndarray) and (
             films.dtype != np.uint8 or films.shape[1:] != (side, side)

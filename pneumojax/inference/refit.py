@@ -15,7 +15,7 @@ from pneumojax.run.stored_config import read_config
 
 
 def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = False) -> bool:
-    """Fits the run's decision if its rule is not the one that its decision was fitted by.
+    """Fits the run's decision anew if it was fitted by another rule than the config's.
 
     Args:
         any_network: as in `open_run`.

@@ -10,7 +10,7 @@ _ZOOM = 0.9  # fraction of each side that the closer view shows
 
 
 def _flip(images: Array) -> Array:
-    """Exchanges left and right; only for a network trained so, because the heart changes sides."""
+    """Mirrors films. The heart changes sides, so the network must be trained on mirrored films."""
     return images[:, :, ::-1]
 
 

@@ -36,10 +36,10 @@ def reserve(size: int) -> None:
     libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
     libc.free.argtypes, libc.free.restype = [ctypes.c_void_p], None
     libc.mallopt(_MMAP_MAX, 0)
-    # The heap will be: a small free block, a fence, the block for the step, a fence. Small requests
-    # fit the small block best. One of them right behind the step's memory would leave the rest of
-    # the large block too small for the next step. Fences are never written to, and their size fits
-    # no gap between other blocks.
+    # The heap gets a small free block, a fence, the block for the step, and a fence. Small requests
+    # go to the small block, which fits them best. If one lay right behind the step's memory, the
+    # rest of the large block would be too small for the next step. Fences are never written to, and
+    # are too large for gaps between other blocks.
     spare, fence = size // 4, size // 8
     small, _, block, _ = (libc.malloc(n) for n in (spare, fence, size + 2 * spare, fence))
     for parameter, value in _DEFAULTS.items():

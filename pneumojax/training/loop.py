@@ -211,7 +211,7 @@ class Trainer:
     def _stop(self, signal_number: int, step: int) -> NoReturn:
         self._logbook.close()
         if runtime.is_multiprocess():
-            # A process that ended first would be lost to those that are still writing.
+            # Others may still be writing, and would take this process for lost if it ended first.
             runtime.leave()
         raise Stopped(signal_number, f"saved after step {step:,} of {self._setup.last_step:,}")
 

@@ -117,7 +117,7 @@ def read_source(path: Path, named_by_user: str = "") -> Source:
 
 
 def merge(ours: Mapping[tuple, Any], theirs: Arrays) -> tuple[dict[tuple, Any], list[StageReport]]:
-    """Our arrays, replaced by theirs where path and shape agree; and the count for each stage.
+    """Replaces our arrays by theirs where path and shape agree, and counts them for each stage.
 
     If theirs take three channels and ours one, the first kernel is summed over the channels, which
     gives the same function of a grey film. Stages are in the network's order.
@@ -149,7 +149,7 @@ def _fitted(array: Any, shape: tuple[int, ...]) -> Any | None:
 
 
 def _check_fit(config: ConfigDict, source: Source) -> None:
-    """Raises UserError if a field of the config makes another function of the same arrays."""
+    """Raises UserError if, by the config, the network would use the arrays in another way."""
     wanted: dict[str, Any] = {"data.normalise": "symmetric"}
     if source.kind == "run":
         theirs = read_config(Path(source.path))
