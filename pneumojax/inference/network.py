@@ -154,7 +154,7 @@ def _network_class(name: str) -> Any:
 
 
 def _arguments_of(network: type) -> set[str]:
-    """Names of the constructor's arguments, and of the base class's if it has a `**others`."""
+    """Names of the constructor's arguments; with `**others`, of the base class's too."""
     names: set[str] = set()
     for kind in network.__mro__:
         if "__init__" not in vars(kind):
