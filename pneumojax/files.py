@@ -135,8 +135,9 @@ def _code(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-# A spreadsheet takes a cell that begins with one of these characters, wide forms among them, for a
-# formula. Leading apostrophes are matched too, so that `from_text` removes only the added one.
+# A spreadsheet takes a cell that begins with one of these characters for a formula; four of them
+# are wide forms. Leading apostrophes are matched too, so that `from_text` removes only the added
+# one.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 

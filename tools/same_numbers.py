@@ -192,7 +192,7 @@ def check_evaluation(trees: Trees) -> Checked:
 
 
 def check_resume(trees: Trees) -> Checked:
-    """Has the working tree finish a run that the commit began, and compares it with a whole one.
+    """Lets the working tree finish a run of the commit, and compares it with an unbroken run.
 
     The number of epochs is part of a run's config, so the first half is made by taking the
     later checkpoints and metrics away from a finished copy.

@@ -30,7 +30,7 @@ REFERENCE_RESULTS = Path("runs/reference")
 class TrainedRuns(NamedTuple):
     """Run folders to use together.
 
-    results: the folder for what is made with them; None means the run folder itself.
+    results: the folder that output is written to; None means the run folder itself.
     """
 
     workdirs: list[Path]

@@ -34,7 +34,7 @@ class LeakageAudit:
 
     @property
     def patients_known(self) -> bool:
-        """Whether every film's name tells its patient; only then is a count of 0 proof."""
+        """Whether every film's name tells its patient; if not, shared patients may be missed."""
         return self.unknown_films == 0
 
     def as_dict(self) -> dict[str, object]:

@@ -78,8 +78,8 @@ class FilmDecoder(AbstractContextManager["FilmDecoder"]):
 
         Returns:
             For each file the result of `decode_film`, or the error that it raises. If the call is
-            lost, each file is tried again alone, so that only the one at fault is refused. A film
-            whose decoding the machine ends both times gets UnfinishedDecoding.
+            lost, each file is tried again alone, so that only the one at fault is refused. If the
+            machine ends the decoding of a film both times, its result is UnfinishedDecoding.
         """
         try:
             return self._decode_together(files, preprocessing)

@@ -75,7 +75,7 @@ class PredictionFile:
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            # A file system that writes behind may report a full disk as late as here.
+            # A file system that delays writes may not report a full disk before this.
             with failing_clearly(self._path, "--output"):
                 try:
                     os.fsync(self._stream.fileno())

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from pneumojax.decoding.formats import HEAD, kind_of
 from pneumojax.errors import UserError
 
-# Every file with such a suffix is answered or named as unreadable. Other files of a folder are
-# films if their contents are: archives store DICOM under names without a suffix.
+# Every file with such a suffix is predicted, or reported as unreadable. Other files of a folder are
+# recognised by their contents, since archives store DICOM under names without a suffix.
 SUFFIXES = (
     *(".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff", ".dcm", ".dicom"),
     *(".gif", ".bmp", ".jp2"),  # not supported, but reported to the user

@@ -61,7 +61,7 @@ def about(trained: TrainedRun, workdir: Path) -> About:
 
 
 def _fitted_on(trained: TrainedRun) -> str:
-    """Names the films of the decision, which a released run may have from a cross-validation."""
+    """Names the films that the decision was fitted on: validation films, or those out of fold."""
     films, own = trained.decision.films, trained.meta.get("decision_of_validation")
     if own is None or own == trained.meta.get("decision"):
         return f"{films:,} validation films"
