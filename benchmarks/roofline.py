@@ -86,7 +86,7 @@ def _pool(name: str, inputs: int, outputs: int, window: int, saved: int) -> Laye
 
 
 def layers(config: ConfigDict) -> Iterator[Layer]:
-    """Lists the layers of a config's network in order, with the auxiliary head alone."""
+    """Lists the layers of a config's network in order, with the auxiliary head only."""
     model, side = config.model, config.data.image_size
     sides = [side, (side - 3) // 2 + 1, (side - 3) // 2 - 1]
     areas = [each**2 for each in sides]

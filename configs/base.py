@@ -87,7 +87,7 @@ def get_config() -> ConfigDict:
         (64, 48, 64, 8, 16, 32),
         (128, 64, 96, 16, 32, 64),
     )
-    model.pools = ()  # indices of modules that come behind a 3x3 max pool of stride 2
+    model.pools = ()  # indices of modules that come after a 3x3 max pool of stride 2
     model.norm = "none"  # after each convolution: "none" (a bias) or "batch"
     model.activation = "relu"  # after each convolution: "relu", "silu" or "gelu"
     model.heads = ("auxiliary",)  # "main", "auxiliary" or both; the main head predicts if it exists

@@ -24,7 +24,7 @@ def with_tunables(environment: Mapping[str, str], pages: str) -> dict[str, str] 
 
     A step needs gigabytes for a short time. The system clears new memory page by page, and with
     pages of 4 kB this takes a sixth of the time of an Inception-v3 step, so huge pages are
-    requested. glibc also keeps small freed blocks apart for reuse. One of them behind a step's
+    requested. glibc also keeps small freed blocks apart for reuse. One of them after a step's
     memory would make the free block too small for the next step (`training/heap.py`), so only the
     smallest blocks are kept apart.
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-_WIDTH = 78  # columns that a rewritten line fills, so that no rest of a longer one stays behind
+_WIDTH = 78  # columns that a rewritten line fills, to erase the end of a longer one
 _TERMINAL_SECONDS = 0.2  # between two versions of a rewritten line
 
 

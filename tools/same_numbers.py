@@ -128,7 +128,7 @@ def compare_arrays(before: Any, after: Any) -> tuple[int, list[str]]:
 def compare_values(before: Any, after: Any) -> tuple[int, list[str]]:
     """Compares the numbers and texts that two JSON values have under the same names.
 
-    Names on one side alone are no difference: a report may gain or rename fields.
+    Names on only one side are no difference: a report may gain or rename fields.
     """
     one, other = dict(_flat(before)), dict(_flat(after))
     common = one.keys() & other.keys()

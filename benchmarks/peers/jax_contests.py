@@ -40,7 +40,7 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
     config = base.get_config()
     if options.get("network") == "inception_v3":
         config.model = inception_v3.get_config().model
-        config.model.heads = ("main",)  # the peers have this head alone
+        config.model.heads = ("main",)  # the peers have only this head
         config.data.normalise = "symmetric"
         config.microbatch_size = options.get("microbatch", 0)
     films, size = options["batch"], options["size"]

@@ -1,4 +1,4 @@
-"""ONNX Runtime, which runs the network as an ONNX graph. It takes part in inference alone."""
+"""ONNX Runtime, which runs the network as an ONNX graph. It takes part in inference only."""
 
 import os
 from collections.abc import Callable

@@ -163,7 +163,7 @@ def parse_flags(argv: list[str]) -> ParsedFlags:
         absl.flags.Error: a flag does not exist or cannot have its value.
     """
     values = flags.FlagValues()
-    values.set_gnu_getopt(True)  # flags may stand behind arguments
+    values.set_gnu_getopt(True)  # flags may follow arguments
     flags.DEFINE_string("mode", None, "", flag_values=values)
     for flag in _FLAGS:
         _define(flag, values)

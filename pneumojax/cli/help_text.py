@@ -50,7 +50,7 @@ def overview() -> str:
 
 
 def help_of(name: str) -> str:
-    """The help of one verb: its flags alone, and examples."""
+    """The help of one verb: only its flags, and examples."""
     verb = VERBS[name]
     parts = [f"usage: {_PROGRAM} {name} [flags]"]
     if verb.makes_config:

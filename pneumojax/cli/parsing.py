@@ -48,7 +48,7 @@ class Command:
 
 
 class _ConfigArguments(NamedTuple):
-    """The arguments about the config, apart from all others."""
+    """The arguments about the config, without all others."""
 
     file: str | None
     overrides: tuple[str, ...]

@@ -43,7 +43,7 @@ class FilmCache:
         folder: the folder, named by --cache_dir.
         max_gb: 10^9 bytes that the decoded films of a split may take; a larger split is streamed
             from shards. 0 leaves the choice to `too_large`.
-        verify: hash every film again, and rebuild an entry if contents changed behind an unchanged
+        verify: hash every film again, and rebuild an entry if contents changed despite an unchanged
             size and time.
         log: takes the lines about progress and about damaged or ignored files.
     """
@@ -170,7 +170,7 @@ def _streamed(
     Args:
         reason: why the films are not kept decoded, from `too_large`.
     """
-    if importlib.util.find_spec("array_record") is None:  # TFDS requires it on Linux alone
+    if importlib.util.find_spec("array_record") is None:  # TFDS requires it on Linux only
         raise UserError(
             f"config.data.max_cache_gb: {reason}, and streaming them needs array_record"
         )

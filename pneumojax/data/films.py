@@ -55,7 +55,7 @@ class FilmFolder:
         return sorted({film.split for film in self.files})
 
     def of_split(self, split: str) -> "FilmFolder":
-        """The folder with the files of one split alone.
+        """The folder with the files of one split only.
 
         Raises:
             UserError: the split has no file.

@@ -19,7 +19,7 @@ RECORD = np.dtype(
     [
         ("sha256", "u1", (32,)),
         ("size", "<i4", (2,)),  # width and height of the file's picture, pixels
-        ("path_end", "<i8"),  # the position behind the path in paths.bin, bytes
+        ("path_end", "<i8"),  # the position after the path in paths.bin, bytes
         ("label", "u1"),
     ]
 )

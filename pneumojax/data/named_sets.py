@@ -14,7 +14,7 @@ from pneumojax.errors import UserError
 
 
 def resolve_root(root: str, cache_dir: Path) -> Path:
-    """The folder behind `config.data.root`; a named set is drawn or fetched at its first use."""
+    """The folder of `config.data.root`; a named set is drawn or fetched at its first use."""
     if root not in NAMED_SETS:
         return Path(root)
     if root == "pneumonia_mnist":

@@ -25,7 +25,7 @@ _END_OF_CODESTREAM = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000 alike
 _ITEM = struct.Struct("<HHI")
 _ITEM_TAG, _LAST_TAG = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _RLE_HEADER = struct.Struct("<16I")
-_RLE_PADDING = 1024  # bytes behind the pixels of a segment that are ignored
+_RLE_PADDING = 1024  # bytes after the pixels of a segment that are ignored
 
 
 def is_converted_to_rgb(syntax: str) -> bool:

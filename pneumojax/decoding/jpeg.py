@@ -40,7 +40,7 @@ class JpegHeader(NamedTuple):
 
     frame: the number of its SOF marker, such as 0 for baseline and 3 for lossless.
     precision: bits of a sample.
-    width, height: pixels; the height is 0 if a DNL marker behind the pixels gives it.
+    width, height: pixels; the height is 0 if a DNL marker after the pixels gives it.
     components: samples of a pixel.
     scan: the position of the first scan's data, which all metadata precede.
     """

@@ -218,7 +218,7 @@ def _calibration(labels: Ints, logits: Floats, predictions: Predictions, seed: i
 
 
 def _by_class(counted: Confusion) -> list[ClassMetrics]:
-    """The metrics of each class, and behind them their means weighted by support."""
+    """The metrics of each class, then their means weighted by support."""
     rows = [
         ClassMetrics(
             name,

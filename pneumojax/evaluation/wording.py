@@ -55,7 +55,7 @@ def limits_of(interval: Estimated | Interval) -> str:
 
 
 def with_limits(estimate: Estimated) -> str:
-    """The value and behind it the interval, as in "0.937 (0.921 to 0.950)"."""
+    """The value, then the interval, as in "0.937 (0.921 to 0.950)"."""
     return f"{value_of(estimate)} ({limits_of(estimate)})"
 
 

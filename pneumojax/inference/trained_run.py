@@ -80,7 +80,7 @@ def open_run(workdir: Path, *, any_network: bool = False) -> TrainedRun:
             PneumoJAX's own. Importing runs its code.
 
     Raises:
-        UserError: there is no run, its network is foreign, or no checkpoint can be read.
+        UserError: there is no run, its network is refused, or no checkpoint can be read.
     """
     config = read_config(workdir)
     if not any_network:

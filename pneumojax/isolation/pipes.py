@@ -11,7 +11,7 @@ import numpy as np
 from pneumojax.isolation import protocol
 
 _PIPE_BYTES = 1 << 20
-_SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which `fcntl` defines on Linux alone
+_SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which `fcntl` defines on Linux only
 
 
 class Message(NamedTuple):

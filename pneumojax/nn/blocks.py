@@ -23,7 +23,7 @@ class InceptionModule(BranchedModule):
     """Four branches side by side, concatenated over channels; height and width stay.
 
     The 3x3 and 5x5 convolutions are factorized into a column and a row (Szegedy et al. 2015, arXiv
-    1512.00567, section 3.2), behind a 1x1 convolution that narrows their input.
+    1512.00567, section 3.2), after a 1x1 convolution that narrows their input.
 
     Args:
         in_features: channels of the input.

@@ -4,7 +4,7 @@ A module lists its branches layer by layer. This file computes them with three s
 change nothing but the order of sums:
 
 - The 1x1 convolutions that several branches begin with become one wider convolution.
-- A 1x1 convolution behind an average pool joins them, and the pool moves behind it. Either order
+- A 1x1 convolution after an average pool joins them, and the pool moves after it. Either order
   gives the same result, since one works over positions and the other over channels, and the pool
   is left with fewer channels.
 - Bias or norm and activation of the branches' last layers are applied once, to all of them. This
@@ -41,7 +41,7 @@ class BranchedModule(nnx.Module):
 
         The convolutions must agree in norm, activation and dtype. Branches come in this order:
         single 1x1 convolutions, other branches of convolutions, average pools before a 1x1
-        convolution, and pools alone.
+        convolution, and branches that are only a pool.
 
         Raises:
             ValueError: the branches come in another order.
@@ -114,7 +114,7 @@ def _run_fused(
 def _run_first(
     convs: list[Conv], averaged: list[tuple[AveragePool, Conv]], x: Array
 ) -> tuple[list[Array], list[Array]]:
-    """Computes all 1x1 convolutions of `x` as one: of the layers `convs` and behind the pools.
+    """Computes as one all 1x1 convolutions of `x`: the layers `convs`, and those after the pools.
 
     Returns:
         The results of `convs`, and the pooled convolutions, which still lack their activation.

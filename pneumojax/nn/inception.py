@@ -33,11 +33,11 @@ class Inception(nnx.Module):
         stem: widths of the stem's three 3x3 convolutions (stride 2 valid; valid; same).
         modules: widths of each Inception module, see `InceptionModule`.
         pools: modules, counted from 0, before which a 3x3 max pool of stride 2 halves the grid.
-        norm: one of `NORMS`, applied behind every convolution.
-        activation: a name in `ops.ACTIVATIONS`, applied behind every convolution.
+        norm: one of `NORMS`, applied after every convolution.
+        activation: a name in `ops.ACTIVATIONS`, applied after every convolution.
         normalise: a name in `NORMALISATIONS`, applied to grey levels in [0, 1].
         heads: which of `HEADS` to build. The main head predicts where there is one.
-        auxiliary_after: modules, counted from 0, behind which an auxiliary head sits; -1 is the
+        auxiliary_after: modules, counted from 0, after which an auxiliary head sits; -1 is the
             last. The logits of the second one are called "auxiliary2".
         dropout: share of the 128 hidden units that each head drops in training.
         dtype: type that the network computes in; parameters and logits are at least float32.
@@ -111,7 +111,7 @@ class Inception(nnx.Module):
         self.dtype = dtype
 
     def stages(self, images: Array) -> list[Array]:
-        """Feature maps (batch, h', w', c) behind the stem and behind each module.
+        """Feature maps (batch, h', w', c) after the stem and after each module.
 
         The shapes in the comments are those of 150 pixels and the default widths.
         """
@@ -141,7 +141,7 @@ class Inception(nnx.Module):
         return {name: self._head(name, maps[place], dropout_keys) for name, place in self.heads}
 
     def logits(self, x: Array) -> dict[str, Array]:
-        """Logits of the heads behind the last feature maps; `x` is the result of `features`."""
+        """Logits of the heads on the last feature maps; `x` is the result of `features`."""
         last = len(self.modules)
         return {name: self._head(name, x, None) for name, at in self.heads if at == last}
 

@@ -43,11 +43,11 @@ class InceptionV3(nnx.Module):
         channels: channels of the stem's input; a grey film is repeated to fill them.
         classes: logits of each head; 1 for pneumonia or not.
         stem: widths of the stem's five convolutions.
-        pools35: width behind the pool of each module on the 35 x 35 grid.
+        pools35: width after the pool in each module on the 35 x 35 grid.
         widths17: width of the 7x7 branches of each module on the 17 x 17 grid.
         modules8: number of modules on the 8 x 8 grid.
         heads: "main", and optionally "auxiliary" beside it for training.
-        activation: a name in `ops.ACTIVATIONS`, applied behind every convolution.
+        activation: a name in `ops.ACTIVATIONS`, applied after every convolution.
         norm_scale: batch norm learns a scale, as in torchvision and not in Keras.
         pool_counts_padding: average pools count the zeros outside of the film, as in torchvision.
         dropout: share of the 2,048 features that is dropped in training.
@@ -120,7 +120,7 @@ class InceptionV3(nnx.Module):
         return module.out_features
 
     def stages(self, images: Array) -> list[Array]:
-        """Feature maps (batch, h', w', c) behind the stem and behind each module."""
+        """Feature maps (batch, h', w', c) after the stem and after each module."""
         x = network_input(images, self.normalise, self.channels, self.dtype)
         x = self.stem1(x)  # (batch, 149, 149, 32)
         x = self.stem2(x)  # (batch, 147, 147, 32)
@@ -156,7 +156,7 @@ class InceptionV3(nnx.Module):
 
 def grids(image_size: int) -> tuple[int, int, int]:
     """Sides of the three grids: 35, 17 and 8 at 299 pixels."""
-    stem = ((image_size - 3) // 2 + 1 - 2 - 3) // 2 + 1  # behind the first pool
+    stem = ((image_size - 3) // 2 + 1 - 2 - 3) // 2 + 1  # after the first pool
     first = (stem - 2 - 3) // 2 + 1
     second = (first - 3) // 2 + 1
     return first, second, (second - 3) // 2 + 1

@@ -192,7 +192,7 @@ def _calls(network: Network, image_size: int) -> list[Any]:
 
 
 def remarks_of(network: Network) -> list[str]:
-    """Notes that modules offer in an attribute `remark`, each behind the module's path."""
+    """Notes that modules offer in an attribute `remark`, each after the module's path."""
     module = network.module(network.abstract_params)
     parts = [(path, getattr(part, "remark", "")) for path, part in nnx.iter_modules(module)]
     return [f"{'/'.join(map(str, path))}: {remark}" for path, remark in parts if remark]

@@ -38,7 +38,7 @@ class Instruction:
     """The origin of one instruction of a compiled program.
 
     direction: "forward", "backward" or "other" (optimizer, metrics, copies).
-    what: the primitive that it came from, behind the scopes of its layer, if there are any.
+    what: the scopes of its layer, if there are any, then the primitive that it came from.
     shape: of the result, as XLA writes it.
     source: lines of this package that led to it, outermost first: `nn/inception.py:87`.
     """
@@ -103,7 +103,7 @@ def _write(folder: Path) -> None:
         jax.profiler.stop_trace()
     except (OSError, jax.errors.JaxRuntimeError) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        # XLA's message names the file, then the system's reason behind a semicolon.
+        # XLA's message names the file and, after a semicolon, the system's reason.
         reason = str(error).strip().splitlines()[0].rpartition("; ")[-1]
         raise UserError(f"cannot write the trace to {str(folder)!r}: {reason}") from error
 

@@ -19,7 +19,7 @@ _PACKAGES = ("h11", "starlette", "uvicorn")
 
 
 def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
-    """Serves the page until Ctrl-C. A film is kept in memory alone, and only while it is read.
+    """Serves the page until Ctrl-C. A film is kept in memory only, while it is read.
 
     Args:
         workdir: the run folder, absolute.

@@ -37,7 +37,7 @@ def reserve(size: int) -> None:
     libc.free.argtypes, libc.free.restype = [ctypes.c_void_p], None
     libc.mallopt(_MMAP_MAX, 0)
     # The heap gets a small free block, a fence, the block for the step, and a fence. Small requests
-    # go to the small block, which fits them best. If one lay right behind the step's memory, the
+    # go to the small block, which fits them best. If one lay right after the step's memory, the
     # rest of the large block would be too small for the next step. Fences are never written to, and
     # are too large for gaps between other blocks.
     spare, fence = size // 4, size // 8

@@ -148,7 +148,7 @@ def _in_order(
 
 
 def _head(layers: list[Layer]) -> Arrays:
-    """The dense layer behind the network, if the file has one."""
+    """The dense layer at the end of the network, if the file has one."""
     dense = [layer for layer in layers if layer.has(_DENSE, [1, 2])]
     others = [layer for layer in layers if not layer.has(_DENSE, [1, 2])]
     if unknown := dense[1:] + others:

@@ -280,7 +280,7 @@ def test_a_full_disk_under_the_shards_is_one_line_and_leaves_nothing(
 
 
 def test_no_more_films_are_read_ahead_than_the_cores_can_use(all_kinds, monkeypatch):
-    """Of millions of films only a few may wait in memory until they are stored."""
+    """However many films there are, only a few may wait in memory until they are stored."""
     read, started = cache_build.read_bytes, []
     monkeypatch.setattr(cache_build.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(

@@ -22,7 +22,7 @@ LONG = "--config.epochs=400"
 
 
 def started(line, workdir, lines=20):
-    """Starts the command, and returns when its metrics have so many lines."""
+    """Starts the command, and returns when its metrics have this many lines."""
     process = subprocess.Popen(
         line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

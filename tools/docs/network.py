@@ -26,7 +26,7 @@ Box = tuple[float, float, float, float]  # x, y, width, height
 
 
 def stages() -> dict[str, tuple[int, ...]]:
-    """Returns the shape behind each stage of `configs/base.py`, without the batch axis."""
+    """Returns the shape after each stage of `configs/base.py`, without the batch axis."""
     config = base.get_config()
     side = config.data.image_size
     abstract = nnx.eval_shape(
