@@ -64,7 +64,7 @@ class Inception(nnx.Module):
 
 
 def network_of(options: dict[str, Any]) -> tuple[nnx.GraphDef, nnx.State]:
-    """Returns definition and parameters. Parameters that will be loaded are shapes alone."""
+    """Returns definition and parameters; only their shapes if weights will be loaded."""
     make = lambda: nnx.split(Inception(options["size"], nnx.Rngs(0)))  # noqa: E731
     return nnx.eval_shape(make) if "films" in options else make()
 

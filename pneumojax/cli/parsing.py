@@ -48,7 +48,7 @@ class Command:
 
 
 class _ConfigArguments(NamedTuple):
-    """The arguments about the config, without all others."""
+    """The arguments about the config, taken from a command line."""
 
     file: str | None
     overrides: tuple[str, ...]
