@@ -1,8 +1,8 @@
 """Reads the header of a JPEG file before a decoder does (ITU-T T.81, annex B).
 
-Pillow and libjpeg-turbo scan the markers independently and trust that they agree: Pillow allocates
-a row by its own scan, and libjpeg-turbo writes a row by the other. So a file is decoded only if no
-marker before the pixels can be read in two ways.
+Pillow and libjpeg-turbo each scan the markers, and nothing checks that they agree: Pillow allocates
+the memory of a row by its own scan, and libjpeg-turbo fills the row by the width that it has read.
+So a file is decoded only if no marker before the pixels can be read in two ways.
 """
 
 import re
