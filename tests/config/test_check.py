@@ -109,7 +109,9 @@ WRONG = [
     ({"checkpoint.best_metric": "accuracy"}, "checkpoint.best_metric"),
     ({"decision.rule": "coin"}, "decision.rule"),
     ({"decision.min_sensitivity": 0.0}, "decision.min_sensitivity"),
+    ({"decision.min_sensitivity": 1.5}, "decision.min_sensitivity"),
     ({"decision.cost_ratio": 0.0}, "decision.cost_ratio"),
+    ({"decision.rule": "best"}, "decision.rule"),
 ]
 
 
