@@ -22,6 +22,7 @@ from pneumojax.inference.ensemble import (
     mean_decision,
     resolve_members,
 )
+from pneumojax.inference.film_files import read_films
 from pneumojax.inference.forward import Forward, make_forward
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.network import Network
@@ -116,6 +117,14 @@ class Predictor:
                     "lacks the methods `features` and `logits`; leave the flag out"
                 )
 
+    def read(self, files: Sequence[Path]) -> NDArray[np.uint8]:
+        """Decodes files as the networks were trained to see them, to uint8 (n, side, side).
+
+        Raises:
+            UserError: a file is not a film that can be read; the message names it.
+        """
+        return read_films(files, self.first.preprocessing)
+
     def logits(self, films: Films) -> NDArray[np.float32]:
         """Each member's logits (members, n) of a `FilmSet` or of uint8 (n, side, side).
 
@@ -140,7 +149,7 @@ class Predictor:
         """Calibrated probabilities of pneumonia (n,); `decision.calls` turns them into calls.
 
         Args:
-            films: as for `logits`, decoded as `first.preprocessing` says (`decode_film`).
+            films: as for `logits`; `read` makes them from files.
         """
         return self.decision.probabilities(self.combine(self.logits(films))[0])
 
@@ -184,7 +193,7 @@ class Predictor:
         ):
             raise ValueError(
                 f"films must be uint8 (n, {side}, {side}), not {films.dtype} {films.shape}; "
-                "decode_film in pneumojax/decoding/film.py makes them from files"
+                "Predictor.read makes them from files"
             )
 
     @cached_property

@@ -53,6 +53,15 @@ def test_films_of_another_type_or_shape_are_refused(predictor, films):
             answer(films)
 
 
+def test_files_are_read_as_the_network_sees_them_and_a_bad_one_is_named(predictor, tmp_path):
+    Image.fromarray(FILMS[0]).save(tmp_path / "film.png")
+    np.testing.assert_array_equal(predictor.read([tmp_path / "film.png"] * 2), FILMS[[0, 0]])
+    assert predictor.read([]).shape == (0, 32, 32)
+    (tmp_path / "text.png").write_text("not a film")
+    with pytest.raises(UserError, match="text.png"):
+        predictor.read([tmp_path / "film.png", tmp_path / "text.png"])
+
+
 def test_a_run_opens_by_a_relative_path(workdir, monkeypatch):
     monkeypatch.chdir(workdir.parent)
     assert len(Predictor.open([Path(workdir.name)]).members) == 1
