@@ -75,12 +75,14 @@ def test_metrics_and_events_without_room_say_it_once_and_not_again_at_the_end(tm
     assert "File too large" in limited(size, "-c", BOOK, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_preview_without_room_is_one_line_and_leaves_no_part_of_it(small, tmp_path):
     line = limited(9_000, *small(tmp_path / "run"), "--mode=preview")
     assert "preview.png': File too large" in line
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
 
 
+@pytest.mark.slow
 def test_output_that_nobody_can_take_is_one_line(small, tmp_path):
     with open("/dev/full", "w") as full:
         result = subprocess.run(

@@ -42,6 +42,7 @@ def test_the_sheet_has_a_row_for_each_film_and_a_column_for_each_epoch():
     assert figure.axes[1].images[0].get_array().min() == 1
 
 
+@pytest.mark.slow
 def test_a_preview_is_a_picture_in_a_run_folder_and_can_be_repeated(config, tmp_path, cache_dir):
     path = preview(config, tmp_path / "run", cache_dir)
     before = np.asarray(Image.open(path))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.summary import summarise
@@ -37,6 +38,7 @@ def test_the_note_of_a_decision_is_neither_a_code_nor_markup(capsys):
     assert is_harmless(told) and r"\x1b[2J" in told and "[/red]" in told
 
 
+@pytest.mark.slow
 def test_an_error_is_one_line_whatever_is_in_the_names_that_it_tells(tmp_path):
     path = tmp_path / f"{HOSTILE}\n.py"
     result = subprocess.run(

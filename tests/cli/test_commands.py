@@ -130,6 +130,7 @@ def test_evaluation_refuses_another_config(shared):
     assert "another config" in line and "seed: 0 -> 7" in line
 
 
+@pytest.mark.slow
 def test_prediction_answers_good_films_and_names_bad_ones(shared, films_root, tmp_path):
     folder, _ = shared
     good = sorted((films_root / "test" / "NORMAL").iterdir())[:2]
@@ -155,6 +156,7 @@ def test_prediction_answers_good_films_and_names_bad_ones(shared, films_root, tm
         assert list(csv.DictReader(stream)) == rows
 
 
+@pytest.mark.slow
 def test_prediction_equals_evaluation_of_the_same_films(shared, scored, films_root, tmp_path):
     folder, _ = shared
     output = tmp_path / "p.csv"
@@ -269,6 +271,7 @@ def test_a_mistyped_flag_is_one_line():
     assert "did you mean --config.epochs=3?" in fails("--epochs=3")
 
 
+@pytest.mark.slow
 def test_a_root_that_is_missing_is_one_line(tmp_path):
     cache = f"--cache_dir={tmp_path / 'cache'}"
     assert "does not exist" in fails(f"--config.data.root={tmp_path / 'nowhere'}", cache)
@@ -284,6 +287,7 @@ def test_a_root_without_films_is_one_line(tmp_path):
     assert "holds no film" in fails(f"--config.data.root={tmp_path / 'hollow'}", cache)
 
 
+@pytest.mark.slow
 def test_workdir_that_cannot_be_written_is_one_line(films_root, shared, tmp_path):
     folder, _ = shared
     (tmp_path / "file").write_text("in the way")

@@ -176,6 +176,7 @@ def test_a_stream_can_start_at_any_step(films_root, cache_dir):
         np.testing.assert_array_equal(next(resumed)["film"], expected[start])
 
 
+@pytest.mark.slow
 def test_a_process_ends_while_batches_are_under_way(films_root, cache_dir):
     script = """
 import sys

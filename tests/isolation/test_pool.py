@@ -153,6 +153,7 @@ def test_a_child_that_sleeps_is_ended_by_the_clock(toys):
         assert ask(workers, "echo")[0]["length"] == 0
 
 
+@pytest.mark.slow
 def test_the_limit_on_processor_time_is_of_each_call_and_not_of_all(toys):
     with Workers(1, FEW._replace(cpu=1.0)) as workers:
         before = ask(workers, "echo")[0]["pid"]
@@ -232,6 +233,7 @@ def test_a_child_that_was_killed_while_it_waited_is_replaced_without_a_word(work
         assert ask(workers, "echo", b"ab")[0]["length"] == 2
 
 
+@pytest.mark.slow
 def test_children_that_are_killed_under_load_lose_their_own_call_alone(workers):
     stop = threading.Event()
 

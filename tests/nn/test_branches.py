@@ -70,7 +70,11 @@ def result_gradients_and_statistics(module, x):
 
 @pytest.mark.parametrize(
     "norm, training, count_padding",
-    [("none", True, True), ("batch", True, False), ("batch", False, True)],
+    [
+        ("none", True, True),
+        ("batch", True, False),
+        pytest.param("batch", False, True, marks=pytest.mark.slow),
+    ],
 )
 def test_shortcuts_change_no_result_gradient_or_statistic(norm, training, count_padding):
     x = np.random.default_rng(0).normal(size=(2, 7, 9, CHANNELS)).astype(np.float32)

@@ -13,7 +13,9 @@ from pneumojax.nn.layers import Conv
 from pneumojax.profiling.summary import summary
 
 
-@pytest.mark.parametrize("recipe", [base, reference, inception_v3])
+@pytest.mark.parametrize(
+    "recipe", [base, reference, pytest.param(inception_v3, marks=pytest.mark.slow)]
+)
 def test_layers_and_stages_add_up_to_the_whole_network(recipe, capsys):
     config = recipe.get_config()
     found = summary(config)

@@ -106,6 +106,7 @@ def test_nothing_packed_names_a_film_a_patient_or_a_folder(packed, films_root):
     assert str(films_root.parent) not in meta.read_text()
 
 
+@pytest.mark.slow
 def test_what_float16_cannot_hold_is_kept_as_it_is(tmp_path, config, cache_dir):
     workdir = make_run(tmp_path / "run", config, cache_dir, scale=1e-7)
     said = release(workdir, tmp_path / "packed", cache_dir)
@@ -152,6 +153,7 @@ def listing(folder):
     return sorted(str(path) for path in folder.rglob("*"))
 
 
+@pytest.mark.slow
 def test_a_fresh_clone_predicts_without_a_run_and_writes_nothing_beside_the_network(
     clone, tmp_path, films_root
 ):

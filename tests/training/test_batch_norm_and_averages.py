@@ -84,6 +84,7 @@ def test_running_statistics_are_the_whole_batchs(normed):
         )
 
 
+@pytest.mark.slow
 def test_evaluation_goes_by_running_statistics_and_training_by_the_batchs(normed):
     config, step, state, network = normed
     batch = batch_of(config)

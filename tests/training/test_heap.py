@@ -51,6 +51,7 @@ def after_steps(times: int) -> tuple[int, int, int]:
     return size, addresses, resident
 
 
+@pytest.mark.slow
 @GLIBC
 def test_what_steps_wrote_to_stays_with_the_process_and_is_no_more_than_one_needs():
     size, _, given_back = after_steps(0)

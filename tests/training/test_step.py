@@ -46,6 +46,7 @@ def stepper(config):
     return step, jax.jit(lambda: initial_state(config, optimizer))(), network
 
 
+@pytest.mark.slow
 def test_one_batch_can_be_learned_by_heart(config):
     config = config.copy_and_resolve_references()
     config.optimizer.learning_rate = 3e-3
@@ -96,6 +97,7 @@ def test_dropout_is_a_function_of_seed_and_step(config):
     assert later != again
 
 
+@pytest.mark.slow
 def test_auxiliary_head_changes_gradients_and_never_the_evaluation(config):
     config = config.copy_and_resolve_references()
     config.model.heads = ("main", "auxiliary")

@@ -86,6 +86,7 @@ def test_features_equal_those_of_keras_from_each_format(tmp_path, channels, clas
         path.unlink()
 
 
+@pytest.mark.slow
 def test_features_equal_those_of_keras_from_a_file_without_a_classifier(tmp_path):
     network = backbone(3)
     network.save_weights(tmp_path / "w.weights.h5")

@@ -36,6 +36,7 @@ def test_each_array_gets_its_path_once(tmp_path, name, classes):
     assert_exact(path, layout, channels, classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_files_packed_and_not_give_the_same_arrays(tmp_path, compression):
     layout = LAYOUTS["Keras 3"]
@@ -93,6 +94,7 @@ def test_anything_but_inception_v3_is_refused_in_one_line(tmp_path, change, told
     assert len(str(refusal.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_reading_needs_no_tensorflow_and_parses_no_hdf5_in_this_process(tmp_path):
     path = tmp_path / "w.h5"
     path.write_bytes(hdf5_bytes(LAYOUTS["published"]))

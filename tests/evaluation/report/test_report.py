@@ -138,6 +138,7 @@ def test_page_and_markdown_say_what_the_json_says(written):
         assert f"(pictures/{name}.png)" in markdown
 
 
+@pytest.mark.slow
 def test_the_same_evaluation_is_written_twice_alike(written, make_evaluation, tmp_path):
     write_report(tmp_path, make_evaluation())
     for file in written[0].rglob("*.*"):
