@@ -72,10 +72,6 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     Args:
         coordinator: host:port of process 0. Each argument is None if the cluster provides it, as
             SLURM, Open MPI and Cloud TPU do.
-
-    Raises:
-        UserError: the cluster does not provide them, or the other processes did not join within
-            five minutes.
     """
     import jax
 

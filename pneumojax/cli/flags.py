@@ -192,11 +192,7 @@ def _define(flag: Flag, values: flags.FlagValues) -> None:
 
 
 def path_of(flag: str, value: str) -> Path:
-    """The absolute path that a flag's value names; a leading ~ is the home folder.
-
-    Raises:
-        UserError: the value is empty or cannot be a path.
-    """
+    """The absolute path that a flag's value names; a leading ~ is the home folder."""
     if not value.strip():
         raise UserError(f"--{flag}: a name is missing; name a folder or leave the flag out")
     try:

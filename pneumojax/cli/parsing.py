@@ -37,11 +37,7 @@ class Command:
     overrides: tuple[str, ...]
 
     def config(self) -> ConfigDict:
-        """The config of --config, or else of configs/base.py, with the overrides.
-
-        Raises:
-            UserError: it cannot be loaded, or an override does not fit.
-        """
+        """The config of --config, or else of configs/base.py, with the overrides."""
         config = load_file(self.config_file or str(DEFAULT_CONFIG))
         override(config, self.overrides)
         return config
@@ -61,10 +57,6 @@ def parse(argv: Sequence[str], verbs: Sequence[str]) -> Command:
     Args:
         argv: without the program's name.
         verbs: the names of all verbs.
-
-    Raises:
-        UserError: a verb or a flag does not exist, with the nearest that does, or a flag cannot
-            have its value.
     """
     before, behind = _split_at_dashes(list(argv))
     config = _config_arguments(before)

@@ -38,12 +38,7 @@ class TrainedRuns(NamedTuple):
 
 
 def config_of(command: Command) -> ConfigDict:
-    """The config that a command asks for: checked, resolved and locked.
-
-    Raises:
-        UserError: it cannot be loaded or has a wrong value, or its run's network is a class from
-            outside PneumoJAX.
-    """
+    """The config that a command asks for: checked, resolved and locked."""
     stored = None if command.config_file else _stored_config(command)
     if stored is None:
         config = command.config()
@@ -83,11 +78,7 @@ def inspected_folder(command: Command, config: ConfigDict) -> Path:
 
 
 def trained_runs(command: Command) -> TrainedRuns:
-    """The runs of --workdir, or else the bundled reference network.
-
-    Raises:
-        UserError: there is no such run, or --config or an override asks for another config.
-    """
+    """The runs of --workdir, or else the bundled reference network."""
     if command.options.workdir is None:
         if command.verb == "evaluate" and command.options.films is None:
             raise UserError(

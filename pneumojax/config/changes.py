@@ -33,9 +33,6 @@ def accepted_changes(
     Args:
         may_change: `IN_TRAINING`, `AFTER_TRAINING` or an empty set.
         run: the run folder, for the message.
-
-    Raises:
-        UserError: another field differs, or the run would get fewer epochs.
     """
     found = differences(stored, wanted)
     refused = [change for change in found if change.field not in may_change]

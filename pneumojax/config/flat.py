@@ -21,11 +21,7 @@ class Difference(NamedTuple):
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mapping -> {"data.root": value, ...}, with tuples as lists, as JSON returns them.
-
-    Raises:
-        UserError: a value cannot be stored as JSON.
-    """
+    """Nested mapping -> {"data.root": value, ...}, with tuples as lists, as JSON returns them."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping | ConfigDict):

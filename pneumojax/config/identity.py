@@ -16,11 +16,7 @@ from pneumojax.errors import UserError
 
 
 def resolve(config: ConfigDict) -> ConfigDict:
-    """A copy whose `data.root` is absolute, so that it means the same films from any folder.
-
-    Raises:
-        UserError: `data.root` cannot be a path.
-    """
+    """A copy whose `data.root` is absolute, so that it means the same films from any folder."""
     config = config.copy_and_resolve_references()
     if config.data.root not in NAMED_SETS:
         try:

@@ -49,10 +49,6 @@ def override(config: ConfigDict, arguments: Sequence[str]) -> None:
     Args:
         arguments: each "--config.<field>=<value>", or "--config.<field>" and
             "--noconfig.<field>" for a field that is True or False.
-
-    Raises:
-        UserError: there is no such field, with the nearest one that exists; or it cannot have
-            the value.
     """
     for argument in arguments:
         if wrong := _unknown_field(argument, config):
@@ -99,11 +95,7 @@ def _named(reason: str, arguments: Sequence[str]) -> str:
 
 
 def _wrong_fields(config: ConfigDict) -> str | None:
-    """A line about the first field that is absent or unknown; None if there is none.
-
-    Raises:
-        UserError: a value cannot be stored as JSON.
-    """
+    """A line about the first field that is absent or unknown; None if there is none."""
     wanted, found = flatten(base.get_config()), flatten(config)
     for group in sorted({name.split(".")[0] for name in wanted if "." in name}):
         if group not in config:

@@ -45,10 +45,6 @@ def resolve_members(workdirs: Sequence[Path]) -> tuple[list[Path], Decision | No
 
     The folder of a cross-validation stands for its folds, which share the decision that was fitted
     on the films out of fold.
-
-    Raises:
-        UserError: the cross-validation is not finished, a fold is missing, or a run is named
-            twice.
     """
     if len(set(workdirs)) < len(workdirs):
         raise UserError("--workdir: a run folder is named twice")

@@ -16,11 +16,7 @@ from pneumojax.isolation.films import FilmDecoder
 
 
 def read_films(files: Sequence[Path], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Decodes JPEG, PNG, WebP, TIFF and DICOM files in child processes to uint8 (n, side, side).
-
-    Raises:
-        UserError: a file is not a film that can be read; the message names it.
-    """
+    """Decodes JPEG, PNG, WebP, TIFF and DICOM files in child processes to uint8 (n, side, side)."""
     side = preprocessing.image_size
 
     def read(file: Path) -> NDArray[np.uint8]:

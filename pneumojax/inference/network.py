@@ -90,11 +90,7 @@ def predicting_logits(heads: Mapping[str, Array]) -> Array:
 
 
 def make_network(config: ConfigDict) -> Network:
-    """The network that `config` describes; only shapes are computed.
-
-    Raises:
-        UserError: as `make_module`.
-    """
+    """The network that `config` describes; only shapes are computed."""
     module = nnx.eval_shape(lambda: make_module(config, nnx.Rngs(params=0)))
     definition, params = nnx.split(module)
     statistics = flatten_dict(nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)))
@@ -113,9 +109,6 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
 
     Its class is called with `image_size`, `normalise`, `rngs` and, by name, every field of
     `config.model` except `network`.
-
-    Raises:
-        UserError: there is no such class, it takes no such argument, or it refuses a value.
     """
     build = _network_class(config.model.network)
     arguments = {name: value for name, value in config.model.items() if name != "network"}

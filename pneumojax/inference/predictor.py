@@ -172,9 +172,6 @@ class Predictor:
             batches: pairs of any tag, which is yielded with the answer, and images, uint8
                 (batch_size, h, w, 1).
             explain: also make Grad-CAM maps.
-
-        Raises:
-            UserError: a network cannot be explained, see `explains`.
         """
         if explain:
             self.check_explains()

@@ -22,9 +22,6 @@ def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = 
 
     Returns:
         Whether a decision was fitted.
-
-    Raises:
-        UserError: the run cannot be opened, its films have changed, or it has no validation films.
     """
     if not (workdir / "config.json").exists():
         return False  # a cross-validation, whose decision is fitted out of fold

@@ -42,11 +42,7 @@ class TrainedRun:
 
     @property
     def decision(self) -> Decision:
-        """The operating point and temperature that were fitted on the validation films.
-
-        Raises:
-            UserError: the config's rule has changed and was not fitted yet.
-        """
+        """The operating point and temperature that were fitted on the validation films."""
         if not self.has_decision:
             raise UserError(
                 f"--workdir: config.decision of the run {self.config.name!r} has changed; "

@@ -19,11 +19,7 @@ CHANGES = "changes.json"
 
 
 def begin(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozenset()) -> None:
-    """Makes the folder of a run, or updates the fields that may change in an existing run.
-
-    Raises:
-        UserError: as `claim`.
-    """
+    """Makes the folder of a run, or updates the fields that may change in an existing run."""
     if claim(workdir, config, may_change):
         take_changes(workdir, config, may_change)
     else:
@@ -65,9 +61,6 @@ def take_changes(workdir: Path, config: ConfigDict, may_change: frozenset[str]) 
 
     The record says after which epoch and step the changes begin, and names the schedule of the
     learning rate: with "cosine", the rate of an extended run jumps to that of the longer schedule.
-
-    Raises:
-        UserError: a field differs that may not change, or the folder cannot be written.
     """
     changes = accepted_changes(read_config(workdir), config, may_change, str(workdir))
     if not changes:
@@ -90,11 +83,7 @@ def take_changes(workdir: Path, config: ConfigDict, may_change: frozenset[str]) 
 
 
 def read_changes(workdir: Path) -> list[dict[str, Any]]:
-    """The entries of changes.json, the earliest first; none if the config never changed.
-
-    Raises:
-        UserError: it cannot be read, or is not what `take_changes` wrote.
-    """
+    """The entries of changes.json, the earliest first; none if the config never changed."""
     path = workdir / CHANGES
     if not path.exists():
         return []

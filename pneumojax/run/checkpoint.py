@@ -73,19 +73,12 @@ class Checkpoints:
 
         Args:
             abstract: shapes, types and placement of the items' arrays.
-
-        Raises:
-            UserError: there are checkpoints and all are damaged, or of another layout.
         """
         self._check_layout(abstract)
         return self._restore("latest", abstract, set_aside=True)
 
     def restore_best(self, abstract_params: dict) -> tuple[dict, dict[str, Any]]:
-        """Parameters to evaluate: the best ones, or the latest in a run without validation.
-
-        Raises:
-            UserError: there is no undamaged checkpoint.
-        """
+        """Parameters to evaluate: the best ones, or the latest in a run without validation."""
         for kind in ("best", "latest"):
             found = self._restore(kind, {"params": abstract_params}, set_aside=False)
             if found is not None:

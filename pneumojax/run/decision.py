@@ -31,9 +31,6 @@ def current_decision(
     Args:
         config: the run's.
         meta: the checkpoint's metadata, as `check_meta` accepts it.
-
-    Raises:
-        UserError: decision.json cannot be read.
     """
     trained, rule = meta["decision"], flatten(config.decision)
     could_fit = trained["rule"] != "default"
@@ -50,11 +47,7 @@ def current_decision(
 def write_decision(
     workdir: Path, config: ConfigDict, meta: dict[str, Any], decision: dict[str, Any]
 ) -> None:
-    """Writes a decision that was fitted by the config's rule for a checkpoint's parameters.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Writes a decision that was fitted by the config's rule for a checkpoint's parameters."""
     record = {
         "rule": flatten(config.decision),
         "params": meta["digests"]["params"],

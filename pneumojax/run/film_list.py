@@ -13,11 +13,7 @@ _HIDDEN = "hash-"
 
 
 def write_films(workdir: Path, splits: Splits) -> None:
-    """Writes films.csv, and rejected_films.csv with the files that were left out.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Writes films.csv, and rejected_films.csv with the files that were left out."""
     both = {"train": splits.train}
     if splits.validation is not None:
         both["validation"] = splits.validation
@@ -36,11 +32,7 @@ def write_films(workdir: Path, splits: Splits) -> None:
 
 
 def read_films(workdir: Path) -> list[dict[str, str]]:
-    """The rows of films.csv, see `FILM_COLUMNS`.
-
-    Raises:
-        UserError: it is not there, or not what a run wrote.
-    """
+    """The rows of films.csv, see `FILM_COLUMNS`."""
     path = workdir / "films.csv"
     try:
         rows = read_csv(path)

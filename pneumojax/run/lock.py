@@ -19,9 +19,6 @@ def locked(workdir: Path) -> Iterator[None]:
     The lock is the system's, on the open file `.lock`, so nothing has to be cleaned up after a
     kill. It holds between machines if their shared file system supports that: NFS from version 4
     on, and Lustre when it is mounted with `flock`.
-
-    Raises:
-        UserError: another process holds it, or the folder cannot be written.
     """
     path = workdir / NAME
     try:

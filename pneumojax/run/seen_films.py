@@ -34,11 +34,7 @@ class SeenFilms(NamedTuple):
 
     @classmethod
     def of_runs(cls, workdirs: Sequence[Path]) -> "SeenFilms":
-        """Reads the training films from films.csv of each run folder.
-
-        Raises:
-            UserError: a films.csv exists and cannot be read.
-        """
+        """Reads the training films from films.csv of each run folder."""
         digests: set[str] = set()
         patients: set[str] = set()
         known = True

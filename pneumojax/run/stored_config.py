@@ -16,11 +16,7 @@ NOT_A_CONFIG = (KeyError, TypeError, AttributeError, ValueError, RecursionError)
 
 
 def read_config(workdir: Path) -> ConfigDict:
-    """The config that a run was started with.
-
-    Raises:
-        UserError: the folder holds no run, or its config cannot be used.
-    """
+    """The config that a run was started with."""
     path = workdir / "config.json"
     if not path.exists():
         known = sorted(str(p.parent) for p in workdir.parent.glob("*/config.json"))

@@ -24,9 +24,6 @@ def check_batch(config: ConfigDict, mesh: Mesh, films: int) -> str:
 
     Args:
         films: how many films an epoch visits.
-
-    Raises:
-        UserError: the batch is at least twice as large as the films.
     """
     if config.batch_size <= max(films, mesh.size):
         return ""

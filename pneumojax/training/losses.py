@@ -40,11 +40,7 @@ def head_loss(logits: Array, labels: Array, settings: Mapping[str, Any]) -> Arra
 
 
 def network_loss(logits: Mapping[str, Array], labels: Array, settings: Mapping[str, Any]) -> Array:
-    """The loss of the predicting head plus the weighted losses of auxiliary heads, (batch,).
-
-    Raises:
-        UserError: there are more auxiliary heads than weights.
-    """
+    """The loss of the predicting head plus the weighted losses of auxiliary heads, (batch,)."""
     loss = head_loss(predicting_logits(logits), labels, settings)
     if "main" in logits:
         auxiliary = [name for name in logits if name != "main"]

@@ -24,9 +24,6 @@ def groups_of(config: ConfigDict, params: Mapping[str, Any]) -> dict[str, Any]:
 
     Heads are the top-level modules whose names end in "_head". Everything else is the backbone,
     except the stages before `config.finetune.unfreeze_from`, which stay frozen.
-
-    Raises:
-        UserError: there is no such stage.
     """
     flat = flatten_dict(params)
     stages = sorted({stage_of(path) for path in flat if not _is_head(path)})

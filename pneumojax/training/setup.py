@@ -58,11 +58,7 @@ class Setup:
 def resume_or_begin(
     setup: Setup, optimizer: optax.GradientTransformation
 ) -> tuple[TrainState, Figures | None]:
-    """The newest saved state and the figures of the best epoch so far, or step 0 and None.
-
-    Raises:
-        UserError: there are checkpoints, and none of them fits the config or can be used.
-    """
+    """The newest saved state and the figures of the best epoch so far, or step 0 and None."""
     config, checkpoints = setup.config, setup.checkpoints
     make_state = jax.jit(
         lambda: initial_state(config, optimizer), out_shardings=replicated(setup.mesh)

@@ -54,20 +54,12 @@ class StepMonitor:
         return self._pending is None or self._pending.metrics["loss"].is_ready()
 
     def dispatched(self, step: DispatchedStep) -> None:
-        """Takes note of a step, and reads the metrics of the one before it.
-
-        Raises:
-            UserError: those metrics are not finite.
-        """
+        """Takes note of a step, and reads the metrics of the one before it."""
         self.wait()
         self._pending = step
 
     def wait(self) -> None:
-        """Waits for the step that is pending, if there is one, and reads its metrics.
-
-        Raises:
-            UserError: they are not finite.
-        """
+        """Waits for the step that is pending, if there is one, and reads its metrics."""
         if self._pending is None:
             return
         step, self._pending = self._pending, None

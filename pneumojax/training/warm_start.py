@@ -41,11 +41,7 @@ class StageReport:
 def weights_to_start_from(
     config: ConfigDict, network: Network, cache_dir: Path, *, download: bool
 ) -> Source | None:
-    """The weights that `config.start.weights` names, or None if it names none.
-
-    Raises:
-        UserError: there are none, no array of them fits, or they need another input or other pools.
-    """
+    """The weights that `config.start.weights` names, or None if it names none."""
     if not config.start.weights:
         return None
     if config.start.weights == published.NAME:
@@ -88,9 +84,6 @@ def read_source(path: Path, named_by_user: str = "") -> Source:
 
     Args:
         named_by_user: `config.model.network` of the command. The run may use that class too.
-
-    Raises:
-        UserError: there are no weights, or they are of a kind that is not read.
     """
     if (path / "config.json").is_file():
         refuse_foreign_network(read_config(path), path, named_by_user)
