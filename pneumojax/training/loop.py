@@ -22,19 +22,24 @@ from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.lock import locked
 from pneumojax.run.provenance import write_provenance
 from pneumojax.sharding import make_mesh
-from pneumojax.training.checks import check_batch, check_training
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.logbook import open_logbook
 from pneumojax.training.losses import class_factors
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.parameter_groups import groups_of, is_fine_tuning, print_groups
-from pneumojax.training.progress import TrainingProgress
+from pneumojax.training.progress import StepClock, TrainingProgress
 from pneumojax.training.selection import Figures, is_better, stops_early, validation_figures
-from pneumojax.training.setup import Setup, checkpoint_meta, describe, resume_or_begin
+from pneumojax.training.setup import (
+    Setup,
+    check_batch,
+    check_training,
+    checkpoint_meta,
+    describe,
+    resume_or_begin,
+)
 from pneumojax.training.state import EpochSums, TrainState, evaluation_params
 from pneumojax.training.step import make_train_step
-from pneumojax.training.step_clock import StepClock
-from pneumojax.training.step_monitor import DispatchedStep, NonFiniteReporter, StepMonitor
+from pneumojax.training.step_monitor import DispatchedStep, StepMonitor
 from pneumojax.training.stopping import StopRequest
 from pneumojax.training.warm_start import Source, start_from, weights_to_start_from
 
@@ -135,8 +140,13 @@ class Trainer:
         self._logbook = open_logbook(setup.workdir, first_step, config)
         self._progress = TrainingProgress(config.epochs, setup.steps_per_epoch, config.batch_size)
         self._clock = StepClock()
-        reporter = NonFiniteReporter(setup.workdir, setup.splits.train)
-        self._monitor = StepMonitor(reporter, self._logbook, self._progress, config.log.every_steps)
+        self._monitor = StepMonitor(
+            setup.workdir,
+            setup.splits.train,
+            self._logbook,
+            self._progress,
+            config.log.every_steps,
+        )
 
     def run(
         self, train_step: jax.stages.Compiled, state: TrainState, batches: Iterator[Batch]

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from pneumojax.augment.augment import Augment, film_keys, make_augment, mixup
 from pneumojax.inference.forward import microbatch_size, to_unit_range
 from pneumojax.inference.network import Network
-from pneumojax.training.objective import BatchSums, Objective
+from pneumojax.training.losses import BatchSums, Objective
 from pneumojax.training.running_statistics import updated_statistics
 from pneumojax.training.state import EpochSums, TrainState
 

@@ -38,12 +38,14 @@ class StepMonitor:
 
     def __init__(
         self,
-        reporter: "NonFiniteReporter",
+        workdir: Path,
+        films: FilmSet,
         logbook: Logbook | NoLogbook,
         progress: TrainingProgress,
         log_every: int,
     ):
-        self._reporter = reporter
+        self._path = workdir / "non_finite.json"
+        self._films = films
         self._logbook = logbook
         self._progress = progress
         self._log_every = log_every
@@ -77,20 +79,7 @@ class StepMonitor:
             self._fail(step, wrong)
 
     def _fail(self, step: DispatchedStep, wrong: list[str]) -> NoReturn:
-        error = self._reporter.report(step, wrong)
-        self._logbook.close()
-        raise error
-
-
-class NonFiniteReporter:
-    """Writes non_finite.json, which lists the films of the step that went wrong."""
-
-    def __init__(self, workdir: Path, films: FilmSet):
-        self._path = workdir / "non_finite.json"
-        self._films = films
-
-    def report(self, step: DispatchedStep, wrong: list[str]) -> UserError:
-        """Writes the file, and returns the error that names it and says what was wrong."""
+        """Writes non_finite.json, which lists the films of the step, and raises UserError."""
         with jax.transfer_guard("allow"):  # the films may lie on other processes' devices
             rows = np.unique(runtime.gathered(step.films))
         report = {
@@ -102,8 +91,9 @@ class NonFiniteReporter:
         }
         if runtime.is_leader():
             write_json(self._path, report)
+        self._logbook.close()
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        return UserError(
+        raise UserError(
             f"step {step.number} (epoch {step.epoch}): {', '.join(wrong[:3])}{more}. "
             f"{str(self._path)!r} lists the films of its batch; the last checkpoint is from "
             "before. Lower config.optimizer.learning_rate, or look at those films"
