@@ -2,10 +2,11 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -13,7 +14,6 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
-from pneumojax.inference.test_time_views import averaged
 
 
 @dataclass(frozen=True)
@@ -159,3 +159,33 @@ def _arguments_of(network: type) -> set[str]:
         if not others:
             break
     return names
+
+
+_ZOOM = 0.9  # fraction of each side that the closer view shows
+
+
+def _flip(images: Array) -> Array:
+    """Mirrors films. The heart changes sides, so the network must be trained on mirrored films."""
+    return images[:, :, ::-1]
+
+
+def _zoom(images: Array) -> Array:
+    """Enlarges the middle of each film to the size of the film."""
+    batch, height, width, channels = images.shape
+    scale = jnp.full(2, 1 / _ZOOM)
+    shift = jnp.array([height, width]) * (1 - 1 / _ZOOM) / 2
+    return jax.image.scale_and_translate(
+        images, (batch, height, width, channels), (1, 2), scale, shift, "linear", antialias=False
+    )
+
+
+VIEWS: dict[str, Callable[[Array], Array]] = {"flip": _flip, "zoom": _zoom}
+
+
+def averaged(
+    logits: Array, logits_of: Callable[[Array], Array], images: Array, names: Sequence[str]
+) -> Array:
+    """Averages the `logits` (batch,) of images (batch, h, w, 1) with those of the named views."""
+    for name in names:
+        logits += logits_of(VIEWS[name](images))
+    return logits / (1 + len(names))

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,8 +14,9 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
+from pneumojax.decoding.film import read_bytes
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.errors import UserError
-from pneumojax.inference.batching import Films, Images, Step, in_turn, make_step, outputs_of
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.ensemble import (
     Spread,
@@ -22,11 +25,20 @@ from pneumojax.inference.ensemble import (
     mean_decision,
     resolve_members,
 )
-from pneumojax.inference.film_files import read_films
-from pneumojax.inference.forward import Forward, make_forward
+from pneumojax.inference.forward import (
+    Films,
+    Forward,
+    Images,
+    Step,
+    in_turn,
+    make_forward,
+    make_step,
+    outputs_of,
+)
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.network import Network
 from pneumojax.inference.trained_run import TrainedRun, open_run
+from pneumojax.isolation.films import FilmDecoder
 from pneumojax.nn.ops import FILMS_IN_CACHE
 
 T = TypeVar("T")
@@ -118,12 +130,22 @@ class Predictor:
                 )
 
     def read(self, files: Sequence[Path]) -> NDArray[np.uint8]:
-        """Decodes files as the networks were trained to see them, to uint8 (n, side, side).
+        """Decodes files of any format in child processes to uint8 (n, side, side).
 
         Raises:
             UserError: a file is not a film that can be read; the message names it.
         """
-        return read_films(files, self.first.preprocessing)
+        preprocessing = self.first.preprocessing
+        side = preprocessing.image_size
+
+        def read(file: Path) -> NDArray[np.uint8]:
+            try:
+                return decoder.decode(read_bytes(file), preprocessing).film.pixels
+            except FilmError as error:
+                raise UserError(f"{str(file)!r}: {error}") from error
+
+        with FilmDecoder(len(files)) as decoder, ThreadPoolExecutor(os.cpu_count()) as threads:
+            return np.array(list(threads.map(read, files)), np.uint8).reshape(-1, side, side)
 
     def logits(self, films: Films) -> NDArray[np.float32]:
         """Each member's logits (members, n) of a `FilmSet` or of uint8 (n, side, side).

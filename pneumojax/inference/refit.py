@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import UserError
-from pneumojax.inference.decision import fit_decision, undecided
-from pneumojax.inference.predictor import Predictor
+from pneumojax.inference.decision import fit_decision
+from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.trained_run import open_run
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.run.agreement import check_before
@@ -42,10 +42,9 @@ def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = 
             f"config.data.root: the films have changed since {str(workdir)!r} was trained; "
             "restore them to fit its decision rule"
         )
-    none = undecided("it is being fitted")
-    batch_size = FILMS_IN_CACHE * trained.mesh.size
-    predictor = Predictor((trained,), (workdir,), (none,), none, batch_size)
-    logits = predictor.logits(splits.validation)[0]
+    forward = make_forward(trained.network, trained.mesh)
+    logits_of = make_batched(forward, trained.mesh, FILMS_IN_CACHE * trained.mesh.size)
+    logits = logits_of(trained.params, splits.validation)
     decision = fit_decision(trained.config.decision, splits.validation.labels, logits)
     write_decision(workdir, trained.config, trained.meta, decision._asdict())
     print(

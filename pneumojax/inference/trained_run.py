@@ -36,14 +36,9 @@ class TrainedRun:
     meta: dict[str, Any]
 
     @property
-    def has_decision(self) -> bool:
-        """Whether the decision was fitted by the config's rule, which may change after training."""
-        return self.meta["decision"] is not None
-
-    @property
     def decision(self) -> Decision:
         """The operating point and temperature that were fitted on the validation films."""
-        if not self.has_decision:
+        if self.meta["decision"] is None:  # the config's rule has changed after training
             raise UserError(
                 f"--workdir: config.decision of the run {self.config.name!r} has changed; "
                 "evaluate it, which fits the new rule on its validation films"

@@ -13,9 +13,8 @@ from pneumojax.config.changes import IN_TRAINING
 from pneumojax.data.pipeline import Batch, to_devices, training_batches
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import Stopped
-from pneumojax.inference.batching import make_batched
 from pneumojax.inference.decision import fit_decision
-from pneumojax.inference.forward import make_forward
+from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.network import make_network
 from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints

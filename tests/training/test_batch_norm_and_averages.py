@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from configs import base
-from pneumojax.inference.network import make_network
-from pneumojax.inference.test_time_views import VIEWS, averaged
+from pneumojax.inference.network import VIEWS, averaged, make_network
 from pneumojax.nn.normalisation import standardised
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history
