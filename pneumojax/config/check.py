@@ -9,8 +9,14 @@ from typing import Any
 
 from configs import base, inception_v3
 from pneumojax.config.flat import flatten
-from pneumojax.config.limits import FIXED_LENGTH, LIMITS, MOST_ITEMS, MOST_PIXELS
-from pneumojax.config.rules import RULES, broken_relation
+from pneumojax.config.rules import (
+    FIXED_LENGTH,
+    LIMITS,
+    MOST_ITEMS,
+    MOST_PIXELS,
+    RULES,
+    broken_relation,
+)
 from pneumojax.errors import UserError
 from pneumojax.fields import is_flag, is_number, is_text
 

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from pneumojax.config.check import first_problem
 from pneumojax.config.flat import flatten
-from pneumojax.config.limits import LARGEST_SIDE
+from pneumojax.config.rules import LARGEST_SIDE
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.out_of_distribution import STATISTICS
 from pneumojax.errors import UserError

@@ -23,8 +23,7 @@ from orbax.checkpoint.checkpoint_managers import LatestN
 from pneumojax import runtime
 from pneumojax.errors import UserError
 from pneumojax.files import failing_clearly, printable
-from pneumojax.run.arrays import STORED_AS, cast, digest, layout
-from pneumojax.run.seal import check_seal, sealed
+from pneumojax.run.seal import STORED_AS, cast, check_seal, digest, layout, sealed
 
 KEPT = 2
 OTHER_BYTES = 500_000  # upper limit for everything in a checkpoint except arrays

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pneumojax.errors import UserError
-from pneumojax.run.arrays import digest
 from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.seal import digest
 from pneumojax.sharding import make_mesh, placed
 
 

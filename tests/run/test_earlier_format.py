@@ -13,11 +13,11 @@ from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import open_run
-from pneumojax.run.arrays import digest, layout
 from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history
 from pneumojax.run.provenance import read_provenance, versions
+from pneumojax.run.seal import digest, layout
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import TrainState, initial_state
