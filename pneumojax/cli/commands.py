@@ -50,7 +50,7 @@ def cross_validate(command: Command) -> None:
 
 def evaluate(command: Command) -> None:
     """Evaluates a run, or several together."""
-    from pneumojax.cli.run_folders import allows_any_network, trained_runs
+    from pneumojax.cli.run_folders import trained_runs
 
     runs = trained_runs(command)
     from pneumojax.evaluation.evaluate import evaluate_run
@@ -58,22 +58,21 @@ def evaluate(command: Command) -> None:
     from pneumojax.inference.refit import fit_changed_decision
 
     options, cache_dir = command.options, cache_dir_of(command)
-    any_network = allows_any_network(command)
     if len(runs.workdirs) == 1:
-        fit_changed_decision(runs.workdirs[0], cache_dir, any_network=any_network)
+        fit_changed_decision(runs.workdirs[0], cache_dir, any_network=runs.any_network)
     root = None if options.films is None else str(path_of("films", options.films))
     evaluate_run(
         runs.workdirs,
         cache_dir,
         FilmChoice(options.split, root, options.verify_films),
         results=runs.results,
-        any_network=any_network,
+        any_network=runs.any_network,
     )
 
 
 def predict(command: Command) -> None:
     """Predicts films, and fails if some of them could not be read."""
-    from pneumojax.cli.run_folders import allows_any_network, trained_runs
+    from pneumojax.cli.run_folders import trained_runs
 
     runs = trained_runs(command)
     from pneumojax.predict.predict import predict_files
@@ -84,7 +83,7 @@ def predict(command: Command) -> None:
         output=command.options.output,
         overlays=command.options.overlays,
         results=runs.results,
-        any_network=allows_any_network(command),
+        any_network=runs.any_network,
     )
     if unreadable:
         raise UserError(f"{unreadable:,} of the files could not be read; the output says why")
@@ -92,14 +91,14 @@ def predict(command: Command) -> None:
 
 def serve(command: Command) -> None:
     """Opens a page on this machine that reads films."""
-    from pneumojax.cli.run_folders import allows_any_network, trained_runs
+    from pneumojax.cli.run_folders import trained_runs
 
     runs = trained_runs(command)
     from pneumojax.serve.serve import serve
 
     if len(runs.workdirs) > 1:
         raise UserError("--workdir: serve opens one run; evaluate and predict take several")
-    serve(runs.workdirs[0], command.options.port, any_network=allows_any_network(command))
+    serve(runs.workdirs[0], command.options.port, any_network=runs.any_network)
 
 
 def compare(command: Command) -> None:

@@ -1,8 +1,8 @@
 """Every flag of the command line, once. Nothing heavy is imported: `--help` must be quick."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -26,28 +26,6 @@ class Flag(NamedTuple):
     choices: tuple[str, ...] = ()
     lowest: int | None = None
     highest: int | None = None
-
-
-@dataclass(frozen=True)
-class Options:
-    """The value of each flag; None if it was not given and has no default."""
-
-    workdir: str | None
-    split: str | None
-    films: str | None
-    output: str | None
-    overlays: str | None
-    port: int
-    cache_dir: str
-    verify_films: bool
-    deterministic: bool
-    distributed: bool
-    coordinator: str | None
-    processes: int | None
-    process: int | None
-    any_network: bool
-    download: bool
-    print_config: bool
 
 
 _CACHE_DIR = os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "pneumojax")
@@ -139,22 +117,10 @@ _FLAGS = (
 FLAGS = {flag.name: flag for flag in _FLAGS}
 
 
-class ParsedFlags(NamedTuple):
-    """A command line without --config, parsed.
-
-    given: names of the flags that were on it, without --mode.
-    mode: the value of --mode; None if it was not given.
-    arguments: the arguments that are not flags.
-    """
-
-    options: Options
-    given: tuple[str, ...]
-    mode: str | None
-    arguments: list[str]
-
-
-def parse_flags(argv: list[str]) -> ParsedFlags:
-    """Parses the flags of a command line.
+def parse_flags(
+    argv: list[str],
+) -> tuple[SimpleNamespace, tuple[str, ...], str | None, list[str]]:
+    """The value of each flag, the names of those that are given, the value of --mode, and the rest.
 
     Args:
         argv: without the program's name and without any --config.
@@ -165,12 +131,12 @@ def parse_flags(argv: list[str]) -> ParsedFlags:
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may follow arguments
     flags.DEFINE_string("mode", None, "", flag_values=values)
-    for flag in _FLAGS:
+    for flag in FLAGS.values():
         _define(flag, values)
     arguments = values(["", *argv])[1:]
-    chosen: dict[str, Any] = {name: values[name].value for name in FLAGS}
+    options = SimpleNamespace(**{name: values[name].value for name in FLAGS})
     given = tuple(name for name in FLAGS if values[name].present)
-    return ParsedFlags(Options(**chosen), given, values["mode"].value, arguments)
+    return options, given, values["mode"].value, arguments
 
 
 def _define(flag: Flag, values: flags.FlagValues) -> None:

@@ -31,10 +31,13 @@ class TrainedRuns(NamedTuple):
     """Run folders to use together.
 
     results: the folder that output is written to; None means the run folder itself.
+    any_network: whether the network may be a class from outside PneumoJAX, to which the user
+        agrees by --any_network, or by naming a config file.
     """
 
     workdirs: list[Path]
     results: Path | None
+    any_network: bool
 
 
 def config_of(command: Command) -> ConfigDict:
@@ -95,15 +98,9 @@ def trained_runs(command: Command) -> TrainedRuns:
         workdirs = [path_of("workdir", name) for name in command.options.workdir.split(",")]
     if command.config_file or command.overrides:
         _take_changes(command, workdirs)
-    return TrainedRuns(workdirs, REFERENCE_RESULTS.resolve() if workdirs == [REFERENCE] else None)
-
-
-def allows_any_network(command: Command) -> bool:
-    """Whether a run's network may be a class from outside PneumoJAX.
-
-    The user agrees to that by --any_network, or by naming a config file.
-    """
-    return command.options.any_network or command.config_file is not None
+    results = REFERENCE_RESULTS.resolve() if workdirs == [REFERENCE] else None
+    any_network = command.options.any_network or command.config_file is not None
+    return TrainedRuns(workdirs, results, any_network)
 
 
 def _stored_config(command: Command) -> ConfigDict | None:
