@@ -16,11 +16,7 @@ from pneumojax.training.step import TrainStep
 def compile_step(
     train_step: TrainStep, state: TrainState, config: ConfigDict, mesh: Mesh
 ) -> jax.stages.Compiled:
-    """The train step compiled for the one shape of batch that the config asks for.
-
-    It is called as `(state, batch) -> (state, metrics)`, and donates the state. A batch of another
-    shape is an error, where jit alone would compile again.
-    """
+    """`(state, batch) -> (state, metrics)` for one shape of batch, which donates the state."""
     everywhere = replicated(mesh)
     jitted = jax.jit(
         train_step,

@@ -39,19 +39,15 @@ class Events:
             self._append(Event(step=purge_step, session_log=session))
 
     def scalar(self, name: str, value: float, step: int) -> None:
-        """Adds a point to a curve."""
         self._write(scalar(name, value), step)
 
     def text(self, name: str, value: str) -> None:
-        """Adds a line of text."""
         self._write(text(name, value), 0)
 
     def flush(self) -> None:
-        """Writes everything to the disk."""
         self._file.sync()
 
     def close(self) -> None:
-        """Flushes and closes."""
         self._file.sync()
         self._file.close()
 

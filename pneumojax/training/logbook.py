@@ -20,10 +20,7 @@ class Logbook:
     that a run resumes from are removed first, so every step stands in the file once, however often
     the run was killed.
 
-    Args:
-        resumed_step: how many steps the restored state has taken.
-        tensorboard: whether to write event files.
-        stamp: added to every line, such as {"synthetic": true}.
+    `stamp` is added to every line, such as {"synthetic": true}.
     """
 
     def __init__(
@@ -66,7 +63,6 @@ class Logbook:
                 self._events.flush()
 
     def close(self) -> None:
-        """Flushes and closes."""
         self.flush()
         with failing_clearly(self._workdir):  # a network file system may report a full disk here
             self._stream.close()

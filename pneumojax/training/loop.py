@@ -122,9 +122,7 @@ def _train(setup: Setup, source: Source | None) -> None:
 class Trainer:
     """Takes the steps of a run, validates after each epoch, and saves.
 
-    Args:
-        first_step: how many steps the run has taken already.
-        best: figures of the best epoch so far, with its "epoch".
+    `best` holds the figures of the best epoch so far, with its "epoch".
     """
 
     def __init__(self, setup: Setup, first_step: int, best: Figures | None):
@@ -187,7 +185,6 @@ class Trainer:
         return every > 0 and number % every == 0
 
     def _pause(self, step: DispatchedStep, state: TrainState) -> None:
-        """Waits for a step, stops the clock and checks the state after it."""
         self._monitor.wait()
         self._clock.pause()
         self._monitor.check(step, state)

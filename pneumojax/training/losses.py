@@ -17,19 +17,16 @@ from pneumojax.training.running_statistics import Moments, moments_of
 
 
 def binary_cross_entropy(logits: Array, labels: Array) -> Array:
-    """-log p(label) of each film, from logits; all (batch,)."""
+    """-log p(label) of each film."""
     return optax.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype))
 
 
 def head_loss(logits: Array, labels: Array, settings: Mapping[str, Any]) -> Array:
-    """The loss of one head for each film, (batch,).
+    """The loss of one head for each film, by `config.loss`; labels may be fractions after mixup.
 
-    Args:
-        labels: (batch,), 0 or 1, or a number between them after mixup.
-        settings: `config.loss`. `label_smoothing` s makes a label y into y (1 - s) + s / 2
-            (Szegedy et al. 2015, arXiv 1512.00567, section 7). `focal_gamma` is the focal exponent,
-            which down-weights easy films (Lin et al. 2017, arXiv 1708.02002). With 0 for both the
-            loss is cross-entropy.
+    `label_smoothing` s makes a label y into y (1 - s) + s / 2 (Szegedy et al. 2015, arXiv
+    1512.00567, section 7). `focal_gamma` is the focal exponent, which down-weights easy films (Lin
+    et al. 2017, arXiv 1708.02002). With 0 for both the loss is cross-entropy.
     """
     targets = labels.astype(logits.dtype)
     if smoothing := settings["label_smoothing"]:
@@ -67,43 +64,28 @@ def class_factors(labels: NDArray, balanced: bool) -> tuple[float, float]:
 
 
 class BatchSums(NamedTuple):
-    """Sums over the films of a batch whose mask is 1.
+    """Sums over the films of a batch whose mask is 1."""
 
-    correct: films that the predicting head calls correctly at 0.5.
-    loss: their cross-entropy by the predicting head, without smoothing and weights.
-    moments: batch norm's moments, summed over microbatches.
-    """
-
-    correct: Array
-    loss: Array
-    moments: Moments
+    correct: Array  # films that the predicting head calls correctly at 0.5
+    loss: Array  # their cross-entropy by the predicting head, without smoothing and weights
+    moments: Moments  # summed over microbatches
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The mean loss of a batch as a function of the parameters.
-
-    network: the network in training mode.
-    settings: `config.loss`.
-    class_weights: factors of a film's loss, normal films first.
-    axis: the mesh axis over which batch norm takes its statistics; None if each device takes its
-        own.
-    """
+    """The mean loss of a batch as a function of the parameters."""
 
     network: Network
-    settings: Mapping[str, Any]
-    class_weights: tuple[float, float] = (1.0, 1.0)
-    axis: str | None = None
+    settings: Mapping[str, Any]  # `config.loss`
+    class_weights: tuple[float, float] = (1.0, 1.0)  # factors of a film's loss, normal films first
+    axis: str | None = None  # of the mesh, for `training_logits`
 
     def __call__(
         self, params: dict, statistics: dict, batch: dict, film_count: Array
     ) -> tuple[Array, BatchSums]:
-        """A microbatch's share in the batch's mean loss, and its sums.
+        """A microbatch's share in the mean loss of a batch of `film_count` films, and its sums.
 
-        Args:
-            params, statistics: as `Network.divide` returns them.
-            batch: augmented images with "target", "label", "mask" and "dropout_key".
-            film_count: how many films the whole batch holds, without padding.
+        It holds augmented images with "target", "label", "mask" and "dropout_key".
         """
         labels, mask = batch["label"], batch["mask"]
         logits, batch_statistics = self.network.training_logits(

@@ -19,9 +19,6 @@ def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTr
 
     AdamW is Loshchilov & Hutter 2019 (arXiv 1711.05101). The decay is multiplied by the learning
     rate, is not part of the gradient, and applies to kernels alone.
-
-    Args:
-        steps_per_epoch: converts the epochs of the schedule into steps.
     """
     rate = learning_rate(config, steps_per_epoch)
     optimizer = _adam(config, rate)

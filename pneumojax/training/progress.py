@@ -24,7 +24,6 @@ class TrainingProgress:
         self._last = time.monotonic()
 
     def step(self, step: int, loss: float) -> None:
-        """Takes note that `step` steps are done, and shows it if a line is due."""
         now = time.monotonic()
         seconds, self._last = now - self._last, now
         before = self._seconds_per_step or seconds
@@ -40,7 +39,6 @@ class TrainingProgress:
         )
 
     def epoch(self, epoch: int, figures: dict[str, float]) -> None:
-        """Prints the figures of an epoch."""
         line = (
             f"epoch {epoch}/{self._epochs}  train loss {figures['train_loss']:.4f} "
             f"accuracy {figures['train_accuracy']:.4f}"
@@ -64,12 +62,7 @@ class StepClock:
         self._began = time.perf_counter()
 
     def next_batch(self, batches: Iterator[Batch], is_idle: Callable[[], bool]) -> Batch:
-        """The next batch, for the next step.
-
-        Args:
-            is_idle: says whether the devices have finished every step. Only then does the time
-                that the batch took count as waiting for data.
-        """
+        """The next batch. Its time counts as waiting only if the devices have nothing to do."""
         began = time.perf_counter()
         batch = next(batches)
         if is_idle():
@@ -82,7 +75,6 @@ class StepClock:
         self._seconds += time.perf_counter() - self._began
 
     def resume(self) -> None:
-        """Starts the clock again."""
         self._began = time.perf_counter()
 
     def take_figures(self) -> dict[str, float]:

@@ -43,6 +43,5 @@ def updated_statistics(statistics: dict, moments: Moments) -> dict:
 
 
 def _by_path(name: str, statistics: dict) -> dict[tuple, Array]:
-    """All layers' "mean" or "var", by path."""
     flat = flatten_dict(statistics)
     return {path: flat[path] for path in sorted(flat) if path[-1] == name}

@@ -42,17 +42,14 @@ class Setup:
 
     @property
     def films_per_epoch(self) -> int:
-        """How many training films an epoch visits."""
         return films_per_epoch(self.splits.train.labels, self.config.data.balanced)
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches an epoch takes."""
         return steps_per_epoch(self.films_per_epoch, self.config.batch_size)
 
     @property
     def last_step(self) -> int:
-        """The number of the step that ends the last epoch."""
         return self.config.epochs * self.steps_per_epoch
 
 
@@ -70,9 +67,6 @@ def check_batch(config: ConfigDict, mesh: Mesh, films: int) -> str:
     Such a batch is filled up with copies that count for nothing, so a step takes longer and learns
     no more. A batch size of at least twice the films is refused rather than lowered, because a
     smaller batch would be another recipe.
-
-    Args:
-        films: how many films an epoch visits.
     """
     if config.batch_size <= max(films, mesh.size):
         return ""

@@ -18,16 +18,11 @@ from pneumojax.inference.network import Network, make_module
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class EpochSums:
-    """Sums over the films that the current epoch has visited; float32 scalars.
+    """Sums over the films that the current epoch has visited; float32 scalars."""
 
-    correct: films that the predicting head calls correctly at 0.5.
-    films: films, without padding.
-    loss: their cross-entropy by the predicting head.
-    """
-
-    correct: Array
-    films: Array
-    loss: Array
+    correct: Array  # films that the predicting head calls correctly at 0.5
+    films: Array  # without padding
+    loss: Array  # their cross-entropy by the predicting head
 
 
 # The fields are flattened in alphabetical order, as the dict of earlier versions was. Another order
@@ -39,23 +34,14 @@ class EpochSums:
 )
 @dataclass(frozen=True)
 class TrainState:
-    """A pytree of everything that a step changes, which is what an exact resume needs.
+    """A pytree of everything that a step changes, which is what an exact resume needs."""
 
-    step: int32 (), the number of steps taken.
-    params: the trained parameters.
-    optimizer: the state of the optimizer.
-    epoch_sums: the sums behind the training figures of the epoch.
-    statistics: batch norm's running means and variances; {} in a network without batch norm.
-    average: a moving average of parameters and statistics, joined in one tree; None unless
-        `config.average.decay` asks for it.
-    """
-
-    step: Array
+    step: Array  # int32 (), the number of steps taken
     params: dict[str, Any]
     optimizer: optax.OptState
     epoch_sums: EpochSums
-    statistics: dict[str, Any]
-    average: dict[str, Any] | None
+    statistics: dict[str, Any]  # of batch norm; {} in a network without it
+    average: dict[str, Any] | None  # of `network.join(params, statistics)`, if the config asks
 
     def to_items(self) -> dict[str, Any]:
         """The items of a checkpoint; optional parts that are absent have no key."""

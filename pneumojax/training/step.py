@@ -39,9 +39,6 @@ def make_train_step(
 
     Augmentation draws from (config.seed, epoch, film), and dropout from (config.seed, step,
     position in the batch).
-
-    Args:
-        class_weights: factors of a film's loss, normal films first.
     """
     dropout_key = jax.random.key(config.seed)
     gradients_of = make_gradients(config, network, mesh, class_weights)

@@ -19,18 +19,12 @@ from pneumojax.training.state import TrainState
 
 @dataclass(frozen=True)
 class DispatchedStep:
-    """A step that the devices may still be computing.
-
-    number: the number of the step in the run, from 1.
-    epoch: the number of its epoch, from 1.
-    metrics: float32 scalars on the devices.
-    films: int32 (batch,), rows of the training set.
-    """
+    """A step that the devices may still be computing; it and its epoch are counted from 1."""
 
     number: int
     epoch: int
-    metrics: dict[str, Any]  # JAX declares no `is_ready` in the type jax.Array
-    films: jax.Array
+    metrics: dict[str, Any]  # scalars; JAX declares no `is_ready` in the type jax.Array
+    films: jax.Array  # int32 (batch,), rows of the training set
 
 
 class StepMonitor:

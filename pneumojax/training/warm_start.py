@@ -25,17 +25,12 @@ from pneumojax.weights.tree import Arrays, Source
 
 @dataclass
 class StageReport:
-    """How many arrays of a stage were taken over.
-
-    taken: arrays that came from the source.
-    new: arrays that keep their initial values.
-    unused: arrays of the source that the network does not have in this shape.
-    """
+    """How many arrays of a stage were taken over."""
 
     stage: str
     taken: int = 0
-    new: int = 0
-    unused: int = 0
+    new: int = 0  # these keep their initial values
+    unused: int = 0  # of the source, which the network does not have in this shape
 
 
 def weights_to_start_from(
@@ -82,8 +77,7 @@ def start_from(source: Source, network: Network, state: TrainState, workdir: Pat
 def read_source(path: Path, named_by_user: str = "") -> Source:
     """The arrays of a run folder, or of a file whose suffix names its kind.
 
-    Args:
-        named_by_user: `config.model.network` of the command. The run may use that class too.
+    A run may use PneumoJAX's classes and `named_by_user`, `config.model.network` of the command.
     """
     if (path / "config.json").is_file():
         refuse_foreign_network(read_config(path), path, named_by_user)
