@@ -144,7 +144,6 @@ def print_config(command: Command) -> None:
 
 
 def cache_dir_of(command: Command) -> Path:
-    """The folder of --cache_dir."""
     return path_of("cache_dir", command.options.cache_dir)
 
 

@@ -11,20 +11,14 @@ from pneumojax.errors import UserError
 
 
 class Flag(NamedTuple):
-    """One flag.
-
-    value: the placeholder that stands for its value in the help; "" for a flag without a value.
-    help: one or two sentences.
-    choices: the values that it may have, if it is one of a few.
-    lowest, highest: the range of a whole number; None for a flag that is text.
-    """
+    """One flag."""
 
     name: str
-    value: str
+    value: str  # the placeholder of its value in the help; "" for a flag without a value
     help: str
     default: Any = None
     choices: tuple[str, ...] = ()
-    lowest: int | None = None
+    lowest: int | None = None  # None for a flag that is no number
     highest: int | None = None
 
 

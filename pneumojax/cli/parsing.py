@@ -20,22 +20,14 @@ DEFAULT_CONFIG = Path(base.__file__)
 
 @dataclass(frozen=True)
 class Command:
-    """A parsed command line.
-
-    verb: a name in `verbs.VERBS`.
-    options: the value of each flag; None if it was not given and has no default.
-    given: names of the flags on the command line, without --mode, --config and its fields.
-    arguments: the files that predict and compare take.
-    config_file: the value of --config, or None.
-    overrides: "--config.<field>=<value>", in their order.
-    """
+    """A parsed command line."""
 
     verb: str
-    options: SimpleNamespace
-    given: tuple[str, ...]
-    arguments: tuple[str, ...]
+    options: SimpleNamespace  # the value of each flag; None if it has none
+    given: tuple[str, ...]  # names of the flags on it, without --mode, --config and its fields
+    arguments: tuple[str, ...]  # the files that predict and compare take
     config_file: str | None
-    overrides: tuple[str, ...]
+    overrides: tuple[str, ...]  # "--config.<field>=<value>", in their order
 
     def config(self) -> ConfigDict:
         """The config of --config, or else of configs/base.py, with the overrides."""
@@ -45,12 +37,7 @@ class Command:
 
 
 def parse(argv: Sequence[str], verbs: Sequence[str]) -> Command:
-    """Parses a command line; the first argument may be the verb, which is "train" by default.
-
-    Args:
-        argv: without the program's name.
-        verbs: the names of all verbs.
-    """
+    """Parses a command line; the first argument may be the verb, which is "train" by default."""
     # Arguments after a "--" are files and never flags.
     at = argv.index("--") if "--" in argv else len(argv)
     config_file, overrides, rest = _config_arguments(argv[:at])

@@ -9,24 +9,15 @@ from pneumojax.errors import UserError
 
 
 class Verb(NamedTuple):
-    """One verb of the command line.
+    """One verb of the command line."""
 
-    summary: one line for the list of verbs.
-    help: what the verb does, in sentences.
-    arguments: the placeholder of the files that it takes; "" if it takes none.
-    flags: the names of the flags that it reads, in `flags.FLAGS`; all others are refused.
-    takes_config: whether it reads --config and its fields.
-    examples: command lines without "python main.py".
-    run: the function that runs it.
-    """
-
-    summary: str
+    summary: str  # one line for the list of verbs
     help: str
-    arguments: str
-    flags: tuple[str, ...]
-    takes_config: bool
-    examples: tuple[str, ...]
     run: Callable[[Command], None]
+    flags: tuple[str, ...]  # the flags that it reads, in `flags.FLAGS`; all others are refused
+    examples: tuple[str, ...]  # command lines without "python main.py"
+    arguments: str = ""  # the placeholder of the files that it takes
+    takes_config: bool = True  # whether it reads --config and its fields
 
     @property
     def makes_config(self) -> bool:
@@ -42,7 +33,6 @@ VERBS = {
         help="Trains the network of a config to its last epoch, and evaluates it on the "
         "validation films. The same command resumes a run that was interrupted. With --workdir "
         "alone, fields of the config are relative to that run's own: a run can get more epochs.",
-        arguments="",
         flags=(
             *_RUN,
             "verify_films",
@@ -54,7 +44,6 @@ VERBS = {
             "processes",
             "process",
         ),
-        takes_config=True,
         examples=(
             "train --config=configs/quick.py",
             "train --config.data.root=<folder with train/>",
@@ -66,9 +55,7 @@ VERBS = {
         summary="train a network for each fold of patients",
         help="Trains config.data.folds networks, each without the patients of one fold, and "
         "scores every film with the network that was not trained on it.",
-        arguments="",
         flags=(*_RUN, "verify_films", "any_network", "print_config"),
-        takes_config=True,
         examples=("crossvalidate --config.data.folds=5",),
         run=commands.cross_validate,
     ),
@@ -77,9 +64,7 @@ VERBS = {
         help="Evaluates the best checkpoint of a run, or of several runs together, and writes a "
         "report. A changed decision rule, such as --config.decision.rule=sensitivity, is fitted "
         "again on the validation films first.",
-        arguments="",
         flags=(*_RUN, "split", "films", "verify_films", "any_network"),
-        takes_config=True,
         examples=(
             "evaluate --workdir=<run folder> --split=test",
             "evaluate --films=<folder>",
@@ -91,16 +76,13 @@ VERBS = {
         help="Predicts films. Each argument is a film, a folder or a pattern such as '*.dcm'.",
         arguments="<film, folder or pattern> ...",
         flags=(*_RUN, "output", "overlays", "any_network"),
-        takes_config=True,
         examples=("predict film.jpeg", "predict --workdir=<run folder> --output=out.csv <folder>"),
         run=commands.predict,
     ),
     "serve": Verb(
         summary="open a page on this machine that reads films",
         help="Opens a page for the browsers of this machine. It reads films with one run.",
-        arguments="",
         flags=(*_RUN, "port", "any_network"),
-        takes_config=True,
         examples=("serve", "serve --workdir=<run folder> --port=0"),
         run=commands.serve,
     ),
@@ -117,27 +99,21 @@ VERBS = {
     "profile": Verb(
         summary="measure the training step of a config",
         help="Measures the time and the memory of a config's training step, and draws a page.",
-        arguments="",
         flags=(*_RUN, "verify_films", "any_network", "print_config"),
-        takes_config=True,
         examples=("profile --config=configs/reference.py", "profile --workdir=<run folder>"),
         run=commands.profile,
     ),
     "preview": Verb(
         summary="draw training films as the network sees them",
         help="Draws a page of training films before and after augmentation.",
-        arguments="",
         flags=(*_RUN, "any_network", "print_config"),
-        takes_config=True,
         examples=("preview --config=configs/reference.py",),
         run=commands.preview,
     ),
     "summary": Verb(
         summary="list the layers of a config's network",
         help="Lists the layers of a config's network with their shapes, parameters and work.",
-        arguments="",
         flags=(*_RUN, "output", "any_network", "print_config"),
-        takes_config=True,
         examples=("summary --config=configs/inception_v3.py",),
         run=commands.summarise,
     ),

@@ -28,12 +28,7 @@ IN_TRAINING = AFTER_TRAINING | {
 def accepted_changes(
     stored: Mapping[str, Any], wanted: Mapping[str, Any], may_change: frozenset[str], run: str
 ) -> list[Difference]:
-    """The differences between a run's stored config and `wanted`, if all of them are allowed.
-
-    Args:
-        may_change: `IN_TRAINING`, `AFTER_TRAINING` or an empty set.
-        run: the run folder, for the message.
-    """
+    """The differences between a run's stored config and `wanted`, if all of them are allowed."""
     found = differences(stored, wanted)
     refused = [change for change in found if change.field not in may_change]
     if refused:

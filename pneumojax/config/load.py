@@ -46,9 +46,8 @@ def load_file(path: str) -> ConfigDict:
 def override(config: ConfigDict, arguments: Sequence[str]) -> None:
     """Changes fields of a config in place.
 
-    Args:
-        arguments: each "--config.<field>=<value>", or "--config.<field>" and
-            "--noconfig.<field>" for a field that is True or False.
+    An argument is "--config.<field>=<value>", or "--config.<field>" or "--noconfig.<field>" for a
+    field that is True or False.
     """
     for argument in arguments:
         if wrong := _unknown_field(argument, config):

@@ -19,16 +19,11 @@ NORMALISATIONS = ("unit", "film", "symmetric")
 
 
 class Rule(NamedTuple):
-    """A condition that the value of one field must fulfil.
+    """A condition that the value of one field must fulfil."""
 
-    field: its full name, such as "data.val_fraction".
-    holds: whether a value fulfils the rule.
-    words: the rule in words, as the second half of the message.
-    """
-
-    field: str
+    field: str  # full name, such as "data.val_fraction"
     holds: Callable[[Any], bool]
-    words: str
+    words: str  # the second half of the message
 
 
 def _one_of(field: str, *values: str) -> Rule:

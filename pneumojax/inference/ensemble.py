@@ -63,7 +63,10 @@ def resolve_members(workdirs: Sequence[Path]) -> tuple[list[Path], Decision | No
             f"--workdir: of the {count} folds of {str(workdirs[0])!r} there are only {names}; name "
             "those that you want with commas between"
         )
-    return folds, _common_decision(path)
+    record = read_record(path, decision_fields())
+    if other := sorted(record.keys() - set(Decision._fields)):
+        raise UserError(f"{str(path)!r} cannot be used: it has an unknown field {other[0]!r}")
+    return folds, Decision(**record)
 
 
 def folds_of(workdir: Path) -> list[Path]:
@@ -104,10 +107,3 @@ def output_folder(workdirs: Sequence[Path]) -> Path:
     names = "\n".join(str(workdir) for workdir in workdirs)
     digest = hashlib.sha256(names.encode()).hexdigest()[:8]
     return workdirs[0].parent / f"ensemble-{digest}"
-
-
-def _common_decision(path: Path) -> Decision:
-    record = read_record(path, decision_fields())
-    if other := sorted(record.keys() - set(Decision._fields)):
-        raise UserError(f"{str(path)!r} cannot be used: it has an unknown field {other[0]!r}")
-    return Decision(**record)

@@ -36,11 +36,8 @@ def microbatch_size(films: int, mesh: Mesh, wanted: int = 0) -> int:
 
     On a CPU that is four, whose activations fit its caches: a step takes two thirds of the time
     of the whole batch at once and a tenth of its memory (docs/performance.md). On accelerators it
-    is the whole batch.
-
-    Args:
-        wanted: replaces that number unless it is 0; if it does not divide `films`, the largest
-            common divisor is taken.
+    is the whole batch. `wanted` replaces that number unless it is 0; if it does not divide
+    `films`, the largest common divisor is taken.
     """
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     return math.gcd(films, wanted or (FILMS_IN_CACHE if on_cpu else films))
@@ -102,9 +99,7 @@ def make_step(forward: Forward, mesh: Mesh) -> Callable[[dict, Images], Any]:
 def make_batched(forward: Forward, mesh: Mesh, batch_size: int) -> Callable[[dict, Films], Any]:
     """`(params, n films) -> outputs` on the host, a tree of arrays (n, ...); compiled once.
 
-    Args:
-        forward: the result of `make_forward` or of `make_explainer`.
-        batch_size: a multiple of the number of devices.
+    The devices must divide `batch_size`.
     """
     step = make_step(forward, mesh)
 
@@ -139,13 +134,10 @@ def image_batches(films: Films, batch_size: int) -> Iterator[Images]:
 
 
 def in_turn(step: Step, batches: Iterable[tuple[T, Images]]) -> Iterator[tuple[T, Any]]:
-    """Runs batches in order; yields the outputs of each on the host.
+    """Runs pairs of any tag and a batch in order; yields each tag with the outputs on the host.
 
     The outputs of a batch are fetched after the next batch has been dispatched, so that the
     devices do not wait while the host prepares a batch.
-
-    Args:
-        batches: pairs of any tag, which is yielded with the outputs, and the images.
     """
     pending: tuple[T, Any] | None = None
     for tag, images in batches:

@@ -18,24 +18,14 @@ from pneumojax.errors import UserError
 
 @dataclass(frozen=True)
 class Network:
-    """A network apart from its parameters.
-
-    definition: the static part, for `nnx.merge`.
-    abstract_params: shapes of the whole parameter tree: the trained parameters and, with batch
-        norm, the running statistics.
-    statistics: paths of the running statistics in that tree.
-    views: names of the test-time views whose logits are averaged with the film's own.
-    freeze_statistics: training also normalises by the running statistics and leaves them as
-        they are.
-    explains: the module has `features` and `logits`, which Grad-CAM needs.
-    """
+    """A network apart from its parameters."""
 
     definition: nnx.GraphDef
-    abstract_params: dict
-    statistics: frozenset[tuple] = frozenset()
-    views: tuple[str, ...] = ()
-    freeze_statistics: bool = False
-    explains: bool = False
+    abstract_params: dict  # shapes of the trained parameters and of batch norm's statistics
+    statistics: frozenset[tuple] = frozenset()  # paths of the running statistics in that tree
+    views: tuple[str, ...] = ()  # test-time views whose logits are averaged with the film's own
+    freeze_statistics: bool = False  # training normalises by the statistics and leaves them too
+    explains: bool = False  # the module has `features` and `logits`, which Grad-CAM needs
 
     def logits(self, params: dict, images: Array, dropout_keys: Array | None = None) -> dict:
         """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}.
@@ -57,10 +47,7 @@ class Network:
     ) -> tuple[dict, dict]:
         """As `logits`, in training mode; also the means and variances of this batch.
 
-        Args:
-            params, statistics: as `divide` returns them.
-            axis: name of the mesh axis over which batch norm takes its means and variances; None
-                if each device takes its own.
+        Batch norm takes them over the mesh axis `axis`, or on each device alone if it is None.
         """
         module = self.module(self.join(params, statistics))
         if not self.statistics or self.freeze_statistics:
@@ -132,7 +119,6 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
 
 
 def _network_class(name: str) -> Any:
-    """The class that "module:Class" names."""
     module, _, class_name = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), class_name)

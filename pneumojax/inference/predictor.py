@@ -45,33 +45,21 @@ T = TypeVar("T")
 
 
 class Answer(NamedTuple):
-    """The networks' answer to n films.
+    """The networks' answer to n films."""
 
-    logits: float32 (members, n).
-    maps: float32 (n, h, w) in [0, 1], the mean of the members' Grad-CAM maps; None if none were
-        asked for.
-    """
-
-    logits: NDArray[np.float32]
-    maps: NDArray[np.float32] | None
+    logits: NDArray[np.float32]  # (members, n)
+    maps: NDArray[np.float32] | None  # (n, h, w) in [0, 1], the mean of the members' Grad-CAM maps
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """One run or several that answer together: films in, logits, probabilities or maps out.
+    """One run or several that answer together: films in, logits, probabilities or maps out."""
 
-    members: at least one run; several see the same pixels.
-    workdirs: their run folders.
-    decisions: each member's own decision, which calibrates its logits.
-    decision: calibrates the logits that `combine` returns, and makes calls of them.
-    batch_size: films in a batch, a multiple of the devices. Each network is compiled once for it.
-    """
-
-    members: tuple[TrainedRun, ...]
+    members: tuple[TrainedRun, ...]  # at least one run; several see the same pixels
     workdirs: tuple[Path, ...]
-    decisions: tuple[Decision, ...]
-    decision: Decision
-    batch_size: int
+    decisions: tuple[Decision, ...]  # each member's own, which calibrates its logits
+    decision: Decision  # calibrates the logits that `combine` returns, and makes calls of them
+    batch_size: int  # a multiple of the devices; each network is compiled once for it
 
     @classmethod
     def open(cls, workdirs: Sequence[Path], *, any_network: bool = False) -> "Predictor":
@@ -79,9 +67,6 @@ class Predictor:
 
         A cross-validation makes calls by the common decision of its folds, other ensembles at the
         mean of their members' thresholds. `any_network` is that of `open_run`.
-
-        Args:
-            workdirs: their run folders.
 
         Raises:
             UserError: there is no run, one is refused, or they see different pixels or films.
@@ -105,7 +90,6 @@ class Predictor:
 
     @property
     def name(self) -> str:
-        """Names of the run folders."""
         return ", ".join(workdir.name for workdir in self.workdirs)
 
     @property
@@ -176,11 +160,7 @@ class Predictor:
         return self.decision.probabilities(self.combine(self.logits(films))[0])
 
     def explain(self, films: Films) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits (members, n) and Grad-CAM maps (n, h, w) of n films, see `Answer`.
-
-        Raises:
-            UserError: a network cannot be explained, see `explains`.
-        """
+        """Logits (members, n) and Grad-CAM maps (n, h, w), if the predictor `explains`."""
         self.check_explains()
         self._check_films(films)
         return _with_maps(outputs_of(self._explain, films, self.batch_size))
@@ -190,10 +170,8 @@ class Predictor:
     ) -> Iterator[tuple[T, Answer]]:
         """Answers batches one by one, so that films may come from an endless source.
 
-        Args:
-            batches: pairs of any tag, which is yielded with the answer, and images, uint8
-                (batch_size, h, w, 1).
-            explain: also make Grad-CAM maps.
+        A batch is a pair of any tag, which is yielded with the answer, and images, uint8
+        (batch_size, h, w, 1).
         """
         if explain:
             self.check_explains()
@@ -224,7 +202,6 @@ class Predictor:
         return self._compiled(make_explainer)
 
     def _compiled(self, make: Callable[[Network, Mesh], Forward]) -> Step:
-        """A step that runs all members on one batch."""
         steps = [
             partial(make_step(make(m.network, m.mesh), m.mesh), m.params) for m in self.members
         ]

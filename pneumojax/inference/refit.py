@@ -17,11 +17,7 @@ from pneumojax.run.stored_config import read_config
 def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = False) -> bool:
     """Fits the run's decision anew if it was fitted by another rule than the config's.
 
-    Args:
-        any_network: as in `open_run`.
-
-    Returns:
-        Whether a decision was fitted.
+    `any_network` is that of `open_run`. Returns whether a decision was fitted.
     """
     if not (workdir / "config.json").exists():
         return False  # a cross-validation, whose decision is fitted out of fold

@@ -47,7 +47,6 @@ class TrainedRun:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How a film is decoded for this network."""
         return Preprocessing(**self.meta["preprocessing"])
 
     @property

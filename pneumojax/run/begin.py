@@ -27,13 +27,9 @@ def begin(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozen
 
 
 def claim(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozenset()) -> bool:
-    """Makes the folder, or checks that it is empty or holds a run of this config.
+    """Makes the folder, or checks that it is empty or holds a run of this config; returns which.
 
-    Args:
-        may_change: fields in which that run may differ.
-
-    Returns:
-        Whether it holds a run.
+    The run may differ in the fields `may_change`.
 
     Raises:
         UserError: the config has a wrong value, or the folder cannot be written, holds a run of

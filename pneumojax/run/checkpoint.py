@@ -30,11 +30,9 @@ OTHER_BYTES = 500_000  # upper limit for everything in a checkpoint except array
 
 
 class Checkpoints:
-    """The checkpoints of one run.
+    """The checkpoints of one run, in the absolute `<workdir>/checkpoints`.
 
-    Args:
-        folder: `<workdir>/checkpoints`, absolute.
-        log: called with a line about every damaged checkpoint.
+    `log` is called with a line about every damaged checkpoint.
     """
 
     def __init__(self, folder: Path, log: Callable[[str], None] = print):
@@ -44,7 +42,6 @@ class Checkpoints:
 
     @property
     def workdir(self) -> Path:
-        """The run folder."""
         return self._folder.parent
 
     def save_latest(self, step: int, items: dict[str, Any], meta: dict[str, Any]) -> None:
@@ -69,9 +66,6 @@ class Checkpoints:
         """The newest undamaged items and their metadata, or None if there is no checkpoint.
 
         Damaged ones are moved to `checkpoints/damaged/`.
-
-        Args:
-            abstract: shapes, types and placement of the items' arrays.
         """
         self._check_layout(abstract)
         return self._restore("latest", abstract, set_aside=True)
@@ -86,11 +80,7 @@ class Checkpoints:
         raise UserError(f"no checkpoint in {str(self._folder)!r}: train the run first")
 
     def newest_meta(self, *kinds: str) -> dict[str, Any] | None:
-        """The newest undamaged metadata, read without any array; None if there is none.
-
-        Args:
-            kinds: "best" and "latest", in the order in which they are tried.
-        """
+        """The newest undamaged metadata, read without any array; None if there is none."""
         for kind in kinds:
             for step in self.steps(kind):
                 with contextlib.suppress(Exception):  # restoring the checkpoint reports the damage
@@ -137,11 +127,7 @@ class Checkpoints:
             ) from error
 
     def _check_space(self, kind: str, step: int, items: dict[str, Any]) -> None:
-        """Raises UserError if the disk is too full; each thread of Orbax would print an error.
-
-        Args:
-            kind, step: of the checkpoint, for the message.
-        """
+        """Raises UserError if the disk is too full; each thread of Orbax would print an error."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(items)) + OTHER_BYTES
         with failing_clearly(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -26,12 +26,7 @@ _FIELDS = (
 def current_decision(
     workdir: Path, config: ConfigDict, meta: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """The decision of a checkpoint under the config's rule; None if it has to be fitted first.
-
-    Args:
-        config: the run's.
-        meta: the checkpoint's metadata, as `check_meta` accepts it.
-    """
+    """The decision of a checkpoint under the run's config; None if it has to be fitted first."""
     trained, rule = meta["decision"], flatten(config.decision)
     could_fit = trained["rule"] != "default"
     if not could_fit or flatten(completed(meta["config"]).decision) == rule:

@@ -74,16 +74,11 @@ def hidden(patient: str) -> str:
 
 
 class SeenFilms(NamedTuple):
-    """The films that the parameters of one or several runs were trained on.
+    """The films that the parameters of one or several runs were trained on."""
 
-    digests: sha256 of the files, in hexadecimal digits.
-    patients: names of the patients, as far as file names tell them, hashed by `hidden`.
-    known: whether every run lists its films.
-    """
-
-    digests: frozenset[str]
-    patients: frozenset[str]
-    known: bool
+    digests: frozenset[str]  # sha256 of the files, in hexadecimal digits
+    patients: frozenset[str]  # as far as file names tell them, hashed by `hidden`
+    known: bool  # whether every run lists its films
 
     @classmethod
     def of_runs(cls, workdirs: Sequence[Path]) -> "SeenFilms":
@@ -111,10 +106,6 @@ class SeenFilms(NamedTuple):
 
         The digest is compared first. A re-encoded copy has another digest, so the patient in the
         file name is compared as well; a file of another hospital may have the same name by chance.
-
-        Args:
-            name: file name or path; `identify` reads the patient from names of the Kermany set.
-            sha256: of the file's bytes, in hexadecimal digits.
         """
         if sha256.lower() in self.digests:
             return THIS_FILM
