@@ -16,7 +16,7 @@ def train(command: Command) -> None:
     """Trains a run to its last epoch, then evaluates it on its validation films."""
     from pneumojax.cli.run_folders import config_of, new_or_own_folder
     from pneumojax.evaluation.evaluate import evaluate_run
-    from pneumojax.inference.refit import fit_changed_decision
+    from pneumojax.inference.trained_run import fit_changed_decision
     from pneumojax.training.loop import train
 
     config = config_of(command)
@@ -55,7 +55,7 @@ def evaluate(command: Command) -> None:
     runs = trained_runs(command)
     from pneumojax.evaluation.evaluate import evaluate_run
     from pneumojax.evaluation.films import FilmChoice
-    from pneumojax.inference.refit import fit_changed_decision
+    from pneumojax.inference.trained_run import fit_changed_decision
 
     options, cache_dir = command.options, cache_dir_of(command)
     if len(runs.workdirs) == 1:

@@ -12,9 +12,8 @@ from ml_collections import ConfigDict
 
 from pneumojax.cli.flags import path_of
 from pneumojax.cli.parsing import Command
-from pneumojax.config.changes import AFTER_TRAINING, accepted_changes
 from pneumojax.config.check import check
-from pneumojax.config.flat import differences
+from pneumojax.config.flat import AFTER_TRAINING, accepted_changes, differences
 from pneumojax.config.identity import earlier_run_name, resolve, run_name
 from pneumojax.config.load import override
 from pneumojax.errors import UserError

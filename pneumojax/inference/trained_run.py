@@ -1,4 +1,4 @@
-"""A trained network, opened from its run folder."""
+"""A trained network, opened from its run folder, and a new fit of a decision rule that changed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,20 +7,24 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from pneumojax.data.splits import load_splits
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.errors import UserError
-from pneumojax.inference.decision import Decision
+from pneumojax.inference.decision import Decision, fit_decision
+from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.network import Network, make_network
+from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.run.agreement import (
     answering,
     check_before,
     check_config,
     check_meta,
     check_size,
+    current_decision,
+    write_decision,
 )
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.run.decision import current_decision
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
 from pneumojax.sharding import make_mesh, placed
 
@@ -85,3 +89,37 @@ def open_run(workdir: Path, *, any_network: bool = False) -> TrainedRun:
     check_config(meta, config, workdir)
     meta = meta | {"decision": current_decision(workdir, config, meta)}
     return TrainedRun(config, network, mesh, params, meta)
+
+
+def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = False) -> bool:
+    """Fits the run's decision anew if it was fitted by another rule than the config's.
+
+    `any_network` is that of `open_run`. Returns whether a decision was fitted.
+    """
+    if not (workdir / "config.json").exists():
+        return False  # a cross-validation, whose decision is fitted out of fold
+    config = read_config(workdir)
+    meta = check_before(Checkpoints(workdir / "checkpoints"), config)
+    if meta is None or current_decision(workdir, config, meta):
+        return False
+    trained = open_run(workdir, any_network=any_network)
+    splits = load_splits(trained.config, cache_dir)
+    if splits.validation is None:
+        raise UserError(
+            f"--workdir: {str(workdir)!r} has no validation films to fit its decision rule on"
+        )
+    if splits.fingerprint != trained.meta["films"]:
+        raise UserError(
+            f"config.data.root: the films have changed since {str(workdir)!r} was trained; "
+            "restore them to fit its decision rule"
+        )
+    forward = make_forward(trained.network, trained.mesh)
+    logits_of = make_batched(forward, trained.mesh, FILMS_IN_CACHE * trained.mesh.size)
+    logits = logits_of(trained.params, splits.validation)
+    decision = fit_decision(trained.config.decision, splits.validation.labels, logits)
+    write_decision(workdir, trained.config, trained.meta, decision._asdict())
+    print(
+        f"fitted the {decision.rule} rule on {decision.films:,} validation films: "
+        f"threshold {decision.threshold:.3f}"
+    )
+    return True

@@ -1,21 +1,26 @@
-"""Begins a run in its folder, and changes its config later."""
+"""Begins a run in its folder, changes its config later, and locks the folder while it trains."""
 
+import errno
+import fcntl
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from pneumojax.config.changes import accepted_changes
 from pneumojax.config.check import check
+from pneumojax.config.flat import accepted_changes
 from pneumojax.errors import UserError
 from pneumojax.fields import Field, is_group, list_of, read_record
 from pneumojax.files import refuse_links_out, write_json
-from pneumojax.run import lock
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.stored_config import read_config
 
 CHANGES = "changes.json"
+LOCK = ".lock"
 
 
 def begin(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozenset()) -> None:
@@ -43,7 +48,7 @@ def claim(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozen
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         # A process that was killed in `begin` may have left these.
-        ours = (lock.NAME, ".config.json.")
+        ours = (LOCK, ".config.json.")
         occupied = any(not path.name.startswith(ours) for path in workdir.iterdir())
     except OSError as error:
         raise UserError(f"--workdir: cannot make {str(workdir)!r}: {error.strerror}") from error
@@ -85,3 +90,36 @@ def read_changes(workdir: Path) -> list[dict[str, Any]]:
         return []
     fields = (Field(("changes",), list_of(is_group), "a list of objects"),)
     return read_record(path, fields)["changes"]
+
+
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Holds an existing folder for this process; the lock ends with the process.
+
+    The lock is the system's, on the open file `.lock`, so nothing has to be cleaned up after a
+    kill. It holds between machines if their shared file system supports that: NFS from version 4
+    on, and Lustre when it is mounted with `flock`.
+    """
+    path = workdir / LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        reason = error.strerror
+        if error.errno == errno.ELOOP:
+            target = os.path.realpath(path)
+            reason = f"it is a link to {target!r}, and nothing is written through links"
+        raise UserError(f"--workdir: cannot write {str(path)!r}: {reason}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+            raise UserError(
+                f"--workdir: {str(workdir)!r} is in use by process {holder or 'unknown'}; wait for "
+                "it, stop it, or name another folder"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

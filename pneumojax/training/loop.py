@@ -9,16 +9,15 @@ import jax
 from ml_collections import ConfigDict
 
 from pneumojax import runtime
-from pneumojax.config.changes import IN_TRAINING
+from pneumojax.config.flat import IN_TRAINING
 from pneumojax.data.pipeline import Batch, to_devices, training_batches
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import Stopped
 from pneumojax.inference.decision import fit_decision
 from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.network import make_network
-from pneumojax.run.begin import begin
+from pneumojax.run.begin import begin, locked
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.run.lock import locked
 from pneumojax.run.provenance import write_provenance
 from pneumojax.sharding import make_mesh
 from pneumojax.training.compiling import compile_step

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
 from pneumojax.inference.network import Network, predicting_logits
-from pneumojax.training.running_statistics import Moments, moments_of
+from pneumojax.training.state import Moments, moments_of
 
 
 def binary_cross_entropy(logits: Array, labels: Array) -> Array:

@@ -15,8 +15,7 @@ from pneumojax.augment.augment import Augment, film_keys, make_augment, mixup
 from pneumojax.inference.forward import microbatch_size, to_unit_range
 from pneumojax.inference.network import Network
 from pneumojax.training.losses import BatchSums, Objective
-from pneumojax.training.running_statistics import updated_statistics
-from pneumojax.training.state import EpochSums, TrainState
+from pneumojax.training.state import EpochSums, TrainState, updated_statistics
 
 TrainStep = Callable[[TrainState, dict], tuple[TrainState, dict]]
 # (params, statistics, batch, film_count, epoch) -> ((loss, sums), gradients)

@@ -21,7 +21,7 @@ WORK = (
     "pneumojax.training.loop.train",
     "pneumojax.crossvalidate.cross_validate",
     "pneumojax.evaluation.evaluate.evaluate_run",
-    "pneumojax.inference.refit.fit_changed_decision",
+    "pneumojax.inference.trained_run.fit_changed_decision",
     "pneumojax.predict.predict.predict_files",
     "pneumojax.serve.serve.serve",
     "pneumojax.evaluation.compare.compare.compare",

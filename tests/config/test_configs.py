@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 
 from configs import base
-from pneumojax.config.changes import AFTER_TRAINING, IN_TRAINING, accepted_changes
-from pneumojax.config.flat import differences, flatten
+from pneumojax.config.flat import (
+    AFTER_TRAINING,
+    IN_TRAINING,
+    accepted_changes,
+    differences,
+    flatten,
+)
 from pneumojax.config.identity import earlier_run_name, resolve, run_name
 from pneumojax.config.load import load_file, override
 from pneumojax.errors import UserError

@@ -15,8 +15,7 @@ from pneumojax.run.history import read_history
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.running_statistics import DECAY
-from pneumojax.training.state import TrainState, evaluation_params, initial_state
+from pneumojax.training.state import DECAY, TrainState, evaluation_params, initial_state
 from pneumojax.training.step import make_train_step
 
 
