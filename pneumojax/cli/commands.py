@@ -9,12 +9,12 @@ from typing import NoReturn
 from pneumojax import runtime
 from pneumojax.cli.flags import path_of
 from pneumojax.cli.parsing import Command
+from pneumojax.cli.run_folders import config_of, inspected_folder, new_or_own_folder, trained_runs
 from pneumojax.errors import UserError
 
 
 def train(command: Command) -> None:
     """Trains a run to its last epoch, then evaluates it on its validation films."""
-    from pneumojax.cli.run_folders import config_of, new_or_own_folder
     from pneumojax.evaluation.evaluate import evaluate_run
     from pneumojax.inference.trained_run import fit_changed_decision
     from pneumojax.training.loop import train
@@ -38,7 +38,6 @@ def train(command: Command) -> None:
 
 def cross_validate(command: Command) -> None:
     """Trains a network for each fold, and scores every film with the one that held it out."""
-    from pneumojax.cli.run_folders import config_of, new_or_own_folder
     from pneumojax.crossvalidate import cross_validate
 
     config = config_of(command)
@@ -50,7 +49,6 @@ def cross_validate(command: Command) -> None:
 
 def evaluate(command: Command) -> None:
     """Evaluates a run, or several together."""
-    from pneumojax.cli.run_folders import trained_runs
 
     runs = trained_runs(command)
     from pneumojax.evaluation.evaluate import evaluate_run
@@ -72,7 +70,6 @@ def evaluate(command: Command) -> None:
 
 def predict(command: Command) -> None:
     """Predicts films, and fails if some of them could not be read."""
-    from pneumojax.cli.run_folders import trained_runs
 
     runs = trained_runs(command)
     from pneumojax.predict.predict import predict_files
@@ -91,7 +88,6 @@ def predict(command: Command) -> None:
 
 def serve(command: Command) -> None:
     """Opens a page on this machine that reads films."""
-    from pneumojax.cli.run_folders import trained_runs
 
     runs = trained_runs(command)
     from pneumojax.serve.serve import serve
@@ -110,7 +106,6 @@ def compare(command: Command) -> None:
 
 def profile(command: Command) -> None:
     """Measures the training step of a config."""
-    from pneumojax.cli.run_folders import config_of, inspected_folder
     from pneumojax.profiling.profile import profile
 
     config = config_of(command)
@@ -120,7 +115,6 @@ def profile(command: Command) -> None:
 
 def preview(command: Command) -> None:
     """Draws films as the network sees them in training."""
-    from pneumojax.cli.run_folders import config_of, inspected_folder
     from pneumojax.preview import preview
 
     config = config_of(command)
@@ -129,7 +123,6 @@ def preview(command: Command) -> None:
 
 def summarise(command: Command) -> None:
     """Lists the layers of a config's network."""
-    from pneumojax.cli.run_folders import config_of
     from pneumojax.profiling.summary import summary
 
     output = command.options.output
@@ -138,8 +131,6 @@ def summarise(command: Command) -> None:
 
 def print_config(command: Command) -> None:
     """Prints the config that a command would use, as its run folder's config.json has it."""
-    from pneumojax.cli.run_folders import config_of
-
     print(json.dumps(config_of(command).to_dict(), indent=2))
 
 

@@ -66,24 +66,13 @@ _FLAGS = (
         "Decoded films, the embedded data set and compiled steps, which all runs share.",
         default=_CACHE_DIR,
     ),
-    Flag(
-        "verify_films",
-        "",
-        "Hash every film again before trusting the cache of decoded films.",
-        default=False,
-    ),
-    Flag(
-        "deterministic",
-        "",
-        "Give the same bits each time on GPUs too, at some cost in speed.",
-        default=False,
-    ),
+    Flag("verify_films", "", "Hash every film again before trusting the cache of decoded films."),
+    Flag("deterministic", "", "Give the same bits each time on GPUs too, at some cost in speed."),
     Flag(
         "distributed",
         "",
         "This process is one of several that train together. SLURM, Open MPI and Cloud TPU tell "
         "it which one; elsewhere the next three flags do.",
-        default=False,
     ),
     Flag("coordinator", "<host:port>", "The address of process 0."),
     Flag("processes", "<number>", "The number of processes.", lowest=1),
@@ -93,20 +82,13 @@ _FLAGS = (
         "",
         "Allow a run folder to name a network class that is not PneumoJAX's. Importing it runs "
         "its code.",
-        default=False,
     ),
     Flag(
         "download",
         "",
         "Fetch the published weights that --config.start.weights=imagenet names, once.",
-        default=False,
     ),
-    Flag(
-        "print_config",
-        "",
-        "Print the config that the command would use as JSON, and stop.",
-        default=False,
-    ),
+    Flag("print_config", "", "Print the config that the command would use as JSON, and stop."),
 )
 FLAGS = {flag.name: flag for flag in _FLAGS}
 

@@ -111,7 +111,7 @@ def make_batched(forward: Forward, mesh: Mesh, batch_size: int) -> Callable[[dic
 
 def outputs_of(step: Step, films: Films, batch_size: int) -> Any:
     """Runs `step` on n films; returns a tree of arrays (n, ...) on the host."""
-    batches = ((None, images) for images in image_batches(films, batch_size))
+    batches = enumerate(image_batches(films, batch_size))
     outputs = [output for _, output in in_turn(step, batches)]
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(films)], *outputs)
 

@@ -175,12 +175,8 @@ def write_decision(
     workdir: Path, config: ConfigDict, meta: dict[str, Any], decision: dict[str, Any]
 ) -> None:
     """Writes a decision that was fitted by the config's rule for a checkpoint's parameters."""
-    record = {
-        "rule": flatten(config.decision),
-        "params": meta["digests"]["params"],
-        "decision": decision,
-    }
-    write_json(workdir / DECISION, record)
+    rule, params = flatten(config.decision), meta["digests"]["params"]
+    write_json(workdir / DECISION, {"rule": rule, "params": params, "decision": decision})
 
 
 def check_size(abstract_params: dict, folder: Path) -> None:

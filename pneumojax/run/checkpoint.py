@@ -84,7 +84,7 @@ class Checkpoints:
         for kind in kinds:
             for step in self.steps(kind):
                 with contextlib.suppress(Exception):  # restoring the checkpoint reports the damage
-                    meta = self._meta(kind, step)
+                    meta = self._load(kind, step, {})["meta"]
                     check_seal(meta)
                     return meta
         return None
@@ -98,13 +98,8 @@ class Checkpoints:
     def _save(self, kind: str, step: int, items: dict[str, Any], meta: dict[str, Any]) -> None:
         if step in self.steps(kind):
             return  # after a kill between two saves, the first is repeated with equal contents
-        meta = {
-            **meta,
-            "step": step,
-            "digests": {name: digest(tree) for name, tree in items.items()},
-            "layout": layout(items),
-        }
-        meta = sealed(meta)
+        digests = {name: digest(tree) for name, tree in items.items()}
+        meta = sealed({**meta, "step": step, "digests": digests, "layout": layout(items)})
         # Saving must be synchronous: on a CPU the saved arrays may be the buffers that are donated
         # to the next step.
         options = ocp.CheckpointManagerOptions(
@@ -144,7 +139,7 @@ class Checkpoints:
         latest, layouts = self._folder / "latest", set()
         for step in self.steps("latest"):
             with contextlib.suppress(Exception):  # restoring the checkpoint reports the damage
-                layouts.add(self._meta("latest", step)["layout"])
+                layouts.add(self._load("latest", step, {})["meta"]["layout"])
         if layouts and layout(wanted) not in layouts:
             raise UserError(
                 f"the checkpoints in {str(latest)!r} were written by another version of PneumoJAX, "
@@ -152,10 +147,14 @@ class Checkpoints:
                 f"from their weights with --config.start.weights={str(self._folder.parent)!r}"
             )
 
-    def _meta(self, kind: str, step: int) -> dict[str, Any]:
+    def _load(self, kind: str, step: int, abstract: dict[str, Any]) -> Any:
+        """These items and "meta", unchecked."""
         options = ocp.CheckpointManagerOptions(read_only=True)
         with ocp.CheckpointManager(self._folder / kind, options=options) as manager:
-            return manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+            wanted = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
+            return manager.restore(
+                step, args=ocp.args.Composite(**wanted, meta=ocp.args.JsonRestore())
+            )
 
     def _restore(
         self, kind: str, abstract: dict[str, Any], set_aside: bool
@@ -192,12 +191,7 @@ class Checkpoints:
     def _read(
         self, kind: str, step: int, abstract: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        options = ocp.CheckpointManagerOptions(read_only=True)
-        with ocp.CheckpointManager(self._folder / kind, options=options) as manager:
-            wanted = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
-            restored = manager.restore(
-                step, args=ocp.args.Composite(**wanted, meta=ocp.args.JsonRestore())
-            )
+        restored = self._load(kind, step, abstract)
         meta = restored["meta"]
         has_seal = check_seal(meta)
         if meta.get("step") != step:

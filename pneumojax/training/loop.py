@@ -149,6 +149,7 @@ class Trainer:
     ) -> None:
         """Takes all steps that are left, unless a signal or early stopping ends the run before."""
         per_epoch, last_step = self._setup.steps_per_epoch, self._setup.last_step
+        every = self._config.checkpoint.every_steps
         # An implicit transfer would make every step wait for the host, so the guard turns it into
         # an error. Validation and saving may transfer what they need.
         with StopRequest() as stop, jax.transfer_guard("disallow"):
@@ -160,10 +161,13 @@ class Trainer:
                 self._monitor.dispatched(step)
                 signal_number = stop.reached(number)
                 ends_epoch = number % per_epoch == 0
-                if not (ends_epoch or signal_number or self._saves_after(number)):
+                saves = every > 0 and number % every == 0
+                if not (ends_epoch or signal_number or saves):
                     continue
                 with jax.transfer_guard("allow"):
-                    self._pause(step, state)
+                    self._monitor.wait()
+                    self._clock.pause()
+                    self._monitor.check(step, state)
                     if ends_epoch:
                         self._end_epoch(step, state)
                     self._save_latest(step, state)
@@ -178,15 +182,6 @@ class Trainer:
                 self._clock.resume()
                 self._progress.resume()
         self._logbook.close()
-
-    def _saves_after(self, number: int) -> bool:
-        every = self._config.checkpoint.every_steps
-        return every > 0 and number % every == 0
-
-    def _pause(self, step: DispatchedStep, state: TrainState) -> None:
-        self._monitor.wait()
-        self._clock.pause()
-        self._monitor.check(step, state)
 
     def _end_epoch(self, step: DispatchedStep, state: TrainState) -> None:
         """Validates, writes the figures of the epoch, and saves it if it is the best so far."""

@@ -86,9 +86,8 @@ def resume_or_begin(
 ) -> tuple[TrainState, Figures | None]:
     """The newest saved state and the figures of the best epoch so far, or step 0 and None."""
     config, checkpoints = setup.config, setup.checkpoints
-    make_state = jax.jit(
-        lambda: initial_state(config, optimizer), out_shardings=replicated(setup.mesh)
-    )
+    everywhere = replicated(setup.mesh)
+    make_state = jax.jit(lambda: initial_state(config, optimizer), out_shardings=everywhere)
     abstract = placed(jax.eval_shape(make_state), setup.mesh)
     restored = checkpoints.restore_latest(abstract.to_items())
     if restored is None:
