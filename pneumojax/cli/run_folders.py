@@ -14,8 +14,7 @@ from pneumojax.cli.flags import path_of
 from pneumojax.cli.parsing import Command
 from pneumojax.config.check import check
 from pneumojax.config.flat import AFTER_TRAINING, accepted_changes, differences
-from pneumojax.config.identity import earlier_run_name, resolve, run_name
-from pneumojax.config.load import override
+from pneumojax.config.load import earlier_run_name, override, resolve, run_name
 from pneumojax.errors import UserError
 from pneumojax.files import printable
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
@@ -27,16 +26,11 @@ REFERENCE_RESULTS = Path("runs/reference")
 
 
 class TrainedRuns(NamedTuple):
-    """Run folders to use together.
-
-    results: the folder that output is written to; None means the run folder itself.
-    any_network: whether the network may be a class from outside PneumoJAX, to which the user
-        agrees by --any_network, or by naming a config file.
-    """
+    """Run folders to use together."""
 
     workdirs: list[Path]
-    results: Path | None
-    any_network: bool
+    results: Path | None  # where output is written; None means the run folder itself
+    any_network: bool  # whether the network may be a class from outside PneumoJAX
 
 
 def config_of(command: Command) -> ConfigDict:
@@ -98,6 +92,7 @@ def trained_runs(command: Command) -> TrainedRuns:
     if command.config_file or command.overrides:
         _take_changes(command, workdirs)
     results = REFERENCE_RESULTS.resolve() if workdirs == [REFERENCE] else None
+    # The user agrees by the flag, or by naming a config file.
     any_network = command.options.any_network or command.config_file is not None
     return TrainedRuns(workdirs, results, any_network)
 

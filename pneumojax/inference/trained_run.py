@@ -67,14 +67,10 @@ class TrainedRun:
 
 
 def open_run(workdir: Path, *, any_network: bool = False) -> TrainedRun:
-    """Opens a run folder.
+    """Opens a run folder; a UserError says why it cannot.
 
-    Args:
-        any_network: import the network class that its config names even if it is not one of
-            PneumoJAX's own. Importing runs its code.
-
-    Raises:
-        UserError: there is no run, its network is refused, or no checkpoint can be read.
+    With `any_network`, the network class that its config names is imported even if it is not one of
+    PneumoJAX's own. Importing runs its code.
     """
     config = read_config(workdir)
     if not any_network:

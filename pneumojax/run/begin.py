@@ -32,13 +32,10 @@ def begin(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozen
 
 
 def claim(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozenset()) -> bool:
-    """Makes the folder, or checks that it is empty or holds a run of this config; returns which.
+    """Makes the folder, or checks that it is empty or holds a run; returns whether it does.
 
-    The run may differ in the fields `may_change`.
-
-    Raises:
-        UserError: the config has a wrong value, or the folder cannot be written, holds a run of
-            another config, links that lead out of it, or other files.
+    Refuses a wrong config, a run whose config differs in more than `may_change`, links that lead
+    out of the folder, and other files.
     """
     check(config)
     refuse_links_out(workdir)

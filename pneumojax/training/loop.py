@@ -58,12 +58,10 @@ def train(
     Args:
         config: resolved and locked.
         workdir: absolute; made if it does not exist.
-        cache_dir: where decoded films and named sets are kept for all runs.
         verify_films: whether to hash every film again before trusting the cache.
         download: whether published weights to start from may be fetched.
 
     Raises:
-        UserError: something that the user can correct, in one line.
         Stopped: a signal asked for the end; the last step has been saved.
     """
     mesh = make_mesh()

@@ -18,8 +18,6 @@ from pneumojax.training.losses import BatchSums, Objective
 from pneumojax.training.state import EpochSums, TrainState, updated_statistics
 
 TrainStep = Callable[[TrainState, dict], tuple[TrainState, dict]]
-# (params, statistics, batch, film_count, epoch) -> ((loss, sums), gradients)
-Gradients = Callable[..., tuple[tuple[Array, BatchSums], dict]]
 
 
 def make_train_step(
@@ -110,7 +108,7 @@ def augment_batch(batch: dict, epoch: Array, augment: Augment, config: ConfigDic
 
 def make_gradients(
     config: ConfigDict, network: Network, mesh: Mesh, class_weights: tuple[float, float]
-) -> Gradients:
+) -> Callable[..., tuple[tuple[Array, BatchSums], dict]]:
     """`(params, statistics, batch, film_count, epoch) -> ((loss, sums), gradients)` of a batch.
 
     The batch is split over the devices. Each one augments its films and adds up the gradients of

@@ -1,7 +1,7 @@
 """Starts a network from existing weights: those of another run, or of a file of a library."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,6 @@ from pneumojax.training.parameter_groups import stage_name, stage_of
 from pneumojax.training.state import TrainState
 from pneumojax.weights import published
 from pneumojax.weights.tree import Arrays, Source
-
-
-@dataclass
-class StageReport:
-    """How many arrays of a stage were taken over."""
-
-    stage: str
-    taken: int = 0
-    new: int = 0  # these keep their initial values
-    unused: int = 0  # of the source, which the network does not have in this shape
 
 
 def weights_to_start_from(
@@ -60,12 +50,12 @@ def start_from(source: Source, network: Network, state: TrainState, workdir: Pat
     """
     ours = flatten_dict(network.join(state.params, state.statistics))
     merged, stages = merge(ours, source.arrays)
-    report = {"weights": source.path, "kind": source.kind, "stages": [asdict(s) for s in stages]}
+    report = {"weights": source.path, "kind": source.kind, "stages": stages}
     if runtime.is_leader():
         write_json(workdir / "start.json", report)
     print(f"starting from {source.kind} weights, {printable(source.path)}")
     header = ("stage", "arrays taken", "new here", "of theirs unused")
-    rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in astuple(s)] for s in stages]
+    rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in s.values()] for s in stages]
     print(plain_table(header, rows))
     params, statistics = network.divide(unflatten_dict(merged))
     average = state.average
@@ -103,28 +93,27 @@ def read_source(path: Path, named_by_user: str = "") -> Source:
     )
 
 
-def merge(ours: Mapping[tuple, Any], theirs: Arrays) -> tuple[dict[tuple, Any], list[StageReport]]:
+def merge(ours: Mapping[tuple, Any], theirs: Arrays) -> tuple[dict[tuple, Any], list[dict]]:
     """Replaces our arrays by theirs where path and shape agree, and counts them for each stage.
 
     If theirs take three channels and ours one, the first kernel is summed over the channels, which
-    gives the same function of a grey film. Stages are in the network's order.
+    gives the same function of a grey film. Stages are in the network's order. Arrays are "taken"
+    from theirs, "new" here, or "unused" because the network has none of this shape.
     """
     merged = dict(ours)
-    reports: dict[str, StageReport] = {}
+    reports: dict[str, dict] = {}
     for path in sorted(set(ours) | set(theirs), key=lambda p: (stage_of(p), str(p))):
         name = stage_name(path)
-        report = reports.setdefault(name, StageReport(name))
+        report = reports.setdefault(name, {"stage": name, "taken": 0, "new": 0, "unused": 0})
         wanted, array = ours.get(path), theirs.get(path)
-        fitted = None
-        if wanted is not None and array is not None:
-            fitted = _fitted(array, wanted.shape)
+        fitted = None if wanted is None or array is None else _fitted(array, wanted.shape)
         if wanted is not None and fitted is not None:
             sharding = getattr(wanted, "sharding", None)
             merged[path] = jax.device_put(np.asarray(fitted, wanted.dtype), sharding)
-            report.taken += 1
+            report["taken"] += 1
         else:
-            report.new += wanted is not None
-            report.unused += array is not None
+            report["new"] += wanted is not None
+            report["unused"] += array is not None
     return merged, list(reports.values())
 
 

@@ -11,7 +11,7 @@ import pytest
 from pneumojax.cli import program
 from pneumojax.cli.parsing import parse
 from pneumojax.cli.verbs import VERBS, refuse_unread
-from pneumojax.config.identity import resolve
+from pneumojax.config.load import resolve
 from pneumojax.errors import UserError
 from pneumojax.run.begin import begin
 

@@ -13,8 +13,7 @@ from pneumojax.config.flat import (
     differences,
     flatten,
 )
-from pneumojax.config.identity import earlier_run_name, resolve, run_name
-from pneumojax.config.load import load_file, override
+from pneumojax.config.load import earlier_run_name, load_file, override, resolve, run_name
 from pneumojax.errors import UserError
 from pneumojax.inference.network import make_network
 
