@@ -22,13 +22,7 @@ def train(command: Command) -> None:
     config = config_of(command)
     workdir = new_or_own_folder(command, config)
     options, cache_dir = command.options, cache_dir_of(command)
-    train(
-        config,
-        workdir,
-        cache_dir,
-        verify_films=options.verify_films,
-        download=options.download,
-    )
+    train(config, workdir, cache_dir, verify_films=options.verify_films, download=options.download)
     if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
         if options.distributed:
             _evaluate_alone(workdir, cache_dir)

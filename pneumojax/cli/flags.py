@@ -96,14 +96,7 @@ FLAGS = {flag.name: flag for flag in _FLAGS}
 def parse_flags(
     argv: list[str],
 ) -> tuple[SimpleNamespace, tuple[str, ...], str | None, list[str]]:
-    """The value of each flag, the names of those that are given, the value of --mode, and the rest.
-
-    Args:
-        argv: without the program's name and without any --config.
-
-    Raises:
-        absl.flags.Error: a flag does not exist or cannot have its value.
-    """
+    """Each flag's value, the names of those that are given, the value of --mode, and the rest."""
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may follow arguments
     flags.DEFINE_string("mode", None, "", flag_values=values)

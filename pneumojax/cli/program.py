@@ -24,11 +24,7 @@ _HELP = frozenset(("--help", "-help", "-h", "-?", "--helpfull", "--helpshort"))
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs a command line, `argv` without the program's name.
-
-    Raises:
-        SystemExit: always unless the command succeeds, with the status of the process.
-    """
+    """Runs a command line, without the program's name; ends the process unless it succeeds."""
     _prepare_output()
     command = None
     try:

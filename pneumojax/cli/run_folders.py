@@ -35,11 +35,10 @@ class TrainedRuns(NamedTuple):
 
 def config_of(command: Command) -> ConfigDict:
     """The config that a command asks for: checked, resolved and locked."""
-    stored = None if command.config_file else _stored_config(command)
-    if stored is None:
+    config = None if command.config_file else _stored_config(command)
+    if config is None:
         config = command.config()
     else:
-        config = stored
         override(config, command.overrides)
     check(config)
     return resolve(config).lock()

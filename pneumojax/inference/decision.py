@@ -43,11 +43,7 @@ def undecided(note: str) -> Decision:
 
 
 def fit_decision(settings: Mapping[str, Any], labels: ArrayLike, logits: ArrayLike) -> Decision:
-    """Fits the operating point and temperature of `config.decision` on validation films.
-
-    Raises:
-        ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.
-    """
+    """Fits the operating point and temperature of `config.decision` on validation films."""
     truth, values = check_scores(labels, logits)
     if len(set(truth.tolist())) < 2:
         return undecided("validation holds films of one class only")

@@ -18,7 +18,8 @@ from pneumojax.inference.network import Network
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.sharding import replicated, split
 
-# (params, uint8 images (batch, h, w, 1)) -> arrays whose first axis is the batch.
+# (params, uint8 images (batch, h, w, 1)) -> arrays whose first axis is the batch, which the devices
+# must divide. It is pure; jit it.
 Forward = Callable[[dict, Array], Any]
 Images = NDArray[np.uint8]
 Films = FilmSet | Images  # an array is (n, h, w)
@@ -44,10 +45,7 @@ def microbatch_size(films: int, mesh: Mesh, wanted: int = 0) -> int:
 
 
 def make_forward(network: Network, mesh: Mesh) -> Forward:
-    """A pure `(params, uint8 images (batch, h, w, 1)) -> logits (batch,)`, without dropout.
-
-    The devices must divide the batch. Jit it.
-    """
+    """A pure `(params, uint8 images (batch, h, w, 1)) -> logits (batch,)`, without dropout."""
 
     def logits(params: dict, images: Array) -> Array:
         return network.evaluation_logits(params, to_unit_range(images))
@@ -81,10 +79,7 @@ def over_microbatches(forward: Forward, mesh: Mesh) -> Forward:
 
 
 def make_step(forward: Forward, mesh: Mesh) -> Callable[[dict, Images], Any]:
-    """A jitted `(params, images) -> outputs`, which is compiled once for each batch size.
-
-    It takes this process's share of a batch and returns the outputs of the whole batch.
-    """
+    """A jitted `(params, this process's share of a batch) -> outputs of the whole batch`."""
     films = split(mesh)
     compiled = jax.jit(
         forward, in_shardings=(replicated(mesh), films), out_shardings=replicated(mesh)
@@ -97,10 +92,7 @@ def make_step(forward: Forward, mesh: Mesh) -> Callable[[dict, Images], Any]:
 
 
 def make_batched(forward: Forward, mesh: Mesh, batch_size: int) -> Callable[[dict, Films], Any]:
-    """`(params, n films) -> outputs` on the host, a tree of arrays (n, ...); compiled once.
-
-    The devices must divide `batch_size`.
-    """
+    """`(params, n films) -> outputs` on the host, a tree of arrays (n, ...); compiled once."""
     step = make_step(forward, mesh)
 
     def run(params: dict, films: Films) -> Any:
@@ -119,8 +111,7 @@ def outputs_of(step: Step, films: Films, batch_size: int) -> Any:
 def image_batches(films: Films, batch_size: int) -> Iterator[Images]:
     """Divides films into uint8 (batch_size, h, w, 1) and pads the last batch.
 
-    In a job of several processes, each gets its share of the batches of a `FilmSet`. An array
-    works in a single process only.
+    Each process of a job gets its share of a `FilmSet`; an array works in a single process only.
     """
     if isinstance(films, FilmSet):
         for batch in evaluation_batches(films, batch_size):

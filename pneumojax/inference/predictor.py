@@ -67,9 +67,6 @@ class Predictor:
 
         A cross-validation makes calls by the common decision of its folds, other ensembles at the
         mean of their members' thresholds. `any_network` is that of `open_run`.
-
-        Raises:
-            UserError: there is no run, one is refused, or they see different pixels or films.
         """
         folders, common = resolve_members([workdir.absolute() for workdir in workdirs])
         members = tuple(open_run(folder, any_network=any_network) for folder in folders)
@@ -114,10 +111,9 @@ class Predictor:
                 )
 
     def read(self, files: Sequence[Path]) -> NDArray[np.uint8]:
-        """Decodes files of any format in child processes to uint8 (n, side, side).
+        """Decodes films of any format in child processes to uint8 (n, side, side).
 
-        Raises:
-            UserError: a file is not a film that can be read; the message names it.
+        A UserError names a file that cannot be read.
         """
         preprocessing = self.first.preprocessing
         side = preprocessing.image_size
@@ -132,13 +128,7 @@ class Predictor:
             return np.array(list(threads.map(read, files)), np.uint8).reshape(-1, side, side)
 
     def logits(self, films: Films) -> NDArray[np.float32]:
-        """Each member's logits (members, n) of a `FilmSet` or of uint8 (n, side, side).
-
-        The side is `first.preprocessing.image_size`.
-
-        Raises:
-            ValueError: the array has another shape or dtype.
-        """
+        """Each member's logits (members, n) of a `FilmSet` or of an array that `read` returned."""
         self._check_films(films)
         return np.stack(outputs_of(self._score, films, self.batch_size))
 
@@ -152,11 +142,7 @@ class Predictor:
         return combine(logits, self.decisions)
 
     def probabilities(self, films: Films) -> NDArray[np.float64]:
-        """Calibrated probabilities of pneumonia (n,); `decision.calls` turns them into calls.
-
-        Args:
-            films: as for `logits`; `read` makes them from files.
-        """
+        """Calibrated probabilities of pneumonia (n,); `decision.calls` turns them into calls."""
         return self.decision.probabilities(self.combine(self.logits(films))[0])
 
     def explain(self, films: Films) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -15,15 +15,7 @@ from pneumojax.inference.decision import Decision, fit_decision
 from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.network import Network, make_network
 from pneumojax.nn.ops import FILMS_IN_CACHE
-from pneumojax.run.agreement import (
-    answering,
-    check_before,
-    check_config,
-    check_meta,
-    check_size,
-    current_decision,
-    write_decision,
-)
+from pneumojax.run import agreement
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
 from pneumojax.sharding import make_mesh, placed
@@ -57,7 +49,7 @@ class TrainedRun:
     def answers(self) -> list[Any]:
         """Everything that decides a film's answer, as JSON values: equal if answers are equal."""
         meta = self.meta
-        parts = [meta["digests"]["params"], meta["preprocessing"], answering(self.config)]
+        parts = [meta["digests"]["params"], meta["preprocessing"], agreement.answering(self.config)]
         return [*parts, list(self.decision), meta.get("scope")]
 
     @property
@@ -76,14 +68,14 @@ def open_run(workdir: Path, *, any_network: bool = False) -> TrainedRun:
     if not any_network:
         refuse_foreign_network(config, workdir)
     checkpoints = Checkpoints(workdir / "checkpoints")
-    check_before(checkpoints, config)
+    agreement.check_before(checkpoints, config)
     mesh = make_mesh()
     network = make_network(config)
-    check_size(network.abstract_params, workdir)
+    agreement.check_size(network.abstract_params, workdir)
     params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
-    check_meta(meta, workdir)
-    check_config(meta, config, workdir)
-    meta = meta | {"decision": current_decision(workdir, config, meta)}
+    agreement.check_meta(meta, workdir)
+    agreement.check_config(meta, config, workdir)
+    meta = meta | {"decision": agreement.current_decision(workdir, config, meta)}
     return TrainedRun(config, network, mesh, params, meta)
 
 
@@ -95,8 +87,8 @@ def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = 
     if not (workdir / "config.json").exists():
         return False  # a cross-validation, whose decision is fitted out of fold
     config = read_config(workdir)
-    meta = check_before(Checkpoints(workdir / "checkpoints"), config)
-    if meta is None or current_decision(workdir, config, meta):
+    meta = agreement.check_before(Checkpoints(workdir / "checkpoints"), config)
+    if meta is None or agreement.current_decision(workdir, config, meta):
         return False
     trained = open_run(workdir, any_network=any_network)
     splits = load_splits(trained.config, cache_dir)
@@ -113,7 +105,7 @@ def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = 
     logits_of = make_batched(forward, trained.mesh, FILMS_IN_CACHE * trained.mesh.size)
     logits = logits_of(trained.params, splits.validation)
     decision = fit_decision(trained.config.decision, splits.validation.labels, logits)
-    write_decision(workdir, trained.config, trained.meta, decision._asdict())
+    agreement.write_decision(workdir, trained.config, trained.meta, decision._asdict())
     print(
         f"fitted the {decision.rule} rule on {decision.films:,} validation films: "
         f"threshold {decision.threshold:.3f}"

@@ -49,11 +49,7 @@ def sealed(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_seal(meta: Any) -> bool:
-    """Whether the metadata has a seal; False for metadata of an earlier version.
-
-    Raises:
-        ValueError: it is not what was saved, or of a later format.
-    """
+    """Whether metadata has a seal, as all but an earlier version's has; ValueError for damage."""
     if not isinstance(meta, dict):
         raise ValueError("the metadata is not a JSON object")
     if "format" not in meta and "seal" not in meta:

@@ -33,12 +33,7 @@ def read_config(workdir: Path) -> ConfigDict:
 
 
 def completed(values: dict[str, Any]) -> ConfigDict:
-    """A locked config from JSON values; fields that earlier versions lacked have their defaults.
-
-    Raises:
-        KeyError, TypeError, AttributeError, ValueError, RecursionError: it is not the config of
-            a run.
-    """
+    """A locked config from JSON values; fields that earlier versions lacked have their defaults."""
     config = base.get_config().to_dict()
     if values["model"].get("network", config["model"]["network"]) != config["model"]["network"]:
         config["model"] = {}  # the defaults are arguments of another network

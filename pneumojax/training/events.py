@@ -22,10 +22,9 @@ from pneumojax.files import Appended
 
 
 class Events:
-    """One event file in a folder. Methods raise OSError, as writing to a file does.
+    """One event file in a folder; from `purge_step` on it replaces the folder's earlier files.
 
-    Args:
-        purge_step: TensorBoard drops what earlier files of the folder say from this step on.
+    Methods raise OSError, as writing to a file does.
     """
 
     def __init__(self, folder: Path, purge_step: int | None):

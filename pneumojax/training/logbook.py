@@ -16,11 +16,9 @@ from pneumojax.run.stored_config import is_synthetic
 class Logbook:
     """Appends lines to metrics.jsonl, and the same figures to TensorBoard event files.
 
-    A line is {"kind": "step" | "epoch", "step": ..., "epoch": ..., figures}. Lines after the step
-    that a run resumes from are removed first, so every step stands in the file once, however often
-    the run was killed.
-
-    `stamp` is added to every line, such as {"synthetic": true}.
+    A line is {"kind": "step" | "epoch", "step": ..., "epoch": ..., figures, stamp}. Lines after the
+    step that a run resumes from are removed first, so every step stands in the file once, however
+    often the run was killed.
     """
 
     def __init__(

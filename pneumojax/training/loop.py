@@ -135,11 +135,7 @@ class Trainer:
         self._progress = TrainingProgress(config.epochs, setup.steps_per_epoch, config.batch_size)
         self._clock = StepClock()
         self._monitor = StepMonitor(
-            setup.workdir,
-            setup.splits.train,
-            self._logbook,
-            self._progress,
-            config.log.every_steps,
+            setup.workdir, setup.splits.train, self._logbook, self._progress, config.log.every_steps
         )
 
     def run(
