@@ -1,11 +1,34 @@
-"""Every verb of the command line, once: its help, flags, examples and function."""
+"""Every verb of the command line, once: its help, flags, examples and function; and --help."""
 
+import importlib.metadata
+import textwrap
+import tomllib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from pneumojax.cli import commands
+from pneumojax.cli.flags import FLAGS
 from pneumojax.cli.parsing import Command
 from pneumojax.errors import UserError
+
+_PROGRAM = "python main.py"
+_CONFIG_TO_USE = (
+    ("--config=<file>", "The config file; configs/base.py by default."),
+    ("--config.<field>=<value>", "Change a field; configs/base.py lists and explains all of them."),
+)
+_CONFIG_OF_THE_RUN = (
+    (
+        "--config=<file>",
+        "The config that the run must have. It also allows the network class that it names.",
+    ),
+    (
+        "--config.<field>=<value>",
+        "A value that the run's own config must have. Only evaluate may change fields: those of "
+        "config.decision, and config.data.max_cache_gb.",
+    ),
+)
+_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 class Verb(NamedTuple):
@@ -145,3 +168,65 @@ def _unread(verb: str, flag: str, readers: Sequence[str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
+
+
+def overview() -> str:
+    """The help of the program: every verb in a line."""
+    width = max(map(len, VERBS))
+    return "\n".join(
+        [
+            f"usage: {_PROGRAM} [verb] [flags] [files]",
+            "",
+            "PneumoJAX reads chest X-rays for pneumonia. Research and education only, not a "
+            "medical device.",
+            "",
+            "verbs:",
+            *(f"  {name:{width}}  {verb.summary}" for name, verb in VERBS.items()),
+            "",
+            "Without a verb the program trains. --mode=<verb> works too.",
+            f"{_PROGRAM} <verb> --help shows the flags of a verb; --version the versions.",
+            "",
+            "examples:",
+            *(f"  {_PROGRAM} {verb.examples[0]}" for verb in VERBS.values()),
+        ]
+    )
+
+
+def help_of(name: str) -> str:
+    """The help of one verb: only its flags, and examples."""
+    verb = VERBS[name]
+    parts = [f"usage: {_PROGRAM} {name} [flags]"]
+    if verb.makes_config:
+        parts.append("[--config=<file>] [--config.<field>=<value> ...]")
+    if verb.arguments:
+        parts.append(verb.arguments)
+    lines = [" ".join(parts), "", *textwrap.wrap(verb.help, 100), "", "flags:"]
+    if verb.takes_config:
+        for shown, text in _CONFIG_TO_USE if verb.makes_config else _CONFIG_OF_THE_RUN:
+            lines += _entry(shown, text)
+    for flag in (FLAGS[name] for name in verb.flags):
+        text = flag.help
+        if flag.choices:
+            text += f" One of {', '.join(flag.choices)}."
+        if flag.default:
+            text += f" Default: {flag.default}."
+        lines += _entry(f"--{flag.name}={flag.value}" if flag.value else f"--{flag.name}", text)
+    return "\n".join([*lines, "", "examples:", *(f"  {_PROGRAM} {e}" for e in verb.examples)])
+
+
+def version() -> str:
+    """The program's version, and those of the packages that its results depend on."""
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    return f"PneumoJAX {_own_version()} ({packages})"
+
+
+def _own_version() -> str:
+    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    return tomllib.loads(project.read_text())["project"]["version"]
+
+
+def _entry(flag: str, text: str) -> list[str]:
+    return [
+        f"  {flag}",
+        *textwrap.wrap(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6),
+    ]
