@@ -156,7 +156,6 @@ def _flip(images: Array) -> Array:
 
 
 def _zoom(images: Array) -> Array:
-    """Enlarges the middle of each film to the size of the film."""
     batch, height, width, channels = images.shape
     scale = jnp.full(2, 1 / _ZOOM)
     shift = jnp.array([height, width]) * (1 - 1 / _ZOOM) / 2

@@ -195,6 +195,5 @@ class Predictor:
 
 
 def _with_maps(outputs: list[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Stacks the members' logits, and takes the mean of their maps."""
     logits, maps = zip(*outputs, strict=True)
     return np.stack(logits), np.mean(maps, axis=0)

@@ -47,7 +47,7 @@ class Events:
         self._file.sync()
 
     def close(self) -> None:
-        self._file.sync()
+        self.flush()
         self._file.close()
 
     def _write(self, summary: Summary, step: int) -> None:
