@@ -12,7 +12,6 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +29,10 @@ OTHER_BYTES = 500_000  # upper limit for everything in a checkpoint except array
 
 
 class Checkpoints:
-    """The checkpoints of one run, in the absolute `<workdir>/checkpoints`.
+    """The checkpoints of one run, in the absolute `<workdir>/checkpoints`."""
 
-    `log` is called with a line about every damaged checkpoint.
-    """
-
-    def __init__(self, folder: Path, log: Callable[[str], None] = print):
+    def __init__(self, folder: Path):
         self._folder = folder
-        self._log = log
         self._has_warned = False  # about a checkpoint without a seal
 
     @property
@@ -166,7 +161,7 @@ class Checkpoints:
             except Exception as error:  # damage may raise any exception
                 if runtime.is_of_another_process(error):
                     raise
-                self._log(
+                print(
                     f"checkpoint {kind}/{step} is damaged ({type(error).__name__}: "
                     f"{printable(_first_line(error))}); using the one before it"
                 )
@@ -207,7 +202,7 @@ class Checkpoints:
                 raise ValueError(f"the arrays of {name!r} are not those that were saved")
         if not has_seal and not self._has_warned:
             self._has_warned = True
-            self._log(
+            print(
                 f"{str(self._folder)!r} was written by an earlier version: damage to its "
                 "threshold, calibration and preprocessing would not be noticed"
             )
