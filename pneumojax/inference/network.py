@@ -27,12 +27,9 @@ class Network:
     freeze_statistics: bool = False  # training normalises by the statistics and leaves them too
     explains: bool = False  # the module has `features` and `logits`, which Grad-CAM needs
 
-    def logits(self, params: dict, images: Array, dropout_keys: Array | None = None) -> dict:
-        """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}.
-
-        `dropout_keys` (batch,) holds one key for each film; without keys nothing is dropped.
-        """
-        return self.module(params)(images, dropout_keys)
+    def logits(self, params: dict, images: Array) -> dict:
+        """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}, without dropout."""
+        return self.module(params)(images, None)
 
     def evaluation_logits(self, params: dict, images: Array) -> Array:
         """The predicting head's logits (batch,), averaged over the test-time views."""
@@ -45,7 +42,7 @@ class Network:
     def training_logits(
         self, params: dict, statistics: dict, images: Array, dropout_keys: Array, axis: str | None
     ) -> tuple[dict, dict]:
-        """As `logits`, in training mode; also the means and variances of this batch.
+        """As `logits`, with a dropout key for each film; also the means and variances of this batch.
 
         Batch norm takes them over the mesh axis `axis`, or on each device alone if it is None.
         """
