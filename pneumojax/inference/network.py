@@ -42,7 +42,7 @@ class Network:
     def training_logits(
         self, params: dict, statistics: dict, images: Array, dropout_keys: Array, axis: str | None
     ) -> tuple[dict, dict]:
-        """As `logits`, with a dropout key for each film; also the means and variances of this batch.
+        """As `logits`, with a dropout key for each film; also this batch's means and variances.
 
         Batch norm takes them over the mesh axis `axis`, or on each device alone if it is None.
         """

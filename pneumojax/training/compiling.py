@@ -1,6 +1,7 @@
 """The train step compiled ahead of its first batch, for training and for profiling."""
 
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -35,13 +36,10 @@ def compile_step(
 
 def _abstract_batch(config: ConfigDict, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
     films, size = config.batch_size, config.data.image_size
-    shapes = {
-        "image": ((films, size, size, 1), jnp.uint8),
-        "label": ((films,), jnp.int32),
-        "mask": ((films,), jnp.float32),
-        "film": ((films,), jnp.int32),
-    }
+    array = partial(jax.ShapeDtypeStruct, sharding=split(mesh))
     return {
-        name: jax.ShapeDtypeStruct(shape, dtype, sharding=split(mesh))
-        for name, (shape, dtype) in shapes.items()
+        "image": array((films, size, size, 1), jnp.uint8),
+        "label": array((films,), jnp.int32),
+        "mask": array((films,), jnp.float32),
+        "film": array((films,), jnp.int32),
     }
