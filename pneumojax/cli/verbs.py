@@ -217,12 +217,8 @@ def help_of(name: str) -> str:
 def version() -> str:
     """The program's version, and those of the packages that its results depend on."""
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
-    return f"PneumoJAX {_own_version()} ({packages})"
-
-
-def _own_version() -> str:
-    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
-    return tomllib.loads(project.read_text())["project"]["version"]
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())
+    return f"PneumoJAX {project['project']['version']} ({packages})"
 
 
 def _entry(flag: str, text: str) -> list[str]:

@@ -164,7 +164,9 @@ class Trainer:
                     self._monitor.check(step, state)
                     if ends_epoch:
                         self._end_epoch(step, state)
-                    self._save_latest(step, state)
+                    self._logbook.flush()
+                    meta = self._meta | {"epoch": step.epoch, "best": self._best}
+                    self._setup.checkpoints.save_latest(number, state.to_items(), meta)
                 if signal_number:
                     self._stop(signal_number, number)
                 if ends_epoch and stops_early(epoch, self._best, self._config):
@@ -196,11 +198,6 @@ class Trainer:
             decision = fit_decision(self._config.decision, films.labels, logits)
             meta["decision"] = decision._asdict()
         self._setup.checkpoints.save_best(step.number, params, meta)
-
-    def _save_latest(self, step: DispatchedStep, state: TrainState) -> None:
-        self._logbook.flush()
-        meta = self._meta | {"epoch": step.epoch, "best": self._best}
-        self._setup.checkpoints.save_latest(step.number, state.to_items(), meta)
 
     def _stop(self, signal_number: int, step: int) -> NoReturn:
         self._logbook.close()
