@@ -10,8 +10,7 @@ import numpy as np
 
 from pneumojax.data.film_set import FilmSet
 from pneumojax.files import write_json
-from pneumojax.inference.batching import make_batched
-from pneumojax.inference.forward import make_forward
+from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.stats.metrics import call, probability
 

@@ -23,7 +23,7 @@ from pneumojax.files import refuse_links_out, write_json
 from pneumojax.inference.decision import fit_decision
 from pneumojax.inference.ensemble import OUT_OF_FOLD
 from pneumojax.inference.predictor import Predictor
-from pneumojax.inference.refit import fit_changed_decision
+from pneumojax.inference.trained_run import fit_changed_decision
 from pneumojax.run.film_list import read_films
 from pneumojax.stats.estimates import json_ready
 from pneumojax.stats.metrics import auroc

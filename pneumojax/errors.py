@@ -1,4 +1,7 @@
-"""Exceptions that are not bugs of the program: mistakes of the user, and signals."""
+"""Exceptions that are not bugs of the program: mistakes of the user, and signals.
+
+Most functions may raise UserError; docstrings name it where a caller has to know.
+"""
 
 
 class UserError(Exception):

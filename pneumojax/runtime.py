@@ -26,10 +26,7 @@ def with_tunables(environment: Mapping[str, str], pages: str) -> dict[str, str] 
     pages of 4 kB this takes a sixth of the time of an Inception-v3 step, so huge pages are
     requested. glibc also keeps small freed blocks apart for reuse. One of them after a step's
     memory would make the free block too small for the next step (`training/heap.py`), so only the
-    smallest blocks are kept apart.
-
-    Args:
-        pages: the contents of `HUGE_PAGES`.
+    smallest blocks are kept apart. `pages` are the contents of `HUGE_PAGES`.
     """
     given = environment.get("GLIBC_TUNABLES", "")
     wanted = ["glibc.malloc.tcache_max=24", "glibc.malloc.mxfast=24"]
@@ -52,10 +49,8 @@ def tune_malloc() -> None:
 def prepare(cache_dir: Path, *, deterministic: bool) -> None:
     """Sets the variables that JAX reads when it is imported.
 
-    Args:
-        cache_dir: holds the compiled steps, so a second start is faster.
-        deterministic: restricts GPUs to operations whose results do not depend on timing, which
-            costs some speed. CPUs and TPUs have no others.
+    The cache holds compiled steps, so a second start is faster. `deterministic` restricts GPUs to
+    operations whose results do not depend on timing, at some cost; CPUs and TPUs have no others.
     """
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir / "xla"))
     # If a compiled step cannot be stored or read, for instance on a full disk, it is compiled
@@ -69,13 +64,7 @@ def prepare(cache_dir: Path, *, deterministic: bool) -> None:
 def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
     """Adds this process to a job; call it before anything asks JAX for its devices.
 
-    Args:
-        coordinator: host:port of process 0. Each argument is None if the cluster provides it, as
-            SLURM, Open MPI and Cloud TPU do.
-
-    Raises:
-        UserError: the cluster does not provide them, or the other processes did not join within
-            five minutes.
+    Each argument is None if the cluster provides it, as SLURM, Open MPI and Cloud TPU do.
     """
     import jax
 

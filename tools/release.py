@@ -22,14 +22,13 @@ import numpy as np
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import UserError
 from pneumojax.files import write_csv, write_json
-from pneumojax.inference.batching import make_batched
 from pneumojax.inference.decision import Decision
-from pneumojax.inference.forward import make_forward
+from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.trained_run import TrainedRun, open_run
-from pneumojax.run.arrays import cast
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.film_list import FILM_COLUMNS, hidden, read_films
 from pneumojax.run.history import read_history
+from pneumojax.run.seal import cast
 
 LARGEST_DIFFERENCE = 0.02  # of a logit; at most half a percentage point of probability
 LARGEST_BYTES = 5_000_000

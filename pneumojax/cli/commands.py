@@ -9,26 +9,20 @@ from typing import NoReturn
 from pneumojax import runtime
 from pneumojax.cli.flags import path_of
 from pneumojax.cli.parsing import Command
+from pneumojax.cli.run_folders import config_of, inspected_folder, new_or_own_folder, trained_runs
 from pneumojax.errors import UserError
 
 
 def train(command: Command) -> None:
     """Trains a run to its last epoch, then evaluates it on its validation films."""
-    from pneumojax.cli.run_folders import config_of, new_or_own_folder
     from pneumojax.evaluation.evaluate import evaluate_run
-    from pneumojax.inference.refit import fit_changed_decision
+    from pneumojax.inference.trained_run import fit_changed_decision
     from pneumojax.training.loop import train
 
     config = config_of(command)
     workdir = new_or_own_folder(command, config)
     options, cache_dir = command.options, cache_dir_of(command)
-    train(
-        config,
-        workdir,
-        cache_dir,
-        verify_films=options.verify_films,
-        download=options.download,
-    )
+    train(config, workdir, cache_dir, verify_films=options.verify_films, download=options.download)
     if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
         if options.distributed:
             _evaluate_alone(workdir, cache_dir)
@@ -38,7 +32,6 @@ def train(command: Command) -> None:
 
 def cross_validate(command: Command) -> None:
     """Trains a network for each fold, and scores every film with the one that held it out."""
-    from pneumojax.cli.run_folders import config_of, new_or_own_folder
     from pneumojax.crossvalidate import cross_validate
 
     config = config_of(command)
@@ -50,30 +43,27 @@ def cross_validate(command: Command) -> None:
 
 def evaluate(command: Command) -> None:
     """Evaluates a run, or several together."""
-    from pneumojax.cli.run_folders import allows_any_network, trained_runs
 
     runs = trained_runs(command)
     from pneumojax.evaluation.evaluate import evaluate_run
     from pneumojax.evaluation.films import FilmChoice
-    from pneumojax.inference.refit import fit_changed_decision
+    from pneumojax.inference.trained_run import fit_changed_decision
 
     options, cache_dir = command.options, cache_dir_of(command)
-    any_network = allows_any_network(command)
     if len(runs.workdirs) == 1:
-        fit_changed_decision(runs.workdirs[0], cache_dir, any_network=any_network)
+        fit_changed_decision(runs.workdirs[0], cache_dir, any_network=runs.any_network)
     root = None if options.films is None else str(path_of("films", options.films))
     evaluate_run(
         runs.workdirs,
         cache_dir,
         FilmChoice(options.split, root, options.verify_films),
         results=runs.results,
-        any_network=any_network,
+        any_network=runs.any_network,
     )
 
 
 def predict(command: Command) -> None:
     """Predicts films, and fails if some of them could not be read."""
-    from pneumojax.cli.run_folders import allows_any_network, trained_runs
 
     runs = trained_runs(command)
     from pneumojax.predict.predict import predict_files
@@ -84,7 +74,7 @@ def predict(command: Command) -> None:
         output=command.options.output,
         overlays=command.options.overlays,
         results=runs.results,
-        any_network=allows_any_network(command),
+        any_network=runs.any_network,
     )
     if unreadable:
         raise UserError(f"{unreadable:,} of the files could not be read; the output says why")
@@ -92,14 +82,13 @@ def predict(command: Command) -> None:
 
 def serve(command: Command) -> None:
     """Opens a page on this machine that reads films."""
-    from pneumojax.cli.run_folders import allows_any_network, trained_runs
 
     runs = trained_runs(command)
     from pneumojax.serve.serve import serve
 
     if len(runs.workdirs) > 1:
         raise UserError("--workdir: serve opens one run; evaluate and predict take several")
-    serve(runs.workdirs[0], command.options.port, any_network=allows_any_network(command))
+    serve(runs.workdirs[0], command.options.port, any_network=runs.any_network)
 
 
 def compare(command: Command) -> None:
@@ -111,7 +100,6 @@ def compare(command: Command) -> None:
 
 def profile(command: Command) -> None:
     """Measures the training step of a config."""
-    from pneumojax.cli.run_folders import config_of, inspected_folder
     from pneumojax.profiling.profile import profile
 
     config = config_of(command)
@@ -121,7 +109,6 @@ def profile(command: Command) -> None:
 
 def preview(command: Command) -> None:
     """Draws films as the network sees them in training."""
-    from pneumojax.cli.run_folders import config_of, inspected_folder
     from pneumojax.preview import preview
 
     config = config_of(command)
@@ -130,7 +117,6 @@ def preview(command: Command) -> None:
 
 def summarise(command: Command) -> None:
     """Lists the layers of a config's network."""
-    from pneumojax.cli.run_folders import config_of
     from pneumojax.profiling.summary import summary
 
     output = command.options.output
@@ -139,13 +125,10 @@ def summarise(command: Command) -> None:
 
 def print_config(command: Command) -> None:
     """Prints the config that a command would use, as its run folder's config.json has it."""
-    from pneumojax.cli.run_folders import config_of
-
     print(json.dumps(config_of(command).to_dict(), indent=2))
 
 
 def cache_dir_of(command: Command) -> Path:
-    """The folder of --cache_dir."""
     return path_of("cache_dir", command.options.cache_dir)
 
 

@@ -1,8 +1,8 @@
 """Every flag of the command line, once. Nothing heavy is imported: `--help` must be quick."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -11,43 +11,15 @@ from pneumojax.errors import UserError
 
 
 class Flag(NamedTuple):
-    """One flag.
-
-    value: the placeholder that stands for its value in the help; "" for a flag without a value.
-    help: one or two sentences.
-    choices: the values that it may have, if it is one of a few.
-    lowest, highest: the range of a whole number; None for a flag that is text.
-    """
+    """One flag."""
 
     name: str
-    value: str
+    value: str  # the placeholder of its value in the help; "" for a flag without a value
     help: str
     default: Any = None
     choices: tuple[str, ...] = ()
-    lowest: int | None = None
+    lowest: int | None = None  # None for a flag that is no number
     highest: int | None = None
-
-
-@dataclass(frozen=True)
-class Options:
-    """The value of each flag; None if it was not given and has no default."""
-
-    workdir: str | None
-    split: str | None
-    films: str | None
-    output: str | None
-    overlays: str | None
-    port: int
-    cache_dir: str
-    verify_films: bool
-    deterministic: bool
-    distributed: bool
-    coordinator: str | None
-    processes: int | None
-    process: int | None
-    any_network: bool
-    download: bool
-    print_config: bool
 
 
 _CACHE_DIR = os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "pneumojax")
@@ -94,24 +66,13 @@ _FLAGS = (
         "Decoded films, the embedded data set and compiled steps, which all runs share.",
         default=_CACHE_DIR,
     ),
-    Flag(
-        "verify_films",
-        "",
-        "Hash every film again before trusting the cache of decoded films.",
-        default=False,
-    ),
-    Flag(
-        "deterministic",
-        "",
-        "Give the same bits each time on GPUs too, at some cost in speed.",
-        default=False,
-    ),
+    Flag("verify_films", "", "Hash every film again before trusting the cache of decoded films."),
+    Flag("deterministic", "", "Give the same bits each time on GPUs too, at some cost in speed."),
     Flag(
         "distributed",
         "",
         "This process is one of several that train together. SLURM, Open MPI and Cloud TPU tell "
         "it which one; elsewhere the next three flags do.",
-        default=False,
     ),
     Flag("coordinator", "<host:port>", "The address of process 0."),
     Flag("processes", "<number>", "The number of processes.", lowest=1),
@@ -121,56 +82,30 @@ _FLAGS = (
         "",
         "Allow a run folder to name a network class that is not PneumoJAX's. Importing it runs "
         "its code.",
-        default=False,
     ),
     Flag(
         "download",
         "",
         "Fetch the published weights that --config.start.weights=imagenet names, once.",
-        default=False,
     ),
-    Flag(
-        "print_config",
-        "",
-        "Print the config that the command would use as JSON, and stop.",
-        default=False,
-    ),
+    Flag("print_config", "", "Print the config that the command would use as JSON, and stop."),
 )
 FLAGS = {flag.name: flag for flag in _FLAGS}
 
 
-class ParsedFlags(NamedTuple):
-    """A command line without --config, parsed.
-
-    given: names of the flags that were on it, without --mode.
-    mode: the value of --mode; None if it was not given.
-    arguments: the arguments that are not flags.
-    """
-
-    options: Options
-    given: tuple[str, ...]
-    mode: str | None
-    arguments: list[str]
-
-
-def parse_flags(argv: list[str]) -> ParsedFlags:
-    """Parses the flags of a command line.
-
-    Args:
-        argv: without the program's name and without any --config.
-
-    Raises:
-        absl.flags.Error: a flag does not exist or cannot have its value.
-    """
+def parse_flags(
+    argv: list[str],
+) -> tuple[SimpleNamespace, tuple[str, ...], str | None, list[str]]:
+    """Each flag's value, the names of those that are given, the value of --mode, and the rest."""
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may follow arguments
     flags.DEFINE_string("mode", None, "", flag_values=values)
-    for flag in _FLAGS:
+    for flag in FLAGS.values():
         _define(flag, values)
     arguments = values(["", *argv])[1:]
-    chosen: dict[str, Any] = {name: values[name].value for name in FLAGS}
+    options = SimpleNamespace(**{name: values[name].value for name in FLAGS})
     given = tuple(name for name in FLAGS if values[name].present)
-    return ParsedFlags(Options(**chosen), given, values["mode"].value, arguments)
+    return options, given, values["mode"].value, arguments
 
 
 def _define(flag: Flag, values: flags.FlagValues) -> None:
@@ -192,11 +127,7 @@ def _define(flag: Flag, values: flags.FlagValues) -> None:
 
 
 def path_of(flag: str, value: str) -> Path:
-    """The absolute path that a flag's value names; a leading ~ is the home folder.
-
-    Raises:
-        UserError: the value is empty or cannot be a path.
-    """
+    """The absolute path that a flag's value names; a leading ~ is the home folder."""
     if not value.strip():
         raise UserError(f"--{flag}: a name is missing; name a folder or leave the flag out")
     try:

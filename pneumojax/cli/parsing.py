@@ -4,13 +4,13 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
 
 from absl import flags
 from ml_collections import ConfigDict
 
 from configs import base
-from pneumojax.cli.flags import FLAGS, Options, parse_flags
+from pneumojax.cli.flags import FLAGS, parse_flags
 from pneumojax.config.flat import flatten
 from pneumojax.config.load import load_file, nearest_fields, override
 from pneumojax.errors import UserError
@@ -20,58 +20,31 @@ DEFAULT_CONFIG = Path(base.__file__)
 
 @dataclass(frozen=True)
 class Command:
-    """A parsed command line.
-
-    verb: a name in `verbs.VERBS`.
-    given: names of the flags on the command line, without --mode, --config and its fields.
-    arguments: the files that predict and compare take.
-    config_file: the value of --config, or None.
-    overrides: "--config.<field>=<value>", in their order.
-    """
+    """A parsed command line."""
 
     verb: str
-    options: Options
-    given: tuple[str, ...]
-    arguments: tuple[str, ...]
+    options: SimpleNamespace  # the value of each flag; None if it has none
+    given: tuple[str, ...]  # names of the flags on it, without --mode, --config and its fields
+    arguments: tuple[str, ...]  # the files that predict and compare take
     config_file: str | None
-    overrides: tuple[str, ...]
+    overrides: tuple[str, ...]  # "--config.<field>=<value>", in their order
 
     def config(self) -> ConfigDict:
-        """The config of --config, or else of configs/base.py, with the overrides.
-
-        Raises:
-            UserError: it cannot be loaded, or an override does not fit.
-        """
+        """The config of --config, or else of configs/base.py, with the overrides."""
         config = load_file(self.config_file or str(DEFAULT_CONFIG))
         override(config, self.overrides)
         return config
 
 
-class _ConfigArguments(NamedTuple):
-    """The arguments about the config, taken from a command line."""
-
-    file: str | None
-    overrides: tuple[str, ...]
-    rest: list[str]
-
-
 def parse(argv: Sequence[str], verbs: Sequence[str]) -> Command:
-    """Parses a command line; the first argument may be the verb, which is "train" by default.
-
-    Args:
-        argv: without the program's name.
-        verbs: the names of all verbs.
-
-    Raises:
-        UserError: a verb or a flag does not exist, with the nearest that does, or a flag cannot
-            have its value.
-    """
-    before, behind = _split_at_dashes(list(argv))
-    config = _config_arguments(before)
+    """Parses a command line; the first argument may be the verb, which is "train" by default."""
+    # Arguments after a "--" are files and never flags.
+    at = argv.index("--") if "--" in argv else len(argv)
+    config_file, overrides, rest = _config_arguments(argv[:at])
     try:
-        options, given, mode, arguments = parse_flags(config.rest)
+        options, given, mode, arguments = parse_flags(rest)
     except flags.UnrecognizedFlagError as error:
-        raise UserError(_unknown_flag(error.flagname, config.rest)) from error
+        raise UserError(_unknown_flag(error.flagname, rest)) from error
     except flags.Error as error:
         raise UserError(str(error).strip().splitlines()[0]) from error
     if mode is None:
@@ -80,19 +53,11 @@ def parse(argv: Sequence[str], verbs: Sequence[str]) -> Command:
         near = difflib.get_close_matches(mode, verbs, n=1)
         meant = f"did you mean {near[0]}?" if near else f"use one of {', '.join(verbs)}"
         raise UserError(f"{mode!r} is not a verb; {meant}")
-    return Command(mode, options, given, (*arguments, *behind), config.file, config.overrides)
+    return Command(mode, options, given, (*arguments, *argv[at + 1 :]), config_file, overrides)
 
 
-def _split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The arguments before and after a "--"; those after it are files and never flags."""
-    if "--" not in argv:
-        return argv, []
-    at = argv.index("--")
-    return argv[:at], argv[at + 1 :]
-
-
-def _config_arguments(argv: list[str]) -> _ConfigArguments:
-    """Takes --config and its overrides out of a command line; "--name value" is "--name=value"."""
+def _config_arguments(argv: Sequence[str]) -> tuple[str | None, tuple[str, ...], list[str]]:
+    """The file of --config, its overrides as "--name=value", and the other arguments."""
     file, overrides, rest = None, [], []
     waiting = list(argv)
     while waiting:
@@ -110,7 +75,7 @@ def _config_arguments(argv: list[str]) -> _ConfigArguments:
             overrides.append(f"--{bare}={waiting.pop(0)}")
         else:
             overrides.append(argument)
-    return _ConfigArguments(file, tuple(overrides), rest)
+    return file, tuple(overrides), rest
 
 
 def _is_switch(name: str) -> bool:
@@ -118,7 +83,7 @@ def _is_switch(name: str) -> bool:
     return isinstance(flatten(base.get_config()).get(name.removeprefix("config.")), bool)
 
 
-def _unknown_flag(name: str, argv: list[str]) -> str:
+def _unknown_flag(name: str, argv: Sequence[str]) -> str:
     given = next((a for a in argv if a.lstrip("-").partition("=")[0] == name), f"--{name}")
     value = given.partition("=")[1] + given.partition("=")[2]
     fields = flatten(base.get_config())

@@ -12,9 +12,9 @@ from typing import NoReturn
 from absl import logging
 
 from pneumojax import runtime, signals
-from pneumojax.cli import commands, help_text
+from pneumojax.cli import commands
 from pneumojax.cli.parsing import Command, parse
-from pneumojax.cli.verbs import VERBS, refuse_unread
+from pneumojax.cli.verbs import VERBS, help_of, overview, refuse_unread, version
 from pneumojax.errors import Stopped, UserError
 from pneumojax.files import printable
 
@@ -24,11 +24,7 @@ _HELP = frozenset(("--help", "-help", "-h", "-?", "--helpfull", "--helpshort"))
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs a command line, `argv` without the program's name.
-
-    Raises:
-        SystemExit: always unless the command succeeds, with the status of the process.
-    """
+    """Runs a command line, without the program's name; ends the process unless it succeeds."""
     _prepare_output()
     command = None
     try:
@@ -59,12 +55,12 @@ def answer(argv: Sequence[str]) -> str | None:
     """The text of --help or --version; None if neither was asked for."""
     flags = argv[: argv.index("--")] if "--" in argv else argv
     if "--version" in flags:
-        return help_text.version()
+        return version()
     if not _HELP.intersection(flags):
         return None
     modes = [flag.partition("=")[2] for flag in flags if flag.startswith("--mode=")]
     named = [name for name in (*modes, *flags) if name in VERBS]
-    return help_text.help_of(named[0]) if named else help_text.overview()
+    return help_of(named[0]) if named else overview()
 
 
 def _prepare_output() -> None:

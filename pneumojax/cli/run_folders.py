@@ -12,11 +12,9 @@ from ml_collections import ConfigDict
 
 from pneumojax.cli.flags import path_of
 from pneumojax.cli.parsing import Command
-from pneumojax.config.changes import AFTER_TRAINING, accepted_changes
 from pneumojax.config.check import check
-from pneumojax.config.flat import differences
-from pneumojax.config.identity import earlier_run_name, resolve, run_name
-from pneumojax.config.load import override
+from pneumojax.config.flat import AFTER_TRAINING, accepted_changes, differences
+from pneumojax.config.load import earlier_run_name, override, resolve, run_name
 from pneumojax.errors import UserError
 from pneumojax.files import printable
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
@@ -28,27 +26,19 @@ REFERENCE_RESULTS = Path("runs/reference")
 
 
 class TrainedRuns(NamedTuple):
-    """Run folders to use together.
-
-    results: the folder that output is written to; None means the run folder itself.
-    """
+    """Run folders to use together."""
 
     workdirs: list[Path]
-    results: Path | None
+    results: Path | None  # where output is written; None means the run folder itself
+    any_network: bool  # whether the network may be a class from outside PneumoJAX
 
 
 def config_of(command: Command) -> ConfigDict:
-    """The config that a command asks for: checked, resolved and locked.
-
-    Raises:
-        UserError: it cannot be loaded or has a wrong value, or its run's network is a class from
-            outside PneumoJAX.
-    """
-    stored = None if command.config_file else _stored_config(command)
-    if stored is None:
+    """The config that a command asks for: checked, resolved and locked."""
+    config = None if command.config_file else _stored_config(command)
+    if config is None:
         config = command.config()
     else:
-        config = stored
         override(config, command.overrides)
     check(config)
     return resolve(config).lock()
@@ -83,11 +73,7 @@ def inspected_folder(command: Command, config: ConfigDict) -> Path:
 
 
 def trained_runs(command: Command) -> TrainedRuns:
-    """The runs of --workdir, or else the bundled reference network.
-
-    Raises:
-        UserError: there is no such run, or --config or an override asks for another config.
-    """
+    """The runs of --workdir, or else the bundled reference network."""
     if command.options.workdir is None:
         if command.verb == "evaluate" and command.options.films is None:
             raise UserError(
@@ -104,15 +90,10 @@ def trained_runs(command: Command) -> TrainedRuns:
         workdirs = [path_of("workdir", name) for name in command.options.workdir.split(",")]
     if command.config_file or command.overrides:
         _take_changes(command, workdirs)
-    return TrainedRuns(workdirs, REFERENCE_RESULTS.resolve() if workdirs == [REFERENCE] else None)
-
-
-def allows_any_network(command: Command) -> bool:
-    """Whether a run's network may be a class from outside PneumoJAX.
-
-    The user agrees to that by --any_network, or by naming a config file.
-    """
-    return command.options.any_network or command.config_file is not None
+    results = REFERENCE_RESULTS.resolve() if workdirs == [REFERENCE] else None
+    # The user agrees by the flag, or by naming a config file.
+    any_network = command.options.any_network or command.config_file is not None
+    return TrainedRuns(workdirs, results, any_network)
 
 
 def _stored_config(command: Command) -> ConfigDict | None:

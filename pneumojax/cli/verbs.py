@@ -1,32 +1,46 @@
-"""Every verb of the command line, once: its help, flags, examples and function."""
+"""Every verb of the command line, once: its help, flags, examples and function; and --help."""
 
+import importlib.metadata
+import textwrap
+import tomllib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from pneumojax.cli import commands
+from pneumojax.cli.flags import FLAGS
 from pneumojax.cli.parsing import Command
 from pneumojax.errors import UserError
 
+_PROGRAM = "python main.py"
+_CONFIG_TO_USE = (
+    ("--config=<file>", "The config file; configs/base.py by default."),
+    ("--config.<field>=<value>", "Change a field; configs/base.py lists and explains all of them."),
+)
+_CONFIG_OF_THE_RUN = (
+    (
+        "--config=<file>",
+        "The config that the run must have. It also allows the network class that it names.",
+    ),
+    (
+        "--config.<field>=<value>",
+        "A value that the run's own config must have. Only evaluate may change fields: those of "
+        "config.decision, and config.data.max_cache_gb.",
+    ),
+)
+_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
+
 
 class Verb(NamedTuple):
-    """One verb of the command line.
+    """One verb of the command line."""
 
-    summary: one line for the list of verbs.
-    help: what the verb does, in sentences.
-    arguments: the placeholder of the files that it takes; "" if it takes none.
-    flags: the names of the flags that it reads, in `flags.FLAGS`; all others are refused.
-    takes_config: whether it reads --config and its fields.
-    examples: command lines without "python main.py".
-    run: the function that runs it.
-    """
-
-    summary: str
+    summary: str  # one line for the list of verbs
     help: str
-    arguments: str
-    flags: tuple[str, ...]
-    takes_config: bool
-    examples: tuple[str, ...]
     run: Callable[[Command], None]
+    flags: tuple[str, ...]  # the flags that it reads, in `flags.FLAGS`; all others are refused
+    examples: tuple[str, ...]  # command lines without "python main.py"
+    arguments: str = ""  # the placeholder of the files that it takes
+    takes_config: bool = True  # whether it reads --config and its fields
 
     @property
     def makes_config(self) -> bool:
@@ -42,7 +56,6 @@ VERBS = {
         help="Trains the network of a config to its last epoch, and evaluates it on the "
         "validation films. The same command resumes a run that was interrupted. With --workdir "
         "alone, fields of the config are relative to that run's own: a run can get more epochs.",
-        arguments="",
         flags=(
             *_RUN,
             "verify_films",
@@ -54,7 +67,6 @@ VERBS = {
             "processes",
             "process",
         ),
-        takes_config=True,
         examples=(
             "train --config=configs/quick.py",
             "train --config.data.root=<folder with train/>",
@@ -66,9 +78,7 @@ VERBS = {
         summary="train a network for each fold of patients",
         help="Trains config.data.folds networks, each without the patients of one fold, and "
         "scores every film with the network that was not trained on it.",
-        arguments="",
         flags=(*_RUN, "verify_films", "any_network", "print_config"),
-        takes_config=True,
         examples=("crossvalidate --config.data.folds=5",),
         run=commands.cross_validate,
     ),
@@ -77,9 +87,7 @@ VERBS = {
         help="Evaluates the best checkpoint of a run, or of several runs together, and writes a "
         "report. A changed decision rule, such as --config.decision.rule=sensitivity, is fitted "
         "again on the validation films first.",
-        arguments="",
         flags=(*_RUN, "split", "films", "verify_films", "any_network"),
-        takes_config=True,
         examples=(
             "evaluate --workdir=<run folder> --split=test",
             "evaluate --films=<folder>",
@@ -91,16 +99,13 @@ VERBS = {
         help="Predicts films. Each argument is a film, a folder or a pattern such as '*.dcm'.",
         arguments="<film, folder or pattern> ...",
         flags=(*_RUN, "output", "overlays", "any_network"),
-        takes_config=True,
         examples=("predict film.jpeg", "predict --workdir=<run folder> --output=out.csv <folder>"),
         run=commands.predict,
     ),
     "serve": Verb(
         summary="open a page on this machine that reads films",
         help="Opens a page for the browsers of this machine. It reads films with one run.",
-        arguments="",
         flags=(*_RUN, "port", "any_network"),
-        takes_config=True,
         examples=("serve", "serve --workdir=<run folder> --port=0"),
         run=commands.serve,
     ),
@@ -117,27 +122,21 @@ VERBS = {
     "profile": Verb(
         summary="measure the training step of a config",
         help="Measures the time and the memory of a config's training step, and draws a page.",
-        arguments="",
         flags=(*_RUN, "verify_films", "any_network", "print_config"),
-        takes_config=True,
         examples=("profile --config=configs/reference.py", "profile --workdir=<run folder>"),
         run=commands.profile,
     ),
     "preview": Verb(
         summary="draw training films as the network sees them",
         help="Draws a page of training films before and after augmentation.",
-        arguments="",
         flags=(*_RUN, "any_network", "print_config"),
-        takes_config=True,
         examples=("preview --config=configs/reference.py",),
         run=commands.preview,
     ),
     "summary": Verb(
         summary="list the layers of a config's network",
         help="Lists the layers of a config's network with their shapes, parameters and work.",
-        arguments="",
         flags=(*_RUN, "output", "any_network", "print_config"),
-        takes_config=True,
         examples=("summary --config=configs/inception_v3.py",),
         run=commands.summarise,
     ),
@@ -169,3 +168,61 @@ def _unread(verb: str, flag: str, readers: Sequence[str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
+
+
+def overview() -> str:
+    """The help of the program: every verb in a line."""
+    width = max(map(len, VERBS))
+    return "\n".join(
+        [
+            f"usage: {_PROGRAM} [verb] [flags] [files]",
+            "",
+            "PneumoJAX reads chest X-rays for pneumonia. Research and education only, not a "
+            "medical device.",
+            "",
+            "verbs:",
+            *(f"  {name:{width}}  {verb.summary}" for name, verb in VERBS.items()),
+            "",
+            "Without a verb the program trains. --mode=<verb> works too.",
+            f"{_PROGRAM} <verb> --help shows the flags of a verb; --version the versions.",
+            "",
+            "examples:",
+            *(f"  {_PROGRAM} {verb.examples[0]}" for verb in VERBS.values()),
+        ]
+    )
+
+
+def help_of(name: str) -> str:
+    """The help of one verb: only its flags, and examples."""
+    verb = VERBS[name]
+    parts = [f"usage: {_PROGRAM} {name} [flags]"]
+    if verb.makes_config:
+        parts.append("[--config=<file>] [--config.<field>=<value> ...]")
+    if verb.arguments:
+        parts.append(verb.arguments)
+    lines = [" ".join(parts), "", *textwrap.wrap(verb.help, 100), "", "flags:"]
+    if verb.takes_config:
+        for shown, text in _CONFIG_TO_USE if verb.makes_config else _CONFIG_OF_THE_RUN:
+            lines += _entry(shown, text)
+    for flag in (FLAGS[name] for name in verb.flags):
+        text = flag.help
+        if flag.choices:
+            text += f" One of {', '.join(flag.choices)}."
+        if flag.default:
+            text += f" Default: {flag.default}."
+        lines += _entry(f"--{flag.name}={flag.value}" if flag.value else f"--{flag.name}", text)
+    return "\n".join([*lines, "", "examples:", *(f"  {_PROGRAM} {e}" for e in verb.examples)])
+
+
+def version() -> str:
+    """The program's version, and those of the packages that its results depend on."""
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())
+    return f"PneumoJAX {project['project']['version']} ({packages})"
+
+
+def _entry(flag: str, text: str) -> list[str]:
+    return [
+        f"  {flag}",
+        *textwrap.wrap(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6),
+    ]

@@ -9,19 +9,20 @@ from typing import Any
 
 from configs import base, inception_v3
 from pneumojax.config.flat import flatten
-from pneumojax.config.limits import FIXED_LENGTH, LIMITS, MOST_ITEMS, MOST_PIXELS
-from pneumojax.config.rules import RULES, broken_relation
+from pneumojax.config.rules import (
+    FIXED_LENGTH,
+    LIMITS,
+    MOST_ITEMS,
+    MOST_PIXELS,
+    RULES,
+    broken_relation,
+)
 from pneumojax.errors import UserError
 from pneumojax.fields import is_flag, is_number, is_text
 
 
 def wrong_value(field: str, value: Any, rule: str) -> str:
-    """The line that tells a user which field of the config is wrong.
-
-    Args:
-        field: full name, such as "data.val_fraction".
-        rule: what the value must be, such as "it must be 1 or more".
-    """
+    """The line that tells a user which field is wrong, by a rule such as "it must be 1 or more"."""
     shown = repr(tuple(value)) if isinstance(value, list) else repr(value)
     return f"config.{field} is {shown if len(shown) <= 60 else shown[:57] + '...'}: {rule}"
 
@@ -37,9 +38,6 @@ def first_problem(config: Mapping[str, Any]) -> str | None:
 
     The arguments of a network that is not PneumoJAX's are not checked, nor are fields that
     `configs/base.py` lacks, which nothing reads.
-
-    Args:
-        config: nested, of values that JSON can hold.
     """
     flat = flatten(config)
     examples = _examples(flat)

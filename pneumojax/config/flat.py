@@ -1,4 +1,4 @@
-"""A nested config as a flat mapping, and the differences between two configs."""
+"""A nested config as a flat mapping, and the differences between two: which a run may take."""
 
 import json
 from collections.abc import Mapping
@@ -7,6 +7,24 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
+
+# A changed decision rule only needs a new fit on the validation films.
+AFTER_TRAINING = frozenset(
+    {
+        "data.max_cache_gb",
+        "decision.rule",
+        "decision.min_sensitivity",
+        "decision.cost_ratio",
+        "decision.temperature",
+    }
+)
+# These do not affect the steps already taken. The number of epochs may only grow.
+IN_TRAINING = AFTER_TRAINING | {
+    "epochs",
+    "checkpoint.every_steps",
+    "log.every_steps",
+    "log.tensorboard",
+}
 
 
 class Difference(NamedTuple):
@@ -21,11 +39,7 @@ class Difference(NamedTuple):
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mapping -> {"data.root": value, ...}, with tuples as lists, as JSON returns them.
-
-    Raises:
-        UserError: a value cannot be stored as JSON.
-    """
+    """Nested mapping -> {"data.root": value, ...}, with tuples as lists, as JSON returns them."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping | ConfigDict):
@@ -49,3 +63,23 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
         for name in sorted(a.keys() | b.keys())
         if a.get(name) != b.get(name) or (name in a) != (name in b)
     ]
+
+
+def accepted_changes(
+    stored: Mapping[str, Any], wanted: Mapping[str, Any], may_change: frozenset[str], run: str
+) -> list[Difference]:
+    """The differences between a run's stored config and `wanted`, if all of them are allowed."""
+    found = differences(stored, wanted)
+    refused = [change for change in found if change.field not in may_change]
+    if refused:
+        raise UserError(
+            f"--workdir: {run!r} is a run of another config ({'; '.join(map(str, refused))}); "
+            "name another folder or use that config"
+        )
+    for change in found:
+        if change.field == "epochs" and change.after < change.before:
+            raise UserError(
+                f"--workdir: {run!r} is a run of another config ({change}); a run can be given "
+                "more epochs but not fewer"
+            )
+    return found

@@ -1,15 +1,20 @@
-"""Loads configs from files, and applies the overrides of a command line."""
+"""Loads and resolves configs, applies the overrides of a command line, and names run folders."""
 
 import difflib
+import hashlib
+import json
 import runpy
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, FrozenConfigDict, config_flags
 
 from configs import base
+from pneumojax.config.check import wrong_value
 from pneumojax.config.flat import flatten
+from pneumojax.config.rules import NAMED_SETS
 from pneumojax.errors import UserError
 
 _START_FROM = "start from a copy of configs/base.py, or from base.get_config()"
@@ -20,9 +25,7 @@ _OF_EVERY_NETWORK = frozenset({"model.network", "model.dtype"})
 def load_file(path: str) -> ConfigDict:
     """Returns the result of `get_config()` in a Python file; text after a colon is its argument.
 
-    Raises:
-        UserError: the file cannot be run, or returns a config with other fields than
-            `configs/base.py`.
+    The config must have the fields of `configs/base.py`.
     """
     file, *argument = path.split(":", 1)
     try:
@@ -46,13 +49,8 @@ def load_file(path: str) -> ConfigDict:
 def override(config: ConfigDict, arguments: Sequence[str]) -> None:
     """Changes fields of a config in place.
 
-    Args:
-        arguments: each "--config.<field>=<value>", or "--config.<field>" and
-            "--noconfig.<field>" for a field that is True or False.
-
-    Raises:
-        UserError: there is no such field, with the nearest one that exists; or it cannot have
-            the value.
+    An argument is "--config.<field>=<value>", or "--config.<field>" or "--noconfig.<field>" for a
+    field that is True or False.
     """
     for argument in arguments:
         if wrong := _unknown_field(argument, config):
@@ -65,7 +63,46 @@ def override(config: ConfigDict, arguments: Sequence[str]) -> None:
     # Values are parsed as Python literals, and odd text may raise any exception.
     except (Exception, SystemExit) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{_named(first, arguments)}") from error
+        if len(arguments) == 1 and "config." not in first:  # such as a syntax error
+            first = f"{arguments[0][:80]}: {first}"
+        raise UserError(first) from error
+
+
+def resolve(config: ConfigDict) -> ConfigDict:
+    """A copy whose `data.root` is absolute, so that it means the same films from any folder."""
+    config = config.copy_and_resolve_references()
+    if config.data.root not in NAMED_SETS:
+        try:
+            config.data.root = str(Path(config.data.root).expanduser().resolve())
+        except (ValueError, RuntimeError, OSError) as error:
+            reason = f"it is not a path ({error})"
+            raise UserError(wrong_value("data.root", config.data.root, reason)) from error
+    return config
+
+
+def run_name(config: ConfigDict) -> str:
+    """`<name>-<8 hex digits>` of a resolved config, for the default run folder.
+
+    The digits are a digest of the fields that differ from `configs/base.py`. A new field with its
+    default therefore leaves the names of earlier runs as they are. A field that is renamed must
+    keep its old name here.
+    """
+    defaults = flatten(base.get_config())
+    changed = {
+        name: value
+        for name, value in flatten(config).items()
+        if name not in defaults or defaults[name] != value
+    }
+    return f"{config.name}-{_digest(changed)}"
+
+
+def earlier_run_name(config: ConfigDict) -> str:
+    """The name of the default run folder in earlier versions, with a digest of all fields."""
+    return f"{config.name}-{_digest(flatten(config))}"
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def nearest_fields(name: str, fields: Collection[str]) -> list[str]:
@@ -91,19 +128,8 @@ def _unknown_field(argument: str, config: Mapping[str, Any]) -> str | None:
     return f"there is no field --config.{field}. {meant}"
 
 
-def _named(reason: str, arguments: Sequence[str]) -> str:
-    """Adds the argument to an error message that does not name it, such as a syntax error's."""
-    if len(arguments) == 1 and "config." not in reason:
-        return f"{arguments[0][:80]}: {reason}"
-    return reason
-
-
 def _wrong_fields(config: ConfigDict) -> str | None:
-    """A line about the first field that is absent or unknown; None if there is none.
-
-    Raises:
-        UserError: a value cannot be stored as JSON.
-    """
+    """A line about the first field that is absent or unknown; None if there is none."""
     wanted, found = flatten(base.get_config()), flatten(config)
     for group in sorted({name.split(".")[0] for name in wanted if "." in name}):
         if group not in config:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pneumojax.data.patients import contradiction_warning
-from pneumojax.run.seen_films import THIS_FILM
+from pneumojax.run.film_list import THIS_FILM
 
 
 @dataclass(frozen=True)

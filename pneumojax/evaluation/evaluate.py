@@ -19,7 +19,7 @@ from pneumojax.files import printable, refuse_links_out
 from pneumojax.inference.ensemble import Spread, output_folder
 from pneumojax.inference.predictor import Predictor
 from pneumojax.nn.ops import FILMS_IN_CACHE
-from pneumojax.run.seen_films import SeenFilms
+from pneumojax.run.film_list import SeenFilms
 
 
 def evaluate_run(

@@ -18,19 +18,15 @@ from pneumojax.stats.thresholds import OperatingPoint, lowest_cost, sensitivity_
 class Decision(NamedTuple):
     """A temperature for logits and a threshold for probabilities.
 
-    rule: how the threshold was chosen: one of the config's rules, "mean" or "out of fold" for an
-        ensemble, or "default" if nothing could be fitted (0.5 and no temperature).
-    temperature: divides logits; 1.0 if none could be fitted.
-    threshold: calibrated probability from which a film is called PNEUMONIA.
-    films: the number of validation films that it was fitted on.
-    note: why something could not be fitted, or "".
+    rule: one of the config's rules, "mean" or "out of fold" for an ensemble, or "default" if
+        nothing could be fitted (0.5 and no temperature).
     """
 
     rule: str
-    temperature: float
-    threshold: float
-    films: int
-    note: str
+    temperature: float  # divides logits; 1.0 if none could be fitted
+    threshold: float  # calibrated probability from which a film is called PNEUMONIA
+    films: int  # the number of validation films that it was fitted on
+    note: str  # why something could not be fitted, or ""
 
     def probabilities(self, logits: ArrayLike) -> Floats:
         """Logits (n,) -> calibrated probabilities of PNEUMONIA (n,), float64."""
@@ -47,16 +43,7 @@ def undecided(note: str) -> Decision:
 
 
 def fit_decision(settings: Mapping[str, Any], labels: ArrayLike, logits: ArrayLike) -> Decision:
-    """Fits the operating point and temperature that a config asks for on validation films.
-
-    Args:
-        settings: `config.decision`; its `temperature` says whether to fit one.
-        labels: (n,), 0 or 1.
-        logits: (n,), finite.
-
-    Raises:
-        ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.
-    """
+    """Fits the operating point and temperature of `config.decision` on validation films."""
     truth, values = check_scores(labels, logits)
     if len(set(truth.tolist())) < 2:
         return undecided("validation holds films of one class only")

@@ -45,10 +45,6 @@ def resolve_members(workdirs: Sequence[Path]) -> tuple[list[Path], Decision | No
 
     The folder of a cross-validation stands for its folds, which share the decision that was fitted
     on the films out of fold.
-
-    Raises:
-        UserError: the cross-validation is not finished, a fold is missing, or a run is named
-            twice.
     """
     if len(set(workdirs)) < len(workdirs):
         raise UserError("--workdir: a run folder is named twice")
@@ -67,7 +63,10 @@ def resolve_members(workdirs: Sequence[Path]) -> tuple[list[Path], Decision | No
             f"--workdir: of the {count} folds of {str(workdirs[0])!r} there are only {names}; name "
             "those that you want with commas between"
         )
-    return folds, _common_decision(path)
+    record = read_record(path, decision_fields())
+    if other := sorted(record.keys() - set(Decision._fields)):
+        raise UserError(f"{str(path)!r} cannot be used: it has an unknown field {other[0]!r}")
+    return folds, Decision(**record)
 
 
 def folds_of(workdir: Path) -> list[Path]:
@@ -108,10 +107,3 @@ def output_folder(workdirs: Sequence[Path]) -> Path:
     names = "\n".join(str(workdir) for workdir in workdirs)
     digest = hashlib.sha256(names.encode()).hexdigest()[:8]
     return workdirs[0].parent / f"ensemble-{digest}"
-
-
-def _common_decision(path: Path) -> Decision:
-    record = read_record(path, decision_fields())
-    if other := sorted(record.keys() - set(Decision._fields)):
-        raise UserError(f"{str(path)!r} cannot be used: it has an unknown field {other[0]!r}")
-    return Decision(**record)

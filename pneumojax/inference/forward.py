@@ -1,20 +1,30 @@
-"""A network applied to a batch of uint8 films, over all devices and a few films at a time."""
+"""A network applied to uint8 films, in padded batches over all devices, a few films at a time."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh, PartitionSpec
 from jax.typing import DTypeLike
+from numpy.typing import NDArray
 
+from pneumojax.data.film_set import FilmSet
+from pneumojax.data.pipeline import evaluation_batches
 from pneumojax.inference.network import Network
 from pneumojax.nn.ops import FILMS_IN_CACHE
+from pneumojax.sharding import replicated, split
 
-# (params, uint8 images (batch, h, w, 1)) -> arrays whose first axis is the batch.
+# (params, uint8 images (batch, h, w, 1)) -> arrays whose first axis is the batch, which the devices
+# must divide. It is pure; jit it.
 Forward = Callable[[dict, Array], Any]
+Images = NDArray[np.uint8]
+Films = FilmSet | Images  # an array is (n, h, w)
+Step = Callable[[Images], Any]  # images (batch, h, w, 1) -> a tree of arrays on the devices
+T = TypeVar("T")
 
 
 def to_unit_range(images: Array, dtype: DTypeLike = jnp.float32) -> Array:
@@ -27,21 +37,15 @@ def microbatch_size(films: int, mesh: Mesh, wanted: int = 0) -> int:
 
     On a CPU that is four, whose activations fit its caches: a step takes two thirds of the time
     of the whole batch at once and a tenth of its memory (docs/performance.md). On accelerators it
-    is the whole batch.
-
-    Args:
-        wanted: replaces that number unless it is 0; if it does not divide `films`, the largest
-            common divisor is taken.
+    is the whole batch. `wanted` replaces that number unless it is 0; if it does not divide
+    `films`, the largest common divisor is taken.
     """
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     return math.gcd(films, wanted or (FILMS_IN_CACHE if on_cpu else films))
 
 
 def make_forward(network: Network, mesh: Mesh) -> Forward:
-    """A pure `(params, uint8 images (batch, h, w, 1)) -> logits (batch,)`, without dropout.
-
-    The devices must divide the batch. Jit it.
-    """
+    """A pure `(params, uint8 images (batch, h, w, 1)) -> logits (batch,)`, without dropout."""
 
     def logits(params: dict, images: Array) -> Array:
         return network.evaluation_logits(params, to_unit_range(images))
@@ -72,3 +76,65 @@ def over_microbatches(forward: Forward, mesh: Mesh) -> Forward:
         out_specs=PartitionSpec(axis),
         check_vma=False,
     )
+
+
+def make_step(forward: Forward, mesh: Mesh) -> Callable[[dict, Images], Any]:
+    """A jitted `(params, this process's share of a batch) -> outputs of the whole batch`."""
+    films = split(mesh)
+    compiled = jax.jit(
+        forward, in_shardings=(replicated(mesh), films), out_shardings=replicated(mesh)
+    )
+
+    def step(params: dict, images: Images) -> Any:
+        return compiled(params, jax.make_array_from_process_local_data(films, images))
+
+    return step
+
+
+def make_batched(forward: Forward, mesh: Mesh, batch_size: int) -> Callable[[dict, Films], Any]:
+    """`(params, n films) -> outputs` on the host, a tree of arrays (n, ...); compiled once."""
+    step = make_step(forward, mesh)
+
+    def run(params: dict, films: Films) -> Any:
+        return outputs_of(lambda images: step(params, images), films, batch_size)
+
+    return run
+
+
+def outputs_of(step: Step, films: Films, batch_size: int) -> Any:
+    """Runs `step` on n films; returns a tree of arrays (n, ...) on the host."""
+    batches = enumerate(image_batches(films, batch_size))
+    outputs = [output for _, output in in_turn(step, batches)]
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(films)], *outputs)
+
+
+def image_batches(films: Films, batch_size: int) -> Iterator[Images]:
+    """Divides films into uint8 (batch_size, h, w, 1) and pads the last batch.
+
+    Each process of a job gets its share of a `FilmSet`; an array works in a single process only.
+    """
+    if isinstance(films, FilmSet):
+        for batch in evaluation_batches(films, batch_size):
+            yield batch["image"]
+        return
+    for start in range(0, len(films), batch_size):
+        part = films[start : start + batch_size]
+        images = np.zeros((batch_size, *films.shape[1:], 1), np.uint8)
+        images[: len(part), ..., 0] = part
+        yield images
+
+
+def in_turn(step: Step, batches: Iterable[tuple[T, Images]]) -> Iterator[tuple[T, Any]]:
+    """Runs pairs of any tag and a batch in order; yields each tag with the outputs on the host.
+
+    The outputs of a batch are fetched after the next batch has been dispatched, so that the
+    devices do not wait while the host prepares a batch.
+    """
+    pending: tuple[T, Any] | None = None
+    for tag, images in batches:
+        dispatched = tag, step(images)
+        if pending is not None:
+            yield pending[0], jax.device_get(pending[1])
+        pending = dispatched
+    if pending is not None:
+        yield pending[0], jax.device_get(pending[1])

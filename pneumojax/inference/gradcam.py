@@ -11,8 +11,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from pneumojax.inference.forward import Forward, over_microbatches, to_unit_range
-from pneumojax.inference.network import Network, predicting_logits
-from pneumojax.inference.test_time_views import averaged
+from pneumojax.inference.network import Network, averaged, predicting_logits
 
 
 def make_explainer(network: Network, mesh: Mesh) -> Forward:

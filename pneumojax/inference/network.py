@@ -2,10 +2,11 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -13,36 +14,22 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
-from pneumojax.inference.test_time_views import averaged
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network apart from its parameters.
-
-    definition: the static part, for `nnx.merge`.
-    abstract_params: shapes of the whole parameter tree: the trained parameters and, with batch
-        norm, the running statistics.
-    statistics: paths of the running statistics in that tree.
-    views: names of the test-time views whose logits are averaged with the film's own.
-    freeze_statistics: training also normalises by the running statistics and leaves them as
-        they are.
-    explains: the module has `features` and `logits`, which Grad-CAM needs.
-    """
+    """A network apart from its parameters."""
 
     definition: nnx.GraphDef
-    abstract_params: dict
-    statistics: frozenset[tuple] = frozenset()
-    views: tuple[str, ...] = ()
-    freeze_statistics: bool = False
-    explains: bool = False
+    abstract_params: dict  # shapes of the trained parameters and of batch norm's statistics
+    statistics: frozenset[tuple] = frozenset()  # paths of the running statistics in that tree
+    views: tuple[str, ...] = ()  # test-time views whose logits are averaged with the film's own
+    freeze_statistics: bool = False  # training normalises by the statistics and leaves them too
+    explains: bool = False  # the module has `features` and `logits`, which Grad-CAM needs
 
-    def logits(self, params: dict, images: Array, dropout_keys: Array | None = None) -> dict:
-        """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}.
-
-        `dropout_keys` (batch,) holds one key for each film; without keys nothing is dropped.
-        """
-        return self.module(params)(images, dropout_keys)
+    def logits(self, params: dict, images: Array) -> dict:
+        """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}, without dropout."""
+        return self.module(params)(images, None)
 
     def evaluation_logits(self, params: dict, images: Array) -> Array:
         """The predicting head's logits (batch,), averaged over the test-time views."""
@@ -55,12 +42,9 @@ class Network:
     def training_logits(
         self, params: dict, statistics: dict, images: Array, dropout_keys: Array, axis: str | None
     ) -> tuple[dict, dict]:
-        """As `logits`, in training mode; also the means and variances of this batch.
+        """As `logits`, with a dropout key for each film; also this batch's means and variances.
 
-        Args:
-            params, statistics: as `divide` returns them.
-            axis: name of the mesh axis over which batch norm takes its means and variances; None
-                if each device takes its own.
+        Batch norm takes them over the mesh axis `axis`, or on each device alone if it is None.
         """
         module = self.module(self.join(params, statistics))
         if not self.statistics or self.freeze_statistics:
@@ -90,11 +74,7 @@ def predicting_logits(heads: Mapping[str, Array]) -> Array:
 
 
 def make_network(config: ConfigDict) -> Network:
-    """The network that `config` describes; only shapes are computed.
-
-    Raises:
-        UserError: as `make_module`.
-    """
+    """The network that `config` describes; only shapes are computed."""
     module = nnx.eval_shape(lambda: make_module(config, nnx.Rngs(params=0)))
     definition, params = nnx.split(module)
     statistics = flatten_dict(nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)))
@@ -113,9 +93,6 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
 
     Its class is called with `image_size`, `normalise`, `rngs` and, by name, every field of
     `config.model` except `network`.
-
-    Raises:
-        UserError: there is no such class, it takes no such argument, or it refuses a value.
     """
     build = _network_class(config.model.network)
     arguments = {name: value for name, value in config.model.items() if name != "network"}
@@ -139,7 +116,6 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
 
 
 def _network_class(name: str) -> Any:
-    """The class that "module:Class" names."""
     module, _, class_name = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), class_name)
@@ -166,3 +142,32 @@ def _arguments_of(network: type) -> set[str]:
         if not others:
             break
     return names
+
+
+_ZOOM = 0.9  # fraction of each side that the closer view shows
+
+
+def _flip(images: Array) -> Array:
+    """Mirrors films. The heart changes sides, so the network must be trained on mirrored films."""
+    return images[:, :, ::-1]
+
+
+def _zoom(images: Array) -> Array:
+    batch, height, width, channels = images.shape
+    scale = jnp.full(2, 1 / _ZOOM)
+    shift = jnp.array([height, width]) * (1 - 1 / _ZOOM) / 2
+    return jax.image.scale_and_translate(
+        images, (batch, height, width, channels), (1, 2), scale, shift, "linear", antialias=False
+    )
+
+
+VIEWS: dict[str, Callable[[Array], Array]] = {"flip": _flip, "zoom": _zoom}
+
+
+def averaged(
+    logits: Array, logits_of: Callable[[Array], Array], images: Array, names: Sequence[str]
+) -> Array:
+    """Averages the `logits` (batch,) of images (batch, h, w, 1) with those of the named views."""
+    for name in names:
+        logits += logits_of(VIEWS[name](images))
+    return logits / (1 + len(names))

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,8 +14,9 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
+from pneumojax.decoding.film import read_bytes
+from pneumojax.decoding.film_error import FilmError
 from pneumojax.errors import UserError
-from pneumojax.inference.batching import Films, Images, Step, in_turn, make_step, outputs_of
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.ensemble import (
     Spread,
@@ -22,44 +25,41 @@ from pneumojax.inference.ensemble import (
     mean_decision,
     resolve_members,
 )
-from pneumojax.inference.film_files import read_films
-from pneumojax.inference.forward import Forward, make_forward
+from pneumojax.inference.forward import (
+    Films,
+    Forward,
+    Images,
+    Step,
+    in_turn,
+    make_forward,
+    make_step,
+    outputs_of,
+)
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.network import Network
 from pneumojax.inference.trained_run import TrainedRun, open_run
+from pneumojax.isolation.films import FilmDecoder
 from pneumojax.nn.ops import FILMS_IN_CACHE
 
 T = TypeVar("T")
 
 
 class Answer(NamedTuple):
-    """The networks' answer to n films.
+    """The networks' answer to n films."""
 
-    logits: float32 (members, n).
-    maps: float32 (n, h, w) in [0, 1], the mean of the members' Grad-CAM maps; None if none were
-        asked for.
-    """
-
-    logits: NDArray[np.float32]
-    maps: NDArray[np.float32] | None
+    logits: NDArray[np.float32]  # (members, n)
+    maps: NDArray[np.float32] | None  # (n, h, w) in [0, 1], the mean of the members' Grad-CAM maps
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """One run or several that answer together: films in, logits, probabilities or maps out.
+    """One run or several that answer together: films in, logits, probabilities or maps out."""
 
-    members: at least one run; several see the same pixels.
-    workdirs: their run folders.
-    decisions: each member's own decision, which calibrates its logits.
-    decision: calibrates the logits that `combine` returns, and makes calls of them.
-    batch_size: films in a batch, a multiple of the devices. Each network is compiled once for it.
-    """
-
-    members: tuple[TrainedRun, ...]
+    members: tuple[TrainedRun, ...]  # at least one run; several see the same pixels
     workdirs: tuple[Path, ...]
-    decisions: tuple[Decision, ...]
-    decision: Decision
-    batch_size: int
+    decisions: tuple[Decision, ...]  # each member's own, which calibrates its logits
+    decision: Decision  # calibrates the logits that `combine` returns, and makes calls of them
+    batch_size: int  # a multiple of the devices; each network is compiled once for it
 
     @classmethod
     def open(cls, workdirs: Sequence[Path], *, any_network: bool = False) -> "Predictor":
@@ -67,12 +67,6 @@ class Predictor:
 
         A cross-validation makes calls by the common decision of its folds, other ensembles at the
         mean of their members' thresholds. `any_network` is that of `open_run`.
-
-        Args:
-            workdirs: their run folders.
-
-        Raises:
-            UserError: there is no run, one is refused, or they see different pixels or films.
         """
         folders, common = resolve_members([workdir.absolute() for workdir in workdirs])
         members = tuple(open_run(folder, any_network=any_network) for folder in folders)
@@ -93,7 +87,6 @@ class Predictor:
 
     @property
     def name(self) -> str:
-        """Names of the run folders."""
         return ", ".join(workdir.name for workdir in self.workdirs)
 
     @property
@@ -118,21 +111,24 @@ class Predictor:
                 )
 
     def read(self, files: Sequence[Path]) -> NDArray[np.uint8]:
-        """Decodes files as the networks were trained to see them, to uint8 (n, side, side).
+        """Decodes films of any format in child processes to uint8 (n, side, side).
 
-        Raises:
-            UserError: a file is not a film that can be read; the message names it.
+        A UserError names a file that cannot be read.
         """
-        return read_films(files, self.first.preprocessing)
+        preprocessing = self.first.preprocessing
+        side = preprocessing.image_size
+
+        def read(file: Path) -> NDArray[np.uint8]:
+            try:
+                return decoder.decode(read_bytes(file), preprocessing).film.pixels
+            except FilmError as error:
+                raise UserError(f"{str(file)!r}: {error}") from error
+
+        with FilmDecoder(len(files)) as decoder, ThreadPoolExecutor(os.cpu_count()) as threads:
+            return np.array(list(threads.map(read, files)), np.uint8).reshape(-1, side, side)
 
     def logits(self, films: Films) -> NDArray[np.float32]:
-        """Each member's logits (members, n) of a `FilmSet` or of uint8 (n, side, side).
-
-        The side is `first.preprocessing.image_size`.
-
-        Raises:
-            ValueError: the array has another shape or dtype.
-        """
+        """Each member's logits (members, n) of a `FilmSet` or of an array that `read` returned."""
         self._check_films(films)
         return np.stack(outputs_of(self._score, films, self.batch_size))
 
@@ -146,19 +142,11 @@ class Predictor:
         return combine(logits, self.decisions)
 
     def probabilities(self, films: Films) -> NDArray[np.float64]:
-        """Calibrated probabilities of pneumonia (n,); `decision.calls` turns them into calls.
-
-        Args:
-            films: as for `logits`; `read` makes them from files.
-        """
+        """Calibrated probabilities of pneumonia (n,); `decision.calls` turns them into calls."""
         return self.decision.probabilities(self.combine(self.logits(films))[0])
 
     def explain(self, films: Films) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits (members, n) and Grad-CAM maps (n, h, w) of n films, see `Answer`.
-
-        Raises:
-            UserError: a network cannot be explained, see `explains`.
-        """
+        """Logits (members, n) and Grad-CAM maps (n, h, w), if the predictor `explains`."""
         self.check_explains()
         self._check_films(films)
         return _with_maps(outputs_of(self._explain, films, self.batch_size))
@@ -168,13 +156,8 @@ class Predictor:
     ) -> Iterator[tuple[T, Answer]]:
         """Answers batches one by one, so that films may come from an endless source.
 
-        Args:
-            batches: pairs of any tag, which is yielded with the answer, and images, uint8
-                (batch_size, h, w, 1).
-            explain: also make Grad-CAM maps.
-
-        Raises:
-            UserError: a network cannot be explained, see `explains`.
+        A batch is a pair of any tag, which is yielded with the answer, and images, uint8
+        (batch_size, h, w, 1).
         """
         if explain:
             self.check_explains()
@@ -205,7 +188,6 @@ class Predictor:
         return self._compiled(make_explainer)
 
     def _compiled(self, make: Callable[[Network, Mesh], Forward]) -> Step:
-        """A step that runs all members on one batch."""
         steps = [
             partial(make_step(make(m.network, m.mesh), m.mesh), m.params) for m in self.members
         ]
@@ -213,6 +195,5 @@ class Predictor:
 
 
 def _with_maps(outputs: list[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Stacks the members' logits, and takes the mean of their maps."""
     logits, maps = zip(*outputs, strict=True)
     return np.stack(logits), np.mean(maps, axis=0)

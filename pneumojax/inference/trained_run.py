@@ -1,4 +1,4 @@
-"""A trained network, opened from its run folder."""
+"""A trained network, opened from its run folder, and a new fit of a decision rule that changed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,20 +7,16 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from pneumojax.data.splits import load_splits
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.errors import UserError
-from pneumojax.inference.decision import Decision
+from pneumojax.inference.decision import Decision, fit_decision
+from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.network import Network, make_network
-from pneumojax.run.agreement import (
-    answering,
-    check_before,
-    check_config,
-    check_meta,
-    check_size,
-)
+from pneumojax.nn.ops import FILMS_IN_CACHE
+from pneumojax.run import agreement
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.run.decision import current_decision
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
 from pneumojax.sharding import make_mesh, placed
 
@@ -36,18 +32,9 @@ class TrainedRun:
     meta: dict[str, Any]
 
     @property
-    def has_decision(self) -> bool:
-        """Whether the decision was fitted by the config's rule, which may change after training."""
-        return self.meta["decision"] is not None
-
-    @property
     def decision(self) -> Decision:
-        """The operating point and temperature that were fitted on the validation films.
-
-        Raises:
-            UserError: the config's rule has changed and was not fitted yet.
-        """
-        if not self.has_decision:
+        """The operating point and temperature that were fitted on the validation films."""
+        if self.meta["decision"] is None:  # the config's rule has changed after training
             raise UserError(
                 f"--workdir: config.decision of the run {self.config.name!r} has changed; "
                 "evaluate it, which fits the new rule on its validation films"
@@ -56,14 +43,13 @@ class TrainedRun:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How a film is decoded for this network."""
         return Preprocessing(**self.meta["preprocessing"])
 
     @property
     def answers(self) -> list[Any]:
         """Everything that decides a film's answer, as JSON values: equal if answers are equal."""
         meta = self.meta
-        parts = [meta["digests"]["params"], meta["preprocessing"], answering(self.config)]
+        parts = [meta["digests"]["params"], meta["preprocessing"], agreement.answering(self.config)]
         return [*parts, list(self.decision), meta.get("scope")]
 
     @property
@@ -73,25 +59,55 @@ class TrainedRun:
 
 
 def open_run(workdir: Path, *, any_network: bool = False) -> TrainedRun:
-    """Opens a run folder.
+    """Opens a run folder; a UserError says why it cannot.
 
-    Args:
-        any_network: import the network class that its config names even if it is not one of
-            PneumoJAX's own. Importing runs its code.
-
-    Raises:
-        UserError: there is no run, its network is refused, or no checkpoint can be read.
+    With `any_network`, the network class that its config names is imported even if it is not one of
+    PneumoJAX's own. Importing runs its code.
     """
     config = read_config(workdir)
     if not any_network:
         refuse_foreign_network(config, workdir)
     checkpoints = Checkpoints(workdir / "checkpoints")
-    check_before(checkpoints, config)
+    agreement.check_before(checkpoints, config)
     mesh = make_mesh()
     network = make_network(config)
-    check_size(network.abstract_params, workdir)
+    agreement.check_size(network.abstract_params, workdir)
     params, meta = checkpoints.restore_best(placed(network.abstract_params, mesh))
-    check_meta(meta, workdir)
-    check_config(meta, config, workdir)
-    meta = meta | {"decision": current_decision(workdir, config, meta)}
+    agreement.check_meta(meta, workdir)
+    agreement.check_config(meta, config, workdir)
+    meta = meta | {"decision": agreement.current_decision(workdir, config, meta)}
     return TrainedRun(config, network, mesh, params, meta)
+
+
+def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = False) -> bool:
+    """Fits the run's decision anew if it was fitted by another rule than the config's.
+
+    `any_network` is that of `open_run`. Returns whether a decision was fitted.
+    """
+    if not (workdir / "config.json").exists():
+        return False  # a cross-validation, whose decision is fitted out of fold
+    config = read_config(workdir)
+    meta = agreement.check_before(Checkpoints(workdir / "checkpoints"), config)
+    if meta is None or agreement.current_decision(workdir, config, meta):
+        return False
+    trained = open_run(workdir, any_network=any_network)
+    splits = load_splits(trained.config, cache_dir)
+    if splits.validation is None:
+        raise UserError(
+            f"--workdir: {str(workdir)!r} has no validation films to fit its decision rule on"
+        )
+    if splits.fingerprint != trained.meta["films"]:
+        raise UserError(
+            f"config.data.root: the films have changed since {str(workdir)!r} was trained; "
+            "restore them to fit its decision rule"
+        )
+    forward = make_forward(trained.network, trained.mesh)
+    logits_of = make_batched(forward, trained.mesh, FILMS_IN_CACHE * trained.mesh.size)
+    logits = logits_of(trained.params, splits.validation)
+    decision = fit_decision(trained.config.decision, splits.validation.labels, logits)
+    agreement.write_decision(workdir, trained.config, trained.meta, decision._asdict())
+    print(
+        f"fitted the {decision.rule} rule on {decision.films:,} validation films: "
+        f"threshold {decision.threshold:.3f}"
+    )
+    return True

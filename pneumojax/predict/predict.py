@@ -28,7 +28,7 @@ from pneumojax.predict.reading import ReadFilm, batched, make_reader, read_ahead
 from pneumojax.predict.resuming import Resumed
 from pneumojax.predict.sources import Sources
 from pneumojax.predict.terminal import FilmProgress, Summary
-from pneumojax.run.seen_films import CANNOT_TELL, SeenFilms
+from pneumojax.run.film_list import CANNOT_TELL, SeenFilms
 
 LARGEST_BATCH = 64
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.files import printable
 from pneumojax.predict.prediction import Prediction, RunStamp
-from pneumojax.run.seen_films import banner, is_seen
+from pneumojax.run.film_list import banner, is_seen
 from pneumojax.terminal import Progress, rate
 
 MOST_SHOWN = 50  # rows of the table, and unreadable files below it

@@ -25,9 +25,9 @@ from pneumojax.profiling.work import count_work
 from pneumojax.run.begin import claim
 from pneumojax.run.provenance import provenance
 from pneumojax.sharding import make_mesh, replicated
-from pneumojax.training.checks import check_batch, check_training
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.optimizer import make_optimizer
+from pneumojax.training.setup import check_batch, check_training
 from pneumojax.training.state import initial_state
 from pneumojax.training.step import make_train_step
 

@@ -1,4 +1,8 @@
-"""Checks of a checkpoint's metadata: each value is usable, and agrees with config.json."""
+"""Checks of a checkpoint's metadata: each value is usable, and agrees with config.json.
+
+It holds the decision that was fitted in training. When `config.decision` changes later, evaluation
+fits it again on the validation films and keeps it in decision.json.
+"""
 
 import math
 from pathlib import Path
@@ -9,7 +13,7 @@ from ml_collections import ConfigDict
 
 from pneumojax.config.check import first_problem
 from pneumojax.config.flat import flatten
-from pneumojax.config.limits import LARGEST_SIDE
+from pneumojax.config.rules import LARGEST_SIDE
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.out_of_distribution import STATISTICS
 from pneumojax.errors import UserError
@@ -27,8 +31,10 @@ from pneumojax.fields import (
     mapping_of,
     number_in,
     optional,
+    read_record,
     with_keys,
 )
+from pneumojax.files import write_json
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.provenance import FINGERPRINTS
 from pneumojax.run.stored_config import NOT_A_CONFIG, completed
@@ -39,6 +45,7 @@ _SCOPE = ("mean", "whitening", "limit", "films")
 MOST_PARAMETERS = 2**30
 # The fields of `inference.decision.Decision`. "default" is the rule when none could be fitted.
 DECISION_FIELDS = ("rule", "temperature", "threshold", "films", "note")
+DECISION = "decision.json"
 _DECISION_RULES = ("youden", "sensitivity", "cost", "default")
 
 
@@ -99,6 +106,11 @@ FIELDS = (
     Field(("versions",), mapping_of(is_text), "an object of texts", required=False),
     Field(("config",), is_group, "an object"),
 )
+_DECISION_RECORD = (
+    Field(("rule",), is_group, "an object"),
+    Field(("params",), is_text, "text"),
+    *decision_fields("decision"),
+)
 
 
 def check_meta(meta: dict[str, Any], folder: Path) -> None:
@@ -110,8 +122,8 @@ def check_meta(meta: dict[str, Any], folder: Path) -> None:
         )
 
 
-def check_before(checkpoints: Checkpoints, config: ConfigDict) -> None:
-    """Runs `check_meta` and `check_config` before a network is built from the config.
+def check_before(checkpoints: Checkpoints, config: ConfigDict) -> dict[str, Any] | None:
+    """Returns the newest metadata, checked before a network is built from the config.
 
     Otherwise arrays of another config would look damaged, and a stranger's sizes could take the
     memory.
@@ -120,6 +132,7 @@ def check_before(checkpoints: Checkpoints, config: ConfigDict) -> None:
     if meta is not None:
         check_meta(meta, checkpoints.workdir)
         check_config(meta, config, checkpoints.workdir)
+    return meta
 
 
 def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None:
@@ -140,6 +153,30 @@ def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None
     preprocessing = {f"data.{name}": meta["preprocessing"][name] for name in _PREPROCESSING}
     _refuse_differences(preprocessing, {name: ours.get(name) for name in preprocessing}, folder)
     _refuse_differences(answering(trained), ours, folder)
+
+
+def current_decision(
+    workdir: Path, config: ConfigDict, meta: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The decision of a checkpoint under the run's config; None if it has to be fitted first."""
+    trained, rule = meta["decision"], flatten(config.decision)
+    could_fit = trained["rule"] != "default"
+    if not could_fit or flatten(completed(meta["config"]).decision) == rule:
+        return trained
+    path = workdir / DECISION
+    if not path.exists():
+        return None
+    record = read_record(path, _DECISION_RECORD)
+    is_current = record["rule"] == rule and record["params"] == meta["digests"]["params"]
+    return record.get("decision") if is_current else None
+
+
+def write_decision(
+    workdir: Path, config: ConfigDict, meta: dict[str, Any], decision: dict[str, Any]
+) -> None:
+    """Writes a decision that was fitted by the config's rule for a checkpoint's parameters."""
+    rule, params = flatten(config.decision), meta["digests"]["params"]
+    write_json(workdir / DECISION, {"rule": rule, "params": params, "decision": decision})
 
 
 def check_size(abstract_params: dict, folder: Path) -> None:

@@ -1,29 +1,30 @@
-"""Begins a run in its folder, and changes its config later."""
+"""Begins a run in its folder, changes its config later, and locks the folder while it trains."""
 
+import errno
+import fcntl
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from pneumojax.config.changes import accepted_changes
 from pneumojax.config.check import check
+from pneumojax.config.flat import accepted_changes
 from pneumojax.errors import UserError
 from pneumojax.fields import Field, is_group, list_of, read_record
 from pneumojax.files import refuse_links_out, write_json
-from pneumojax.run import lock
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.stored_config import read_config
 
 CHANGES = "changes.json"
+LOCK = ".lock"
 
 
 def begin(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozenset()) -> None:
-    """Makes the folder of a run, or updates the fields that may change in an existing run.
-
-    Raises:
-        UserError: as `claim`.
-    """
+    """Makes the folder of a run, or updates the fields that may change in an existing run."""
     if claim(workdir, config, may_change):
         take_changes(workdir, config, may_change)
     else:
@@ -31,17 +32,10 @@ def begin(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozen
 
 
 def claim(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozenset()) -> bool:
-    """Makes the folder, or checks that it is empty or holds a run of this config.
+    """Makes the folder, or checks that it is empty or holds a run; returns whether it does.
 
-    Args:
-        may_change: fields in which that run may differ.
-
-    Returns:
-        Whether it holds a run.
-
-    Raises:
-        UserError: the config has a wrong value, or the folder cannot be written, holds a run of
-            another config, links that lead out of it, or other files.
+    Refuses a wrong config, a run whose config differs in more than `may_change`, links that lead
+    out of the folder, and other files.
     """
     check(config)
     refuse_links_out(workdir)
@@ -51,7 +45,7 @@ def claim(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozen
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         # A process that was killed in `begin` may have left these.
-        ours = (lock.NAME, ".config.json.")
+        ours = (LOCK, ".config.json.")
         occupied = any(not path.name.startswith(ours) for path in workdir.iterdir())
     except OSError as error:
         raise UserError(f"--workdir: cannot make {str(workdir)!r}: {error.strerror}") from error
@@ -65,9 +59,6 @@ def take_changes(workdir: Path, config: ConfigDict, may_change: frozenset[str]) 
 
     The record says after which epoch and step the changes begin, and names the schedule of the
     learning rate: with "cosine", the rate of an extended run jumps to that of the longer schedule.
-
-    Raises:
-        UserError: a field differs that may not change, or the folder cannot be written.
     """
     changes = accepted_changes(read_config(workdir), config, may_change, str(workdir))
     if not changes:
@@ -90,13 +81,42 @@ def take_changes(workdir: Path, config: ConfigDict, may_change: frozenset[str]) 
 
 
 def read_changes(workdir: Path) -> list[dict[str, Any]]:
-    """The entries of changes.json, the earliest first; none if the config never changed.
-
-    Raises:
-        UserError: it cannot be read, or is not what `take_changes` wrote.
-    """
+    """The entries of changes.json, the earliest first; none if the config never changed."""
     path = workdir / CHANGES
     if not path.exists():
         return []
     fields = (Field(("changes",), list_of(is_group), "a list of objects"),)
     return read_record(path, fields)["changes"]
+
+
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Holds an existing folder for this process; the lock ends with the process.
+
+    The lock is the system's, on the open file `.lock`, so nothing has to be cleaned up after a
+    kill. It holds between machines if their shared file system supports that: NFS from version 4
+    on, and Lustre when it is mounted with `flock`.
+    """
+    path = workdir / LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        reason = error.strerror
+        if error.errno == errno.ELOOP:
+            target = os.path.realpath(path)
+            reason = f"it is a link to {target!r}, and nothing is written through links"
+        raise UserError(f"--workdir: cannot write {str(path)!r}: {reason}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+            raise UserError(
+                f"--workdir: {str(workdir)!r} is in use by process {holder or 'unknown'}; wait for "
+                "it, stop it, or name another folder"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

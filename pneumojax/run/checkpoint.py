@@ -12,7 +12,6 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +22,21 @@ from orbax.checkpoint.checkpoint_managers import LatestN
 from pneumojax import runtime
 from pneumojax.errors import UserError
 from pneumojax.files import failing_clearly, printable
-from pneumojax.run.arrays import STORED_AS, cast, digest, layout
-from pneumojax.run.seal import check_seal, sealed
+from pneumojax.run.seal import STORED_AS, cast, check_seal, digest, layout, sealed
 
 KEPT = 2
 OTHER_BYTES = 500_000  # upper limit for everything in a checkpoint except arrays
 
 
 class Checkpoints:
-    """The checkpoints of one run.
+    """The checkpoints of one run, in the absolute `<workdir>/checkpoints`."""
 
-    Args:
-        folder: `<workdir>/checkpoints`, absolute.
-        log: called with a line about every damaged checkpoint.
-    """
-
-    def __init__(self, folder: Path, log: Callable[[str], None] = print):
+    def __init__(self, folder: Path):
         self._folder = folder
-        self._log = log
         self._has_warned = False  # about a checkpoint without a seal
 
     @property
     def workdir(self) -> Path:
-        """The run folder."""
         return self._folder.parent
 
     def save_latest(self, step: int, items: dict[str, Any], meta: dict[str, Any]) -> None:
@@ -70,22 +61,12 @@ class Checkpoints:
         """The newest undamaged items and their metadata, or None if there is no checkpoint.
 
         Damaged ones are moved to `checkpoints/damaged/`.
-
-        Args:
-            abstract: shapes, types and placement of the items' arrays.
-
-        Raises:
-            UserError: there are checkpoints and all are damaged, or of another layout.
         """
         self._check_layout(abstract)
         return self._restore("latest", abstract, set_aside=True)
 
     def restore_best(self, abstract_params: dict) -> tuple[dict, dict[str, Any]]:
-        """Parameters to evaluate: the best ones, or the latest in a run without validation.
-
-        Raises:
-            UserError: there is no undamaged checkpoint.
-        """
+        """Parameters to evaluate: the best ones, or the latest in a run without validation."""
         for kind in ("best", "latest"):
             found = self._restore(kind, {"params": abstract_params}, set_aside=False)
             if found is not None:
@@ -94,15 +75,11 @@ class Checkpoints:
         raise UserError(f"no checkpoint in {str(self._folder)!r}: train the run first")
 
     def newest_meta(self, *kinds: str) -> dict[str, Any] | None:
-        """The newest undamaged metadata, read without any array; None if there is none.
-
-        Args:
-            kinds: "best" and "latest", in the order in which they are tried.
-        """
+        """The newest undamaged metadata, read without any array; None if there is none."""
         for kind in kinds:
             for step in self.steps(kind):
                 with contextlib.suppress(Exception):  # restoring the checkpoint reports the damage
-                    meta = self._meta(kind, step)
+                    meta = self._load(kind, step, {})["meta"]
                     check_seal(meta)
                     return meta
         return None
@@ -116,13 +93,8 @@ class Checkpoints:
     def _save(self, kind: str, step: int, items: dict[str, Any], meta: dict[str, Any]) -> None:
         if step in self.steps(kind):
             return  # after a kill between two saves, the first is repeated with equal contents
-        meta = {
-            **meta,
-            "step": step,
-            "digests": {name: digest(tree) for name, tree in items.items()},
-            "layout": layout(items),
-        }
-        meta = sealed(meta)
+        digests = {name: digest(tree) for name, tree in items.items()}
+        meta = sealed({**meta, "step": step, "digests": digests, "layout": layout(items)})
         # Saving must be synchronous: on a CPU the saved arrays may be the buffers that are donated
         # to the next step.
         options = ocp.CheckpointManagerOptions(
@@ -145,11 +117,7 @@ class Checkpoints:
             ) from error
 
     def _check_space(self, kind: str, step: int, items: dict[str, Any]) -> None:
-        """Raises UserError if the disk is too full; each thread of Orbax would print an error.
-
-        Args:
-            kind, step: of the checkpoint, for the message.
-        """
+        """Raises UserError if the disk is too full; each thread of Orbax would print an error."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(items)) + OTHER_BYTES
         with failing_clearly(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -166,7 +134,7 @@ class Checkpoints:
         latest, layouts = self._folder / "latest", set()
         for step in self.steps("latest"):
             with contextlib.suppress(Exception):  # restoring the checkpoint reports the damage
-                layouts.add(self._meta("latest", step)["layout"])
+                layouts.add(self._load("latest", step, {})["meta"]["layout"])
         if layouts and layout(wanted) not in layouts:
             raise UserError(
                 f"the checkpoints in {str(latest)!r} were written by another version of PneumoJAX, "
@@ -174,10 +142,14 @@ class Checkpoints:
                 f"from their weights with --config.start.weights={str(self._folder.parent)!r}"
             )
 
-    def _meta(self, kind: str, step: int) -> dict[str, Any]:
+    def _load(self, kind: str, step: int, abstract: dict[str, Any]) -> Any:
+        """These items and "meta", unchecked."""
         options = ocp.CheckpointManagerOptions(read_only=True)
         with ocp.CheckpointManager(self._folder / kind, options=options) as manager:
-            return manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+            wanted = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
+            return manager.restore(
+                step, args=ocp.args.Composite(**wanted, meta=ocp.args.JsonRestore())
+            )
 
     def _restore(
         self, kind: str, abstract: dict[str, Any], set_aside: bool
@@ -189,7 +161,7 @@ class Checkpoints:
             except Exception as error:  # damage may raise any exception
                 if runtime.is_of_another_process(error):
                     raise
-                self._log(
+                print(
                     f"checkpoint {kind}/{step} is damaged ({type(error).__name__}: "
                     f"{printable(_first_line(error))}); using the one before it"
                 )
@@ -214,12 +186,7 @@ class Checkpoints:
     def _read(
         self, kind: str, step: int, abstract: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        options = ocp.CheckpointManagerOptions(read_only=True)
-        with ocp.CheckpointManager(self._folder / kind, options=options) as manager:
-            wanted = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
-            restored = manager.restore(
-                step, args=ocp.args.Composite(**wanted, meta=ocp.args.JsonRestore())
-            )
+        restored = self._load(kind, step, abstract)
         meta = restored["meta"]
         has_seal = check_seal(meta)
         if meta.get("step") != step:
@@ -235,7 +202,7 @@ class Checkpoints:
                 raise ValueError(f"the arrays of {name!r} are not those that were saved")
         if not has_seal and not self._has_warned:
             self._has_warned = True
-            self._log(
+            print(
                 f"{str(self._folder)!r} was written by an earlier version: damage to its "
                 "threshold, calibration and preprocessing would not be noticed"
             )

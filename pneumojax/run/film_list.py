@@ -1,23 +1,33 @@
-"""Writes and reads films.csv, the list of all films of a run."""
+"""films.csv, the list of all films of a run, and whether a network was trained on a film at hand.
+
+A probability for a film that the network was trained on, or for another film of its patient, says
+nothing about new patients, so every place that shows one says so first.
+"""
 
 import csv
 import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from pneumojax.data.patients import identify
 from pneumojax.data.splits import Splits
 from pneumojax.errors import UserError
 from pneumojax.files import read_csv, write_csv
+from pneumojax.run.stored_config import is_synthetic, read_config
 
 FILM_COLUMNS = ("file", "side", "label", "patient", "patient_known", "pathogen", "sha256")
 _HIDDEN = "hash-"
+THIS_FILM = "the network was trained on this film"
+THIS_PATIENT = "the network was trained on films of this patient (by the file's name)"
+CANNOT_TELL = (
+    "note: this run does not list the films it was trained on, so it cannot be told whether the "
+    "network has seen a film before"
+)
 
 
 def write_films(workdir: Path, splits: Splits) -> None:
-    """Writes films.csv, and rejected_films.csv with the files that were left out.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Writes films.csv, and rejected_films.csv with the files that were left out."""
     both = {"train": splits.train}
     if splits.validation is not None:
         both["validation"] = splits.validation
@@ -36,11 +46,7 @@ def write_films(workdir: Path, splits: Splits) -> None:
 
 
 def read_films(workdir: Path) -> list[dict[str, str]]:
-    """The rows of films.csv, see `FILM_COLUMNS`.
-
-    Raises:
-        UserError: it is not there, or not what a run wrote.
-    """
+    """The rows of films.csv, see `FILM_COLUMNS`."""
     path = workdir / "films.csv"
     try:
         rows = read_csv(path)
@@ -65,3 +71,60 @@ def hidden(patient: str) -> str:
     if patient.startswith(_HIDDEN):
         return patient
     return _HIDDEN + hashlib.sha256(patient.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+class SeenFilms(NamedTuple):
+    """The films that the parameters of one or several runs were trained on."""
+
+    digests: frozenset[str]  # sha256 of the files, in hexadecimal digits
+    patients: frozenset[str]  # as far as file names tell them, hashed by `hidden`
+    known: bool  # whether every run lists its films
+
+    @classmethod
+    def of_runs(cls, workdirs: Sequence[Path]) -> "SeenFilms":
+        """Reads the training films from films.csv of each run folder."""
+        digests: set[str] = set()
+        patients: set[str] = set()
+        known = True
+        for workdir in workdirs:
+            if not (workdir / "films.csv").exists():
+                known = False
+                continue
+            # Synthetic films have names of the same form, whose numbers are not real patients.
+            synthetic = is_synthetic(read_config(workdir))
+            for row in read_films(workdir):
+                if row["side"] != "train":
+                    continue
+                digests.add(row["sha256"].lower())
+                # If the file name tells no patient, the column holds the file's path instead.
+                if row["patient_known"] == "1" and not synthetic:
+                    patients.add(hidden(row["patient"]))
+        return cls(frozenset(digests), frozenset(patients), known)
+
+    def note(self, name: str, sha256: str) -> str:
+        """`THIS_FILM`, `THIS_PATIENT`, or "" for a film that the network was not trained on.
+
+        The digest is compared first. A re-encoded copy has another digest, so the patient in the
+        file name is compared as well; a file of another hospital may have the same name by chance.
+        """
+        if sha256.lower() in self.digests:
+            return THIS_FILM
+        who = identify(name, 0)  # the patient does not depend on the label
+        if who.known and hidden(who.patient) in self.patients:
+            return THIS_PATIENT
+        return ""
+
+
+def is_seen(warnings: Iterable[str]) -> bool:
+    """Whether a film's warnings say that the network was trained on it or on its patient."""
+    return any(warning in (THIS_FILM, THIS_PATIENT) for warning in warnings)
+
+
+def banner(seen: int, films: int) -> str:
+    """The warning to show before any result if `seen` of `films` were trained on, else ""."""
+    if not seen:
+        return ""
+    return (
+        f"{seen:,} of {films:,} films: the network was trained on them or on films of their "
+        "patients; these probabilities say nothing about new patients"
+    )

@@ -29,11 +29,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def read_history(workdir: Path) -> list[dict[str, Any]]:
-    """The epochs of a run, oldest first.
-
-    Raises:
-        UserError: a line holds something that no run writes.
-    """
+    """The epochs of a run, oldest first."""
     path = workdir / "metrics.jsonl"
     try:
         history = [line for line in read_lines(path) if line["kind"] == "epoch"]

@@ -36,11 +36,7 @@ PROVENANCE = (
 
 
 def write_provenance(workdir: Path, splits: Splits, config: ConfigDict) -> None:
-    """Records the films and the surroundings of a run that begins.
-
-    Raises:
-        UserError: the films are not those that the run began with.
-    """
+    """Records the films and the surroundings of a run that begins."""
     path = workdir / "provenance.json"
     now = provenance(config) | {"films": splits.fingerprint, "audit": splits.audit.as_dict()}
     if not path.exists():
@@ -56,11 +52,7 @@ def write_provenance(workdir: Path, splits: Splits, config: ConfigDict) -> None:
 
 
 def read_provenance(workdir: Path) -> dict[str, Any]:
-    """The record that `write_provenance` wrote.
-
-    Raises:
-        UserError: it is not there, or not what a run wrote.
-    """
+    """The record that `write_provenance` wrote."""
     return read_record(workdir / "provenance.json", PROVENANCE)
 
 

@@ -1,4 +1,4 @@
-"""The seal of a checkpoint's metadata: a digest that reveals damage.
+"""What reveals damage to a checkpoint: digests of its arrays, and the seal of its metadata.
 
 Format 2 adds two fields to the metadata: "format", and "seal", the SHA-256 of the canonical JSON
 of all other fields. These include the digests of the arrays, so one seal covers the whole
@@ -10,6 +10,10 @@ import hashlib
 import json
 from typing import Any
 
+import jax
+import numpy as np
+
+STORED_AS = ("float16", "float32", "bfloat16", "float64")  # types of arrays on the disk
 FORMAT = 2
 # Every field that versions before format 2 wrote. Metadata without a seal but with any other field
 # is damaged: otherwise flipped bits in the names "format" and "seal" would make it look old.
@@ -45,11 +49,7 @@ def sealed(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_seal(meta: Any) -> bool:
-    """Whether the metadata has a seal; False for metadata of an earlier version.
-
-    Raises:
-        ValueError: it is not what was saved, or of a later format.
-    """
+    """Whether metadata has a seal, as all but an earlier version's has; ValueError for damage."""
     if not isinstance(meta, dict):
         raise ValueError("the metadata is not a JSON object")
     if "format" not in meta and "seal" not in meta:
@@ -68,3 +68,26 @@ def _digest(meta: dict[str, Any]) -> str:
     return hashlib.sha256(
         json.dumps(meta, sort_keys=True, separators=(",", ":")).encode()
     ).hexdigest()
+
+
+def cast(tree: Any, dtype: str) -> Any:
+    """A tree's arrays in another type, on the host."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
+
+
+def layout(tree: Any) -> str:
+    """SHA-256 of the places, types and shapes of a tree's arrays."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        total.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}\n".encode())
+    return total.hexdigest()
+
+
+def digest(tree: Any) -> str:
+    """SHA-256 of every array of a tree, with its place, type and shape."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.asarray(leaf)
+        total.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()

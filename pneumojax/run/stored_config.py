@@ -16,11 +16,7 @@ NOT_A_CONFIG = (KeyError, TypeError, AttributeError, ValueError, RecursionError)
 
 
 def read_config(workdir: Path) -> ConfigDict:
-    """The config that a run was started with.
-
-    Raises:
-        UserError: the folder holds no run, or its config cannot be used.
-    """
+    """The config that a run was started with."""
     path = workdir / "config.json"
     if not path.exists():
         known = sorted(str(p.parent) for p in workdir.parent.glob("*/config.json"))
@@ -37,12 +33,7 @@ def read_config(workdir: Path) -> ConfigDict:
 
 
 def completed(values: dict[str, Any]) -> ConfigDict:
-    """A locked config from JSON values; fields that earlier versions lacked have their defaults.
-
-    Raises:
-        KeyError, TypeError, AttributeError, ValueError, RecursionError: it is not the config of
-            a run.
-    """
+    """A locked config from JSON values; fields that earlier versions lacked have their defaults."""
     config = base.get_config().to_dict()
     if values["model"].get("network", config["model"]["network"]) != config["model"]["network"]:
         config["model"] = {}  # the defaults are arguments of another network

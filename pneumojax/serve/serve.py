@@ -9,7 +9,7 @@ from pathlib import Path
 from pneumojax.errors import UserError
 from pneumojax.inference.predictor import Predictor
 from pneumojax.isolation.films import Decoded, FilmDecoder
-from pneumojax.run.seen_films import CANNOT_TELL, SeenFilms
+from pneumojax.run.film_list import CANNOT_TELL, SeenFilms
 from pneumojax.serve.examples import examples
 from pneumojax.serve.markup import about, reading_of
 from pneumojax.serve.reading import LARGEST_SIDE, make_reader

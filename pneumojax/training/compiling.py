@@ -1,6 +1,7 @@
 """The train step compiled ahead of its first batch, for training and for profiling."""
 
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +17,7 @@ from pneumojax.training.step import TrainStep
 def compile_step(
     train_step: TrainStep, state: TrainState, config: ConfigDict, mesh: Mesh
 ) -> jax.stages.Compiled:
-    """The train step compiled for the one shape of batch that the config asks for.
-
-    It is called as `(state, batch) -> (state, metrics)`, and donates the state. A batch of another
-    shape is an error, where jit alone would compile again.
-    """
+    """`(state, batch) -> (state, metrics)` for one shape of batch, which donates the state."""
     everywhere = replicated(mesh)
     jitted = jax.jit(
         train_step,
@@ -39,13 +36,10 @@ def compile_step(
 
 def _abstract_batch(config: ConfigDict, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
     films, size = config.batch_size, config.data.image_size
-    shapes = {
-        "image": ((films, size, size, 1), jnp.uint8),
-        "label": ((films,), jnp.int32),
-        "mask": ((films,), jnp.float32),
-        "film": ((films,), jnp.int32),
-    }
+    array = partial(jax.ShapeDtypeStruct, sharding=split(mesh))
     return {
-        name: jax.ShapeDtypeStruct(shape, dtype, sharding=split(mesh))
-        for name, (shape, dtype) in shapes.items()
+        "image": array((films, size, size, 1), jnp.uint8),
+        "label": array((films,), jnp.int32),
+        "mask": array((films,), jnp.float32),
+        "film": array((films,), jnp.int32),
     }

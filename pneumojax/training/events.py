@@ -22,10 +22,9 @@ from pneumojax.files import Appended
 
 
 class Events:
-    """One event file in a folder. Methods raise OSError, as writing to a file does.
+    """One event file in a folder; from `purge_step` on it replaces the folder's earlier files.
 
-    Args:
-        purge_step: TensorBoard drops what earlier files of the folder say from this step on.
+    Methods raise OSError, as writing to a file does.
     """
 
     def __init__(self, folder: Path, purge_step: int | None):
@@ -39,20 +38,16 @@ class Events:
             self._append(Event(step=purge_step, session_log=session))
 
     def scalar(self, name: str, value: float, step: int) -> None:
-        """Adds a point to a curve."""
         self._write(scalar(name, value), step)
 
     def text(self, name: str, value: str) -> None:
-        """Adds a line of text."""
         self._write(text(name, value), 0)
 
     def flush(self) -> None:
-        """Writes everything to the disk."""
         self._file.sync()
 
     def close(self) -> None:
-        """Flushes and closes."""
-        self._file.sync()
+        self.flush()
         self._file.close()
 
     def _write(self, summary: Summary, step: int) -> None:

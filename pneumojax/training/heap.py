@@ -27,8 +27,7 @@ def reserve(size: int) -> None:
     calls them, which `make_mesh` arranges. If the block cannot be reserved or is in use, memory
     comes from the system as before.
 
-    Args:
-        size: bytes. Nothing happens below `LARGE`, since glibc keeps such blocks by itself.
+    Nothing happens for fewer bytes than `LARGE`, since glibc keeps such blocks by itself.
     """
     if size < LARGE or platform.libc_ver()[0] != "glibc":
         return

@@ -16,14 +16,9 @@ from pneumojax.run.stored_config import is_synthetic
 class Logbook:
     """Appends lines to metrics.jsonl, and the same figures to TensorBoard event files.
 
-    A line is {"kind": "step" | "epoch", "step": ..., "epoch": ..., figures}. Lines after the step
-    that a run resumes from are removed first, so every step stands in the file once, however often
-    the run was killed.
-
-    Args:
-        resumed_step: how many steps the restored state has taken.
-        tensorboard: whether to write event files.
-        stamp: added to every line, such as {"synthetic": true}.
+    A line is {"kind": "step" | "epoch", "step": ..., "epoch": ..., figures, stamp}. Lines after the
+    step that a run resumes from are removed first, so every step stands in the file once, however
+    often the run was killed.
     """
 
     def __init__(
@@ -66,7 +61,6 @@ class Logbook:
                 self._events.flush()
 
     def close(self) -> None:
-        """Flushes and closes."""
         self.flush()
         with failing_clearly(self._workdir):  # a network file system may report a full disk here
             self._stream.close()

@@ -9,32 +9,35 @@ import jax
 from ml_collections import ConfigDict
 
 from pneumojax import runtime
-from pneumojax.config.changes import IN_TRAINING
+from pneumojax.config.flat import IN_TRAINING
 from pneumojax.data.pipeline import Batch, to_devices, training_batches
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import Stopped
-from pneumojax.inference.batching import make_batched
 from pneumojax.inference.decision import fit_decision
-from pneumojax.inference.forward import make_forward
+from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.network import make_network
-from pneumojax.run.begin import begin
+from pneumojax.run.begin import begin, locked
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.run.lock import locked
 from pneumojax.run.provenance import write_provenance
 from pneumojax.sharding import make_mesh
-from pneumojax.training.checks import check_batch, check_training
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.logbook import open_logbook
 from pneumojax.training.losses import class_factors
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.parameter_groups import groups_of, is_fine_tuning, print_groups
-from pneumojax.training.progress import TrainingProgress
+from pneumojax.training.progress import StepClock, TrainingProgress
 from pneumojax.training.selection import Figures, is_better, stops_early, validation_figures
-from pneumojax.training.setup import Setup, checkpoint_meta, describe, resume_or_begin
+from pneumojax.training.setup import (
+    Setup,
+    check_batch,
+    check_training,
+    checkpoint_meta,
+    describe,
+    resume_or_begin,
+)
 from pneumojax.training.state import EpochSums, TrainState, evaluation_params
 from pneumojax.training.step import make_train_step
-from pneumojax.training.step_clock import StepClock
-from pneumojax.training.step_monitor import DispatchedStep, NonFiniteReporter, StepMonitor
+from pneumojax.training.step_monitor import DispatchedStep, StepMonitor
 from pneumojax.training.stopping import StopRequest
 from pneumojax.training.warm_start import Source, start_from, weights_to_start_from
 
@@ -55,12 +58,10 @@ def train(
     Args:
         config: resolved and locked.
         workdir: absolute; made if it does not exist.
-        cache_dir: where decoded films and named sets are kept for all runs.
         verify_films: whether to hash every film again before trusting the cache.
         download: whether published weights to start from may be fetched.
 
     Raises:
-        UserError: something that the user can correct, in one line.
         Stopped: a signal asked for the end; the last step has been saved.
     """
     mesh = make_mesh()
@@ -118,9 +119,7 @@ def _train(setup: Setup, source: Source | None) -> None:
 class Trainer:
     """Takes the steps of a run, validates after each epoch, and saves.
 
-    Args:
-        first_step: how many steps the run has taken already.
-        best: figures of the best epoch so far, with its "epoch".
+    `best` holds the figures of the best epoch so far, with its "epoch".
     """
 
     def __init__(self, setup: Setup, first_step: int, best: Figures | None):
@@ -135,14 +134,16 @@ class Trainer:
         self._logbook = open_logbook(setup.workdir, first_step, config)
         self._progress = TrainingProgress(config.epochs, setup.steps_per_epoch, config.batch_size)
         self._clock = StepClock()
-        reporter = NonFiniteReporter(setup.workdir, setup.splits.train)
-        self._monitor = StepMonitor(reporter, self._logbook, self._progress, config.log.every_steps)
+        self._monitor = StepMonitor(
+            setup.workdir, setup.splits.train, self._logbook, self._progress, config.log.every_steps
+        )
 
     def run(
         self, train_step: jax.stages.Compiled, state: TrainState, batches: Iterator[Batch]
     ) -> None:
         """Takes all steps that are left, unless a signal or early stopping ends the run before."""
         per_epoch, last_step = self._setup.steps_per_epoch, self._setup.last_step
+        every = self._config.checkpoint.every_steps
         # An implicit transfer would make every step wait for the host, so the guard turns it into
         # an error. Validation and saving may transfer what they need.
         with StopRequest() as stop, jax.transfer_guard("disallow"):
@@ -154,13 +155,18 @@ class Trainer:
                 self._monitor.dispatched(step)
                 signal_number = stop.reached(number)
                 ends_epoch = number % per_epoch == 0
-                if not (ends_epoch or signal_number or self._saves_after(number)):
+                saves = every > 0 and number % every == 0
+                if not (ends_epoch or signal_number or saves):
                     continue
                 with jax.transfer_guard("allow"):
-                    self._pause(step, state)
+                    self._monitor.wait()
+                    self._clock.pause()
+                    self._monitor.check(step, state)
                     if ends_epoch:
                         self._end_epoch(step, state)
-                    self._save_latest(step, state)
+                    self._logbook.flush()
+                    meta = self._meta | {"epoch": step.epoch, "best": self._best}
+                    self._setup.checkpoints.save_latest(number, state.to_items(), meta)
                 if signal_number:
                     self._stop(signal_number, number)
                 if ends_epoch and stops_early(epoch, self._best, self._config):
@@ -172,16 +178,6 @@ class Trainer:
                 self._clock.resume()
                 self._progress.resume()
         self._logbook.close()
-
-    def _saves_after(self, number: int) -> bool:
-        every = self._config.checkpoint.every_steps
-        return every > 0 and number % every == 0
-
-    def _pause(self, step: DispatchedStep, state: TrainState) -> None:
-        """Waits for a step, stops the clock and checks the state after it."""
-        self._monitor.wait()
-        self._clock.pause()
-        self._monitor.check(step, state)
 
     def _end_epoch(self, step: DispatchedStep, state: TrainState) -> None:
         """Validates, writes the figures of the epoch, and saves it if it is the best so far."""
@@ -202,11 +198,6 @@ class Trainer:
             decision = fit_decision(self._config.decision, films.labels, logits)
             meta["decision"] = decision._asdict()
         self._setup.checkpoints.save_best(step.number, params, meta)
-
-    def _save_latest(self, step: DispatchedStep, state: TrainState) -> None:
-        self._logbook.flush()
-        meta = self._meta | {"epoch": step.epoch, "best": self._best}
-        self._setup.checkpoints.save_latest(step.number, state.to_items(), meta)
 
     def _stop(self, signal_number: int, step: int) -> NoReturn:
         self._logbook.close()

@@ -1,7 +1,8 @@
-"""The loss of each film: sigmoid binary cross-entropy, summed over the heads."""
+"""The loss of each film, summed over the heads, and the training objective of a batch."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,23 +12,21 @@ from jax import Array
 from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
-from pneumojax.inference.network import predicting_logits
+from pneumojax.inference.network import Network, predicting_logits
+from pneumojax.training.state import Moments, moments_of
 
 
 def binary_cross_entropy(logits: Array, labels: Array) -> Array:
-    """-log p(label) of each film, from logits; all (batch,)."""
+    """-log p(label) of each film."""
     return optax.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype))
 
 
 def head_loss(logits: Array, labels: Array, settings: Mapping[str, Any]) -> Array:
-    """The loss of one head for each film, (batch,).
+    """The loss of one head for each film, by `config.loss`; labels may be fractions after mixup.
 
-    Args:
-        labels: (batch,), 0 or 1, or a number between them after mixup.
-        settings: `config.loss`. `label_smoothing` s makes a label y into y (1 - s) + s / 2
-            (Szegedy et al. 2015, arXiv 1512.00567, section 7). `focal_gamma` is the focal exponent,
-            which down-weights easy films (Lin et al. 2017, arXiv 1708.02002). With 0 for both the
-            loss is cross-entropy.
+    `label_smoothing` s makes a label y into y (1 - s) + s / 2 (Szegedy et al. 2015, arXiv
+    1512.00567, section 7). `focal_gamma` is the focal exponent, which down-weights easy films (Lin
+    et al. 2017, arXiv 1708.02002). With 0 for both the loss is cross-entropy.
     """
     targets = labels.astype(logits.dtype)
     if smoothing := settings["label_smoothing"]:
@@ -40,11 +39,7 @@ def head_loss(logits: Array, labels: Array, settings: Mapping[str, Any]) -> Arra
 
 
 def network_loss(logits: Mapping[str, Array], labels: Array, settings: Mapping[str, Any]) -> Array:
-    """The loss of the predicting head plus the weighted losses of auxiliary heads, (batch,).
-
-    Raises:
-        UserError: there are more auxiliary heads than weights.
-    """
+    """The loss of the predicting head plus the weighted losses of auxiliary heads, (batch,)."""
     loss = head_loss(predicting_logits(logits), labels, settings)
     if "main" in logits:
         auxiliary = [name for name in logits if name != "main"]
@@ -66,3 +61,40 @@ def class_factors(labels: NDArray, balanced: bool) -> tuple[float, float]:
         return 1.0, 1.0
     normal, pneumonia = np.bincount(labels, minlength=2)
     return len(labels) / (2 * normal), len(labels) / (2 * pneumonia)
+
+
+class BatchSums(NamedTuple):
+    """Sums over the films of a batch whose mask is 1."""
+
+    correct: Array  # films that the predicting head calls correctly at 0.5
+    loss: Array  # their cross-entropy by the predicting head, without smoothing and weights
+    moments: Moments  # summed over microbatches
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The mean loss of a batch as a function of the parameters."""
+
+    network: Network
+    settings: Mapping[str, Any]  # `config.loss`
+    class_weights: tuple[float, float] = (1.0, 1.0)  # factors of a film's loss, normal films first
+    axis: str | None = None  # of the mesh, for `training_logits`
+
+    def __call__(
+        self, params: dict, statistics: dict, batch: dict, film_count: Array
+    ) -> tuple[Array, BatchSums]:
+        """A microbatch's share in the mean loss of a batch of `film_count` films, and its sums.
+
+        It holds augmented images with "target", "label", "mask" and "dropout_key".
+        """
+        labels, mask = batch["label"], batch["mask"]
+        logits, batch_statistics = self.network.training_logits(
+            params, statistics, batch["image"], batch["dropout_key"], self.axis
+        )
+        losses = network_loss(logits, batch["target"], self.settings)
+        losses *= jnp.where(labels == 1, self.class_weights[1], self.class_weights[0])
+        predicted = predicting_logits(logits)
+        loss = jnp.sum(binary_cross_entropy(predicted, labels) * mask)
+        correct = jnp.sum(((predicted >= 0) == (labels == 1)) * mask)
+        share = jnp.sum(losses * mask) / film_count
+        return share, BatchSums(correct, loss, moments_of(batch_statistics))

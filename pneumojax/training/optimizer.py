@@ -19,9 +19,6 @@ def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTr
 
     AdamW is Loshchilov & Hutter 2019 (arXiv 1711.05101). The decay is multiplied by the learning
     rate, is not part of the gradient, and applies to kernels alone.
-
-    Args:
-        steps_per_epoch: converts the epochs of the schedule into steps.
     """
     rate = learning_rate(config, steps_per_epoch)
     optimizer = _adam(config, rate)
@@ -49,12 +46,9 @@ def learning_rate(config: ConfigDict, steps_per_epoch: int) -> float | optax.Sch
 
 
 def _adam(config: ConfigDict, rate: float | optax.Schedule) -> optax.GradientTransformation:
-    adam = {
-        "b1": config.optimizer.b1,
-        "b2": config.optimizer.b2,
-        "eps": config.optimizer.epsilon,
-    }
-    if decay := config.optimizer.weight_decay:
+    settings = config.optimizer
+    adam = {"b1": settings.b1, "b2": settings.b2, "eps": settings.epsilon}
+    if decay := settings.weight_decay:
         return optax.chain(
             _flattened(optax.scale_by_adam(**adam)),
             optax.add_decayed_weights(decay, mask=_is_kernel),
@@ -99,11 +93,7 @@ def _fine_tuning(
     backbone = optax.conditionally_mask(
         _adam(config, backbone_rate), lambda step: step >= frozen_steps
     )
-    parts = {
-        "heads": _adam(config, rate),
-        "backbone": backbone,
-        "frozen": optax.set_to_zero(),
-    }
+    parts = {"heads": _adam(config, rate), "backbone": backbone, "frozen": optax.set_to_zero()}
     return optax.partition(parts, lambda params: groups_of(config, params))
 
 

@@ -9,12 +9,9 @@ from ml_collections import ConfigDict
 from pneumojax.errors import UserError
 from pneumojax.terminal import plain_table
 
-# Heads are trained from the first step, the backbone after the frozen epochs, the rest never.
-GROUPS = ("heads", "backbone", "frozen")
-
 
 def is_fine_tuning(config: ConfigDict) -> bool:
-    """Whether the groups are trained differently."""
+    """Whether heads are trained from the first step and others later, slower or never."""
     settings = config.finetune
     return bool(settings.frozen_epochs or settings.unfreeze_from or settings.backbone_rate != 1)
 
@@ -24,9 +21,6 @@ def groups_of(config: ConfigDict, params: Mapping[str, Any]) -> dict[str, Any]:
 
     Heads are the top-level modules whose names end in "_head". Everything else is the backbone,
     except the stages before `config.finetune.unfreeze_from`, which stay frozen.
-
-    Raises:
-        UserError: there is no such stage.
     """
     flat = flatten_dict(params)
     stages = sorted({stage_of(path) for path in flat if not _is_head(path)})
@@ -50,18 +44,21 @@ def print_groups(config: ConfigDict, params: Mapping[str, Any], steps_per_epoch:
     """Prints a line for each group: its stages, rate, first step and number of parameters."""
     labels, flat = flatten_dict(groups_of(config, params)), flatten_dict(params)
     rate = config.optimizer.learning_rate
-    rates = {"heads": rate, "backbone": rate * config.finetune.backbone_rate, "frozen": 0.0}
     unfrozen = config.finetune.frozen_epochs * steps_per_epoch + 1
-    begins = {"heads": "1", "backbone": f"{unfrozen:,}", "frozen": "never"}
+    groups = {
+        "heads": (rate, "1"),
+        "backbone": (rate * config.finetune.backbone_rate, f"{unfrozen:,}"),
+        "frozen": (0.0, "never"),
+    }
     rows = []
-    for group in GROUPS:
+    for group, (rate, begins) in groups.items():
         paths = sorted(path for path in flat if labels[path] == group)
         if not paths:
             continue
         stages = list(dict.fromkeys(stage_name(path) for path in paths))
         shown = stages if len(stages) < 4 else [stages[0], "...", stages[-1]]
         count = sum(flat[path].size for path in paths)
-        rows.append((group, ", ".join(shown), f"{rates[group]:g}", begins[group], f"{count:,}"))
+        rows.append((group, ", ".join(shown), f"{rate:g}", begins, f"{count:,}"))
     print(plain_table(("group", "stages", "rate", "from step", "parameters"), rows))
 
 

@@ -1,8 +1,10 @@
-"""The lines that training prints: its progress, and the figures of each epoch."""
+"""The lines that training prints, and the clock of its steps."""
 
 import sys
 import time
+from collections.abc import Callable, Iterator
 
+from pneumojax.data.pipeline import Batch
 from pneumojax.terminal import Progress, duration
 
 
@@ -22,7 +24,6 @@ class TrainingProgress:
         self._last = time.monotonic()
 
     def step(self, step: int, loss: float) -> None:
-        """Takes note that `step` steps are done, and shows it if a line is due."""
         now = time.monotonic()
         seconds, self._last = now - self._last, now
         before = self._seconds_per_step or seconds
@@ -38,7 +39,6 @@ class TrainingProgress:
         )
 
     def epoch(self, epoch: int, figures: dict[str, float]) -> None:
-        """Prints the figures of an epoch."""
         line = (
             f"epoch {epoch}/{self._epochs}  train loss {figures['train_loss']:.4f} "
             f"accuracy {figures['train_accuracy']:.4f}"
@@ -50,3 +50,38 @@ class TrainingProgress:
             )
         seconds, wait = figures["seconds_per_step"], figures["data_wait"]
         self._progress.line(f"{line}  |  {seconds:.3f} s/step, data wait {wait:.1%}")
+
+
+class StepClock:
+    """Measures steps alone: validation and saving take place while it is paused."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._seconds = 0.0
+        self._waited = 0.0
+        self._began = time.perf_counter()
+
+    def next_batch(self, batches: Iterator[Batch], is_idle: Callable[[], bool]) -> Batch:
+        """The next batch. Its time counts as waiting only if the devices have nothing to do."""
+        began = time.perf_counter()
+        batch = next(batches)
+        if is_idle():
+            self._waited += time.perf_counter() - began
+        self._steps += 1
+        return batch
+
+    def pause(self) -> None:
+        """Stops the clock; the devices should have finished every step."""
+        self._seconds += time.perf_counter() - self._began
+
+    def resume(self) -> None:
+        self._began = time.perf_counter()
+
+    def take_figures(self) -> dict[str, float]:
+        """Seconds per step and the share of waiting since the last call; the clock is paused."""
+        figures = {
+            "seconds_per_step": self._seconds / self._steps,
+            "data_wait": self._waited / self._seconds,
+        }
+        self._steps, self._seconds, self._waited = 0, 0.0, 0.0
+        return figures

@@ -1,4 +1,4 @@
-"""The constant parts of a run, its first state, and the lines that describe it."""
+"""The constant parts of a run, their checks, its first state, and the lines that describe it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from pneumojax.config.check import check, wrong_value
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.out_of_distribution import fit_distribution
 from pneumojax.data.patients import contradiction_warning, count_contradictions
@@ -41,32 +42,52 @@ class Setup:
 
     @property
     def films_per_epoch(self) -> int:
-        """How many training films an epoch visits."""
         return films_per_epoch(self.splits.train.labels, self.config.data.balanced)
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches an epoch takes."""
         return steps_per_epoch(self.films_per_epoch, self.config.batch_size)
 
     @property
     def last_step(self) -> int:
-        """The number of the step that ends the last epoch."""
         return self.config.epochs * self.steps_per_epoch
+
+
+def check_training(config: ConfigDict, mesh: Mesh) -> None:
+    """Raises UserError for a field with a wrong value, or a batch that the devices cannot share."""
+    check(config)
+    if config.batch_size % mesh.size:
+        rule = f"it must be a multiple of the {mesh.size} devices that share it"
+        raise UserError(wrong_value("batch_size", config.batch_size, rule))
+
+
+def check_batch(config: ConfigDict, mesh: Mesh, films: int) -> str:
+    """A note to print if a batch is larger than the films of an epoch, otherwise "".
+
+    Such a batch is filled up with copies that count for nothing, so a step takes longer and learns
+    no more. A batch size of at least twice the films is refused rather than lowered, because a
+    smaller batch would be another recipe.
+    """
+    if config.batch_size <= max(films, mesh.size):
+        return ""
+    most = max(films // mesh.size, 1) * mesh.size
+    counts = f"config.batch_size is {config.batch_size:,} and there are {films:,} training films"
+    if config.batch_size >= 2 * max(films, mesh.size):
+        raise UserError(f"{counts} in an epoch: use at most {most:,}")
+    padding = config.batch_size - films
+    return (
+        f"note: {counts} in an epoch, so each step is filled up with {padding:,} copies, which "
+        "count for nothing"
+    )
 
 
 def resume_or_begin(
     setup: Setup, optimizer: optax.GradientTransformation
 ) -> tuple[TrainState, Figures | None]:
-    """The newest saved state and the figures of the best epoch so far, or step 0 and None.
-
-    Raises:
-        UserError: there are checkpoints, and none of them fits the config or can be used.
-    """
+    """The newest saved state and the figures of the best epoch so far, or step 0 and None."""
     config, checkpoints = setup.config, setup.checkpoints
-    make_state = jax.jit(
-        lambda: initial_state(config, optimizer), out_shardings=replicated(setup.mesh)
-    )
+    everywhere = replicated(setup.mesh)
+    make_state = jax.jit(lambda: initial_state(config, optimizer), out_shardings=everywhere)
     abstract = placed(jax.eval_shape(make_state), setup.mesh)
     restored = checkpoints.restore_latest(abstract.to_items())
     if restored is None:

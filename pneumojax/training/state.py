@@ -3,31 +3,30 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax import Array
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax import Array, lax
+from jax.flatten_util import ravel_pytree
 from ml_collections import ConfigDict
 
 from pneumojax.inference.network import Network, make_module
+
+DECAY = 0.95  # the share of the running statistics that a step keeps
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class EpochSums:
-    """Sums over the films that the current epoch has visited; float32 scalars.
+    """Sums over the films that the current epoch has visited; float32 scalars."""
 
-    correct: films that the predicting head calls correctly at 0.5.
-    films: films, without padding.
-    loss: their cross-entropy by the predicting head.
-    """
-
-    correct: Array
-    films: Array
-    loss: Array
+    correct: Array  # films that the predicting head calls correctly at 0.5
+    films: Array  # without padding
+    loss: Array  # their cross-entropy by the predicting head
 
 
 # The fields are flattened in alphabetical order, as the dict of earlier versions was. Another order
@@ -39,23 +38,14 @@ class EpochSums:
 )
 @dataclass(frozen=True)
 class TrainState:
-    """A pytree of everything that a step changes, which is what an exact resume needs.
+    """A pytree of everything that a step changes, which is what an exact resume needs."""
 
-    step: int32 (), the number of steps taken.
-    params: the trained parameters.
-    optimizer: the state of the optimizer.
-    epoch_sums: the sums behind the training figures of the epoch.
-    statistics: batch norm's running means and variances; {} in a network without batch norm.
-    average: a moving average of parameters and statistics, joined in one tree; None unless
-        `config.average.decay` asks for it.
-    """
-
-    step: Array
+    step: Array  # int32 (), the number of steps taken
     params: dict[str, Any]
     optimizer: optax.OptState
     epoch_sums: EpochSums
-    statistics: dict[str, Any]
-    average: dict[str, Any] | None
+    statistics: dict[str, Any]  # of batch norm; {} in a network without it
+    average: dict[str, Any] | None  # of `network.join(params, statistics)`, if the config asks
 
     def to_items(self) -> dict[str, Any]:
         """The items of a checkpoint; optional parts that are absent have no key."""
@@ -107,3 +97,40 @@ def initial_state(config: ConfigDict, optimizer: optax.GradientTransformation) -
         statistics=nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)),
         average=average,
     )
+
+
+class Moments(NamedTuple):
+    """Means and mean squares of all layers, concatenated; unlike variances they can be averaged."""
+
+    mean: Array
+    square: Array
+
+
+def moments_of(statistics: dict) -> Moments:
+    """The moments of a tree that holds each layer's "mean" and "var"; the tree may be empty."""
+    mean, var = (
+        ravel_pytree(list(_by_path(name, statistics).values()))[0] for name in ("mean", "var")
+    )
+    return Moments(mean, var + mean**2)
+
+
+def updated_statistics(statistics: dict, moments: Moments) -> dict:
+    """The running statistics after a step whose batch has these moments.
+
+    Layer by layer this would be a thousand small operations, which JAX traces and XLA loads from
+    the compilation cache at every start.
+    """
+    var = jnp.maximum(moments.square - moments.mean**2, 0)
+    updated: dict[tuple, Array] = {}
+    for name, vector in (("mean", moments.mean), ("var", var)):
+        before = _by_path(name, statistics)
+        running, divided = ravel_pytree(list(before.values()))
+        # Without the barrier XLA would split this into an operation for each layer again.
+        running = lax.optimization_barrier(DECAY * running + (1 - DECAY) * vector)
+        updated |= dict(zip(before, divided(running), strict=True))
+    return unflatten_dict(updated)
+
+
+def _by_path(name: str, statistics: dict) -> dict[tuple, Array]:
+    flat = flatten_dict(statistics)
+    return {path: flat[path] for path in sorted(flat) if path[-1] == name}

@@ -14,13 +14,10 @@ from ml_collections import ConfigDict
 from pneumojax.augment.augment import Augment, film_keys, make_augment, mixup
 from pneumojax.inference.forward import microbatch_size, to_unit_range
 from pneumojax.inference.network import Network
-from pneumojax.training.objective import BatchSums, Objective
-from pneumojax.training.running_statistics import updated_statistics
-from pneumojax.training.state import EpochSums, TrainState
+from pneumojax.training.losses import BatchSums, Objective
+from pneumojax.training.state import EpochSums, TrainState, updated_statistics
 
 TrainStep = Callable[[TrainState, dict], tuple[TrainState, dict]]
-# (params, statistics, batch, film_count, epoch) -> ((loss, sums), gradients)
-Gradients = Callable[..., tuple[tuple[Array, BatchSums], dict]]
 
 
 def make_train_step(
@@ -39,9 +36,6 @@ def make_train_step(
 
     Augmentation draws from (config.seed, epoch, film), and dropout from (config.seed, step,
     position in the batch).
-
-    Args:
-        class_weights: factors of a film's loss, normal films first.
     """
     dropout_key = jax.random.key(config.seed)
     gradients_of = make_gradients(config, network, mesh, class_weights)
@@ -114,7 +108,7 @@ def augment_batch(batch: dict, epoch: Array, augment: Augment, config: ConfigDic
 
 def make_gradients(
     config: ConfigDict, network: Network, mesh: Mesh, class_weights: tuple[float, float]
-) -> Gradients:
+) -> Callable[..., tuple[tuple[Array, BatchSums], dict]]:
     """`(params, statistics, batch, film_count, epoch) -> ((loss, sums), gradients)` of a batch.
 
     The batch is split over the devices. Each one augments its films and adds up the gradients of

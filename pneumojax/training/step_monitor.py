@@ -19,18 +19,12 @@ from pneumojax.training.state import TrainState
 
 @dataclass(frozen=True)
 class DispatchedStep:
-    """A step that the devices may still be computing.
-
-    number: the number of the step in the run, from 1.
-    epoch: the number of its epoch, from 1.
-    metrics: float32 scalars on the devices.
-    films: int32 (batch,), rows of the training set.
-    """
+    """A step that the devices may still be computing; it and its epoch are counted from 1."""
 
     number: int
     epoch: int
-    metrics: dict[str, Any]  # JAX declares no `is_ready` in the type jax.Array
-    films: jax.Array
+    metrics: dict[str, Any]  # scalars; JAX declares no `is_ready` in the type jax.Array
+    films: jax.Array  # int32 (batch,), rows of the training set
 
 
 class StepMonitor:
@@ -38,12 +32,14 @@ class StepMonitor:
 
     def __init__(
         self,
-        reporter: "NonFiniteReporter",
+        workdir: Path,
+        films: FilmSet,
         logbook: Logbook | NoLogbook,
         progress: TrainingProgress,
         log_every: int,
     ):
-        self._reporter = reporter
+        self._path = workdir / "non_finite.json"
+        self._films = films
         self._logbook = logbook
         self._progress = progress
         self._log_every = log_every
@@ -54,20 +50,12 @@ class StepMonitor:
         return self._pending is None or self._pending.metrics["loss"].is_ready()
 
     def dispatched(self, step: DispatchedStep) -> None:
-        """Takes note of a step, and reads the metrics of the one before it.
-
-        Raises:
-            UserError: those metrics are not finite.
-        """
+        """Takes note of a step, and reads the metrics of the one before it."""
         self.wait()
         self._pending = step
 
     def wait(self) -> None:
-        """Waits for the step that is pending, if there is one, and reads its metrics.
-
-        Raises:
-            UserError: they are not finite.
-        """
+        """Waits for the step that is pending, if there is one, and reads its metrics."""
         if self._pending is None:
             return
         step, self._pending = self._pending, None
@@ -85,20 +73,7 @@ class StepMonitor:
             self._fail(step, wrong)
 
     def _fail(self, step: DispatchedStep, wrong: list[str]) -> NoReturn:
-        error = self._reporter.report(step, wrong)
-        self._logbook.close()
-        raise error
-
-
-class NonFiniteReporter:
-    """Writes non_finite.json, which lists the films of the step that went wrong."""
-
-    def __init__(self, workdir: Path, films: FilmSet):
-        self._path = workdir / "non_finite.json"
-        self._films = films
-
-    def report(self, step: DispatchedStep, wrong: list[str]) -> UserError:
-        """Writes the file, and returns the error that names it and says what was wrong."""
+        """Writes non_finite.json, which lists the films of the step, and raises UserError."""
         with jax.transfer_guard("allow"):  # the films may lie on other processes' devices
             rows = np.unique(runtime.gathered(step.films))
         report = {
@@ -110,8 +85,9 @@ class NonFiniteReporter:
         }
         if runtime.is_leader():
             write_json(self._path, report)
+        self._logbook.close()
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        return UserError(
+        raise UserError(
             f"step {step.number} (epoch {step.epoch}): {', '.join(wrong[:3])}{more}. "
             f"{str(self._path)!r} lists the films of its batch; the last checkpoint is from "
             "before. Lower config.optimizer.learning_rate, or look at those films"

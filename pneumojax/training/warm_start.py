@@ -1,7 +1,7 @@
 """Starts a network from existing weights: those of another run, or of a file of a library."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +23,10 @@ from pneumojax.weights import published
 from pneumojax.weights.tree import Arrays, Source
 
 
-@dataclass
-class StageReport:
-    """How many arrays of a stage were taken over.
-
-    taken: arrays that came from the source.
-    new: arrays that keep their initial values.
-    unused: arrays of the source that the network does not have in this shape.
-    """
-
-    stage: str
-    taken: int = 0
-    new: int = 0
-    unused: int = 0
-
-
 def weights_to_start_from(
     config: ConfigDict, network: Network, cache_dir: Path, *, download: bool
 ) -> Source | None:
-    """The weights that `config.start.weights` names, or None if it names none.
-
-    Raises:
-        UserError: there are none, no array of them fits, or they need another input or other pools.
-    """
+    """The weights that `config.start.weights` names, or None if it names none."""
     if not config.start.weights:
         return None
     if config.start.weights == published.NAME:
@@ -69,12 +50,12 @@ def start_from(source: Source, network: Network, state: TrainState, workdir: Pat
     """
     ours = flatten_dict(network.join(state.params, state.statistics))
     merged, stages = merge(ours, source.arrays)
-    report = {"weights": source.path, "kind": source.kind, "stages": [asdict(s) for s in stages]}
+    report = {"weights": source.path, "kind": source.kind, "stages": stages}
     if runtime.is_leader():
         write_json(workdir / "start.json", report)
     print(f"starting from {source.kind} weights, {printable(source.path)}")
     header = ("stage", "arrays taken", "new here", "of theirs unused")
-    rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in astuple(s)] for s in stages]
+    rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in s.values()] for s in stages]
     print(plain_table(header, rows))
     params, statistics = network.divide(unflatten_dict(merged))
     average = state.average
@@ -86,11 +67,7 @@ def start_from(source: Source, network: Network, state: TrainState, workdir: Pat
 def read_source(path: Path, named_by_user: str = "") -> Source:
     """The arrays of a run folder, or of a file whose suffix names its kind.
 
-    Args:
-        named_by_user: `config.model.network` of the command. The run may use that class too.
-
-    Raises:
-        UserError: there are no weights, or they are of a kind that is not read.
+    A run may use PneumoJAX's classes and `named_by_user`, `config.model.network` of the command.
     """
     if (path / "config.json").is_file():
         refuse_foreign_network(read_config(path), path, named_by_user)
@@ -116,28 +93,27 @@ def read_source(path: Path, named_by_user: str = "") -> Source:
     )
 
 
-def merge(ours: Mapping[tuple, Any], theirs: Arrays) -> tuple[dict[tuple, Any], list[StageReport]]:
+def merge(ours: Mapping[tuple, Any], theirs: Arrays) -> tuple[dict[tuple, Any], list[dict]]:
     """Replaces our arrays by theirs where path and shape agree, and counts them for each stage.
 
     If theirs take three channels and ours one, the first kernel is summed over the channels, which
-    gives the same function of a grey film. Stages are in the network's order.
+    gives the same function of a grey film. Stages are in the network's order. Arrays are "taken"
+    from theirs, "new" here, or "unused" because the network has none of this shape.
     """
     merged = dict(ours)
-    reports: dict[str, StageReport] = {}
+    reports: dict[str, dict] = {}
     for path in sorted(set(ours) | set(theirs), key=lambda p: (stage_of(p), str(p))):
         name = stage_name(path)
-        report = reports.setdefault(name, StageReport(name))
+        report = reports.setdefault(name, {"stage": name, "taken": 0, "new": 0, "unused": 0})
         wanted, array = ours.get(path), theirs.get(path)
-        fitted = None
-        if wanted is not None and array is not None:
-            fitted = _fitted(array, wanted.shape)
+        fitted = None if wanted is None or array is None else _fitted(array, wanted.shape)
         if wanted is not None and fitted is not None:
             sharding = getattr(wanted, "sharding", None)
             merged[path] = jax.device_put(np.asarray(fitted, wanted.dtype), sharding)
-            report.taken += 1
+            report["taken"] += 1
         else:
-            report.new += wanted is not None
-            report.unused += array is not None
+            report["new"] += wanted is not None
+            report["unused"] += array is not None
     return merged, list(reports.values())
 
 

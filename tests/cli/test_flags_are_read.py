@@ -11,7 +11,7 @@ import pytest
 from pneumojax.cli import program
 from pneumojax.cli.parsing import parse
 from pneumojax.cli.verbs import VERBS, refuse_unread
-from pneumojax.config.identity import resolve
+from pneumojax.config.load import resolve
 from pneumojax.errors import UserError
 from pneumojax.run.begin import begin
 
@@ -21,7 +21,7 @@ WORK = (
     "pneumojax.training.loop.train",
     "pneumojax.crossvalidate.cross_validate",
     "pneumojax.evaluation.evaluate.evaluate_run",
-    "pneumojax.inference.refit.fit_changed_decision",
+    "pneumojax.inference.trained_run.fit_changed_decision",
     "pneumojax.predict.predict.predict_files",
     "pneumojax.serve.serve.serve",
     "pneumojax.evaluation.compare.compare.compare",

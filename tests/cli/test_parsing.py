@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pneumojax.cli import help_text
 from pneumojax.cli.flags import FLAGS, path_of
 from pneumojax.cli.parsing import parse
 from pneumojax.cli.program import answer
 from pneumojax.cli.run_folders import config_of, inspected_folder, new_or_own_folder, trained_runs
-from pneumojax.cli.verbs import VERBS
-from pneumojax.config.identity import earlier_run_name, resolve, run_name
+from pneumojax.cli.verbs import VERBS, help_of
+from pneumojax.config.load import earlier_run_name, resolve, run_name
 from pneumojax.errors import UserError
 from pneumojax.run.begin import begin, read_changes
 from pneumojax.run.stored_config import read_config
@@ -176,7 +175,7 @@ def test_evaluation_and_prediction_say_what_they_need(line, told):
 
 @pytest.mark.parametrize("name", VERBS)
 def test_the_help_of_a_verb_shows_its_own_flags_and_an_example(name):
-    text = help_text.help_of(name)
+    text = help_of(name)
     shown = {line.split("=")[0].strip() for line in text.splitlines() if line.startswith("  --")}
     of_the_config = {"--config", "--config.<field>"} if VERBS[name].takes_config else set()
     assert shown == {f"--{flag}" for flag in VERBS[name].flags} | of_the_config

@@ -10,7 +10,7 @@ from pneumojax.config.check import check, first_problem
 from pneumojax.config.flat import flatten
 from pneumojax.decoding import preprocessing
 from pneumojax.errors import UserError
-from pneumojax.inference import test_time_views
+from pneumojax.inference.network import VIEWS
 from pneumojax.inference.trained_run import open_run
 from pneumojax.nn import normalisation
 from pneumojax.run.begin import begin
@@ -127,7 +127,7 @@ def test_a_value_out_of_range_is_named_with_what_it_must_be(fields, named):
 
 
 def test_the_names_that_a_config_may_use_are_those_of_the_code_that_reads_them():
-    assert set(rules.VIEWS) == set(test_time_views.VIEWS)
+    assert set(rules.VIEWS) == set(VIEWS)
     assert set(rules.RESIZES) == set(preprocessing.RESIZES)
     assert set(rules.NORMALISATIONS) == set(normalisation.NORMALISATIONS)
 

@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 from configs import base
-from pneumojax.config.changes import AFTER_TRAINING, IN_TRAINING, accepted_changes
-from pneumojax.config.flat import differences, flatten
-from pneumojax.config.identity import earlier_run_name, resolve, run_name
-from pneumojax.config.load import load_file, override
+from pneumojax.config.flat import (
+    AFTER_TRAINING,
+    IN_TRAINING,
+    accepted_changes,
+    differences,
+    flatten,
+)
+from pneumojax.config.load import earlier_run_name, load_file, override, resolve, run_name
 from pneumojax.errors import UserError
 from pneumojax.inference.network import make_network
 

@@ -86,4 +86,4 @@ def test_every_field_is_read_by_training_and_prediction(
             config.decision.rule = rule
         fit_decision(config.decision, labels, logits)
     fields = set(flatten(base.get_config()))
-    assert sorted(fields - reads.fields) == ["name"]  # only `config.identity.run_name` reads it
+    assert sorted(fields - reads.fields) == ["name"]  # only `config.load.run_name` reads it

@@ -8,7 +8,7 @@ import pytest
 from pneumojax.evaluation.cautions import TrainedOn, trained_on_line
 from pneumojax.evaluation.report.report import write_report
 from pneumojax.evaluation.terminal import print_table
-from pneumojax.run.seen_films import THIS_FILM, THIS_PATIENT
+from pneumojax.run.film_list import THIS_FILM, THIS_PATIENT
 
 
 @pytest.mark.parametrize(

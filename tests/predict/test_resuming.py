@@ -13,8 +13,7 @@ from pneumojax.errors import UserError
 from pneumojax.files import read_csv, write_csv
 from pneumojax.predict.overlays import name_of
 from pneumojax.predict.predict import predict_files
-from pneumojax.run.film_list import FILM_COLUMNS
-from pneumojax.run.seen_films import THIS_FILM, THIS_PATIENT
+from pneumojax.run.film_list import FILM_COLUMNS, THIS_FILM, THIS_PATIENT
 
 
 def save_film(path, seed):

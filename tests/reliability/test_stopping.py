@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pneumojax.errors import UserError
+from pneumojax.run.begin import locked
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_lines
-from pneumojax.run.lock import locked
 from tests.support import kills
 
 pytestmark = pytest.mark.fault

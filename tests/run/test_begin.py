@@ -5,13 +5,12 @@ import json
 import jax.numpy as jnp
 import pytest
 
-from pneumojax.config.changes import AFTER_TRAINING, IN_TRAINING
+from pneumojax.config.flat import AFTER_TRAINING, IN_TRAINING
 from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision
-from pneumojax.run.agreement import DECISION_FIELDS
+from pneumojax.run.agreement import DECISION_FIELDS, current_decision, write_decision
 from pneumojax.run.begin import begin, read_changes, take_changes
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.run.decision import current_decision, write_decision
 from pneumojax.run.stored_config import read_config
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pneumojax.errors import UserError
-from pneumojax.run.arrays import digest
 from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.seal import digest
 from pneumojax.sharding import make_mesh, placed
 
 
@@ -18,10 +18,11 @@ def state_at(step):
 
 
 @pytest.fixture
-def saved(tmp_path):
-    """Three states saved as latest, the second as best, and the lines logged on reading."""
+def saved(tmp_path, monkeypatch):
+    """Three states saved as latest, the second as best, and the lines printed on reading."""
     lines = []
-    checkpoints = Checkpoints(tmp_path / "checkpoints", log=lines.append)
+    monkeypatch.setattr("pneumojax.run.checkpoint.print", lines.append, raising=False)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
     for step in (1, 2, 3):
         checkpoints.save_latest(step, state_at(step), {"epoch": step, "best": None})
     checkpoints.save_best(2, state_at(2)["params"], {"epoch": 2, "figures": {"val_auroc": 0.9}})

@@ -13,11 +13,11 @@ from pneumojax.errors import UserError
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import open_run
-from pneumojax.run.arrays import digest, layout
 from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history
 from pneumojax.run.provenance import read_provenance, versions
+from pneumojax.run.seal import digest, layout
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import TrainState, initial_state
@@ -69,15 +69,14 @@ def earlier(tmp_path, config):
     return folder, state
 
 
-def test_a_state_of_before_the_seal_is_resumed_exactly(earlier):
+def test_a_state_of_before_the_seal_is_resumed_exactly(earlier, capsys):
     folder, state = earlier
-    lines = []
-    checkpoints = Checkpoints(folder / "checkpoints", log=lines.append)
+    checkpoints = Checkpoints(folder / "checkpoints")
     abstract = placed(jax.eval_shape(lambda: state), make_mesh())
     restored, meta = checkpoints.restore_latest(abstract.to_items())
     jax.tree.map(np.testing.assert_array_equal, TrainState.from_items(restored), state)
     assert meta["best"] == {"val_loss": 0.3}
-    assert len(lines) == 1 and "written by an earlier version" in lines[0]
+    assert capsys.readouterr().out.count("written by an earlier version") == 1
 
 
 def test_it_is_evaluated_at_its_own_threshold_with_one_line(earlier, capsys):

@@ -12,8 +12,7 @@ from pneumojax.files import refuse_links_out
 from pneumojax.predict.predict import predict_files
 from pneumojax.preview import preview
 from pneumojax.profiling.profile import profile
-from pneumojax.run.begin import begin
-from pneumojax.run.lock import locked
+from pneumojax.run.begin import begin, locked
 from pneumojax.training.loop import train
 
 PLACES = (

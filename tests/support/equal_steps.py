@@ -103,8 +103,7 @@ def run(case: str, dtype: str, mesh: Any, steps: int) -> dict[str, np.ndarray]:
     import jax.numpy as jnp
 
     from pneumojax.data.pipeline import steps_per_epoch, to_devices
-    from pneumojax.inference.batching import make_batched
-    from pneumojax.inference.forward import make_forward
+    from pneumojax.inference.forward import make_batched, make_forward
     from pneumojax.inference.network import make_network
     from pneumojax.sharding import replicated
     from pneumojax.training.optimizer import make_optimizer

@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 
 from configs import base
-from pneumojax.inference.network import make_network
-from pneumojax.inference.test_time_views import VIEWS, averaged
+from pneumojax.inference.network import VIEWS, averaged, make_network
 from pneumojax.nn.normalisation import standardised
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.running_statistics import DECAY
-from pneumojax.training.state import TrainState, evaluation_params, initial_state
+from pneumojax.training.state import DECAY, TrainState, evaluation_params, initial_state
 from pneumojax.training.step import make_train_step
 
 

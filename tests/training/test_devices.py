@@ -61,7 +61,7 @@ import jax, numpy as np
 from jax.sharding import Mesh
 from tests.support import equal_steps
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.inference.batching import make_batched
+from pneumojax.inference.forward import make_batched
 from pneumojax.inference.forward import make_forward
 from pneumojax.inference.network import make_network
 from pneumojax.training.state import evaluation_params, initial_state

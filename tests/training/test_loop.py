@@ -8,9 +8,9 @@ import pytest
 
 from pneumojax.errors import UserError
 from pneumojax.inference.network import make_network
-from pneumojax.run.arrays import digest
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history, read_lines
+from pneumojax.run.seal import digest
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.training import loop
 from pneumojax.training.logbook import Logbook

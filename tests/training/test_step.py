@@ -12,11 +12,9 @@ from pneumojax.errors import UserError
 from pneumojax.inference.forward import make_forward
 from pneumojax.inference.network import make_network, predicting_logits
 from pneumojax.sharding import make_mesh
-from pneumojax.training.losses import binary_cross_entropy, network_loss
-from pneumojax.training.objective import BatchSums, Objective
+from pneumojax.training.losses import BatchSums, Objective, binary_cross_entropy, network_loss
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.running_statistics import Moments
-from pneumojax.training.state import EpochSums, initial_state
+from pneumojax.training.state import EpochSums, Moments, initial_state
 from pneumojax.training.step import (
     add_random_inputs,
     add_to_epoch,

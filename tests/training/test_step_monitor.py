@@ -9,7 +9,7 @@ import pytest
 
 from pneumojax.errors import UserError
 from pneumojax.training.progress import TrainingProgress
-from pneumojax.training.step_monitor import DispatchedStep, NonFiniteReporter, StepMonitor
+from pneumojax.training.step_monitor import DispatchedStep, StepMonitor
 
 
 class Lines:
@@ -39,7 +39,7 @@ def logbook():
 def monitor(tmp_path, logbook):
     films = SimpleNamespace(paths=["train/a", "train/b", "train/c"])
     progress = TrainingProgress(2, 2, 3)
-    return StepMonitor(NonFiniteReporter(tmp_path, films), logbook, progress, log_every=2)
+    return StepMonitor(tmp_path, films, logbook, progress, log_every=2)
 
 
 def test_a_step_is_logged_when_the_next_one_is_under_way(monitor, logbook):

@@ -86,7 +86,7 @@ def test_merge_counts_each_array_once_and_changes_no_shape():
     merged, rows = merge(ours, theirs)
     np.testing.assert_array_equal(merged["stem1", "kernel"], 3)
     np.testing.assert_array_equal(merged["main_head", "logit", "bias"], 0)
-    assert {row.stage: (row.taken, row.new, row.unused) for row in rows} == {
+    assert {row["stage"]: (row["taken"], row["new"], row["unused"]) for row in rows} == {
         "stem1": (1, 0, 0),
         "main_head": (0, 1, 1),
         "elsewhere": (0, 0, 1),

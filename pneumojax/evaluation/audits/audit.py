@@ -15,8 +15,8 @@ from pneumojax.data.film_set import FilmSet
 from pneumojax.evaluation.audits.film_statistics import film_statistics
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report.section import Picture, Section
-from pneumojax.inference.batching import make_batched
 from pneumojax.inference.decision import Decision
+from pneumojax.inference.forward import make_batched
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.stats.metrics import Floats

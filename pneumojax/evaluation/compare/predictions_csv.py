@@ -17,7 +17,7 @@ THRESHOLD = 0.5  # used where a file has no calls
 _ROUNDING = 1e-6  # writing a probability may round it across the threshold by this much
 _ONE_NETWORK = ("threshold", "checkpoint")  # columns with one value in all rows of a network
 _SEEN = ("trained_on", "warnings")  # columns of an evaluation and of a prediction with such notes
-_SEEN_TEXT = "the network was trained on "  # the notes of `pneumojax.run.seen_films` begin so
+_SEEN_TEXT = "the network was trained on "  # the notes of `pneumojax.run.film_list` begin so
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pneumojax.cli.parsing import parse
 from pneumojax.cli.verbs import VERBS
 from pneumojax.config.check import check
 from pneumojax.config.flat import flatten
-from pneumojax.config.identity import resolve, run_name
+from pneumojax.config.load import resolve, run_name
 from pneumojax.data.films import find_films
 from pneumojax.data.hold_out import hold_out
 from pneumojax.data.patients import identify

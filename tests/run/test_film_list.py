@@ -7,8 +7,15 @@ import pytest
 from pneumojax.errors import UserError
 from pneumojax.files import write_csv
 from pneumojax.run.begin import begin
-from pneumojax.run.film_list import FILM_COLUMNS, hidden
-from pneumojax.run.seen_films import THIS_FILM, THIS_PATIENT, SeenFilms, banner, is_seen
+from pneumojax.run.film_list import (
+    FILM_COLUMNS,
+    THIS_FILM,
+    THIS_PATIENT,
+    SeenFilms,
+    banner,
+    hidden,
+    is_seen,
+)
 
 REFERENCE = Path(__file__).resolve().parents[2] / "models" / "reference"
 SEEN, HELD_OUT, OTHER = "a" * 64, "b" * 64, "c" * 64

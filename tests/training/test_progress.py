@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pneumojax.training.step_clock import StepClock
+from pneumojax.training.progress import StepClock
 
 
 def slow_batches():

@@ -4,8 +4,8 @@ import pytest
 
 from pneumojax.errors import UserError
 from pneumojax.sharding import make_mesh
-from pneumojax.training.checks import check_batch
 from pneumojax.training.loop import train
+from pneumojax.training.setup import check_batch
 
 
 def batches_of(config, size):
