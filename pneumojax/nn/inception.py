@@ -12,9 +12,8 @@ from jax.typing import DTypeLike
 
 from pneumojax.nn import ops
 from pneumojax.nn import pools as pooling
-from pneumojax.nn.arguments import check_known
 from pneumojax.nn.blocks import AuxiliaryHead, InceptionModule, MainHead, Widths
-from pneumojax.nn.layers import Conv
+from pneumojax.nn.layers import Conv, check_known
 from pneumojax.nn.normalisation import NORMALISATIONS, network_input
 
 HEADS = ("main", "auxiliary")
@@ -77,12 +76,7 @@ class Inception(nnx.Module):
                 f"image_size is {image_size}: too small, a grid of {max(grids[-1], 0)} is left of "
                 "it; the main head needs 1, an auxiliary one 5"
             )
-        options: dict[str, Any] = {
-            "norm": norm,
-            "activation": activation,
-            "dtype": dtype,
-            "rngs": rngs,
-        }
+        options: dict[str, Any] = dict(norm=norm, activation=activation, dtype=dtype, rngs=rngs)
         conv: Callable[..., Conv] = partial(Conv, **options)
         self.stem1 = conv(channels, stem[0], (3, 3), stride=2, padding="VALID")
         self.stem2 = conv(stem[0], stem[1], (3, 3), padding="VALID")

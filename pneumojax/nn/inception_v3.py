@@ -15,7 +15,6 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from pneumojax.nn import ops, pools
-from pneumojax.nn.arguments import check_known
 from pneumojax.nn.inception_v3_modules import (
     AuxiliaryHead17,
     LinearHead,
@@ -25,7 +24,7 @@ from pneumojax.nn.inception_v3_modules import (
     Reduction17,
     Reduction35,
 )
-from pneumojax.nn.layers import AveragePool, Conv
+from pneumojax.nn.layers import AveragePool, Conv, check_known
 from pneumojax.nn.normalisation import NORMALISATIONS, network_input
 
 HEADS = ("main", "auxiliary")

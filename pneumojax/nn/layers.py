@@ -5,7 +5,7 @@ values are those of Keras (`(rows, columns, in, out)`, Glorot uniform, zero bias
 between the two without a transpose.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -18,6 +18,12 @@ from pneumojax.nn import ops, pools
 from pneumojax.nn.batch_norm import BatchNorm, normalise_together
 
 kernel_init = nnx.initializers.glorot_uniform()
+
+
+def check_known(argument: str, value: str, known: Collection[str]) -> None:
+    """Raises ValueError, whose message begins with `argument`, unless `value` is `known`."""
+    if value not in known:
+        raise ValueError(f"{argument} is {value!r}: use one of {', '.join(known)}")
 
 
 class Conv(nnx.Module):

@@ -22,6 +22,7 @@ from rich.table import Table
 from pneumojax.files import write_json
 from pneumojax.inference.network import Network, make_network
 from pneumojax.nn.branches import BranchedModule
+from pneumojax.nn.inception import count_parameters
 from pneumojax.profiling.work import Work, count_work
 from pneumojax.training.parameter_groups import stage_name
 
@@ -129,8 +130,8 @@ def summary(config: ConfigDict, output: Path | None = None) -> Summary:
     found = Summary(
         network=config.model.network,
         image_size=size,
-        parameters=_count(network.abstract_params),
-        running_statistics=_count(statistics),
+        parameters=count_parameters(network.abstract_params),
+        running_statistics=count_parameters(statistics),
         work=count_work(network, size),
         remarks=remarks_of(network),
         layers=layers_of(network, size),
@@ -196,10 +197,6 @@ def remarks_of(network: Network) -> list[str]:
     module = network.module(network.abstract_params)
     parts = [(path, getattr(part, "remark", "")) for path, part in nnx.iter_modules(module)]
     return [f"{'/'.join(map(str, path))}: {remark}" for path, remark in parts if remark]
-
-
-def _count(params: dict) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def _print(found: Summary) -> None:
