@@ -81,16 +81,16 @@ def open_alone(path: Path) -> int:
     return descriptor
 
 
-def make_new(folder: Path) -> Path:
-    """Creates the first of `predictions.csv`, `predictions-2.csv`, ... that does not exist.
+def make_new(first: Path, flag: str = "") -> Path:
+    """Creates the first of `<name>.csv`, `<name>-2.csv`, ... that does not exist, and its folder.
 
     Raises:
         UserError: the folder cannot be written.
     """
     for number in itertools.count(1):
-        path = folder / ("predictions.csv" if number == 1 else f"predictions-{number}.csv")
-        with failing_clearly(path, "--output"):
-            folder.mkdir(parents=True, exist_ok=True)
+        path = first if number == 1 else first.with_stem(f"{first.stem}-{number}")
+        with failing_clearly(path, flag):
+            first.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 path.touch(exist_ok=False)
                 break

@@ -1,20 +1,21 @@
 """A prediction file: it grows row by row, and a later run of the same command continues it."""
 
+import contextlib
 import csv
 import io
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from pneumojax.errors import UserError
 from pneumojax.files import as_text, failing_clearly, from_text
 from pneumojax.numerals import decimal, probability
 from pneumojax.predict.destination import open_alone
-from pneumojax.predict.prediction import Prediction, RunStamp
 
+CALLS = ("normal", "pneumonia")
 # `file`, `probability` and `call` are read by `--mode=compare`.
 COLUMNS = (
     *("file", "probability", "call", "threshold", "note", "warnings"),
@@ -29,11 +30,50 @@ _LONGEST_ROW = 1 << 20  # bytes; two paths and the warnings take a few thousand
 _Record = dict[str, Any]  # a row as JSON values, by column
 
 
-class PredictionFile:
+@dataclass(frozen=True)
+class Prediction:
+    """One row: a film's answer, or the reason why there is none.
+
+    file: its name in the column `file`, which no other row has.
+    path: absolute, with links resolved.
+    sha256: of the file's bytes, in hexadecimal digits; "" if they cannot be read.
+    probability, call: calibrated, one of `CALLS`; None and "" if the film cannot be read.
+    note: the reason why the film cannot be read, or "".
+    warnings: reasons why the probability may mean nothing.
+    deviation, lowest, highest: of the members' probabilities; None with a single network.
+    """
+
+    file: str
+    path: str
+    sha256: str
+    probability: float | None = None
+    call: str = ""
+    note: str = ""
+    warnings: tuple[str, ...] = ()
+    deviation: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
+
+
+@dataclass(frozen=True)
+class RunStamp:
+    """The columns that are the same in every row of one run's predictions.
+
+    trained_on: name of the folder of training films.
+    checkpoint: identity of the networks and of everything else that decides an answer.
+    """
+
+    threshold: float
+    trained_on: str
+    checkpoint: str
+    disclaimer: str
+
+
+class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
     """CSV, or JSON lines if the name ends in .jsonl, appended to after each batch of films.
 
     The file of a killed run is continued: an incomplete last row is removed, and the films of the
-    rows before it count as done. Only one process holds the file at a time. A context manager.
+    rows before it count as done. Only one process holds the file at a time.
 
     Args:
         path: absolute; its folder is made.
@@ -68,12 +108,7 @@ class PredictionFile:
             self._stream.close()
             raise
 
-    def __enter__(self) -> "PredictionFile":
-        return self
-
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         try:
             # A file system that delays writes may not report a full disk before this.
             with failing_clearly(self._path, "--output"):
@@ -82,7 +117,7 @@ class PredictionFile:
                 finally:
                     self._stream.close()
         except UserError:
-            if error is None:  # otherwise the first error is reported
+            if exception[0] is None:  # otherwise the first error is reported
                 raise
 
     def append(self, predictions: Iterable[Prediction]) -> None:

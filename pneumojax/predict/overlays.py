@@ -1,7 +1,6 @@
 """Pictures of films with their Grad-CAM maps, and a contact sheet of the first ones."""
 
 import hashlib
-import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -11,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
-from pneumojax.files import failing_clearly, printable, replacing
+from pneumojax.files import printable, replacing
 from pneumojax.inference.overlay import Tile, overlay, sheet
-from pneumojax.predict.prediction import Prediction
+from pneumojax.predict.destination import make_new
+from pneumojax.predict.output import Prediction
 from pneumojax.predict.reading import ReadFilm
 
 ON_SHEET = 40
@@ -100,23 +100,10 @@ class Overlays:
         if not self._tiles:
             return line
         drawn = sheet(self._tiles, columns=_COLUMNS, side=_TILE, synthetic=self._synthetic)
-        path = self._new_sheet()
+        path = make_new(self._folder / "contact_sheet.png")
         with replacing(path) as temporary:
             temporary.write_bytes(drawn)
         return f"{line}, the first {len(self._tiles)} on {path.name}"
-
-    def _new_sheet(self) -> Path:
-        """Creates the first of `contact_sheet.png`, `contact_sheet-2.png`, ... that is new."""
-        for number in itertools.count(1):
-            suffix = "" if number == 1 else f"-{number}"
-            path = self._folder / f"contact_sheet{suffix}.png"
-            with failing_clearly(path):
-                try:
-                    path.touch(exist_ok=False)
-                except FileExistsError:
-                    continue
-            return path
-        raise AssertionError("itertools.count has no end")
 
 
 def name_of(path: str, sha256: str, checkpoint: str) -> str:

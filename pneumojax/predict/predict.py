@@ -4,8 +4,9 @@ Films are found, decoded a little ahead of the network, and written row by row, 
 grows with the number of films only by their names and digests.
 """
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,11 +22,9 @@ from pneumojax.inference.predictor import Answer, Predictor
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.predict.destination import check_destination, make_new, user_path
-from pneumojax.predict.output import PredictionFile
+from pneumojax.predict.output import CALLS, Prediction, PredictionFile, RunStamp
 from pneumojax.predict.overlays import Overlays, check_folder
-from pneumojax.predict.prediction import CALLS, Prediction, RunStamp
-from pneumojax.predict.reading import ReadFilm, batched, make_reader, read_ahead
-from pneumojax.predict.resuming import Resumed
+from pneumojax.predict.reading import ReadFilm, Resumed, make_reader, read_ahead
 from pneumojax.predict.sources import Sources
 from pneumojax.predict.terminal import FilmProgress, Summary
 from pneumojax.run.seen_films import CANNOT_TELL, SeenFilms
@@ -110,14 +109,15 @@ def _predict(
         synthetic = predictor.first.meta["synthetic"]
         overlays = Overlays(places.overlays, stamp.checkpoint, synthetic)
     judge = _Judge(predictor)
-    path = places.output or make_new(places.results)
+    path = places.output or make_new(places.results / "predictions.csv", "--output")
     shown = printable(str(path))
     summary, progress = Summary(), FilmProgress(total)
     with PredictionFile(path, stamp) as output:
         if output.done:
             print(f"continuing: {len(output.done):,} films are already in {shown}")
         resumed = Resumed(output, progress.skip)
-        read = make_reader(decoder, predictor.first.preprocessing, overlays is not None)
+        preprocessing = predictor.first.preprocessing
+        read = make_reader(decoder, preprocessing, resumed.done, overlays is not None)
         films = read_ahead(resumed.wanted(sources.films()), read, 2 * predictor.batch_size)
         batches = _batches(resumed.new(films), predictor)
         for batch, answer in predictor.stream(batches, explain=overlays is not None):
@@ -146,11 +146,11 @@ def _batch_size(films: int, devices: int) -> int:
 
 
 def _batches(
-    films: Iterable[ReadFilm], predictor: Predictor
+    films: Iterator[ReadFilm], predictor: Predictor
 ) -> Iterator[tuple[list[ReadFilm], NDArray[np.uint8]]]:
     """The films in batches, each with its pixels; those of an unreadable film are 0."""
     side = predictor.first.preprocessing.image_size
-    for batch in batched(films, predictor.batch_size):
+    while batch := list(itertools.islice(films, predictor.batch_size)):
         images = np.zeros((predictor.batch_size, side, side, 1), np.uint8)
         for i, read in enumerate(batch):
             if read.film is not None:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.files import printable
-from pneumojax.predict.prediction import Prediction, RunStamp
+from pneumojax.predict.output import Prediction, RunStamp
 from pneumojax.run.seen_films import banner, is_seen
 from pneumojax.terminal import Progress, rate
 
