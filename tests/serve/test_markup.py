@@ -95,7 +95,7 @@ def test_drawings_are_buttons_in_their_order():
 
 
 def test_no_part_of_the_page_names_another_host():
-    texts = [markup.page(NETWORK, examples(), 1), markup.style(), markup.script()]
+    texts = [markup.page(NETWORK, examples(), 1), *map(markup.fixed, ("page.css", "page.js"))]
     texts.append(shown(reading()))
     assert not [text for text in texts if re.search("https?:|//[a-z]|url\\(", text)]
 
