@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumojax.palette import BLUE, INK, MUTED, ORANGE, RULE
-from pneumojax.profiling.measure import Timing
-from pneumojax.profiling.result import Profile
+from pneumojax.profiling.measure import Profile, Timing
 from pneumojax.profiling.trace import STEPS, Operation
 
 COLOURS = {"forward": BLUE, "backward": ORANGE, "other": "#7a8694"}
@@ -20,9 +19,9 @@ COLOURS = {"forward": BLUE, "backward": ORANGE, "other": "#7a8694"}
 def figures(profile: Profile) -> list[tuple[str, str]]:
     """The measurements as pairs of name and value, in words."""
     timing, work = profile.timing, profile.work
-    from_cache = " from cache" if profile.compilation.from_cache else ""
+    from_cache = " from cache" if profile.compile_from_cache else ""
     rows = [
-        ("compile", f"{profile.compilation.seconds:.1f} s{from_cache}"),
+        ("compile", f"{profile.compile_seconds:.1f} s{from_cache}"),
         ("step, median", seconds(timing.median)),
         ("step, 90th percentile", f"{seconds(timing.p90)} ({len(timing.seconds)} steps)"),
         ("films a second", f"{profile.films_per_second:,.1f}"),

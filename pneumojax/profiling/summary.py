@@ -31,8 +31,7 @@ from pneumojax.training.parameter_groups import stage_name
 class Layer:
     """A layer with parameters of its own.
 
-    name: its path in the network, such as "modules/0/branch1".
-    stage: the part of the network that it belongs to, such as "modules/0".
+    name, stage: its path in the network, such as "modules/0/branch1", and the part that holds it.
     kind: name of its class.
     window: height and width of a convolution's kernel; empty for other layers.
     output: shape of its result for one film, (h, w, channels) or (units,).
@@ -65,11 +64,8 @@ class Summary:
 
     network: "module:Class".
     image_size: height and width of the film, in pixels.
-    parameters: of the whole network, with running statistics.
-    running_statistics: the number of running statistics of batch norm among them.
-    work: multiply-adds of one film.
+    parameters: of the whole network, with the running statistics of batch norm.
     remarks: notes that modules offer in an attribute `remark`.
-    layers: in the order in which a film passes through them.
     """
 
     network: str
@@ -111,8 +107,7 @@ class Summary:
         found = asdict(self)
         found["multiply_adds"] = found.pop("work")
         found["elsewhere"] = {
-            "parameters": self.elsewhere.parameters,
-            "multiply_adds": self.elsewhere.multiply_adds,
+            name: getattr(self.elsewhere, name) for name in ("parameters", "multiply_adds")
         }
         found["stages"] = [asdict(stage) for stage in self.stages]
         return found
@@ -200,9 +195,7 @@ def remarks_of(network: Network) -> list[str]:
 
 
 def _print(found: Summary) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer")
-    table.add_column("kernel")
+    table = Table("layer", "kernel", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("output", "parameters", "M mult-adds"):
         table.add_column(column, justify="right", no_wrap=True)
     for stage in found.stages:
