@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from pneumojax.errors import UserError
 from pneumojax.weights.hdf5 import read_arrays
 from pneumojax.weights.inception_v3_names import convolutions, sorted_by_keras
-from pneumojax.weights.shapes import check_shapes, check_values, expected_shapes
-from pneumojax.weights.tree import Arrays, ParameterPath, Source
+from pneumojax.weights.shapes import Arrays, ParameterPath, Source, check_shapes, check_values
 
 # For each kind of layer, our name of each variable with the names that Keras files give it.
 _CONV = {"kernel": ("kernel", "0")}
@@ -36,7 +35,6 @@ class Layer:
     """The arrays of one layer of a file.
 
     folder: the path above the layer's name; "" in the older form of names.
-    name: such as "conv2d_17".
     variables: arrays by their name, such as "kernel" or "0".
     """
 
@@ -80,8 +78,7 @@ def read_keras(path: Path) -> Source:
     except UserError as error:
         raise UserError(f"{str(path)!r} {error}") from None
     shapes = {parameter: array.shape for parameter, array in arrays.items()}
-    expected = expected_shapes(shapes, auxiliary=False, norm_scale=False)
-    check_shapes(shapes, expected, str(path))
+    check_shapes(shapes, str(path), auxiliary=False, norm_scale=False)
     check_values(arrays, str(path))
     return Source(arrays, "Keras", str(path))
 
