@@ -67,8 +67,7 @@ class Conv(nnx.Module):
 def convolve(convs: Sequence[Conv], x: Array) -> Array:
     """Convolves `x` with the kernels of several layers at once: their results side by side.
 
-    The layers must agree in window, stride, padding and dtype. Bias, norm and activation are left
-    to `activate`.
+    The layers must agree in window, stride, padding and dtype.
     """
     first = convs[0]
     kernel = jnp.concatenate([conv.kernel[...] for conv in convs], axis=-1).astype(first.dtype)
@@ -110,24 +109,18 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class AveragePool:
-    """The mean of each 3x3 window at stride 1, which keeps height and width.
+    """The mean of each 3x3 window at stride 1, which keeps height and width."""
 
-    count_padding: average in the zeros outside of the film, as torchvision does and Keras does not.
-    """
-
-    count_padding: bool = False
+    count_padding: bool = False  # averages in the zeros outside of the film, as torchvision does
 
     def __call__(self, x: Array) -> Array:
         return pools.average_pool(x, (3, 3), (1, 1), "SAME", self.count_padding)
 
 
 def dropout(x: Array, rate: float, keys: Array | None) -> Array:
-    """Zeroes units of each film at random and scales up the others; the identity without keys.
+    """Zeroes units of x (batch, units) and scales up the others; the identity without keys.
 
-    Args:
-        x: (batch, units).
-        rate: probability that a unit is dropped.
-        keys: (batch,), one for each film, so that its mask does not depend on its neighbours.
+    There is one of `keys` (batch,) for each film, so that no mask depends on the film's neighbours.
     """
     if keys is None or rate == 0:
         return x

@@ -26,9 +26,7 @@ NORMALISATIONS: dict[str, Callable[[Array], Array]] = {
 def network_input(images: Array, normalise: str, channels: int, dtype: DTypeLike) -> Array:
     """Images (batch, h, w, 1 or channels) in [0, 1] -> (batch, h, w, channels) of `dtype`.
 
-    Args:
-        normalise: a name in `NORMALISATIONS`.
-        channels: a grey film is repeated to fill them.
+    `normalise` is a name in `NORMALISATIONS`. A grey film is repeated to fill the channels.
     """
     wide = images.astype(jnp.promote_types(images.dtype, dtype))
     x = NORMALISATIONS[normalise](wide).astype(dtype)

@@ -75,10 +75,6 @@ class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
     The file of a killed run is continued: an incomplete last row is removed, and the films of the
     rows before it count as done. Only one process holds the file at a time.
 
-    Args:
-        path: absolute; its folder is made.
-        stamp: the columns that every row of this run has in common.
-
     Attributes:
         done: the digest of each film in the file by its resolved path, "" for an unreadable one.
         names: every value of the column `file`.
@@ -121,11 +117,7 @@ class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
                 raise
 
     def append(self, predictions: Iterable[Prediction]) -> None:
-        """Writes rows, either all of them or none.
-
-        Raises:
-            UserError: the file cannot be written, for example because the disk is full.
-        """
+        """Writes rows, either all of them or none; raises UserError, as on a full disk."""
         predictions = list(predictions)
         line = _json_line if self._json else _csv_row
         self._write(b"".join(line(vars(each) | self._stamp) for each in predictions))

@@ -34,15 +34,11 @@ LARGEST_BATCH = 64
 
 @dataclass(frozen=True)
 class _Places:
-    """Where predictions and overlays go.
+    """Where predictions and overlays go."""
 
-    output: the prediction file; None for the first free name in `results`.
-    overlays: folder of the pictures; None for no pictures.
-    """
-
-    output: Path | None
+    output: Path | None  # None for the first free name in `results`
     results: Path
-    overlays: Path | None
+    overlays: Path | None  # None for no pictures
 
 
 def predict_files(

@@ -94,11 +94,8 @@ class Resumed:
     """Leaves out the films that a continued prediction file already holds.
 
     A film is done if a row has its path, with links resolved, and its digest. Every film's bytes
-    are read and hashed for this, which is cheap compared with decoding.
-
-    Args:
-        predictions: the file whose rows decide.
-        skip: called for each film that gets no new row.
+    are read and hashed for this, which is cheap compared with decoding. `skip` is called for each
+    film that gets no new row.
     """
 
     def __init__(self, predictions: PredictionFile, skip: Callable[[], None]):
@@ -110,7 +107,7 @@ class Resumed:
         self._count_changed = 0
 
     def wanted(self, films: Iterable[FoundFilm]) -> Iterator[ReadFilm]:
-        """Each film once, however often and under whatever name it is found."""
+        """Each film once, under whatever names it is found."""
         for found in films:
             path = os.path.realpath(found.path)
             if path in self._met:

@@ -31,14 +31,9 @@ class FoundFilm(NamedTuple):
 class Sources:
     """The inputs of a prediction, all of which exist.
 
-    Folders are searched with everything below them, in the order of names, without dot-files. A
-    folder that is reached again, by a symbolic link or another pattern, is searched only once.
-
-    Args:
-        inputs: files, folders, and patterns with `*`, `?`, `[...]` and `**`.
-
-    Raises:
-        UserError: no input is named, or one does not exist.
+    They are files, folders, and patterns with `*`, `?`, `[...]` and `**`. Folders are searched with
+    everything below them, in the order of names, without dot-files. A folder that is reached again,
+    by a symbolic link or another pattern, is searched only once.
     """
 
     def __init__(self, inputs: list[str]):
@@ -70,11 +65,7 @@ class Sources:
         return sum(1 for _ in self.films())
 
     def refuse_inside(self, folder: Path, flag: str) -> None:
-        """Checks that a folder for output, resolved, is not searched for films.
-
-        Raises:
-            UserError: it is one of the inputs, lies in one, or is matched by a pattern.
-        """
+        """Refuses a resolved folder for output that is searched for films."""
         for path in self._inputs:
             inside = os.path.isdir(path) and folder.is_relative_to(path.resolve())
             if inside or _matches_inside(path, folder):

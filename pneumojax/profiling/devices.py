@@ -20,13 +20,11 @@ class Device:
     peaks: by dtype, FLOP/s of dense matrix products and the unit that reaches them. For float32
         this is the unit that JAX uses by default: TF32 on NVIDIA GPUs that have it, one bfloat16
         pass on TPUs. Dtypes for which the device has no unit are missing.
-    bandwidth: of its memory, in bytes per second.
-    source: where the figures are published.
     """
 
     name: str
     peaks: dict[str, tuple[float, str]]
-    bandwidth: float
+    bandwidth: float  # of its memory, in bytes per second
     source: str
 
 

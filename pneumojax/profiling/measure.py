@@ -24,14 +24,10 @@ STORED = 50  # operations in profile.json
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of consecutive steps.
-
-    seconds: from the end of one step to the end of the next.
-    waited: total seconds in which no step ran because data was missing.
-    """
+    """Times of consecutive steps, each from the end of one to the end of the next."""
 
     seconds: list[float]
-    waited: float
+    waited: float  # seconds in which no step ran because data was missing
 
     @property
     def median(self) -> float:

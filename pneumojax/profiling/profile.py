@@ -59,12 +59,7 @@ def profile(
 
 
 def prepare(workdir: Path, config: ConfigDict) -> None:
-    """Makes the folder, or checks that a profile can be put there without replacing anything.
-
-    Raises:
-        UserError: the folder cannot be written, or holds a profile, another config's run, or other
-            files.
-    """
+    """Makes the folder, or checks that a profile can be put there without replacing anything."""
     for name in ("profile", "profile.json", "profile.png"):
         if (workdir / name).exists():
             raise UserError(

@@ -32,15 +32,11 @@ _DENSE = {"kernel": ("kernel", "0"), "bias": ("bias", "1")}
 
 @dataclass(frozen=True)
 class Layer:
-    """The arrays of one layer of a file.
+    """The arrays of one layer of a file."""
 
-    folder: the path above the layer's name; "" in the older form of names.
-    variables: arrays by their name, such as "kernel" or "0".
-    """
-
-    folder: str
+    folder: str  # the path above the layer's name; "" in the older form of names
     name: str
-    variables: dict[str, NDArray[np.float32]]
+    variables: dict[str, NDArray[np.float32]]  # by names such as "kernel" or "0"
 
     @property
     def number(self) -> int:
@@ -86,9 +82,7 @@ def read_keras(path: Path) -> Source:
 def arrays_by_path(arrays: Mapping[str, NDArray[np.float32]]) -> Arrays:
     """The arrays of a file under the paths of our network, every one of them once.
 
-    Raises:
-        UserError: the file is not of Inception-v3, or holds an array that belongs nowhere in it.
-            The message continues a sentence that begins with the file's name.
+    Messages of errors continue a sentence that begins with the file.
     """
     convs, norms, others = [], [], []
     for layer in _layers(arrays):

@@ -37,12 +37,9 @@ class Source:
 def expected_shapes(
     given: Mapping[tuple, tuple[int, ...]], *, auxiliary: bool, norm_scale: bool
 ) -> Shapes:
-    """The shape of each array of the network, for a file's numbers of channels and classes.
+    """The shape of each array of the network with a file's numbers of channels and classes.
 
-    Args:
-        given: the shapes in the file; the first kernel gives the channels, the last the classes.
-        auxiliary: whether the network has its auxiliary head.
-        norm_scale: whether its batch norms have a scale.
+    The first kernel of `given` tells the channels, the last the classes.
     """
     # Films have 1 or 3 channels; any other number is then reported as a wrong shape.
     channels = 1 if _at(given.get(_STEM, ()), 2) == 1 else 3
