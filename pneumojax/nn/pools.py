@@ -33,10 +33,6 @@ def max_pool(x: Array, window: Pair, strides: Pair, padding: str = "VALID") -> A
     )
 
 
-def _max_pool_forward(x: Array, window: Pair, strides: Pair, padding: str) -> tuple[Array, Array]:
-    return max_pool(x, window, strides, padding), x
-
-
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _max_pool_backward(
     window: Pair, strides: Pair, padding: str, x: Array, gradient: Array
@@ -51,7 +47,7 @@ def _max_pool_backward(
     return (x_gradient,)
 
 
-max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+max_pool.defvjp(lambda x, *windows: (max_pool(x, *windows), x), _max_pool_backward)
 
 
 def _max_by_windows(x: Array, window: Pair, strides: Pair, padding: str) -> Array:
@@ -157,13 +153,6 @@ def average_pool(
     return total / _value_counts(tall, wide, count_padding).astype(x.dtype)
 
 
-def _average_pool_forward(
-    x: Array, window: Pair, strides: Pair, padding: str, count_padding: bool
-) -> tuple[Array, Array]:
-    no_films = x[:0]  # keeps only the shape
-    return average_pool(x, window, strides, padding, count_padding), no_films
-
-
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _average_pool_backward(
     window: Pair, strides: Pair, padding: str, count_padding: bool, no_films: Array, gradient: Array
@@ -182,7 +171,8 @@ def _average_pool_backward(
     return (total,)
 
 
-average_pool.defvjp(_average_pool_forward, _average_pool_backward)
+# The empty slice keeps only the shape.
+average_pool.defvjp(lambda x, *rest: (average_pool(x, *rest), x[:0]), _average_pool_backward)
 
 
 def _value_counts(tall: _Windows, wide: _Windows, count_padding: bool) -> np.ndarray:
