@@ -32,16 +32,13 @@ class Inception(nnx.Module):
         stem: widths of the stem's three 3x3 convolutions (stride 2 valid; valid; same).
         modules: widths of each Inception module, see `InceptionModule`.
         pools: modules, counted from 0, before which a 3x3 max pool of stride 2 halves the grid.
-        norm: one of `NORMS`, applied after every convolution.
-        activation: a name in `ops.ACTIVATIONS`, applied after every convolution.
-        normalise: a name in `NORMALISATIONS`, applied to grey levels in [0, 1].
+        norm, activation, normalise: names in `NORMS`, `ops.ACTIVATIONS` and `NORMALISATIONS`.
         heads: which of `HEADS` to build. The main head predicts where there is one.
         auxiliary_after: modules, counted from 0, after which an auxiliary head sits; -1 is the
             last. The logits of the second one are called "auxiliary2".
         dropout: share of the 128 hidden units that each head drops in training.
         dtype: type that the network computes in; parameters and logits are at least float32.
         block: the class of the modules, called as `block(in_features, widths, ...)`.
-        rngs: with a `params` stream, for the initial values.
 
     Raises:
         ValueError: a name or a module that does not exist, or films too small for a head.

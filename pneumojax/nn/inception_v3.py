@@ -46,13 +46,11 @@ class InceptionV3(nnx.Module):
         widths17: width of the 7x7 branches of each module on the 17 x 17 grid.
         modules8: number of modules on the 8 x 8 grid.
         heads: "main", and optionally "auxiliary" beside it for training.
-        activation: a name in `ops.ACTIVATIONS`, applied after every convolution.
+        activation, normalise: names in `ops.ACTIVATIONS` and `NORMALISATIONS`.
         norm_scale: batch norm learns a scale, as in torchvision and not in Keras.
         pool_counts_padding: average pools count the zeros outside of the film, as in torchvision.
         dropout: share of the 2,048 features that is dropped in training.
-        normalise: a name in `NORMALISATIONS`.
         dtype: type that the network computes in; parameters and logits are at least float32.
-        rngs: with a `params` stream.
 
     Raises:
         ValueError: a head, activation or normalisation that does not exist, or films too small.

@@ -75,7 +75,7 @@ def predict_files(
         user_path(overlays, "--overlays") if overlays else None,
     )
     _check_places(places, sources)
-    if (total := sources.count()) == 0:
+    if (total := sum(1 for _ in sources.films())) == 0:
         raise UserError("predict: no film was found; name films, folders or patterns")
     with FilmDecoder(total) as decoder:  # its processes start while the network is opened
         predictor = Predictor.open(workdirs, any_network=any_network)

@@ -60,10 +60,6 @@ class Sources:
             else:
                 yield FoundFilm(path)
 
-    def count(self) -> int:
-        """The number of films that `films` yields."""
-        return sum(1 for _ in self.films())
-
     def refuse_inside(self, folder: Path, flag: str) -> None:
         """Refuses a resolved folder for output that is searched for films."""
         for path in self._inputs:

@@ -58,6 +58,11 @@ class Stage:
     multiply_adds: int
 
 
+def _sum(name: str, layers: Sequence[Layer]) -> Stage:
+    parameters = sum(layer.parameters for layer in layers)
+    return Stage(name, len(layers), parameters, sum(layer.multiply_adds for layer in layers))
+
+
 @dataclass(frozen=True)
 class Summary:
     """A network's layers and totals.
@@ -79,28 +84,15 @@ class Summary:
     @property
     def stages(self) -> list[Stage]:
         """The layers' sums by stage."""
-        inside: dict[str, list[Layer]] = {}
-        for layer in self.layers:
-            inside.setdefault(layer.stage, []).append(layer)
-        return [
-            Stage(
-                name,
-                len(layers),
-                sum(layer.parameters for layer in layers),
-                sum(layer.multiply_adds for layer in layers),
-            )
-            for name, layers in inside.items()
-        ]
+        names = dict.fromkeys(layer.stage for layer in self.layers)
+        return [_sum(name, [row for row in self.layers if row.stage == name]) for name in names]
 
     @property
     def elsewhere(self) -> Stage:
         """Parameters and multiply-adds of the network that belong to no layer."""
-        return Stage(
-            "elsewhere",
-            0,
-            self.parameters - sum(layer.parameters for layer in self.layers),
-            self.work.forward - sum(layer.multiply_adds for layer in self.layers),
-        )
+        inside = _sum("", self.layers)
+        multiply_adds = self.work.forward - inside.multiply_adds
+        return Stage("elsewhere", 0, self.parameters - inside.parameters, multiply_adds)
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `--output` stores it."""
