@@ -13,8 +13,7 @@ from jax.typing import DTypeLike
 from pneumojax.nn import ops
 from pneumojax.nn import pools as pooling
 from pneumojax.nn.blocks import AuxiliaryHead, InceptionModule, MainHead, Widths
-from pneumojax.nn.layers import Conv, check_known
-from pneumojax.nn.normalisation import NORMALISATIONS, network_input
+from pneumojax.nn.layers import NORMALISATIONS, Conv, check_known, network_input
 
 HEADS = ("main", "auxiliary")
 NORMS = ("none", "batch")

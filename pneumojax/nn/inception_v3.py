@@ -24,8 +24,7 @@ from pneumojax.nn.inception_v3_modules import (
     Reduction17,
     Reduction35,
 )
-from pneumojax.nn.layers import AveragePool, Conv, check_known
-from pneumojax.nn.normalisation import NORMALISATIONS, network_input
+from pneumojax.nn.layers import NORMALISATIONS, AveragePool, Conv, check_known, network_input
 
 HEADS = ("main", "auxiliary")
 SMALLEST = 75  # pixels; a smaller film leaves nothing for the third grid

@@ -1,4 +1,4 @@
-"""Renders the page and the readings as HTML, and readings as values for JSON."""
+"""Renders the page and the readings as HTML, readings as values for JSON, and example films."""
 
 import base64
 import io
@@ -9,17 +9,36 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 from PIL import Image
 
+from pneumojax.data import phantom, phantom_films
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.decoding.formats import KINDS
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.inference.trained_run import TrainedRun
-from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Reading
 from pneumojax.templates import environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _ENVIRONMENT = environment(_TEMPLATES, html=True)
 _JPEG_QUALITY = 90
+_DRAWN = (("none", "Healthy"), ("bacteria", "One dense lobe"), ("virus", "Haze on both sides"))
+_PATIENT = 7  # the drawings of this patient show clearly what their captions say
+
+
+class Example(NamedTuple):
+    """A synthetic film as the bytes of a PNG; never patient data."""
+
+    data: bytes
+    caption: str
+
+
+def examples() -> list[Example]:
+    """One drawing of each kind; the same at every start."""
+    return [Example(_png(pathogen), caption) for pathogen, caption in _DRAWN]
+
+
+def _png(pathogen: str) -> bytes:
+    film = phantom.draw_film(phantom_films.SEED, _PATIENT, 1, pathogen)
+    return _encoded(Image.fromarray(film), "PNG")
 
 
 class About(NamedTuple):
@@ -139,6 +158,11 @@ def _render(name: str, **values: Any) -> str:
 
 def _jpeg(picture: Image.Image) -> str:
     """A picture inside the page, so that no picture of a film is ever written to a disk."""
+    jpeg = _encoded(picture, "JPEG", quality=_JPEG_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def _encoded(picture: Image.Image, kind: str, **options: int) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=_JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    picture.save(stream, kind, **options)
+    return stream.getvalue()

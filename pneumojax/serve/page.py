@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.serve import markup
 from pneumojax.serve.bodies import Body, Budget, ClientGone, Refusal
-from pneumojax.serve.examples import Example
+from pneumojax.serve.markup import Example
 from pneumojax.serve.reading import Reading
 
 MAX_UPLOAD = 64 << 20  # bytes; twice a radiograph of 4,000 x 4,000 pixels in 16 bits

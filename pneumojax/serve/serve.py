@@ -10,8 +10,7 @@ from pneumojax.errors import UserError
 from pneumojax.inference.predictor import Predictor
 from pneumojax.isolation.films import Decoded, FilmDecoder
 from pneumojax.run.seen_films import CANNOT_TELL, SeenFilms
-from pneumojax.serve.examples import examples
-from pneumojax.serve.markup import about, reading_of
+from pneumojax.serve.markup import about, examples, reading_of
 from pneumojax.serve.reading import LARGEST_SIDE, make_reader
 
 ADDRESS = "127.0.0.1"  # only this machine can connect; films must not leave it

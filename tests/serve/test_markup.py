@@ -9,7 +9,7 @@ from PIL import Image
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.inference.trained_run import open_run
 from pneumojax.serve import markup
-from pneumojax.serve.examples import Example, examples
+from pneumojax.serve.markup import Example, examples
 from pneumojax.serve.reading import Reading
 
 NETWORK = markup.About("a-run", "some films", False, 0.25, "youden", "65 films", True)

@@ -13,7 +13,7 @@ import pytest
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
 from pneumojax.serve import serve
-from pneumojax.serve.examples import examples
+from pneumojax.serve.markup import examples
 from tests.serve.conftest import children_of, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
