@@ -107,11 +107,8 @@ class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
     def __exit__(self, *exception: object) -> None:
         try:
             # A file system that delays writes may not report a full disk before this.
-            with failing_clearly(self._path, "--output"):
-                try:
-                    os.fsync(self._stream.fileno())
-                finally:
-                    self._stream.close()
+            with failing_clearly(self._path, "--output"), self._stream:
+                os.fsync(self._stream.fileno())
         except UserError:
             if exception[0] is None:  # otherwise the first error is reported
                 raise

@@ -66,8 +66,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
     if (
         not isinstance(names, list)
         or not all(isinstance(name, str) for name in names)
-        or len({*names}) != len(arrays)
-        or len(names) != len(arrays)
+        or not len({*names}) == len(names) == len(arrays)
         or any(array.dtype != np.float32 for array in arrays)
     ):
         raise UserError(f"{str(path)!r} cannot be read: the answer about it makes no sense")
