@@ -21,7 +21,7 @@ kernel_init = nnx.initializers.glorot_uniform()
 
 
 def check_known(argument: str, value: str, known: Collection[str]) -> None:
-    """Raises ValueError, whose message begins with `argument`, unless `value` is `known`."""
+    """Raises ValueError, which begins with the argument's name, unless `value` is known."""
     if value not in known:
         raise ValueError(f"{argument} is {value!r}: use one of {', '.join(known)}")
 
@@ -118,9 +118,9 @@ class AveragePool:
 
 
 def dropout(x: Array, rate: float, keys: Array | None) -> Array:
-    """Zeroes units of x (batch, units) and scales up the others; the identity without keys.
+    """Zeroes random units of x (batch, units) and scales up the others; the identity without keys.
 
-    There is one of `keys` (batch,) for each film, so that no mask depends on the film's neighbours.
+    `keys` (batch,) holds one for each film, so that its mask does not depend on its neighbours.
     """
     if keys is None or rate == 0:
         return x

@@ -41,10 +41,9 @@ class Sources:
             raise UserError("predict: name at least one film, folder or pattern")
         self._inputs = [_expanded(name) for name in inputs]
         for path in self._inputs:
-            if not _is_there(path):
+            if not _is_there(path) and not _matches(path):
                 wrong = "matches nothing" if _is_pattern(path) else "does not exist"
-                if next(iter(_matches(path)), None) is None:
-                    raise UserError(f"predict: {str(path)!r} {wrong}")
+                raise UserError(f"predict: {str(path)!r} {wrong}")
         self.ignored = 0  # other files in the folders that `films` has searched so far
 
     def films(self) -> Iterator[FoundFilm]:

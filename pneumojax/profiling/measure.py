@@ -97,10 +97,7 @@ class Profile:
         return self.provenance | {
             "config": self.config.to_dict(),
             "device": {"kind": self.device, "count": self.devices},
-            "compile": {
-                "seconds": self.compile_seconds,
-                "from_cache": self.compile_from_cache,
-            },
+            "compile": {"seconds": self.compile_seconds, "from_cache": self.compile_from_cache},
             "step": {
                 "median_seconds": self.timing.median,
                 "p90_seconds": self.timing.p90,
