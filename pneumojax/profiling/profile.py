@@ -26,8 +26,6 @@ from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
 from pneumojax.training.step import make_train_step
 
-LONGEST = 10  # operations on the page and in the table
-
 
 def profile(
     config: ConfigDict, workdir: Path, cache_dir: Path, *, verify_films: bool = False
@@ -50,8 +48,8 @@ def profile(
     found = _measure(config, workdir, cache_dir, verify_films)
     write_json(workdir / "profile.json", found.to_json())
     with replacing(workdir / "profile.png") as temporary:
-        draw_page(found, LONGEST).savefig(temporary, format="png")
-    print_page(found, LONGEST)
+        draw_page(found).savefig(temporary, format="png")
+    print_page(found)
     shown = printable(str(workdir))
     print(f"written: {shown}/profile.json, profile.png, and the trace in profile/")
     print(f"look at it: xprof --logdir {shown}/profile")
