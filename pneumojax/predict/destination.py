@@ -71,7 +71,7 @@ def open_alone(path: Path) -> int:
 
 
 def make_new(first: Path, flag: str = "") -> Path:
-    """Creates the first of `<name>.csv`, `<name>-2.csv`, ... that is new, and its folder."""
+    """Creates the first of `name.csv`, `name-2.csv`, ... that does not exist, and its folder."""
     for number in itertools.count(1):
         path = first if number == 1 else first.with_stem(f"{first.stem}-{number}")
         with failing_clearly(path, flag):

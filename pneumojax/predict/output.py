@@ -37,7 +37,8 @@ class Prediction:
     file: its name in the column `file`, which no other row has.
     path: absolute, with links resolved.
     sha256: of the file's bytes, in hexadecimal digits; "" if they cannot be read.
-    probability, call: calibrated, one of `CALLS`; None and "" if the film cannot be read.
+    probability: calibrated probability of pneumonia; None if the film cannot be read.
+    call: one of `CALLS`; "" if the film cannot be read.
     note: the reason why the film cannot be read, or "".
     warnings: reasons why the probability may mean nothing.
     deviation, lowest, highest: of the members' probabilities; None with a single network.

@@ -46,7 +46,7 @@ class About(NamedTuple):
 
     run: the name of the run folder.
     trained_on: the name of the folder of training films, or the stamp of synthetic films.
-    threshold, rule: of the calibrated probability from which a film is called PNEUMONIA.
+    threshold: the calibrated probability from which a film is called PNEUMONIA, by `rule`.
     fitted_on: the films that the threshold was fitted on, in words.
     recognises_training_films: whether a picture that is unlike the training films is recognised.
     explains: whether the network has Grad-CAM maps.
