@@ -7,7 +7,7 @@ grows with the number of films only by their names and digests.
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +30,6 @@ from pneumojax.predict.terminal import FilmProgress, Summary
 from pneumojax.run.seen_films import CANNOT_TELL, SeenFilms
 
 LARGEST_BATCH = 64
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Where predictions and overlays go."""
-
-    output: Path | None  # None for the first free name in `results`
-    results: Path
-    overlays: Path | None  # None for no pictures
 
 
 def predict_files(
@@ -69,44 +60,42 @@ def predict_files(
             films have changed since their rows were written (the others are predicted).
     """
     sources = Sources(inputs)
-    places = _Places(
-        user_path(output, "--output") if output else None,
-        results or output_folder(workdirs),
-        user_path(overlays, "--overlays") if overlays else None,
-    )
-    _check_places(places, sources)
+    path = user_path(output, "--output") if output else None
+    results = results or output_folder(workdirs)
+    pictures = user_path(overlays, "--overlays") if overlays else None
+    # Places that cannot be written are refused before the network is loaded.
+    if path is not None:
+        check_destination(path)
+    else:
+        refuse_links_out(results)
+    if pictures is not None:
+        sources.refuse_inside(pictures, "--overlays")
+        check_folder(pictures)
     if (total := sum(1 for _ in sources.films())) == 0:
         raise UserError("predict: no film was found; name films, folders or patterns")
     with FilmDecoder(total) as decoder:  # its processes start while the network is opened
         predictor = Predictor.open(workdirs, any_network=any_network)
-        size = _batch_size(total, predictor.first.mesh.size)
-        return _predict(predictor.in_batches_of(size), sources, total, places, decoder)
-
-
-def _check_places(places: _Places, sources: Sources) -> None:
-    """Refuses places that cannot be written, before the network is loaded."""
-    if places.output is not None:
-        check_destination(places.output)
-    else:
-        refuse_links_out(places.results)
-    if places.overlays is not None:
-        sources.refuse_inside(places.overlays, "--overlays")
-        check_folder(places.overlays)
+        predictor = predictor.in_batches_of(_batch_size(total, predictor.first.mesh.size))
+        drawn = None
+        if pictures is not None:
+            predictor.check_explains()
+            drawn = Overlays(pictures, predictor.identity, predictor.first.meta["synthetic"])
+        judge = _Judge(predictor)
+        path = path or make_new(results / "predictions.csv", "--output")
+        return _predict(judge, sources, total, path, drawn, decoder)
 
 
 def _predict(
-    predictor: Predictor, sources: Sources, total: int, places: _Places, decoder: FilmDecoder
+    judge: "_Judge",
+    sources: Sources,
+    total: int,
+    path: Path,
+    overlays: Overlays | None,
+    decoder: FilmDecoder,
 ) -> int:
-    """Writes the predictions and the overlays; see `predict_files`."""
+    """Writes the predictions to `path`, and the overlays; see `predict_files`."""
+    predictor, shown = judge.predictor, printable(str(path))
     stamp = _stamp_of(predictor)
-    overlays = None
-    if places.overlays is not None:
-        predictor.check_explains()
-        synthetic = predictor.first.meta["synthetic"]
-        overlays = Overlays(places.overlays, stamp.checkpoint, synthetic)
-    judge = _Judge(predictor)
-    path = places.output or make_new(places.results / "predictions.csv", "--output")
-    shown = printable(str(path))
     summary, progress = Summary(), FilmProgress(total)
     with PredictionFile(path, stamp) as output:
         if output.done:
@@ -158,7 +147,7 @@ class _Judge:
     """Makes predictions of the networks' logits, with warnings where a probability is doubtful."""
 
     def __init__(self, predictor: Predictor):
-        self._predictor = predictor
+        self.predictor = predictor
         self._distribution = TrainingDistribution.from_meta(predictor.first.meta)
         if self._distribution is None:
             print(
@@ -171,8 +160,8 @@ class _Judge:
 
     def predictions(self, batch: list[ReadFilm], answer: Answer) -> list[Prediction]:
         """The rows of a batch; the answer may also hold padding, which is ignored."""
-        decision = self._predictor.decision
-        logits, spread = self._predictor.combine(answer.logits)
+        decision = self.predictor.decision
+        logits, spread = self.predictor.combine(answer.logits)
         probabilities = decision.probabilities(logits)
         calls = decision.calls(probabilities)
         films = [read.film for read in batch if read.film]
