@@ -54,26 +54,13 @@ class InceptionModule(BranchedModule):
         self.out_features = f1 + f2_out + f3_out + f4
 
     def __call__(self, x: Array) -> Array:
-        branch1 = [self.branch1]  # (batch, h, w, f1)
-
-        branch3 = [
-            self.branch3_narrow,  # (batch, h, w, f2_in)
-            self.branch3_column,  # (batch, h, w, f2_out)
-            self.branch3_row,  # (batch, h, w, f2_out)
-        ]
-
-        branch5 = [
-            self.branch5_narrow,  # (batch, h, w, f3_in)
-            self.branch5_column,  # (batch, h, w, f3_out)
-            self.branch5_row,  # (batch, h, w, f3_out)
-        ]
-
-        branch_pool = [
-            MaxPool(strides=(1, 1), padding="SAME"),  # (batch, h, w, in_features)
-            self.branch_pool,  # (batch, h, w, f4)
-        ]
-
-        return self._concatenate(x, branch1, branch3, branch5, branch_pool)
+        return self._concatenate(
+            x,
+            [self.branch1],  # (batch, h, w, f1)
+            [self.branch3_narrow, self.branch3_column, self.branch3_row],  # (batch, h, w, f2_out)
+            [self.branch5_narrow, self.branch5_column, self.branch5_row],  # (batch, h, w, f3_out)
+            [MaxPool(strides=(1, 1), padding="SAME"), self.branch_pool],  # (batch, h, w, f4)
+        )
 
 
 class _HiddenClassifier(nnx.Module):

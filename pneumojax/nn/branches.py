@@ -114,11 +114,7 @@ def _run_fused(
 def _run_first(
     convs: list[Conv], averaged: list[tuple[AveragePool, Conv]], x: Array
 ) -> tuple[list[Array], list[Array]]:
-    """Computes as one all 1x1 convolutions of `x`: the layers `convs`, and those after the pools.
-
-    Returns:
-        The results of `convs`, and the pooled convolutions, which still lack their activation.
-    """
+    """Results of `convs`, and pooled convolutions without their activation, by one convolution."""
     if not convs and not averaged:
         return [], []
     pooled = [conv for _, conv in averaged]

@@ -12,10 +12,8 @@ from jax.typing import DTypeLike
 
 from pneumojax.nn import ops
 from pneumojax.nn import pools as pooling
-from pneumojax.nn.arguments import check_known
 from pneumojax.nn.blocks import AuxiliaryHead, InceptionModule, MainHead, Widths
-from pneumojax.nn.layers import Conv
-from pneumojax.nn.normalisation import NORMALISATIONS, network_input
+from pneumojax.nn.layers import NORMALISATIONS, Conv, check_known, network_input
 
 HEADS = ("main", "auxiliary")
 NORMS = ("none", "batch")
@@ -33,16 +31,13 @@ class Inception(nnx.Module):
         stem: widths of the stem's three 3x3 convolutions (stride 2 valid; valid; same).
         modules: widths of each Inception module, see `InceptionModule`.
         pools: modules, counted from 0, before which a 3x3 max pool of stride 2 halves the grid.
-        norm: one of `NORMS`, applied after every convolution.
-        activation: a name in `ops.ACTIVATIONS`, applied after every convolution.
-        normalise: a name in `NORMALISATIONS`, applied to grey levels in [0, 1].
+        norm, activation, normalise: names in `NORMS`, `ops.ACTIVATIONS` and `NORMALISATIONS`.
         heads: which of `HEADS` to build. The main head predicts where there is one.
         auxiliary_after: modules, counted from 0, after which an auxiliary head sits; -1 is the
             last. The logits of the second one are called "auxiliary2".
         dropout: share of the 128 hidden units that each head drops in training.
         dtype: type that the network computes in; parameters and logits are at least float32.
         block: the class of the modules, called as `block(in_features, widths, ...)`.
-        rngs: with a `params` stream, for the initial values.
 
     Raises:
         ValueError: a name or a module that does not exist, or films too small for a head.
@@ -77,12 +72,7 @@ class Inception(nnx.Module):
                 f"image_size is {image_size}: too small, a grid of {max(grids[-1], 0)} is left of "
                 "it; the main head needs 1, an auxiliary one 5"
             )
-        options: dict[str, Any] = {
-            "norm": norm,
-            "activation": activation,
-            "dtype": dtype,
-            "rngs": rngs,
-        }
+        options: dict[str, Any] = dict(norm=norm, activation=activation, dtype=dtype, rngs=rngs)
         conv: Callable[..., Conv] = partial(Conv, **options)
         self.stem1 = conv(channels, stem[0], (3, 3), stride=2, padding="VALID")
         self.stem2 = conv(stem[0], stem[1], (3, 3), padding="VALID")

@@ -15,7 +15,6 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from pneumojax.nn import ops, pools
-from pneumojax.nn.arguments import check_known
 from pneumojax.nn.inception_v3_modules import (
     AuxiliaryHead17,
     LinearHead,
@@ -25,8 +24,7 @@ from pneumojax.nn.inception_v3_modules import (
     Reduction17,
     Reduction35,
 )
-from pneumojax.nn.layers import AveragePool, Conv
-from pneumojax.nn.normalisation import NORMALISATIONS, network_input
+from pneumojax.nn.layers import NORMALISATIONS, AveragePool, Conv, check_known, network_input
 
 HEADS = ("main", "auxiliary")
 SMALLEST = 75  # pixels; a smaller film leaves nothing for the third grid
@@ -47,13 +45,11 @@ class InceptionV3(nnx.Module):
         widths17: width of the 7x7 branches of each module on the 17 x 17 grid.
         modules8: number of modules on the 8 x 8 grid.
         heads: "main", and optionally "auxiliary" beside it for training.
-        activation: a name in `ops.ACTIVATIONS`, applied after every convolution.
+        activation, normalise: names in `ops.ACTIVATIONS` and `NORMALISATIONS`.
         norm_scale: batch norm learns a scale, as in torchvision and not in Keras.
         pool_counts_padding: average pools count the zeros outside of the film, as in torchvision.
         dropout: share of the 2,048 features that is dropped in training.
-        normalise: a name in `NORMALISATIONS`.
         dtype: type that the network computes in; parameters and logits are at least float32.
-        rngs: with a `params` stream.
 
     Raises:
         ValueError: a head, activation or normalisation that does not exist, or films too small.

@@ -33,25 +33,13 @@ class Module35(BranchedModule):
         self.out_features = 64 + 64 + 96 + pool_features
 
     def __call__(self, x: Array) -> Array:
-        branch1 = [self.branch1]  # (batch, 35, 35, 64)
-
-        branch5 = [
-            self.branch5_narrow,  # (batch, 35, 35, 48)
-            self.branch5,  # (batch, 35, 35, 64)
-        ]
-
-        branch3 = [
-            self.branch3_narrow,  # (batch, 35, 35, 64)
-            self.branch3_first,  # (batch, 35, 35, 96)
-            self.branch3_second,  # (batch, 35, 35, 96)
-        ]
-
-        branch_pool = [
-            self.pool,  # (batch, 35, 35, in_features)
-            self.branch_pool,  # (batch, 35, 35, pool_features)
-        ]
-
-        return self._concatenate(x, branch1, branch5, branch3, branch_pool)
+        return self._concatenate(
+            x,
+            [self.branch1],  # (batch, 35, 35, 64)
+            [self.branch5_narrow, self.branch5],  # (batch, 35, 35, 64)
+            [self.branch3_narrow, self.branch3_first, self.branch3_second],  # (batch, 35, 35, 96)
+            [self.pool, self.branch_pool],  # (batch, 35, 35, pool_features)
+        )
 
 
 class Reduction35(BranchedModule):
@@ -65,17 +53,12 @@ class Reduction35(BranchedModule):
         self.out_features = 384 + 96 + in_features
 
     def __call__(self, x: Array) -> Array:
-        branch3 = [self.branch3]  # (batch, 17, 17, 384)
-
-        double = [
-            self.double_narrow,  # (batch, 35, 35, 64)
-            self.double_first,  # (batch, 35, 35, 96)
-            self.double_second,  # (batch, 17, 17, 96)
-        ]
-
-        pool = [MaxPool()]  # (batch, 17, 17, in_features)
-
-        return self._concatenate(x, branch3, double, pool)
+        return self._concatenate(
+            x,
+            [self.branch3],  # (batch, 17, 17, 384)
+            [self.double_narrow, self.double_first, self.double_second],  # (batch, 17, 17, 96)
+            [MaxPool()],  # (batch, 17, 17, in_features)
+        )
 
 
 class Module17(BranchedModule):
@@ -96,28 +79,20 @@ class Module17(BranchedModule):
         self.out_features = 768
 
     def __call__(self, x: Array) -> Array:
-        branch1 = [self.branch1]  # (batch, 17, 17, 192)
-
-        branch7 = [
-            self.branch7_narrow,  # (batch, 17, 17, width)
-            self.branch7_row,  # (batch, 17, 17, width)
-            self.branch7_column,  # (batch, 17, 17, 192)
-        ]
-
-        double = [
-            self.double_narrow,  # (batch, 17, 17, width)
-            self.double_column1,  # (batch, 17, 17, width)
-            self.double_row1,  # (batch, 17, 17, width)
-            self.double_column2,  # (batch, 17, 17, width)
-            self.double_row2,  # (batch, 17, 17, 192)
-        ]
-
-        branch_pool = [
-            self.pool,  # (batch, 17, 17, in_features)
-            self.branch_pool,  # (batch, 17, 17, 192)
-        ]
-
-        return self._concatenate(x, branch1, branch7, double, branch_pool)
+        return self._concatenate(
+            x,
+            [self.branch1],  # (batch, 17, 17, 192)
+            [self.branch7_narrow, self.branch7_row, self.branch7_column],  # (batch, 17, 17, 192)
+            # (batch, 17, 17, 192)
+            [
+                self.double_narrow,
+                self.double_column1,
+                self.double_row1,
+                self.double_column2,
+                self.double_row2,
+            ],
+            [self.pool, self.branch_pool],  # (batch, 17, 17, 192)
+        )
 
 
 class Reduction17(BranchedModule):
@@ -133,21 +108,13 @@ class Reduction17(BranchedModule):
         self.out_features = 320 + 192 + in_features
 
     def __call__(self, x: Array) -> Array:
-        branch3 = [
-            self.branch3_narrow,  # (batch, 17, 17, 192)
-            self.branch3,  # (batch, 8, 8, 320)
-        ]
-
-        branch7 = [
-            self.branch7_narrow,  # (batch, 17, 17, 192)
-            self.branch7_row,  # (batch, 17, 17, 192)
-            self.branch7_column,  # (batch, 17, 17, 192)
-            self.branch7,  # (batch, 8, 8, 192)
-        ]
-
-        pool = [MaxPool()]  # (batch, 8, 8, in_features)
-
-        return self._concatenate(x, branch3, branch7, pool)
+        return self._concatenate(
+            x,
+            [self.branch3_narrow, self.branch3],  # (batch, 8, 8, 320)
+            # (batch, 8, 8, 192)
+            [self.branch7_narrow, self.branch7_row, self.branch7_column, self.branch7],
+            [MaxPool()],  # (batch, 8, 8, in_features)
+        )
 
 
 class Module8(BranchedModule):
@@ -167,25 +134,15 @@ class Module8(BranchedModule):
         self.out_features = 2048
 
     def __call__(self, x: Array) -> Array:
-        branch1 = [self.branch1]  # (batch, 8, 8, 320)
-
-        branch3 = [
-            self.branch3_narrow,  # (batch, 8, 8, 384)
-            (self.branch3_row, self.branch3_column),  # (batch, 8, 8, 384 + 384)
-        ]
-
-        double = [
-            self.double_narrow,  # (batch, 8, 8, 448)
-            self.double,  # (batch, 8, 8, 384)
-            (self.double_row, self.double_column),  # (batch, 8, 8, 384 + 384)
-        ]
-
-        branch_pool = [
-            self.pool,  # (batch, 8, 8, in_features)
-            self.branch_pool,  # (batch, 8, 8, 192)
-        ]
-
-        return self._concatenate(x, branch1, branch3, double, branch_pool)
+        return self._concatenate(
+            x,
+            [self.branch1],  # (batch, 8, 8, 320)
+            # (batch, 8, 8, 384 + 384)
+            [self.branch3_narrow, (self.branch3_row, self.branch3_column)],
+            # (batch, 8, 8, 384 + 384)
+            [self.double_narrow, self.double, (self.double_row, self.double_column)],
+            [self.pool, self.branch_pool],  # (batch, 8, 8, 192)
+        )
 
 
 class LinearHead(nnx.Module):

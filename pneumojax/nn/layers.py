@@ -1,11 +1,11 @@
-"""The layers that blocks consist of: convolution unit, pools and dropout.
+"""The layers that blocks consist of: convolution unit, pools and dropout, and a network's input.
 
 Parameters are float32; `dtype` is the type that a layer computes in. Kernel layout and initial
 values are those of Keras (`(rows, columns, in, out)`, Glorot uniform, zero bias), so weights move
 between the two without a transpose.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -18,6 +18,12 @@ from pneumojax.nn import ops, pools
 from pneumojax.nn.batch_norm import BatchNorm, normalise_together
 
 kernel_init = nnx.initializers.glorot_uniform()
+
+
+def check_known(argument: str, value: str, known: Collection[str]) -> None:
+    """Raises ValueError, which begins with the argument's name, unless `value` is known."""
+    if value not in known:
+        raise ValueError(f"{argument} is {value!r}: use one of {', '.join(known)}")
 
 
 class Conv(nnx.Module):
@@ -61,8 +67,7 @@ class Conv(nnx.Module):
 def convolve(convs: Sequence[Conv], x: Array) -> Array:
     """Convolves `x` with the kernels of several layers at once: their results side by side.
 
-    The layers must agree in window, stride, padding and dtype. Bias, norm and activation are left
-    to `activate`.
+    The layers must agree in window, stride, padding and dtype.
     """
     first = convs[0]
     kernel = jnp.concatenate([conv.kernel[...] for conv in convs], axis=-1).astype(first.dtype)
@@ -104,26 +109,45 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class AveragePool:
-    """The mean of each 3x3 window at stride 1, which keeps height and width.
+    """The mean of each 3x3 window at stride 1, which keeps height and width."""
 
-    count_padding: average in the zeros outside of the film, as torchvision does and Keras does not.
-    """
-
-    count_padding: bool = False
+    count_padding: bool = False  # averages in the zeros outside of the film, as torchvision does
 
     def __call__(self, x: Array) -> Array:
         return pools.average_pool(x, (3, 3), (1, 1), "SAME", self.count_padding)
 
 
 def dropout(x: Array, rate: float, keys: Array | None) -> Array:
-    """Zeroes units of each film at random and scales up the others; the identity without keys.
+    """Zeroes random units of x (batch, units) and scales up the others; the identity without keys.
 
-    Args:
-        x: (batch, units).
-        rate: probability that a unit is dropped.
-        keys: (batch,), one for each film, so that its mask does not depend on its neighbours.
+    `keys` (batch,) holds one for each film, so that its mask does not depend on its neighbours.
     """
     if keys is None or rate == 0:
         return x
     kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
     return jnp.where(kept, x / (1 - rate), 0)
+
+
+def standardised(images: Array) -> Array:
+    """Scales each film (h, w, c) of a batch to mean 0 and standard deviation 1."""
+    centred = images - jnp.mean(images, axis=(1, 2, 3), keepdims=True)
+    # 1e-6 is the square of a thousandth of the grey range: a blank film becomes 0 and not noise.
+    return centred * lax.rsqrt(jnp.mean(centred**2, axis=(1, 2, 3), keepdims=True) + 1e-6)
+
+
+# "symmetric" scales to [-1, 1], on which Keras's and torchvision's Inception-v3 were trained.
+NORMALISATIONS: dict[str, Callable[[Array], Array]] = {
+    "unit": lambda images: images,
+    "film": standardised,
+    "symmetric": lambda images: 2 * images - 1,
+}
+
+
+def network_input(images: Array, normalise: str, channels: int, dtype: DTypeLike) -> Array:
+    """Images (batch, h, w, 1 or channels) in [0, 1] -> (batch, h, w, channels) of `dtype`.
+
+    `normalise` is a name in `NORMALISATIONS`. A grey film is repeated to fill the channels.
+    """
+    wide = images.astype(jnp.promote_types(images.dtype, dtype))
+    x = NORMALISATIONS[normalise](wide).astype(dtype)
+    return jnp.broadcast_to(x, (*x.shape[:-1], channels))

@@ -59,12 +59,6 @@ def _by_xla(x: Array, kernel: Array, strides: Pair, padding: str | Sequence[Pair
     )
 
 
-def _convolution_forward(
-    x: Array, kernel: Array, strides: Pair, padding: str
-) -> tuple[Array, tuple[Array, Array]]:
-    return _convolved(x, kernel, strides, padding), (x, kernel)
-
-
 @partial(jax.jit, static_argnums=(0, 1))
 def _convolution_backward(
     strides: Pair, padding: str, saved: tuple[Array, Array], gradient: Array
@@ -90,7 +84,7 @@ def _convolution_backward(
     return x_gradient, kernel_gradient
 
 
-convolution.defvjp(_convolution_forward, _convolution_backward)
+convolution.defvjp(lambda *args: (_convolved(*args), args[:2]), _convolution_backward)
 
 
 def _input_gradient(x: Array, kernel: Array, gradient: Array, strides: Pair, padding: str) -> Array:

@@ -33,10 +33,6 @@ def max_pool(x: Array, window: Pair, strides: Pair, padding: str = "VALID") -> A
     )
 
 
-def _max_pool_forward(x: Array, window: Pair, strides: Pair, padding: str) -> tuple[Array, Array]:
-    return max_pool(x, window, strides, padding), x
-
-
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _max_pool_backward(
     window: Pair, strides: Pair, padding: str, x: Array, gradient: Array
@@ -51,29 +47,21 @@ def _max_pool_backward(
     return (x_gradient,)
 
 
-max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+max_pool.defvjp(lambda x, *windows: (max_pool(x, *windows), x), _max_pool_backward)
 
 
 def _max_by_windows(x: Array, window: Pair, strides: Pair, padding: str) -> Array:
-    return lax.reduce_window(
-        x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), padding.upper()
-    )
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), padding)
 
 
 class _Windows(NamedTuple):
-    """The windows along one axis of (batch, height, width, channels).
+    """The windows along one axis of (batch, height, width, channels)."""
 
-    axis: 1 or 2.
-    length: of that axis.
-    size, stride: of the windows.
-    before, after: padding at either end.
-    """
-
-    axis: int
-    length: int
+    axis: int  # 1 or 2
+    length: int  # of that axis
     size: int
     stride: int
-    before: int
+    before: int  # padding
     after: int
 
 
@@ -130,11 +118,8 @@ def _spread(x: Array, windows: _Windows, fill: int = 0) -> Array:
     before = windows.size - 1 - windows.before
     last = before + (x.shape[windows.axis] - 1) * windows.stride
     config = [(0, 0, 0)] * x.ndim
-    config[windows.axis] = (
-        before,
-        windows.length + windows.size - 2 - last,
-        windows.stride - 1,
-    )
+    after = windows.length + windows.size - 2 - last
+    config[windows.axis] = (before, after, windows.stride - 1)
     return lax.pad(x, np.array(fill, x.dtype), config)
 
 
@@ -168,13 +153,6 @@ def average_pool(
     return total / _value_counts(tall, wide, count_padding).astype(x.dtype)
 
 
-def _average_pool_forward(
-    x: Array, window: Pair, strides: Pair, padding: str, count_padding: bool
-) -> tuple[Array, Array]:
-    no_films = x[:0]  # keeps only the shape
-    return average_pool(x, window, strides, padding, count_padding), no_films
-
-
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _average_pool_backward(
     window: Pair, strides: Pair, padding: str, count_padding: bool, no_films: Array, gradient: Array
@@ -193,18 +171,16 @@ def _average_pool_backward(
     return (total,)
 
 
-average_pool.defvjp(_average_pool_forward, _average_pool_backward)
+# The empty slice keeps only the shape.
+average_pool.defvjp(lambda x, *rest: (average_pool(x, *rest), x[:0]), _average_pool_backward)
 
 
 def _value_counts(tall: _Windows, wide: _Windows, count_padding: bool) -> np.ndarray:
     """The number of values that each window averages, (h', w', 1)."""
     counts = []
     for windows in (tall, wide):
-        inside = np.pad(
-            np.ones(windows.length),
-            (windows.before, windows.after),
-            constant_values=float(count_padding),
-        )
+        padding = windows.before, windows.after
+        inside = np.pad(np.ones(windows.length), padding, constant_values=float(count_padding))
         begins = range(0, inside.size - windows.size + 1, windows.stride)
         counts.append(np.array([inside[i : i + windows.size].sum() for i in begins]))
     return np.outer(*counts)[..., None]

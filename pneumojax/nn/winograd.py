@@ -148,14 +148,10 @@ def _transformed(by: Sequence[np.ndarray], parts: Array) -> Array:
 
 
 def _tiles(which: str, x: Array, before: Pair, counts: Pair, window: Sequence[int]) -> Array:
-    """Cuts x (films, h, w, channels), padded with zeros, into tiles, transformed along both axes.
+    """Cuts x (films, h, w, channels) into tiles, transformed along both axes by `which` matrices.
 
-    Args:
-        which: the transform in `Matrices`, "tile" or "output_gradients".
-        before: rows and columns of zeros before x.
-
-    Returns:
-        (products of rows, products of columns, tiles of all films, channels).
+    There are `before` rows and columns of zeros before x. The result is (products of rows, products
+    of columns, tiles of all films, channels).
     """
     fills = [
         (first, (count - 1) * OUTPUTS[taps] + _matrix(which, taps).shape[1] - first - side)

@@ -16,11 +16,7 @@ _SYSTEM_FOLDERS = (Path("/proc"), Path("/sys"))
 
 
 def user_path(name: str, flag: str) -> Path:
-    """The absolute path that a user names, with links resolved.
-
-    Raises:
-        UserError: it begins with "~name" of an unknown user, or cannot be a path.
-    """
+    """The absolute path that a user names, with links resolved; UserError if it is none."""
     try:
         return Path(name).expanduser().resolve()
     except (RuntimeError, ValueError, OSError) as error:
@@ -28,11 +24,7 @@ def user_path(name: str, flag: str) -> Path:
 
 
 def check_destination(path: Path) -> None:
-    """Checks, without opening it, that predictions can be written to `path`, which is resolved.
-
-    Raises:
-        UserError: it is a folder, a pipe, a device or the like, or a file of the system.
-    """
+    """Refuses a resolved path to a folder, a pipe, a device or a file of the system, unopened."""
     with failing_clearly(path, "--output"):
         try:
             mode = path.stat().st_mode
@@ -48,10 +40,7 @@ def open_alone(path: Path) -> int:
     """Opens or creates the file, and locks it until the descriptor is closed.
 
     The lock is the system's own on that file, so a killed process leaves none behind. It holds
-    between machines if their shared file system supports locks.
-
-    Raises:
-        UserError: as `check_destination`, or another process holds it, or it cannot be written.
+    between machines if their shared file system supports locks. Raises UserError.
     """
     check_destination(path)
     with failing_clearly(path, "--output"):
@@ -81,16 +70,12 @@ def open_alone(path: Path) -> int:
     return descriptor
 
 
-def make_new(folder: Path) -> Path:
-    """Creates the first of `predictions.csv`, `predictions-2.csv`, ... that does not exist.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+def make_new(first: Path, flag: str = "") -> Path:
+    """Creates the first of `name.csv`, `name-2.csv`, ... that does not exist, and its folder."""
     for number in itertools.count(1):
-        path = folder / ("predictions.csv" if number == 1 else f"predictions-{number}.csv")
-        with failing_clearly(path, "--output"):
-            folder.mkdir(parents=True, exist_ok=True)
+        path = first if number == 1 else first.with_stem(f"{first.stem}-{number}")
+        with failing_clearly(path, flag):
+            first.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 path.touch(exist_ok=False)
                 break

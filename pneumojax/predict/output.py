@@ -1,20 +1,21 @@
 """A prediction file: it grows row by row, and a later run of the same command continues it."""
 
+import contextlib
 import csv
 import io
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from pneumojax.errors import UserError
 from pneumojax.files import as_text, failing_clearly, from_text
 from pneumojax.numerals import decimal, probability
 from pneumojax.predict.destination import open_alone
-from pneumojax.predict.prediction import Prediction, RunStamp
 
+CALLS = ("normal", "pneumonia")
 # `file`, `probability` and `call` are read by `--mode=compare`.
 COLUMNS = (
     *("file", "probability", "call", "threshold", "note", "warnings"),
@@ -29,15 +30,51 @@ _LONGEST_ROW = 1 << 20  # bytes; two paths and the warnings take a few thousand
 _Record = dict[str, Any]  # a row as JSON values, by column
 
 
-class PredictionFile:
+@dataclass(frozen=True)
+class Prediction:
+    """One row: a film's answer, or the reason why there is none.
+
+    file: its name in the column `file`, which no other row has.
+    path: absolute, with links resolved.
+    sha256: of the file's bytes, in hexadecimal digits; "" if they cannot be read.
+    probability: calibrated probability of pneumonia; None if the film cannot be read.
+    call: one of `CALLS`; "" if the film cannot be read.
+    note: the reason why the film cannot be read, or "".
+    warnings: reasons why the probability may mean nothing.
+    deviation, lowest, highest: of the members' probabilities; None with a single network.
+    """
+
+    file: str
+    path: str
+    sha256: str
+    probability: float | None = None
+    call: str = ""
+    note: str = ""
+    warnings: tuple[str, ...] = ()
+    deviation: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
+
+
+@dataclass(frozen=True)
+class RunStamp:
+    """The columns that are the same in every row of one run's predictions.
+
+    trained_on: name of the folder of training films.
+    checkpoint: identity of the networks and of everything else that decides an answer.
+    """
+
+    threshold: float
+    trained_on: str
+    checkpoint: str
+    disclaimer: str
+
+
+class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
     """CSV, or JSON lines if the name ends in .jsonl, appended to after each batch of films.
 
     The file of a killed run is continued: an incomplete last row is removed, and the films of the
-    rows before it count as done. Only one process holds the file at a time. A context manager.
-
-    Args:
-        path: absolute; its folder is made.
-        stamp: the columns that every row of this run has in common.
+    rows before it count as done. Only one process holds the file at a time.
 
     Attributes:
         done: the digest of each film in the file by its resolved path, "" for an unreadable one.
@@ -68,29 +105,17 @@ class PredictionFile:
             self._stream.close()
             raise
 
-    def __enter__(self) -> "PredictionFile":
-        return self
-
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         try:
             # A file system that delays writes may not report a full disk before this.
-            with failing_clearly(self._path, "--output"):
-                try:
-                    os.fsync(self._stream.fileno())
-                finally:
-                    self._stream.close()
+            with failing_clearly(self._path, "--output"), self._stream:
+                os.fsync(self._stream.fileno())
         except UserError:
-            if error is None:  # otherwise the first error is reported
+            if exception[0] is None:  # otherwise the first error is reported
                 raise
 
     def append(self, predictions: Iterable[Prediction]) -> None:
-        """Writes rows, either all of them or none.
-
-        Raises:
-            UserError: the file cannot be written, for example because the disk is full.
-        """
+        """Writes rows, either all of them or none; raises UserError, as on a full disk."""
         predictions = list(predictions)
         line = _json_line if self._json else _csv_row
         self._write(b"".join(line(vars(each) | self._stamp) for each in predictions))

@@ -1,7 +1,6 @@
 """Pictures of films with their Grad-CAM maps, and a contact sheet of the first ones."""
 
 import hashlib
-import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -11,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
-from pneumojax.files import failing_clearly, printable, replacing
+from pneumojax.files import printable, replacing
 from pneumojax.inference.overlay import Tile, overlay, sheet
-from pneumojax.predict.prediction import Prediction
+from pneumojax.predict.destination import make_new
+from pneumojax.predict.output import Prediction
 from pneumojax.predict.reading import ReadFilm
 
 ON_SHEET = 40
@@ -23,11 +23,7 @@ _LONGEST_STEM = 60  # characters, of up to four bytes each: file names end at 25
 
 
 def check_folder(folder: Path) -> None:
-    """Checks, without writing, that overlays may be written to `folder`, which is resolved.
-
-    Raises:
-        UserError: it holds other files, or is not a folder.
-    """
+    """Refuses a resolved folder that holds other files than overlays, without writing to it."""
     try:
         if not folder.exists() or (folder / _MARK).is_file() or not any(folder.iterdir()):
             return
@@ -45,9 +41,6 @@ class Overlays:
         folder: resolved; new, empty, or with earlier overlays.
         checkpoint: identity of the networks. Pictures by other networks are kept.
         synthetic: stamps the sheet, because the network was trained on synthetic films.
-
-    Raises:
-        UserError: as `check_folder`, or it cannot be written.
     """
 
     def __init__(self, folder: Path, checkpoint: str, synthetic: bool):
@@ -68,11 +61,7 @@ class Overlays:
     ) -> None:
         """Draws the readable films of a batch, and keeps the first ones for the sheet.
 
-        Args:
-            maps: float32 (at least as many, h, w), the Grad-CAM map of each film.
-
-        Raises:
-            UserError: the folder cannot be written.
+        `maps` is float32 (at least as many, h, w), the Grad-CAM map of each film.
         """
         for film, prediction, evidence in zip(films, predictions, maps, strict=False):
             if film.preview is not None:
@@ -91,32 +80,15 @@ class Overlays:
             self._tiles.append(Tile(picture, (title, answer, *prediction.warnings[:1])))
 
     def finish(self) -> str:
-        """Writes the sheet; returns a line that says how many pictures there are and where.
-
-        Raises:
-            UserError: the folder cannot be written.
-        """
+        """Writes the sheet; returns a line that says how many pictures there are and where."""
         line = f"{self._drawn:,} overlays in {printable(str(self._folder))}"
         if not self._tiles:
             return line
         drawn = sheet(self._tiles, columns=_COLUMNS, side=_TILE, synthetic=self._synthetic)
-        path = self._new_sheet()
+        path = make_new(self._folder / "contact_sheet.png")
         with replacing(path) as temporary:
             temporary.write_bytes(drawn)
         return f"{line}, the first {len(self._tiles)} on {path.name}"
-
-    def _new_sheet(self) -> Path:
-        """Creates the first of `contact_sheet.png`, `contact_sheet-2.png`, ... that is new."""
-        for number in itertools.count(1):
-            suffix = "" if number == 1 else f"-{number}"
-            path = self._folder / f"contact_sheet{suffix}.png"
-            with failing_clearly(path):
-                try:
-                    path.touch(exist_ok=False)
-                except FileExistsError:
-                    continue
-            return path
-        raise AssertionError("itertools.count has no end")
 
 
 def name_of(path: str, sha256: str, checkpoint: str) -> str:

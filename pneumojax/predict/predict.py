@@ -4,9 +4,10 @@ Films are found, decoded a little ahead of the network, and written row by row, 
 grows with the number of films only by their names and digests.
 """
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,29 +22,14 @@ from pneumojax.inference.predictor import Answer, Predictor
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.predict.destination import check_destination, make_new, user_path
-from pneumojax.predict.output import PredictionFile
+from pneumojax.predict.output import CALLS, Prediction, PredictionFile, RunStamp
 from pneumojax.predict.overlays import Overlays, check_folder
-from pneumojax.predict.prediction import CALLS, Prediction, RunStamp
-from pneumojax.predict.reading import ReadFilm, batched, make_reader, read_ahead
-from pneumojax.predict.resuming import Resumed
+from pneumojax.predict.reading import ReadFilm, Resumed, make_reader, read_ahead
 from pneumojax.predict.sources import Sources
 from pneumojax.predict.terminal import FilmProgress, Summary
 from pneumojax.run.film_list import CANNOT_TELL, SeenFilms
 
 LARGEST_BATCH = 64
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Where predictions and overlays go.
-
-    output: the prediction file; None for the first free name in `results`.
-    overlays: folder of the pictures; None for no pictures.
-    """
-
-    output: Path | None
-    results: Path
-    overlays: Path | None
 
 
 def predict_files(
@@ -74,50 +60,49 @@ def predict_files(
             films have changed since their rows were written (the others are predicted).
     """
     sources = Sources(inputs)
-    places = _Places(
-        user_path(output, "--output") if output else None,
-        results or output_folder(workdirs),
-        user_path(overlays, "--overlays") if overlays else None,
-    )
-    _check_places(places, sources)
-    if (total := sources.count()) == 0:
+    path = user_path(output, "--output") if output else None
+    results = results or output_folder(workdirs)
+    pictures = user_path(overlays, "--overlays") if overlays else None
+    # Places that cannot be written are refused before the network is loaded.
+    if path is not None:
+        check_destination(path)
+    else:
+        refuse_links_out(results)
+    if pictures is not None:
+        sources.refuse_inside(pictures, "--overlays")
+        check_folder(pictures)
+    if (total := sum(1 for _ in sources.films())) == 0:
         raise UserError("predict: no film was found; name films, folders or patterns")
     with FilmDecoder(total) as decoder:  # its processes start while the network is opened
         predictor = Predictor.open(workdirs, any_network=any_network)
-        size = _batch_size(total, predictor.first.mesh.size)
-        return _predict(predictor.in_batches_of(size), sources, total, places, decoder)
-
-
-def _check_places(places: _Places, sources: Sources) -> None:
-    """Refuses places that cannot be written, before the network is loaded."""
-    if places.output is not None:
-        check_destination(places.output)
-    else:
-        refuse_links_out(places.results)
-    if places.overlays is not None:
-        sources.refuse_inside(places.overlays, "--overlays")
-        check_folder(places.overlays)
+        predictor = predictor.in_batches_of(_batch_size(total, predictor.first.mesh.size))
+        drawn = None
+        if pictures is not None:
+            predictor.check_explains()
+            drawn = Overlays(pictures, predictor.identity, predictor.first.meta["synthetic"])
+        judge = _Judge(predictor)
+        path = path or make_new(results / "predictions.csv", "--output")
+        return _predict(judge, sources, total, path, drawn, decoder)
 
 
 def _predict(
-    predictor: Predictor, sources: Sources, total: int, places: _Places, decoder: FilmDecoder
+    judge: "_Judge",
+    sources: Sources,
+    total: int,
+    path: Path,
+    overlays: Overlays | None,
+    decoder: FilmDecoder,
 ) -> int:
-    """Writes the predictions and the overlays; see `predict_files`."""
+    """Writes the predictions to `path`, and the overlays; see `predict_files`."""
+    predictor, shown = judge.predictor, printable(str(path))
     stamp = _stamp_of(predictor)
-    overlays = None
-    if places.overlays is not None:
-        predictor.check_explains()
-        synthetic = predictor.first.meta["synthetic"]
-        overlays = Overlays(places.overlays, stamp.checkpoint, synthetic)
-    judge = _Judge(predictor)
-    path = places.output or make_new(places.results)
-    shown = printable(str(path))
     summary, progress = Summary(), FilmProgress(total)
     with PredictionFile(path, stamp) as output:
         if output.done:
             print(f"continuing: {len(output.done):,} films are already in {shown}")
         resumed = Resumed(output, progress.skip)
-        read = make_reader(decoder, predictor.first.preprocessing, overlays is not None)
+        preprocessing = predictor.first.preprocessing
+        read = make_reader(decoder, preprocessing, resumed.done, overlays is not None)
         films = read_ahead(resumed.wanted(sources.films()), read, 2 * predictor.batch_size)
         batches = _batches(resumed.new(films), predictor)
         for batch, answer in predictor.stream(batches, explain=overlays is not None):
@@ -146,11 +131,11 @@ def _batch_size(films: int, devices: int) -> int:
 
 
 def _batches(
-    films: Iterable[ReadFilm], predictor: Predictor
+    films: Iterator[ReadFilm], predictor: Predictor
 ) -> Iterator[tuple[list[ReadFilm], NDArray[np.uint8]]]:
     """The films in batches, each with its pixels; those of an unreadable film are 0."""
     side = predictor.first.preprocessing.image_size
-    for batch in batched(films, predictor.batch_size):
+    while batch := list(itertools.islice(films, predictor.batch_size)):
         images = np.zeros((predictor.batch_size, side, side, 1), np.uint8)
         for i, read in enumerate(batch):
             if read.film is not None:
@@ -162,7 +147,7 @@ class _Judge:
     """Makes predictions of the networks' logits, with warnings where a probability is doubtful."""
 
     def __init__(self, predictor: Predictor):
-        self._predictor = predictor
+        self.predictor = predictor
         self._distribution = TrainingDistribution.from_meta(predictor.first.meta)
         if self._distribution is None:
             print(
@@ -175,8 +160,8 @@ class _Judge:
 
     def predictions(self, batch: list[ReadFilm], answer: Answer) -> list[Prediction]:
         """The rows of a batch; the answer may also hold padding, which is ignored."""
-        decision = self._predictor.decision
-        logits, spread = self._predictor.combine(answer.logits)
+        decision = self.predictor.decision
+        logits, spread = self.predictor.combine(answer.logits)
         probabilities = decision.probabilities(logits)
         calls = decision.calls(probabilities)
         films = [read.film for read in batch if read.film]

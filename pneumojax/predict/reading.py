@@ -1,9 +1,12 @@
-"""Reads films in threads and decodes them in child processes, a little ahead of the network."""
+"""Reads films in threads and decodes them in child processes, a little ahead of the network.
+
+Films that the prediction file already holds are left out.
+"""
 
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,35 +17,24 @@ from pneumojax.decoding.film import read_bytes
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.formats import AnyFilm
 from pneumojax.decoding.preprocessing import Preprocessing
+from pneumojax.errors import UserError
 from pneumojax.isolation.films import FilmDecoder
+from pneumojax.predict.output import PredictionFile
+from pneumojax.predict.sources import FoundFilm
 
 LARGEST_PREVIEW = 640  # pixels
-
-
-@dataclass(frozen=True)
-class FilmToRead:
-    """A film that was found.
-
-    file: its name as it was found.
-    path: absolute, with links resolved.
-    reason: why it cannot be read, if that is already known, or "".
-    digest: of its row in the output; None if it has no row.
-    """
-
-    file: Path
-    path: str
-    reason: str
-    digest: str | None
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
 class ReadFilm:
-    """A film after reading.
+    """A film, of which only `file`, `path` and `note` are known before it is read.
 
-    file, path: as in `FilmToRead`.
+    file: its name as it was found.
+    path: absolute, with links resolved.
     sha256: of its bytes, in hexadecimal digits; "" if they cannot be read.
     film: the decoded film; None if it cannot be decoded, or already has a row.
-    note: why it cannot be decoded, or "".
+    note: why it cannot be read, or "".
     preview: uint8 (h, w), for an overlay; None if no overlays are drawn.
     """
 
@@ -55,33 +47,33 @@ class ReadFilm:
 
 
 def make_reader(
-    decoder: FilmDecoder, preprocessing: Preprocessing, with_preview: bool
-) -> Callable[[FilmToRead], ReadFilm]:
+    decoder: FilmDecoder, preprocessing: Preprocessing, done: Collection[str], with_preview: bool
+) -> Callable[[ReadFilm], ReadFilm]:
     """A function that reads one film, for use in threads.
 
-    An unreadable file becomes a note and never an exception.
+    An unreadable file becomes a note and never an exception. The films of the paths `done` are
+    only hashed.
     """
     side = LARGEST_PREVIEW if with_preview else 0
 
-    def read(found: FilmToRead) -> ReadFilm:
-        result = ReadFilm(str(found.file), found.path, note=found.reason)
-        if found.reason:
-            return result
+    def read(film: ReadFilm) -> ReadFilm:
+        if film.note:
+            return film
         try:
-            data = read_bytes(found.file)
-            result = replace(result, sha256=hashlib.sha256(data).hexdigest())
-            if found.digest is not None:
-                return result
-            film, preview = decoder.decode(data, preprocessing, preview_side=side)
+            data = read_bytes(Path(film.file))
+            film = replace(film, sha256=hashlib.sha256(data).hexdigest())
+            if film.path in done:
+                return film
+            decoded, preview = decoder.decode(data, preprocessing, preview_side=side)
         except FilmError as error:
-            return replace(result, note=str(error))
-        return replace(result, film=film, preview=preview)
+            return replace(film, note=str(error))
+        return replace(film, film=decoded, preview=preview)
 
     return read
 
 
 def read_ahead(
-    films: Iterable[FilmToRead], read: Callable[[FilmToRead], ReadFilm], most: int
+    films: Iterable[ReadFilm], read: Callable[[ReadFilm], ReadFilm], most: int
 ) -> Iterator[ReadFilm]:
     """Reads films in order on all cores, at most `most` of them ahead of the caller."""
     # Each thread waits for a child process that decodes.
@@ -98,13 +90,54 @@ def read_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def batched(films: Iterable[ReadFilm], size: int) -> Iterator[list[ReadFilm]]:
-    """Lists of `size` films; the last list may be shorter."""
-    batch: list[ReadFilm] = []
-    for film in films:
-        batch.append(film)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+class Resumed:
+    """Leaves out the films that a continued prediction file already holds.
+
+    A film is done if a row has its path, with links resolved, and its digest. Every film's bytes
+    are read and hashed for this, which is cheap compared with decoding. `skip` is called for each
+    film that gets no new row.
+    """
+
+    def __init__(self, predictions: PredictionFile, skip: Callable[[], None]):
+        self.done = dict(predictions.done)
+        self._names = set(predictions.names)
+        self._met: set[str] = set()
+        self._skip = skip
+        self._changed: list[str] = []
+        self._count_changed = 0
+
+    def wanted(self, films: Iterable[FoundFilm]) -> Iterator[ReadFilm]:
+        """Each film once, under whatever names it is found."""
+        for found in films:
+            path = os.path.realpath(found.path)
+            if path in self._met:
+                self._skip()
+                continue
+            self._met.add(path)
+            yield ReadFilm(str(found.path), path, note=found.reason)
+
+    def new(self, films: Iterable[ReadFilm]) -> Iterator[ReadFilm]:
+        """The films without a row, each under a name that no other row has."""
+        for read in films:
+            if read.path not in self.done:
+                # The same relative name from another folder is another film.
+                name = read.path if read.file in self._names else read.file
+                self._names.add(name)
+                yield replace(read, file=name)
+                continue
+            self._skip()
+            if read.sha256 != self.done[read.path]:
+                self._count_changed += 1
+                if len(self._changed) < _MOST_NAMED:
+                    self._changed.append(read.file)
+
+    def refuse_changed(self, output: Path) -> None:
+        """Raises UserError if the contents of films have changed since their rows were written."""
+        if not self._count_changed:
+            return
+        more = self._count_changed - len(self._changed)
+        names = ", ".join(map(repr, self._changed)) + (f" and {more:,} more" if more else "")
+        raise UserError(
+            f"--output: films have changed since their rows in {str(output)!r} were written, and "
+            f"were not predicted again: {names}; name another file for them"
+        )

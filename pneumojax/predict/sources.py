@@ -31,14 +31,9 @@ class FoundFilm(NamedTuple):
 class Sources:
     """The inputs of a prediction, all of which exist.
 
-    Folders are searched with everything below them, in the order of names, without dot-files. A
-    folder that is reached again, by a symbolic link or another pattern, is searched only once.
-
-    Args:
-        inputs: files, folders, and patterns with `*`, `?`, `[...]` and `**`.
-
-    Raises:
-        UserError: no input is named, or one does not exist.
+    They are files, folders, and patterns with `*`, `?`, `[...]` and `**`. Folders are searched with
+    everything below them, in the order of names, without dot-files. A folder that is reached again,
+    by a symbolic link or another pattern, is searched only once.
     """
 
     def __init__(self, inputs: list[str]):
@@ -46,10 +41,9 @@ class Sources:
             raise UserError("predict: name at least one film, folder or pattern")
         self._inputs = [_expanded(name) for name in inputs]
         for path in self._inputs:
-            if not _is_there(path):
+            if not _is_there(path) and not _matches(path):
                 wrong = "matches nothing" if _is_pattern(path) else "does not exist"
-                if next(iter(_matches(path)), None) is None:
-                    raise UserError(f"predict: {str(path)!r} {wrong}")
+                raise UserError(f"predict: {str(path)!r} {wrong}")
         self.ignored = 0  # other files in the folders that `films` has searched so far
 
     def films(self) -> Iterator[FoundFilm]:
@@ -65,16 +59,8 @@ class Sources:
             else:
                 yield FoundFilm(path)
 
-    def count(self) -> int:
-        """The number of films that `films` yields."""
-        return sum(1 for _ in self.films())
-
     def refuse_inside(self, folder: Path, flag: str) -> None:
-        """Checks that a folder for output, resolved, is not searched for films.
-
-        Raises:
-            UserError: it is one of the inputs, lies in one, or is matched by a pattern.
-        """
+        """Refuses a resolved folder for output that is searched for films."""
         for path in self._inputs:
             inside = os.path.isdir(path) and folder.is_relative_to(path.resolve())
             if inside or _matches_inside(path, folder):

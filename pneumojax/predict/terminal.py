@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.files import printable
-from pneumojax.predict.prediction import Prediction, RunStamp
+from pneumojax.predict.output import Prediction, RunStamp
 from pneumojax.run.film_list import banner, is_seen
 from pneumojax.terminal import Progress, rate
 
@@ -43,29 +44,25 @@ class Summary:
     def show(self, stamp: RunStamp) -> None:
         """Prints the warning about training films, the table, unreadable files and the counts."""
         console = Console(highlight=False)
+        say = partial(console.print, markup=False, soft_wrap=True)
         answered = sum(count for call, count in self._counts.items() if call != "unreadable")
         if line := banner(self._seen, answered):
-            console.print(line, style="bold yellow", markup=False, soft_wrap=True)
+            say(line, style="bold yellow")
         if self._first:
             self._print_table(console, stamp)
         rows = sum(self._counts.values())
         if rows > len(self._first):
             console.print(f"... and {rows - len(self._first):,} more in the file")
         for each in self._unreadable:
-            console.print(
-                f"unreadable: {printable(each.file)}: {printable(each.note)}",
-                markup=False,
-                soft_wrap=True,
-            )
+            say(f"unreadable: {printable(each.file)}: {printable(each.note)}")
         counted = ", ".join(f"{self._counts[name]:,} {name}" for name in sorted(self._counts))
         warned = f"; {self._warned:,} with a warning" if self._warned else ""
         console.print(f"{rows:,} new: {counted or 'nothing'}{warned}")
         console.print(DISCLAIMER)
 
     def _print_table(self, console: Console, stamp: RunStamp) -> None:
-        folder = os.path.commonpath(
-            [os.path.dirname(os.path.abspath(each.file)) for each in self._first]
-        )
+        paths = [os.path.abspath(each.file) for each in self._first]
+        folder = os.path.commonpath([os.path.dirname(path) for path in paths])
         console.print(f"films below {printable(folder)}", markup=False, soft_wrap=True)
         films = escape(printable(stamp.trained_on))
         table = Table(title=f"Probability of pneumonia (network trained on {films})")

@@ -20,13 +20,11 @@ class Device:
     peaks: by dtype, FLOP/s of dense matrix products and the unit that reaches them. For float32
         this is the unit that JAX uses by default: TF32 on NVIDIA GPUs that have it, one bfloat16
         pass on TPUs. Dtypes for which the device has no unit are missing.
-    bandwidth: of its memory, in bytes per second.
-    source: where the figures are published.
     """
 
     name: str
     peaks: dict[str, tuple[float, str]]
-    bandwidth: float
+    bandwidth: float  # of its memory, in bytes per second
     source: str
 
 
@@ -46,7 +44,6 @@ def _tpu(name: str, bf16: float, bandwidth: float, page: str) -> Device:
 
 
 H100_SXM = _gpu("H100 SXM", 67, 494.7, 989.4, 3350, _HOPPER)
-H100_SXM_PLAIN_FLOAT32 = 67e12  # without TF32, jax_default_matmul_precision="float32"
 
 # Kinds are compared as a whole, since the prefix "NVIDIA L4" would also match an L40S.
 _KINDS = {
@@ -90,36 +87,21 @@ def peak(devices: list[jax.Device], dtype: str) -> Peak:
         known = KNOWN[kind]
         flops, unit = known.peaks[dtype]
         return Peak(count * flops, f"{times}{known.name}, {unit}: {known.source}")
-    flops = measured_peak(dtype)
     if devices[0].platform == "cpu":  # all devices of a CPU share the same cores
-        return Peak(flops, f"measured: {dtype} matrix product, 2048 square")
-    return Peak(count * flops, f"{times}measured: {dtype} matrix product, 2048 square")
+        count, times = 1, ""
+    source = f"{times}measured: {dtype} matrix product, 2048 square"
+    return Peak(count * measured_peak(dtype), source)
 
 
 def measured_peak(dtype: str, *, size: int = 2048, seconds: float = 1.0) -> float:
     """FLOP/s of a square matrix product on the default device: the best of several."""
     matrix = jnp.ones((size, size), jnp.dtype(dtype))
     product = jax.jit(jnp.dot)
-    return 2 * size**3 / _best(lambda: product(matrix, matrix), seconds)
+    return 2 * size**3 / best_seconds(lambda: product(matrix, matrix), seconds)
 
 
-def measured_bandwidth(*, megabytes: int = 256, seconds: float = 1.5) -> float:
-    """Bytes per second when a large array is negated in place: one read, one write per element.
-
-    It follows STREAM (McCalpin 1995): the best of several, on an array larger than any cache. It
-    works in place, because a CPU takes several times as long to touch a new array's pages first.
-    """
-    array = [jnp.ones(megabytes * 2**18, jnp.float32)]
-    negative = jax.jit(jnp.negative, donate_argnums=0)
-
-    def run() -> jax.Array:
-        array[0] = negative(array[0])
-        return array[0]
-
-    return 2 * array[0].nbytes / _best(run, seconds)
-
-
-def _best(run: Callable[[], jax.Array], seconds: float) -> float:
+def best_seconds(run: Callable[[], jax.Array], seconds: float) -> float:
+    """The shortest time of a call, of all that fit into `seconds`."""
     jax.block_until_ready(run())  # the first call compiles
     best, began = float("inf"), time.perf_counter()
     while time.perf_counter() - began < seconds:

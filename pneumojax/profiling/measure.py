@@ -1,31 +1,33 @@
-"""Times training steps in the way the training loop takes them, and reports their memory."""
+"""Times training steps in the way the training loop takes them, and records a profile of them."""
 
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from pneumojax.data.pipeline import Batch
+from pneumojax.profiling.devices import Peak
+from pneumojax.profiling.trace import STEPS, Operation
+from pneumojax.profiling.work import Work
 from pneumojax.training.state import TrainState
 
 SHOW_EVERY = 5.0  # seconds between lines of progress
+STORED = 50  # operations in profile.json
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of consecutive steps.
-
-    seconds: from the end of one step to the end of the next.
-    waited: total seconds in which no step ran because data was missing.
-    """
+    """Times of consecutive steps, each from the end of one to the end of the next."""
 
     seconds: list[float]
-    waited: float
+    waited: float  # seconds in which no step ran because data was missing
 
     @property
     def median(self) -> float:
@@ -38,6 +40,91 @@ class Timing:
     @property
     def wait_share(self) -> float:
         return self.waited / sum(self.seconds)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The measurements of one training step.
+
+    provenance, input_alone, memory: as the functions of these names return them.
+    device, devices: kind and number of the devices that share a step.
+    xla_flops, xla_bytes: XLA's own counts for a step, which count the body of a loop once; None
+        if it reports none.
+    operations: every traced instruction, the longest first.
+    """
+
+    config: ConfigDict
+    provenance: dict[str, Any]
+    device: str
+    devices: int
+    compile_seconds: float
+    compile_from_cache: bool
+    timing: Timing
+    input_alone: float
+    work: Work
+    xla_flops: float | None
+    xla_bytes: float | None
+    peak: Peak
+    memory: dict[str, int | list[int]]
+    operations: Sequence[Operation]
+
+    @property
+    def films_per_second(self) -> float:
+        return self.config.batch_size / self.timing.median
+
+    @property
+    def flops_per_step(self) -> int:
+        return self.work.step_flops(self.config.batch_size)
+
+    @property
+    def flops_per_second(self) -> float:
+        return self.flops_per_step / self.timing.median
+
+    @property
+    def share_of_peak(self) -> float:
+        return self.flops_per_second / self.peak.flops
+
+    @property
+    def seconds_by_direction(self) -> dict[str, float]:
+        """Seconds of all operations by direction: "forward", "backward" and "other"."""
+        sums = dict.fromkeys(("forward", "backward", "other"), 0.0)
+        for operation in self.operations:
+            sums[operation.instruction.direction] += operation.seconds
+        return sums
+
+    def to_json(self) -> dict[str, Any]:
+        """The contents of profile.json, which docs/performance.md describes."""
+        return self.provenance | {
+            "config": self.config.to_dict(),
+            "device": {"kind": self.device, "count": self.devices},
+            "compile": {"seconds": self.compile_seconds, "from_cache": self.compile_from_cache},
+            "step": {
+                "median_seconds": self.timing.median,
+                "p90_seconds": self.timing.p90,
+                "films_per_second": self.films_per_second,
+                "seconds": self.timing.seconds,
+            },
+            "data": {
+                "wait_share": self.timing.wait_share,
+                "input_alone_films_per_second": self.input_alone,
+            },
+            "work": {
+                "multiply_adds_per_film": asdict(self.work),
+                "flops_per_step": self.flops_per_step,
+                "xla_flops": self.xla_flops,
+                "xla_bytes_accessed": self.xla_bytes,
+            },
+            "speed": {
+                "flops_per_second": self.flops_per_second,
+                "peak_flops_per_second": self.peak.flops,
+                "peak_source": self.peak.source,
+                "share_of_peak": self.share_of_peak,
+            },
+            "memory_bytes": self.memory,
+            "traced_steps": STEPS,
+            "seconds_by_direction": self.seconds_by_direction,
+            "operations": [operation.to_json() for operation in self.operations[:STORED]],
+        }
 
 
 def time_steps(

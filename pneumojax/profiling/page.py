@@ -10,19 +10,19 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumojax.palette import BLUE, INK, MUTED, ORANGE, RULE
-from pneumojax.profiling.measure import Timing
-from pneumojax.profiling.result import Profile
+from pneumojax.profiling.measure import Profile, Timing
 from pneumojax.profiling.trace import STEPS, Operation
 
 COLOURS = {"forward": BLUE, "backward": ORANGE, "other": "#7a8694"}
+LONGEST = 10  # operations on the page and in the table
 
 
 def figures(profile: Profile) -> list[tuple[str, str]]:
     """The measurements as pairs of name and value, in words."""
     timing, work = profile.timing, profile.work
-    from_cache = " from cache" if profile.compilation.from_cache else ""
+    from_cache = " from cache" if profile.compile_from_cache else ""
     rows = [
-        ("compile", f"{profile.compilation.seconds:.1f} s{from_cache}"),
+        ("compile", f"{profile.compile_seconds:.1f} s{from_cache}"),
         ("step, median", seconds(timing.median)),
         ("step, 90th percentile", f"{seconds(timing.p90)} ({len(timing.seconds)} steps)"),
         ("films a second", f"{profile.films_per_second:,.1f}"),
@@ -49,8 +49,8 @@ def seconds(value: float) -> str:
     return f"{value / size:.3g} {unit}"
 
 
-def print_page(profile: Profile, longest: int) -> None:
-    """Prints the figures and the `longest` operations, in 100 columns and plain when piped."""
+def print_page(profile: Profile) -> None:
+    """Prints the figures and the longest operations, in 100 columns and plain when piped."""
     console = Console(highlight=False, width=100)
     table = Table("profile", "", box=SIMPLE_HEAD, pad_edge=False)
     for row in figures(profile):
@@ -60,7 +60,7 @@ def print_page(profile: Profile, longest: int) -> None:
     table = Table("operation", "what, where", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("a step", "share", "calls"):
         table.add_column(column, justify="right", no_wrap=True)
-    for operation in profile.operations[:longest]:
+    for operation in profile.operations[:LONGEST]:
         table.add_row(
             operation.name,
             f"{_origin(operation)}\n{operation.instruction.place}",
@@ -72,7 +72,7 @@ def print_page(profile: Profile, longest: int) -> None:
     console.print(_total(profile))
 
 
-def draw_page(profile: Profile, longest: int) -> Figure:
+def draw_page(profile: Profile) -> Figure:
     """One landscape page: figures, step times, forward and backward, the longest operations."""
     config = profile.config
     figure = Figure(figsize=(11.7, 8.3), dpi=120, facecolor="white")
@@ -88,7 +88,7 @@ def draw_page(profile: Profile, longest: int) -> Figure:
     _draw_figures(figure, figures(profile))
     _draw_steps(figure.add_axes((0.5, 0.72, 0.46, 0.15)), profile.timing)
     _draw_directions(figure.add_axes((0.5, 0.55, 0.46, 0.05)), profile.seconds_by_direction)
-    _draw_operations(figure.add_axes((0.42, 0.065, 0.42, 0.385)), profile.operations[:longest])
+    _draw_operations(figure.add_axes((0.42, 0.065, 0.42, 0.385)), profile.operations[:LONGEST])
     figure.text(0.03, 0.035, _total(profile), size=8, color=MUTED)
     figure.text(0.03, 0.015, f"Peak: {profile.peak.source}", size=8, color=MUTED)
     return figure
@@ -114,7 +114,11 @@ def _draw_steps(axes: Axes, timing: Timing) -> None:
     axes.set_ylim(0, max(times) * scale * 1.15)
     title = f"Timed steps, {unit} each; dashed: median and 90th percentile"
     axes.set_title(title, loc="left", size=11, color=INK)
-    _tidy(axes)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(RULE)
+    axes.tick_params(colors=MUTED, labelsize=8.5)
+    axes.grid(axis="y", color=RULE, linewidth=0.7)
+    axes.set_axisbelow(True)
 
 
 def _draw_directions(axes: Axes, sums: Mapping[str, float]) -> None:
@@ -166,11 +170,3 @@ def _giga(value: float | Sequence[float] | None, unit: str) -> str:
     if isinstance(value, Sequence):
         value = max(value)  # the device that needs most
     return f"{value / 1e9:,.3f} {unit}"
-
-
-def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(RULE)
-    axes.tick_params(colors=MUTED, labelsize=8.5)
-    axes.grid(axis="y", color=RULE, linewidth=0.7)
-    axes.set_axisbelow(True)

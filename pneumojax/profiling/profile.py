@@ -8,19 +8,14 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from pneumojax.data.pipeline import (
-    films_per_epoch,
-    steps_per_epoch,
-    to_devices,
-    training_batches,
-)
+from pneumojax.data.pipeline import films_per_epoch, steps_per_epoch, to_devices, training_batches
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import UserError
 from pneumojax.files import printable, replacing, write_json
 from pneumojax.inference.network import make_network
 from pneumojax.profiling import devices, measure, trace
+from pneumojax.profiling.measure import Profile
 from pneumojax.profiling.page import draw_page, print_page
-from pneumojax.profiling.result import Compilation, Profile
 from pneumojax.profiling.work import count_work
 from pneumojax.run.begin import claim
 from pneumojax.run.provenance import provenance
@@ -30,8 +25,6 @@ from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.setup import check_batch, check_training
 from pneumojax.training.state import initial_state
 from pneumojax.training.step import make_train_step
-
-LONGEST = 10  # operations on the page and in the table
 
 
 def profile(
@@ -55,8 +48,8 @@ def profile(
     found = _measure(config, workdir, cache_dir, verify_films)
     write_json(workdir / "profile.json", found.to_json())
     with replacing(workdir / "profile.png") as temporary:
-        draw_page(found, LONGEST).savefig(temporary, format="png")
-    print_page(found, LONGEST)
+        draw_page(found).savefig(temporary, format="png")
+    print_page(found)
     shown = printable(str(workdir))
     print(f"written: {shown}/profile.json, profile.png, and the trace in profile/")
     print(f"look at it: xprof --logdir {shown}/profile")
@@ -64,12 +57,7 @@ def profile(
 
 
 def prepare(workdir: Path, config: ConfigDict) -> None:
-    """Makes the folder, or checks that a profile can be put there without replacing anything.
-
-    Raises:
-        UserError: the folder cannot be written, or holds a profile, another config's run, or other
-            files.
-    """
+    """Makes the folder, or checks that a profile can be put there without replacing anything."""
     for name in ("profile", "profile.json", "profile.png"):
         if (workdir / name).exists():
             raise UserError(
@@ -101,7 +89,7 @@ def _measure(config: ConfigDict, workdir: Path, cache_dir: Path, verify_films: b
         began = time.perf_counter()
         train_step = make_train_step(config, network, optimizer, per_epoch, mesh)
         step = compile_step(train_step, state, config, mesh)
-        compilation = Compilation(time.perf_counter() - began, from_cache=bool(hits))
+        compile_seconds = time.perf_counter() - began
 
     stream = training_batches(
         films, config.batch_size, seed=config.seed, start_step=0, balanced=balanced
@@ -120,7 +108,8 @@ def _measure(config: ConfigDict, workdir: Path, cache_dir: Path, verify_films: b
         provenance=provenance(config),
         device=mesh.devices.flat[0].device_kind,
         devices=mesh.size,
-        compilation=compilation,
+        compile_seconds=compile_seconds,
+        compile_from_cache=bool(hits),
         timing=timing,
         input_alone=measure.input_alone(batches),
         work=work,

@@ -22,6 +22,7 @@ from rich.table import Table
 from pneumojax.files import write_json
 from pneumojax.inference.network import Network, make_network
 from pneumojax.nn.branches import BranchedModule
+from pneumojax.nn.inception import count_parameters
 from pneumojax.profiling.work import Work, count_work
 from pneumojax.training.parameter_groups import stage_name
 
@@ -30,8 +31,7 @@ from pneumojax.training.parameter_groups import stage_name
 class Layer:
     """A layer with parameters of its own.
 
-    name: its path in the network, such as "modules/0/branch1".
-    stage: the part of the network that it belongs to, such as "modules/0".
+    name, stage: its path in the network, such as "modules/0/branch1", and the part that holds it.
     kind: name of its class.
     window: height and width of a convolution's kernel; empty for other layers.
     output: shape of its result for one film, (h, w, channels) or (units,).
@@ -58,17 +58,19 @@ class Stage:
     multiply_adds: int
 
 
+def _sum(name: str, layers: Sequence[Layer]) -> Stage:
+    parameters = sum(layer.parameters for layer in layers)
+    return Stage(name, len(layers), parameters, sum(layer.multiply_adds for layer in layers))
+
+
 @dataclass(frozen=True)
 class Summary:
     """A network's layers and totals.
 
     network: "module:Class".
     image_size: height and width of the film, in pixels.
-    parameters: of the whole network, with running statistics.
-    running_statistics: the number of running statistics of batch norm among them.
-    work: multiply-adds of one film.
+    parameters: of the whole network, with the running statistics of batch norm.
     remarks: notes that modules offer in an attribute `remark`.
-    layers: in the order in which a film passes through them.
     """
 
     network: str
@@ -82,36 +84,22 @@ class Summary:
     @property
     def stages(self) -> list[Stage]:
         """The layers' sums by stage."""
-        inside: dict[str, list[Layer]] = {}
-        for layer in self.layers:
-            inside.setdefault(layer.stage, []).append(layer)
-        return [
-            Stage(
-                name,
-                len(layers),
-                sum(layer.parameters for layer in layers),
-                sum(layer.multiply_adds for layer in layers),
-            )
-            for name, layers in inside.items()
-        ]
+        names = dict.fromkeys(layer.stage for layer in self.layers)
+        return [_sum(name, [row for row in self.layers if row.stage == name]) for name in names]
 
     @property
     def elsewhere(self) -> Stage:
         """Parameters and multiply-adds of the network that belong to no layer."""
-        return Stage(
-            "elsewhere",
-            0,
-            self.parameters - sum(layer.parameters for layer in self.layers),
-            self.work.forward - sum(layer.multiply_adds for layer in self.layers),
-        )
+        inside = _sum("", self.layers)
+        multiply_adds = self.work.forward - inside.multiply_adds
+        return Stage("elsewhere", 0, self.parameters - inside.parameters, multiply_adds)
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `--output` stores it."""
         found = asdict(self)
         found["multiply_adds"] = found.pop("work")
         found["elsewhere"] = {
-            "parameters": self.elsewhere.parameters,
-            "multiply_adds": self.elsewhere.multiply_adds,
+            name: getattr(self.elsewhere, name) for name in ("parameters", "multiply_adds")
         }
         found["stages"] = [asdict(stage) for stage in self.stages]
         return found
@@ -129,8 +117,8 @@ def summary(config: ConfigDict, output: Path | None = None) -> Summary:
     found = Summary(
         network=config.model.network,
         image_size=size,
-        parameters=_count(network.abstract_params),
-        running_statistics=_count(statistics),
+        parameters=count_parameters(network.abstract_params),
+        running_statistics=count_parameters(statistics),
         work=count_work(network, size),
         remarks=remarks_of(network),
         layers=layers_of(network, size),
@@ -198,14 +186,8 @@ def remarks_of(network: Network) -> list[str]:
     return [f"{'/'.join(map(str, path))}: {remark}" for path, remark in parts if remark]
 
 
-def _count(params: dict) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
 def _print(found: Summary) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer")
-    table.add_column("kernel")
+    table = Table("layer", "kernel", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("output", "parameters", "M mult-adds"):
         table.add_column(column, justify="right", no_wrap=True)
     for stage in found.stages:

@@ -58,15 +58,11 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Operation:
-    """The time of one instruction in a traced step, summed over loop iterations and threads.
-
-    seconds, calls: of one step and one device.
-    share: of the time of all instructions.
-    """
+    """One instruction in a traced step on one device, summed over loop iterations and threads."""
 
     name: str
     seconds: float
-    share: float
+    share: float  # of the time of all instructions
     calls: float
     instruction: Instruction
 
@@ -80,11 +76,7 @@ class Operation:
 def record(
     train_step: jax.stages.Compiled, state: TrainState, batches: Iterator[Batch], folder: Path
 ) -> TrainState:
-    """Runs `STEPS` steps under the profiler; the trace lies in `folder`/plugins/profile/<time>.
-
-    Raises:
-        UserError: the trace cannot be written; its folder is then removed.
-    """
+    """Runs `STEPS` steps under the profiler; the trace lies in `folder`/plugins/profile/<time>."""
     options = ProfileOptions()
     options.python_tracer_level = 0  # Python frames would make up most of the file
     jax.profiler.start_trace(str(folder), profiler_options=options)
@@ -111,9 +103,8 @@ def _write(folder: Path) -> None:
 def operations(folder: Path, program: str, devices: int) -> list[Operation]:
     """Every instruction that ran in the newest trace of `folder`, the longest first.
 
-    Args:
-        program: the compiled step's text, `Compiled.as_text()`, which describes instructions.
-        devices: number of devices that ran it; the result is the mean over them.
+    `program` is the compiled step's text, which describes instructions. Times and calls are means
+    over the `devices` that ran it.
     """
     known = instructions(program)
     module = re.match(r"HloModule ([\w.-]+)", program)

@@ -39,10 +39,7 @@ def count_work(network: Network, image_size: int) -> Work:
 
 
 def _count(jaxpr: Jaxpr, learned: list[bool]) -> tuple[Work, list[bool]]:
-    """The work of a program, and which of its results depend on parameters.
-
-    `learned` says which of its inputs do.
-    """
+    """The work of a program, and which results depend on parameters, as `learned` inputs do."""
     depends = dict(zip(jaxpr.invars, learned, strict=True))
     forward = backward = 0
     for equation in jaxpr.eqns:

@@ -58,11 +58,7 @@ class Body(contextlib.AbstractContextManager["Body"]):
         self._give_back()
 
     async def read(self, most: int, too_large: str) -> bytes:
-        """Reads the whole body.
-
-        Args:
-            most: the most bytes.
-            too_large: the line that refuses a longer body.
+        """Reads the whole body; `too_large` refuses one of more than `most` bytes.
 
         Raises:
             Refusal: the body is too long or too slow, or memory is full.

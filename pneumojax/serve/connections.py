@@ -1,14 +1,38 @@
-"""Ends slow and idle connections, for which uvicorn would wait forever."""
+"""Runs the page, and ends slow and idle connections, for which uvicorn would wait forever."""
 
 import asyncio
+import socket
 
 import h11
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pneumojax.serve.page import MAX_HEAD, Page
 
 HEAD_SECONDS = 10.0  # from the connection to the end of the request's headers
 REQUEST_SECONDS = 600.0  # from there to the answer; limits on body and queue end it much sooner
 ANSWER_SECONDS = 20.0  # until the client has received the whole answer
 MOST_CONNECTIONS = 256  # well below 1,024, a common limit on a process's open files
+SECONDS_TO_END = 1  # for answers that have been started, after a signal
+
+
+def run(page: Page, listening: socket.socket) -> None:
+    """Serves the page until Ctrl-C, which is raised again after all connections have ended."""
+    config = uvicorn.Config(
+        page,
+        loop="asyncio",  # the default depends on the packages that are installed
+        http=TimedConnection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_level="critical",
+        access_log=False,  # paths and headers may name patients
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=MAX_HEAD,
+        timeout_graceful_shutdown=SECONDS_TO_END,
+    )
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 class TimedConnection(H11Protocol):

@@ -1,4 +1,4 @@
-"""Renders the page and the readings as HTML, and readings as values for JSON."""
+"""Renders the page and the readings as HTML, readings as values for JSON, and example films."""
 
 import base64
 import io
@@ -9,17 +9,36 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 from PIL import Image
 
+from pneumojax.data import phantom, phantom_films
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.decoding.formats import KINDS
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.inference.trained_run import TrainedRun
-from pneumojax.serve.examples import Example
 from pneumojax.serve.reading import Reading
 from pneumojax.templates import environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _ENVIRONMENT = environment(_TEMPLATES, html=True)
 _JPEG_QUALITY = 90
+_DRAWN = (("none", "Healthy"), ("bacteria", "One dense lobe"), ("virus", "Haze on both sides"))
+_PATIENT = 7  # the drawings of this patient show clearly what their captions say
+
+
+class Example(NamedTuple):
+    """A synthetic film as the bytes of a PNG; never patient data."""
+
+    data: bytes
+    caption: str
+
+
+def examples() -> list[Example]:
+    """One drawing of each kind; the same at every start."""
+    return [Example(_png(pathogen), caption) for pathogen, caption in _DRAWN]
+
+
+def _png(pathogen: str) -> bytes:
+    film = phantom.draw_film(phantom_films.SEED, _PATIENT, 1, pathogen)
+    return _encoded(Image.fromarray(film), "PNG")
 
 
 class About(NamedTuple):
@@ -27,9 +46,7 @@ class About(NamedTuple):
 
     run: the name of the run folder.
     trained_on: the name of the folder of training films, or the stamp of synthetic films.
-    synthetic: whether the training films were synthetic.
-    threshold: the calibrated probability from which a film is called PNEUMONIA.
-    rule: the rule that gave the threshold, see `Decision`.
+    threshold: the calibrated probability from which a film is called PNEUMONIA, by `rule`.
     fitted_on: the films that the threshold was fitted on, in words.
     recognises_training_films: whether a picture that is unlike the training films is recognised.
     explains: whether the network has Grad-CAM maps.
@@ -47,11 +64,10 @@ class About(NamedTuple):
 
 def about(trained: TrainedRun, workdir: Path) -> About:
     """Describes the network of a run."""
-    synthetic = trained.meta["synthetic"]
     return About(
         run=workdir.name,
         trained_on=trained.trained_on,
-        synthetic=synthetic,
+        synthetic=trained.meta["synthetic"],
         threshold=trained.decision.threshold,
         rule=trained.decision.rule,
         fitted_on=_fitted_on(trained),
@@ -69,17 +85,14 @@ def _fitted_on(trained: TrainedRun) -> str:
 
 
 def page(network: About, drawings: Sequence[Example], most: int) -> str:
-    """The whole page, without a reading.
-
-    Args:
-        most: the most bytes of a film.
-    """
-    parts = {
-        "introduction": introduction(network),
-        "drawings": drawings_of(drawings),
-        "nothing_yet": _render("nothing_yet"),
-    }
-    return _render("page", most=most, **{name: Markup(text) for name, text in parts.items()})
+    """The whole page, without a reading, for films of at most `most` bytes."""
+    return _render(
+        "page",
+        most=most,
+        introduction=Markup(introduction(network)),
+        drawings=Markup(drawings_of(drawings)),
+        nothing_yet=Markup(_render("nothing_yet")),
+    )
 
 
 def introduction(network: About) -> str:
@@ -96,10 +109,8 @@ def drawings_of(drawings: Sequence[Example]) -> str:
 def reading_of(reading: Reading, network: About, seen: str) -> str:
     """One reading: the probability on a scale, the call, warnings and pictures.
 
-    Args:
-        seen: the note that the network was trained on the film or its patient; else "".
+    `seen` notes that the network was trained on the film or its patient, and is else "".
     """
-    evidence = reading.evidence
     return _render(
         "reading",
         reading=reading,
@@ -109,7 +120,7 @@ def reading_of(reading: Reading, network: About, seen: str) -> str:
         value=three_places(reading.probability),
         threshold=three_places(network.threshold),
         film=_jpeg(reading.film),
-        evidence=None if evidence is None else _jpeg(evidence),
+        evidence=reading.evidence and _jpeg(reading.evidence),
         disclaimer=DISCLAIMER,
     )
 
@@ -127,14 +138,9 @@ def values_of(reading: Reading, network: About, seen: str) -> dict[str, Any]:
     }
 
 
-def style() -> str:
-    """The page's CSS."""
-    return (_TEMPLATES / "page.css").read_text()
-
-
-def script() -> str:
-    """The page's JavaScript."""
-    return (_TEMPLATES / "page.js").read_text()
+def fixed(name: str) -> str:
+    """The page's CSS or JavaScript, `page.css` or `page.js`."""
+    return (_TEMPLATES / name).read_text()
 
 
 def three_places(probability: float) -> str:
@@ -151,11 +157,12 @@ def _render(name: str, **values: Any) -> str:
 
 
 def _jpeg(picture: Image.Image) -> str:
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=_JPEG_QUALITY)
-    return _data_uri("jpeg", stream.getvalue())
-
-
-def _data_uri(kind: str, data: bytes) -> str:
     """A picture inside the page, so that no picture of a film is ever written to a disk."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    jpeg = _encoded(picture, "JPEG", quality=_JPEG_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def _encoded(picture: Image.Image, kind: str, **options: int) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return stream.getvalue()

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.serve import markup
 from pneumojax.serve.bodies import Body, Budget, ClientGone, Refusal
-from pneumojax.serve.examples import Example
+from pneumojax.serve.markup import Example
 from pneumojax.serve.reading import Reading
 
 MAX_UPLOAD = 64 << 20  # bytes; twice a radiograph of 4,000 x 4,000 pixels in 16 bits
@@ -50,8 +50,6 @@ class Page:
     Args:
         read: reads the bytes of a film; raises FilmError or Refusal.
         seen: `(name, sha256)` -> the note that the network was trained on the film; else "".
-        network: the facts about the network that the page shows.
-        drawings: example films.
     """
 
     def __init__(
@@ -62,8 +60,8 @@ class Page:
         whole = markup.page(network, drawings, MAX_UPLOAD)
         self._fixed = {
             "/": (whole.encode(), "text/html"),
-            "/page.css": (markup.style().encode(), "text/css"),
-            "/page.js": (markup.script().encode(), "text/javascript"),
+            "/page.css": (markup.fixed("page.css").encode(), "text/css"),
+            "/page.js": (markup.fixed("page.js").encode(), "text/javascript"),
         }
         for place, drawing in enumerate(drawings):
             self._fixed[f"/drawings/{place}"] = (drawing.data, "image/png")

@@ -19,10 +19,9 @@ Assess = Callable[[Decoded], Reading]
 
 
 class FilmQueue(contextlib.AbstractContextManager["FilmQueue"]):
-    """Reads films first come, first served. A context manager that ends its threads.
+    """Reads films first come, first served, one at a time, while others are decoded.
 
-    The network reads one film at a time, since two at once would each take twice as long. Other
-    films are decoded at the same time, one in each child process.
+    Two films at once in the network would each take twice as long.
     """
 
     def __init__(self, decode: Decode, assess: Assess):

@@ -20,8 +20,7 @@ class Reading(NamedTuple):
     pneumonia: whether the film is called PNEUMONIA.
     warnings: the reasons why the probability may be meaningless.
     film: the upright film, of one channel, no side longer than `LARGEST_SIDE`.
-    evidence: the film with the Grad-CAM map over it, RGB; None if the map is empty, or if the
-        network cannot be explained.
+    evidence: the film with the Grad-CAM map over it, RGB; None without a map.
     """
 
     probability: float

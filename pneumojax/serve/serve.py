@@ -10,8 +10,7 @@ from pneumojax.errors import UserError
 from pneumojax.inference.predictor import Predictor
 from pneumojax.isolation.films import Decoded, FilmDecoder
 from pneumojax.run.film_list import CANNOT_TELL, SeenFilms
-from pneumojax.serve.examples import examples
-from pneumojax.serve.markup import about, reading_of
+from pneumojax.serve.markup import about, examples, reading_of
 from pneumojax.serve.reading import LARGEST_SIDE, make_reader
 
 ADDRESS = "127.0.0.1"  # only this machine can connect; films must not leave it
@@ -23,7 +22,7 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
 
     Args:
         workdir: the run folder, absolute.
-        port: the port to listen on; 0 picks a free one.
+        port: 0 picks a free one.
         any_network: as in `Predictor.open`.
 
     Raises:
@@ -31,7 +30,7 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
     """
     with _listening_on(port) as listening:
         try:
-            from pneumojax.serve import server
+            from pneumojax.serve import connections
             from pneumojax.serve.page import Page
             from pneumojax.serve.queue import FilmQueue
         except ModuleNotFoundError as error:
@@ -63,7 +62,7 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
                 print(f"ready: compiled in {compiling:.1f} s, a film takes {1000 * reading:.0f} ms")
                 print(f"open http://{ADDRESS}:{listening.getsockname()[1]} on this machine")
                 print("Ctrl-C ends it; no film is kept", flush=True)
-                server.run(page, listening)
+                connections.run(page, listening)
     print("\nended; no film was kept")
 
 

@@ -20,7 +20,7 @@ from pneumojax.terminal import plain_table
 from pneumojax.training.parameter_groups import stage_name, stage_of
 from pneumojax.training.state import TrainState
 from pneumojax.weights import published
-from pneumojax.weights.tree import Arrays, Source
+from pneumojax.weights.shapes import Arrays, Source
 
 
 def weights_to_start_from(

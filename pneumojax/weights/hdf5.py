@@ -66,8 +66,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
     if (
         not isinstance(names, list)
         or not all(isinstance(name, str) for name in names)
-        or len({*names}) != len(arrays)
-        or len(names) != len(arrays)
+        or not len({*names}) == len(names) == len(arrays)
         or any(array.dtype != np.float32 for array in arrays)
     ):
         raise UserError(f"{str(path)!r} cannot be read: the answer about it makes no sense")
@@ -77,8 +76,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
 def read_task(arguments: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[NDArray]]:
     """The task "hdf5" of the child process; see `read_arrays`.
 
-    Raises:
-        UserError: as `read_arrays`. The message continues a sentence that begins with the file.
+    Messages of errors continue a sentence that begins with the file.
     """
     largest = arguments["largest"]
     if data.startswith(b"PK"):
@@ -139,12 +137,7 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int) -> 
 
 
 def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    """All data sets with their paths. An object with several names is visited under one only.
-
-    Raises:
-        UserError: there are too many objects, a link that is not a hard link, or groups that are
-            nested too deeply.
-    """
+    """All data sets with their paths. An object with several names is visited under one only."""
     seen: set[bytes] = set()
     left: list[tuple[str, h5py.Group]] = [("", file)]
     count = itertools.count(1)
@@ -172,11 +165,7 @@ def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
 
 
 def _checked(name: str, item: Any) -> h5py.Dataset:
-    """Returns a data set whose numbers lie in this file and need no foreign filter.
-
-    Raises:
-        UserError: it is something else.
-    """
+    """Refuses all but a data set whose numbers lie in this file and need no foreign filter."""
     if not isinstance(item, h5py.Dataset):
         raise UserError(f"holds something other than arrays and groups: {name!r}")
     if item.external or item.is_virtual:

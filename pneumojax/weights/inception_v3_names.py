@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pneumojax.weights.tree import ParameterPath
+from pneumojax.weights.shapes import ParameterPath
 
 # For each kind of block, our name and torchvision's name of each convolution. The order is that in
 # which Keras builds them; older Keras files number them in this order.

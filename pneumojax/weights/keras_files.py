@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from pneumojax.errors import UserError
 from pneumojax.weights.hdf5 import read_arrays
 from pneumojax.weights.inception_v3_names import convolutions, sorted_by_keras
-from pneumojax.weights.shapes import check_shapes, check_values, expected_shapes
-from pneumojax.weights.tree import Arrays, ParameterPath, Source
+from pneumojax.weights.shapes import Arrays, ParameterPath, Source, check_shapes, check_values
 
 # For each kind of layer, our name of each variable with the names that Keras files give it.
 _CONV = {"kernel": ("kernel", "0")}
@@ -33,16 +32,11 @@ _DENSE = {"kernel": ("kernel", "0"), "bias": ("bias", "1")}
 
 @dataclass(frozen=True)
 class Layer:
-    """The arrays of one layer of a file.
+    """The arrays of one layer of a file."""
 
-    folder: the path above the layer's name; "" in the older form of names.
-    name: such as "conv2d_17".
-    variables: arrays by their name, such as "kernel" or "0".
-    """
-
-    folder: str
+    folder: str  # the path above the layer's name; "" in the older form of names
     name: str
-    variables: dict[str, NDArray[np.float32]]
+    variables: dict[str, NDArray[np.float32]]  # by names such as "kernel" or "0"
 
     @property
     def number(self) -> int:
@@ -80,8 +74,7 @@ def read_keras(path: Path) -> Source:
     except UserError as error:
         raise UserError(f"{str(path)!r} {error}") from None
     shapes = {parameter: array.shape for parameter, array in arrays.items()}
-    expected = expected_shapes(shapes, auxiliary=False, norm_scale=False)
-    check_shapes(shapes, expected, str(path))
+    check_shapes(shapes, str(path), auxiliary=False, norm_scale=False)
     check_values(arrays, str(path))
     return Source(arrays, "Keras", str(path))
 
@@ -89,9 +82,7 @@ def read_keras(path: Path) -> Source:
 def arrays_by_path(arrays: Mapping[str, NDArray[np.float32]]) -> Arrays:
     """The arrays of a file under the paths of our network, every one of them once.
 
-    Raises:
-        UserError: the file is not of Inception-v3, or holds an array that belongs nowhere in it.
-            The message continues a sentence that begins with the file's name.
+    Messages of errors continue a sentence that begins with the file.
     """
     convs, norms, others = [], [], []
     for layer in _layers(arrays):

@@ -24,15 +24,10 @@ WHERE = (
 def published_weights(cache_dir: Path, download: bool) -> Path:
     """The file of Keras's weights without their head, 88 MB, in the folder "weights" of the cache.
 
-    Args:
-        cache_dir: absolute.
-        download: whether to download the file if it is missing or damaged.
-
-    Raises:
-        UserError: the download is not allowed or fails, or its hash is wrong.
+    With `download` it is fetched if it is missing or damaged; otherwise that raises UserError.
     """
     path = cache_dir / "weights" / URL.rpartition("/")[2]
-    if path.is_file() and _md5(path.read_bytes()) == MD5:
+    if path.is_file() and _is_right(path.read_bytes()):
         return path
     if not download:
         raise UserError(
@@ -45,12 +40,12 @@ def published_weights(cache_dir: Path, download: bool) -> Path:
             data = response.read()
     except (OSError, HTTPException) as error:
         raise UserError(f"Keras's weights could not be fetched: {error}. {WHERE}") from error
-    if _md5(data) != MD5:
+    if not _is_right(data):
         raise UserError(f"Keras's weights could not be fetched: their hash is not {MD5}. {WHERE}")
     with replacing(path) as temporary:
         temporary.write_bytes(data)
     return path
 
 
-def _md5(data: bytes) -> str:
-    return hashlib.md5(data).hexdigest()
+def _is_right(data: bytes) -> bool:
+    return hashlib.md5(data).hexdigest() == MD5

@@ -1,32 +1,45 @@
-"""Checks arrays from files against the shapes of our Inception-v3."""
+"""The arrays of a run or file by parameter path, and the shapes that Inception-v3's must have."""
 
 import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from flax import nnx
 from flax.traverse_util import flatten_dict
+from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
 from pneumojax.nn.inception_v3 import InceptionV3
-from pneumojax.weights.tree import Arrays
 
+ParameterPath = tuple[str | int, ...]  # such as ("modules", 0, "branch1", "kernel")
+Arrays = dict[tuple, NDArray]
 Shapes = dict[tuple, tuple[int, ...]]
 _STEM = ("stem1", "kernel")
 _HEAD = ("main_head", "logit", "kernel")
 _SIZE = 299  # pixels; the published auxiliary head is for films of this size
 
 
+@dataclass(frozen=True)
+class Source:
+    """Arrays to start from, by the path that each has in our network.
+
+    kind: "run", "Keras" or "torchvision".
+    path: the folder or file that they came from.
+    """
+
+    arrays: Arrays
+    kind: str
+    path: str
+
+
 def expected_shapes(
     given: Mapping[tuple, tuple[int, ...]], *, auxiliary: bool, norm_scale: bool
 ) -> Shapes:
-    """The shape of each array of the network, for a file's numbers of channels and classes.
+    """The shape of each array of the network with a file's numbers of channels and classes.
 
-    Args:
-        given: the shapes in the file; the first kernel gives the channels, the last the classes.
-        auxiliary: whether the network has its auxiliary head.
-        norm_scale: whether its batch norms have a scale.
+    The first kernel of `given` tells the channels, the last the classes.
     """
     # Films have 1 or 3 channels; any other number is then reported as a wrong shape.
     channels = 1 if _at(given.get(_STEM, ()), 2) == 1 else 3
@@ -34,8 +47,11 @@ def expected_shapes(
     return dict(_shapes(channels, classes, auxiliary, norm_scale))
 
 
-def check_shapes(given: Mapping[tuple, tuple[int, ...]], expected: Shapes, path: str) -> None:
+def check_shapes(
+    given: Mapping[tuple, tuple[int, ...]], path: str, *, auxiliary: bool, norm_scale: bool
+) -> None:
     """Raises UserError that names the first array whose shape is not the network's."""
+    expected = expected_shapes(given, auxiliary=auxiliary, norm_scale=norm_scale)
     for parameter, shape in given.items():
         if shape != expected.get(parameter):
             raise UserError(

@@ -12,8 +12,7 @@ from pneumojax.errors import UserError
 from pneumojax.isolation.protocol import one_line
 from pneumojax.weights.hdf5 import LARGEST
 from pneumojax.weights.inception_v3_names import convolutions
-from pneumojax.weights.shapes import check_shapes, check_values, expected_shapes
-from pneumojax.weights.tree import ParameterPath, Source
+from pneumojax.weights.shapes import ParameterPath, Source, check_shapes, check_values
 
 _NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
 _DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
@@ -47,8 +46,7 @@ def read_torchvision(path: Path) -> Source:
     shapes = {
         parameter: _our_shape(tuple(entry["shape"])) for parameter, (_, entry) in found.items()
     }
-    expected = expected_shapes(shapes, auxiliary=auxiliary, norm_scale=True)
-    check_shapes(shapes, expected, str(path))
+    check_shapes(shapes, str(path), auxiliary=auxiliary, norm_scale=True)
     arrays = {
         parameter: _our_layout(_array(name, entry, path))
         for parameter, (name, entry) in found.items()
@@ -64,9 +62,8 @@ def _stored(path: Path) -> dict[str, Mapping[str, Any]]:
     try:
         entries = deserialize(path.read_bytes())
     except (OSError, SafetensorError, ValueError, OverflowError) as error:
-        raise UserError(
-            f"{str(path)!r} cannot be read as safetensors: {one_line(error)}"
-        ) from error
+        reason = f"cannot be read as safetensors: {one_line(error)}"
+        raise UserError(f"{str(path)!r} {reason}") from error
     return dict(entries)
 
 

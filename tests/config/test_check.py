@@ -12,7 +12,7 @@ from pneumojax.decoding import preprocessing
 from pneumojax.errors import UserError
 from pneumojax.inference.network import VIEWS
 from pneumojax.inference.trained_run import open_run
-from pneumojax.nn import normalisation
+from pneumojax.nn import layers
 from pneumojax.run.begin import begin
 from pneumojax.run.stored_config import read_config
 
@@ -129,7 +129,7 @@ def test_a_value_out_of_range_is_named_with_what_it_must_be(fields, named):
 def test_the_names_that_a_config_may_use_are_those_of_the_code_that_reads_them():
     assert set(rules.VIEWS) == set(VIEWS)
     assert set(rules.RESIZES) == set(preprocessing.RESIZES)
-    assert set(rules.NORMALISATIONS) == set(normalisation.NORMALISATIONS)
+    assert set(rules.NORMALISATIONS) == set(layers.NORMALISATIONS)
 
 
 def test_a_batch_whose_pixels_would_take_the_memory_is_refused():

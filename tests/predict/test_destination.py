@@ -8,8 +8,7 @@ import pytest
 
 from pneumojax.errors import UserError
 from pneumojax.predict.destination import check_destination, make_new
-from pneumojax.predict.output import COLUMNS, PredictionFile
-from pneumojax.predict.prediction import RunStamp
+from pneumojax.predict.output import COLUMNS, PredictionFile, RunStamp
 from tests.predict.test_output import OF_RUN, ROWS, each_kind, prediction, written
 
 
@@ -81,7 +80,7 @@ def test_a_row_with_no_plain_number_is_refused(tmp_path, value):
 
 
 def test_default_names_are_never_given_twice(tmp_path):
-    assert [make_new(tmp_path).name for _ in range(3)] == [
+    assert [make_new(tmp_path / "predictions.csv").name for _ in range(3)] == [
         "predictions.csv",
         "predictions-2.csv",
         "predictions-3.csv",

@@ -16,8 +16,8 @@ from pneumojax.errors import UserError
 from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict import predict as room
+from pneumojax.predict.output import CALLS
 from pneumojax.predict.predict import predict_files
-from pneumojax.predict.prediction import CALLS
 from tests.predict.conftest import DECISION, save
 
 

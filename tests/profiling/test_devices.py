@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.roofline import measured_bandwidth
 from pneumojax.profiling import devices
 
 
@@ -40,4 +41,4 @@ def test_devices_of_a_cpu_share_its_cores(measured):
 def test_measurements_are_of_a_plausible_size():
     # From a slow single core to a large server; a factor of 1,000 off would fail.
     assert 1e8 < devices.measured_peak("float32", size=256, seconds=0.05) < 1e14
-    assert 1e8 < devices.measured_bandwidth(megabytes=16, seconds=0.05) < 1e13
+    assert 1e8 < measured_bandwidth(megabytes=16, seconds=0.05) < 1e13

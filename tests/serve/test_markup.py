@@ -9,7 +9,7 @@ from PIL import Image
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.inference.trained_run import open_run
 from pneumojax.serve import markup
-from pneumojax.serve.examples import Example, examples
+from pneumojax.serve.markup import Example, examples
 from pneumojax.serve.reading import Reading
 
 NETWORK = markup.About("a-run", "some films", False, 0.25, "youden", "65 films", True)
@@ -95,7 +95,7 @@ def test_drawings_are_buttons_in_their_order():
 
 
 def test_no_part_of_the_page_names_another_host():
-    texts = [markup.page(NETWORK, examples(), 1), markup.style(), markup.script()]
+    texts = [markup.page(NETWORK, examples(), 1), *map(markup.fixed, ("page.css", "page.js"))]
     texts.append(shown(reading()))
     assert not [text for text in texts if re.search("https?:|//[a-z]|url\\(", text)]
 

@@ -14,7 +14,7 @@ from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.inference.forward import make_forward
 from pneumojax.inference.predictor import Predictor
 from pneumojax.isolation.films import FilmDecoder
-from pneumojax.serve.examples import examples
+from pneumojax.serve.markup import examples
 from pneumojax.serve.reading import LARGEST_SIDE, make_reader
 
 

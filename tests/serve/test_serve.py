@@ -13,14 +13,14 @@ import pytest
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
 from pneumojax.serve import serve
-from pneumojax.serve.examples import examples
+from pneumojax.serve.markup import examples
 from tests.serve.conftest import children_of, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def test_without_the_web_server_one_line_says_what_to_install(workdir, monkeypatch):
-    for name in ("page", "server", "connections"):
+    for name in ("page", "connections"):
         monkeypatch.delitem(sys.modules, f"pneumojax.serve.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "starlette", None)  # as if it were not installed
     monkeypatch.setitem(sys.modules, "uvicorn", None)

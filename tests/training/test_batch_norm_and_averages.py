@@ -9,7 +9,7 @@ import pytest
 
 from configs import base
 from pneumojax.inference.network import VIEWS, averaged, make_network
-from pneumojax.nn.normalisation import standardised
+from pneumojax.nn.layers import standardised
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history
 from pneumojax.sharding import make_mesh, placed
