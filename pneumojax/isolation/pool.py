@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pneumojax.isolation.child import Child
-from pneumojax.isolation.errors import Refused, WorkerKilled, WorkerLost
-from pneumojax.isolation.limits import DEFAULT, Limits
-from pneumojax.isolation.pipes import Message
+from pneumojax.isolation.child import Child, Refused, WorkerKilled, WorkerLost
+from pneumojax.isolation.protocol import DEFAULT, Limits, Message
 
 _CLOSED = "the pool of processes was closed"
 
@@ -19,11 +17,7 @@ class Workers(AbstractContextManager["Workers"]):
     """Child processes that run tasks of `tasks.py`, each under limits. Safe for threads.
 
     As a context manager it ends the children. If this process is killed, they end by themselves.
-
-    Args:
-        count: the number of child processes.
-        limits: the limits of each child process.
-        tasks: names of tasks that children import before their first call.
+    Children import `tasks` before their first call.
     """
 
     def __init__(self, count: int, limits: Limits = DEFAULT, *, tasks: Sequence[str] = ()):
