@@ -11,7 +11,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,12 +87,12 @@ def load_split(
         images = np.asarray(np.load(entry / IMAGES, mmap_mode="r"))
     index = open_index(entry)
     films = FilmSet(
+        **{field.name: getattr(index, field.name) for field in fields(index)},
         root=folder.root,
         split=split,
         preprocessing=preprocessing,
         images=images,
-        rows=index.rows,
-        index=index,
+        places=index.rows,
         rejected=read_rejected(entry),
         ignored=folder.ignored,
     )

@@ -46,18 +46,6 @@ class ProtocolError(Exception):
     """A message that does not follow this protocol."""
 
 
-class ArrayHeader(NamedTuple):
-    """The type and shape of an array whose bytes follow a header."""
-
-    dtype: np.dtype
-    shape: tuple[int, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """The number of bytes that follow."""
-        return self.dtype.itemsize * math.prod(self.shape)
-
-
 def encode_header(header: Mapping[str, Any]) -> bytes:
     """The length and the header of a message; raises ProtocolError if the header is too long."""
     text = json.dumps(header).encode()
@@ -82,7 +70,7 @@ def describe_arrays(arrays: Sequence[np.ndarray]) -> list[list[Any]]:
     return [[array.dtype.name, list(array.shape)] for array in arrays]
 
 
-def array_headers(value: Any) -> list[ArrayHeader]:
+def array_headers(value: Any) -> list[tuple[np.dtype, tuple[int, ...]]]:
     """Reads the types and shapes of the arrays that follow a header.
 
     Raises:
@@ -92,7 +80,7 @@ def array_headers(value: Any) -> list[ArrayHeader]:
     if not isinstance(value, list):
         raise ProtocolError("the arrays are not listed")
     headers = [_array_header(entry) for entry in value]
-    if sum(header.nbytes for header in headers) > MOST_BYTES:
+    if sum(dtype.itemsize * math.prod(shape) for dtype, shape in headers) > MOST_BYTES:
         raise ProtocolError("the arrays are too large")
     return headers
 
@@ -102,10 +90,10 @@ def one_line(text: Any) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(text)[:_LONGEST_LINE])
 
 
-def _array_header(entry: Any) -> ArrayHeader:
+def _array_header(entry: Any) -> tuple[np.dtype, tuple[int, ...]]:
     match entry:
         case [str() as name, list() as shape] if name in _DTYPES and _is_shape(shape):
-            return ArrayHeader(np.dtype(name), tuple(shape))
+            return np.dtype(name), tuple(shape)
     raise ProtocolError("an array has no type and shape that may be sent")
 
 
