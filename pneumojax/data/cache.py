@@ -37,20 +37,11 @@ FORMAT = 3  # of a cache entry; raise it when the stored contents change
 
 @dataclass(frozen=True)
 class FilmCache:
-    """A folder that keeps films, and how it is used.
+    """A folder that keeps films, and how it is used."""
 
-    Attributes:
-        folder: the folder, named by --cache_dir.
-        max_gb: 10^9 bytes that the decoded films of a split may take; a larger split is streamed
-            from shards. 0 leaves the choice to `too_large`.
-        verify: hash every film again, and rebuild an entry if contents changed despite an unchanged
-            size and time.
-        log: takes the lines about progress and about damaged or ignored files.
-    """
-
-    folder: Path
-    max_gb: float = 0.0
-    verify: bool = False
+    folder: Path  # named by --cache_dir
+    max_gb: float = 0.0  # as `max_cache_gb` of `too_large`; a larger split is streamed from shards
+    verify: bool = False  # hash every film, whose contents may change under the same size and time
     log: Callable[[str], None] = print
 
 
@@ -121,11 +112,7 @@ def _key(folder: FilmFolder, *more: object) -> str:
 def _remove_unusable(
     entry: Path, folder: FilmFolder, preprocessing: Preprocessing | None, cache: FilmCache
 ) -> None:
-    """Removes an entry that is damaged or, if films are verified, older than its films.
-
-    Args:
-        preprocessing: that of decoded films; None for shards.
-    """
+    """Removes an entry that is damaged or, if films are verified, older than its films."""
     if not os.path.lexists(entry):
         return
     if not (is_whole(entry) and fits(entry, len(folder.files), preprocessing)):
@@ -138,11 +125,10 @@ def _remove_unusable(
 
 
 def _remove(entry: Path) -> None:
-    """Removes a damaged entry, which may also be a file or a link."""
     try:
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
-        else:
+        else:  # a file or a link in the entry's place
             entry.unlink()
     except OSError as error:
         raise UserError(
@@ -165,11 +151,7 @@ def _has_changed_films(root: Path, entry: Path) -> bool:
 def _streamed(
     entry: Path, folder: FilmFolder, preprocessing: Preprocessing, reason: str, cache: FilmCache
 ) -> "StreamedFilms":
-    """Opens the shards of the films, which are written first if there are none.
-
-    Args:
-        reason: why the films are not kept decoded, from `too_large`.
-    """
+    """Opens the shards of the films, which are written first if there are none."""
     if importlib.util.find_spec("array_record") is None:  # TFDS requires it on Linux only
         raise UserError(
             f"config.data.max_cache_gb: {reason}, and streaming them needs array_record"

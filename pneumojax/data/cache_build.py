@@ -45,11 +45,8 @@ class Store(Protocol):
 
     verb: str  # the action in the line of progress, such as "decoding"
 
-    def add(self, film: DecodedFilm) -> None:
-        """Stores one film."""
-
-    def close(self) -> None:
-        """Writes what is still in memory; no film follows."""
+    def add(self, film: DecodedFilm) -> None: ...
+    def close(self) -> None: ...  # writes what is still in memory; no film follows
 
 
 class PixelStore:
@@ -62,16 +59,16 @@ class PixelStore:
         self._images = np.lib.format.open_memmap(
             folder / IMAGES, "w+", np.uint8, (len(files), side, side)
         )
-        _allocate(folder / IMAGES)
+        # Without space reserved for it, writing to mapped memory on a full disk would be a SIGBUS.
+        with open(folder / IMAGES, "r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, os.path.getsize(folder / IMAGES))
         self._films = 0
 
     def add(self, film: DecodedFilm) -> None:
-        """Stores one film's pixels."""
         self._images[self._films] = film.pixels
         self._films += 1
 
     def close(self) -> None:
-        """Writes the pixels to the disk."""
         self._images.flush()
 
 
@@ -83,9 +80,6 @@ def build_entry(
     log: Callable[[str], None],
 ) -> None:
     """Decodes all films into a temporary folder beside `entry`, which is then renamed to it.
-
-    Args:
-        make_store: makes the store from the folder to write to, the files and the preprocessing.
 
     Raises:
         UserError: a film cannot be read any more, or the cache cannot be written.
@@ -136,7 +130,6 @@ def _store_films(
     store: Store,
     log: Callable[[str], None],
 ) -> list[tuple[str, str]]:
-    """Decodes and stores all films; returns path and reason of each rejected file."""
     rejected: list[tuple[str, str]] = []
     progress = Progress(log, seconds=2)
     began, total = 0.0, len(folder.files)
@@ -152,12 +145,6 @@ def _store_films(
             if progress.is_due() or done == total:
                 progress.show(f"{store.verb} {rate(done, total, time.monotonic() - began)}")
     return rejected
-
-
-def _allocate(path: Path) -> None:
-    """Reserves a file's space: writing to mapped memory on a full disk would be a SIGBUS."""
-    with open(path, "r+b") as stream:
-        os.posix_fallocate(stream.fileno(), 0, os.path.getsize(path))
 
 
 def _decoded(folder: FilmFolder, preprocessing: Preprocessing) -> Iterator[Answer]:

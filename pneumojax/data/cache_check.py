@@ -30,12 +30,9 @@ def is_whole(entry: Path) -> bool:
 
 
 def fits(entry: Path, films: int, preprocessing: Preprocessing | None) -> bool:
-    """Whether the index, the list of rejected files and the pixels match a number of films.
+    """Whether the index, the list of rejected files and the pixels match a number of files.
 
-    Args:
-        films: the number of files that the entry was made from.
-        preprocessing: that of decoded films; None for shards, whose films are checked as they are
-            read.
+    `preprocessing` is None for shards, whose films are checked as they are read.
     """
     try:
         rejected = json.loads((entry / REJECTED).read_text())
@@ -43,9 +40,8 @@ def fits(entry: Path, films: int, preprocessing: Preprocessing | None) -> bool:
             return False
         if (entry / NAMES[0]).stat().st_size != (films - len(rejected)) * RECORD.itemsize:
             return False
-        return _is_index(entry) and (
-            preprocessing is None or _is_pixels(entry, films, preprocessing.image_size)
-        )
+        side = preprocessing.image_size if preprocessing else 0
+        return _is_index(entry) and (not side or _is_pixels(entry, films, side))
     except (OSError, ValueError, TypeError, EOFError, RecursionError):
         return False
 

@@ -202,11 +202,7 @@ def _fingerprint(folder: FilmFolder) -> str:
 
 
 def _grey_file(data: bytes) -> bytes:
-    """Encodes the film as one upright grey channel; an upright grey JPEG is returned unchanged.
-
-    Raises:
-        FilmError: as `decode_grey`.
-    """
+    """Encodes the film as one upright grey channel; an upright grey JPEG is returned unchanged."""
     grey = decode_grey(data)
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as stored:
         if stored.format == "JPEG" and stored.mode == "L" and "exif" not in stored.info:

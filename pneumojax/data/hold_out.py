@@ -26,11 +26,8 @@ def hold_out(
     patients. A group is taken if it brings its class closer to the fraction.
 
     Args:
-        patients: (n,) patient of each film.
-        labels: (n,) label of each film.
-        digests: (n,) hash of each file's bytes.
+        patients, labels, digests: (n,) patient and label of each film, and hash of its file.
         fraction: fraction of the films wanted for validation, 0 for none.
-        seed: another seed chooses other patients.
 
     Returns:
         bool (n,), True for a validation film.
@@ -43,13 +40,11 @@ def hold_out(
     labels = np.asarray(labels)
     groups = _groups(patients, digests)
     majority = {name: int(labels[films].mean() >= 0.5) for name, films in groups.items()}
-    chosen: set[str] = set()
+    validation = np.zeros(len(patients), bool)
     for label in range(len(CLASS_NAMES)):
         sizes = {name: len(films) for name, films in groups.items() if majority[name] == label}
-        chosen |= _take(sizes, fraction, seed)
-    validation = np.zeros(len(patients), bool)
-    for name in chosen:
-        validation[groups[name]] = True
+        for name in _take(sizes, fraction, seed):
+            validation[groups[name]] = True
     for split, mask in (("validation", validation), ("training", ~validation)):
         for label, name in enumerate(CLASS_NAMES):
             if not np.any(labels[mask] == label):

@@ -25,13 +25,10 @@ def resolve_root(root: str, cache_dir: Path) -> Path:
 
 
 def export_pneumonia_mnist(cache_dir: Path) -> Path:
-    """Writes TFDS's `pneumonia_mnist` (28 x 28 pixels) as a folder like any other.
+    """Writes TFDS's `pneumonia_mnist` (28 x 28 pixels), once, as a folder like any other.
 
     The set does not tell who is on which film, so the file names tell no patient. Without a network
     TFDS tries for some minutes before it gives up.
-
-    Returns:
-        `cache_dir / "pneumonia_mnist"`, with train, val and test; written once.
 
     Raises:
         UserError: the set cannot be downloaded or the folder cannot be written.

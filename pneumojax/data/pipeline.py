@@ -57,11 +57,7 @@ def batch_rows(order: np.ndarray, batch_size: int, step: int) -> tuple[np.ndarra
 
 
 def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
-    """One batch on the host.
-
-    Args:
-        rows: int64 (batch,), indices into `films`.
-        mask: float32 (batch,), 0 for padding.
+    """One batch on the host, of `rows` int64 (batch,) and `mask` float32 (batch,), 0 for padding.
 
     Returns:
         `image` uint8 (batch, height, width, 1), `label` int32 (batch,), `mask` as given, and `film`
@@ -84,7 +80,6 @@ def training_batches(
 
     Args:
         batch_size: the films of a step over all processes.
-        seed: determines the order of films.
         start_step: the global step of the first batch.
         balanced: as in `films_per_epoch`.
     """

@@ -19,14 +19,10 @@ from pneumojax.errors import UserError
 
 @dataclass(frozen=True)
 class Splits:
-    """The films to train on and to validate on, and the audit of what they share.
-
-    Attributes:
-        validation: None in a run without validation.
-    """
+    """The films to train on and to validate on, and the audit of what they share."""
 
     train: FilmSet
-    validation: FilmSet | None
+    validation: FilmSet | None  # None in a run without validation
     audit: LeakageAudit
 
     @property
@@ -56,9 +52,6 @@ def load_splits(
     log: Callable[[str], None] = print,
 ) -> Splits:
     """Loads the training split and divides it, or loads the shipped validation, as configured.
-
-    Args:
-        verify, log: as in `FilmCache`.
 
     Raises:
         UserError: films are missing, unreadable or of one class only.
@@ -92,11 +85,7 @@ def configured_folder(config: ConfigDict, cache_dir: Path) -> FilmFolder:
 def load_configured(
     config: ConfigDict, folder: FilmFolder, split: str, cache: FilmCache
 ) -> FilmSet:
-    """Loads one split of a folder with the preprocessing and the tolerance of a config.
-
-    Raises:
-        UserError: as `load_split`.
-    """
+    """Loads one split with the preprocessing and tolerance of a config; raises as `load_split`."""
     return load_split(
         folder,
         split,
