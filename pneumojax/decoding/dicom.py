@@ -11,7 +11,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from pneumojax.decoding.decompression_limits import check_size, in_turn
 from pneumojax.decoding.dicom_file import read_elements
-from pneumojax.decoding.dicom_pixels import is_converted_to_rgb, stored_pixels
+from pneumojax.decoding.dicom_pixels import CODECS, stored_pixels
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.pillow import no_warnings
 
@@ -110,8 +110,7 @@ def _shown(
 
 
 def _colour(stored: np.ndarray, dataset: Dataset) -> Image.Image:
-    syntax, kind = dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation
-    if kind == "RGB" or is_converted_to_rgb(syntax):
+    if dataset.PhotometricInterpretation == "RGB" or dataset.file_meta.TransferSyntaxUID in CODECS:
         return Image.fromarray(stored)
     size = (dataset.Columns, dataset.Rows)
     return Image.frombytes("YCbCr", size, stored.tobytes()).convert("RGB")

@@ -15,8 +15,9 @@ from pneumojax.decoding.pillow import no_warnings
 
 MAX_FRAGMENTS = 10_000  # of one picture
 
-# imagecodecs is used since GDCM, pydicom's choice, ends the process on some damaged files.
-_CODECS = {
+# By transfer syntax; they return RGB for every colour space. imagecodecs is used since GDCM,
+# pydicom's choice, ends the process on some damaged files.
+CODECS = {
     **dict.fromkeys(uid.JPEGTransferSyntaxes, imagecodecs.jpeg8_decode),
     **dict.fromkeys(uid.JPEGLSTransferSyntaxes, imagecodecs.jpegls_decode),
     **dict.fromkeys(uid.JPEG2000TransferSyntaxes, imagecodecs.jpeg2k_decode),
@@ -26,11 +27,6 @@ _ITEM = struct.Struct("<HHI")
 _ITEM_TAG, _LAST_TAG = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _RLE_HEADER = struct.Struct("<16I")
 _RLE_PADDING = 1024  # bytes after the pixels of a segment that are ignored
-
-
-def is_converted_to_rgb(syntax: str) -> bool:
-    """Whether the codec of a transfer syntax returns RGB for every colour space."""
-    return syntax in _CODECS
 
 
 def stored_pixels(dataset: Dataset) -> np.ndarray:
@@ -54,7 +50,7 @@ def stored_pixels(dataset: Dataset) -> np.ndarray:
             return dataset.pixel_array.reshape(shape)
     if syntax == uid.RLELossless:
         return _run_lengths(_joined(dataset.PixelData), shape, dataset.BitsAllocated // 8)
-    if syntax not in _CODECS:
+    if syntax not in CODECS:
         raise FilmError("DICOM with an unsupported compression")
     frame = _joined(dataset.PixelData)
     # Most codecs would fill in the missing part, and CharLS would search ten seconds for the end.
@@ -69,19 +65,14 @@ def stored_pixels(dataset: Dataset) -> np.ndarray:
     error: Exception | None = None
     for dtype in (np.uint8, np.int8) if dataset.BitsStored <= 8 else (np.uint16, np.int16):
         try:
-            return _CODECS[syntax](frame, out=np.empty(shape, dtype))
+            return CODECS[syntax](frame, out=np.empty(shape, dtype))
         except ValueError as wrong:
             error = wrong
     raise FilmError("DICOM with pixels that do not match its header") from error
 
 
 def _joined(value: bytes) -> bytes:
-    """The one frame of encapsulated pixels (PS3.5, A.4): its fragments without the offset table.
-
-    Raises:
-        FilmError: there are more fragments than in any film.
-        CursorError: the value is cut short.
-    """
+    """The one frame of encapsulated pixels (PS3.5, A.4): its fragments without the offset table."""
     cursor = Cursor(value)
     parts: list[bytes] = []
     while cursor.left and len(parts) <= MAX_FRAGMENTS:
