@@ -56,12 +56,9 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
 def augmented(
     config: ConfigDict, images: NDArray[np.uint8], films: NDArray[np.int32], epochs: int
 ) -> NDArray[np.float32]:
-    """Augmented films, (epochs, n, size, size) in [0, 1].
+    """Augmented images (n, side, side), as (epochs, n, size, size) in [0, 1].
 
-    Args:
-        images: (n, side, side).
-        films: (n,) index of each film among the training films, which its changes depend on.
-        epochs: number of epochs, from the first.
+    `films` (n,) are their indices among the training films, which their changes depend on.
     """
     augment = jax.jit(make_augment(config.augment, config.data.image_size))
     pixels = images[..., None].astype(np.float32) / 255
@@ -78,14 +75,7 @@ def augmented(
 def contact_sheet(
     images: NDArray[np.uint8], shown: NDArray[np.float32], names: list[str], foot: str
 ) -> Figure:
-    """A figure with one row per film: as decoded, then as each epoch shows it.
-
-    Args:
-        images: (n, side, side).
-        shown: (epochs, n, size, size) in [0, 1].
-        names: (n,) label of each row.
-        foot: the line below the rows.
-    """
+    """A figure with one row per film: as decoded, then as each epoch shows it, as `augmented`."""
     epochs, films = shown.shape[:2]
     figure = Figure(
         figsize=(1.55 * (epochs + 1) + 0.4, 1.55 * films + 0.75),
@@ -109,5 +99,4 @@ def contact_sheet(
 
 
 def _evenly_spaced(count: int) -> NDArray[np.int64]:
-    """Up to `FILMS` indices below `count`."""
     return np.unique(np.linspace(0, count - 1, FILMS).round().astype(np.int64))

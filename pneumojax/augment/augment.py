@@ -24,9 +24,8 @@ def film_keys(seed: int, epoch: Array, film: Array) -> Array:
 def make_augment(settings: Mapping[str, Any], image_size: int) -> Augment:
     """`(images (b, h, w, 1) in [0, 1], keys (b,)) -> images (b, size, size, 1) in [0, 1]`.
 
-    Args:
-        settings: `config.augment`. A change that is off adds no operation.
-        image_size: the side of the films, and of the result if `settings["size"]` is 0.
+    The settings are `config.augment`; a change that is off adds no operation. A size of 0 stands
+    for `image_size`.
     """
     size = settings["size"] or image_size
     changes = appearance.changes(settings)
