@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from pneumojax.config.check import wrong_value
 from pneumojax.data.films import CLASS_NAMES
@@ -91,26 +93,17 @@ def divide_into_folds(
 
 
 def _groups(patients: Sequence[str], digests: Sequence[str]) -> dict[str, list[int]]:
-    """Films that must stay together, under the name of the group's first patient (union-find)."""
-    parent: dict[str, str] = {patient: patient for patient in patients}
-
-    def find(patient: str) -> str:
-        while parent[patient] != patient:
-            parent[patient] = parent[parent[patient]]
-            patient = parent[patient]
-        return patient
-
-    owner: dict[int, str] = {}
-    contents = group_numbers(digests)
-    for film in np.flatnonzero(np.bincount(contents)[contents] > 1).tolist():
-        patient = patients[film]
-        owned_by = owner.setdefault(int(contents[film]), patient)
-        first, second = sorted((find(owned_by), find(patient)))
-        parent[second] = first  # the root of a group is its first patient in sorted order
-    groups: dict[str, list[int]] = {}
-    for i, patient in enumerate(patients):
-        groups.setdefault(find(patient), []).append(i)
-    return groups
+    """Films that must stay together, under the name of the group's first patient."""
+    films = len(patients)
+    patient, contents = group_numbers(patients), group_numbers(digests)
+    # A node for each patient and for each contents of a file, and an edge for each film.
+    edges = (np.ones(films, bool), (patient, 2 * films + contents))
+    graph = coo_array(edges, shape=(4 * films, 4 * films))
+    _, of_node = connected_components(graph, directed=False)
+    groups: dict[int, list[int]] = {}
+    for film, group in enumerate(of_node[patient].tolist()):
+        groups.setdefault(group, []).append(film)
+    return {min(patients[film] for film in films): films for films in groups.values()}
 
 
 def _take(sizes: Mapping[str, int], fraction: float, seed: int) -> set[str]:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pneumojax.config.rules import NAMED_SETS
+from pneumojax.data import phantom_films
 from pneumojax.data.films import CLASS_NAMES, SPLITS
 from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
@@ -19,8 +20,6 @@ def resolve_root(root: str, cache_dir: Path) -> Path:
         return Path(root)
     if root == "pneumonia_mnist":
         return export_pneumonia_mnist(cache_dir)
-    from pneumojax.data import phantom_films
-
     return phantom_films.ensure_films(cache_dir)
 
 

@@ -103,18 +103,14 @@ def warnings_about(
     """
     if not films:
         return []
-    distances = np.zeros(len(films))
+    distances, limit = np.zeros(len(films)), np.inf
     if distribution is not None:
         distances = distribution.distances(np.stack([film.pixels for film in films]))
-    return [
-        _warnings(film, float(distance), distribution)
-        for film, distance in zip(films, distances, strict=True)
-    ]
+        limit = distribution.limit
+    return [_warnings(film, far, limit) for film, far in zip(films, distances, strict=True)]
 
 
-def _warnings(
-    film: AnyFilm, distance: float, distribution: TrainingDistribution | None
-) -> list[str]:
+def _warnings(film: AnyFilm, distance: float, limit: float) -> list[str]:
     found = []
     side = film.pixels.shape[0]
     if film.colour > MOST_COLOUR:
@@ -123,7 +119,6 @@ def _warnings(
         found.append(f"tiny: {film.width} x {film.height} pixels, the network sees {side} x {side}")
     if film.pixels.std() < LEAST_CONTRAST:
         found.append("blank")
-    elif distribution is not None and distance > distribution.limit:
-        limit = distribution.limit
+    elif distance > limit:
         found.append(f"unlike the training films ({distance:.1f}, limit {limit:.1f})")
     return found

@@ -118,15 +118,11 @@ def _known(data: bytes) -> str:
 
 def _decode_more(data: bytes, kind: str) -> tuple[Image.Image, float]:
     """The upright film of one channel and its colour, for WebP, TIFF and DICOM."""
-    if kind != "DICOM":
-        return _webp_or_tiff(data, kind)
-    from pneumojax.decoding.dicom import decode_dicom  # slow to import
+    if kind == "DICOM":
+        from pneumojax.decoding.dicom import decode_dicom  # slow to import
 
-    picture = decode_dicom(data)
-    return picture.convert("L"), _colour(picture)
-
-
-def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
+        picture = decode_dicom(data)
+        return picture.convert("L"), _colour(picture)
     plugin = _WebP if kind == "WebP" else TiffImagePlugin.TiffImageFile
     if kind == "TIFF" and tiff_directories.are_too_costly(data):
         raise FilmError("damaged TIFF header")

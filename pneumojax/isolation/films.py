@@ -11,13 +11,7 @@ from pneumojax.decoding.film import Film, decode_film
 from pneumojax.decoding.film_error import FilmError, UnfinishedDecoding
 from pneumojax.decoding.formats import AnyFilm, decode_any, decode_any_grey
 from pneumojax.decoding.preprocessing import Preprocessing
-from pneumojax.isolation.child import (
-    SENSELESS,
-    Refused,
-    WorkerKilled,
-    WorkerLost,
-    WorkerTimeout,
-)
+from pneumojax.isolation.child import SENSELESS, Refused, WorkerKilled, WorkerLost, WorkerTimeout
 from pneumojax.isolation.pool import Workers
 from pneumojax.isolation.protocol import DEFAULT, Limits
 from pneumojax.isolation.tasks import Answer
