@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +88,9 @@ def load_split(
         images = np.asarray(np.load(entry / IMAGES, mmap_mode="r"))
     index = open_index(entry)
     films = FilmSet(
-        **{field.name: getattr(index, field.name) for field in fields(index)},
+        index.records,
+        index.text,
+        index.rows,
         root=folder.root,
         split=split,
         preprocessing=preprocessing,

@@ -85,8 +85,11 @@ def build_entry(
         UserError: a film cannot be read any more, or the cache cannot be written.
     """
     building = entry.with_name(f"{entry.name}.building-{os.getpid()}")
-    advice = "make room or name another folder"
-    with failing_clearly(entry.parent, "--cache_dir", advice), _removed_on_failure(building):
+    with (
+        failing_clearly(entry.parent, "--cache_dir", "make room or name another folder"),
+        contextlib.ExitStack() as cleanup,
+    ):
+        cleanup.callback(shutil.rmtree, building, ignore_errors=True)  # gone if it was renamed
         _remove_abandoned(entry)
         building.mkdir(parents=True)
         store = make_store(building, folder.files, preprocessing)
@@ -104,7 +107,6 @@ def build_entry(
         except OSError:  # another process was quicker; its entry has the same contents
             if not entry.is_dir():
                 raise
-            shutil.rmtree(building)
 
 
 def checksum(path: Path) -> int:
@@ -220,15 +222,6 @@ def _contents(folder: FilmFolder, file: FilmFile) -> bytes | FilmError:
         ) from error
     except FilmError as error:
         return error
-
-
-@contextlib.contextmanager
-def _removed_on_failure(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _remove_abandoned(entry: Path) -> None:

@@ -32,10 +32,6 @@ class FilmDecoder(AbstractContextManager["FilmDecoder"]):
         self._workers = Workers(min(most or cores, cores), limits, tasks=["film"])
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the child processes."""
         self._workers.close()
 
     def decode(

@@ -73,12 +73,6 @@ class Workers(AbstractContextManager["Workers"]):
         for child in idle:  # the threads that use the other children drop them
             self._drop(child)
 
-    @property
-    def processes(self) -> list[int]:
-        """The process numbers of the children."""
-        with self._lock:
-            return [child.process.pid for child in self._all]
-
     def _ask(self, task: str, arguments: Mapping[str, Any], data: bytes) -> Message:
         child = self._free_child()
         try:
