@@ -75,11 +75,7 @@ def refuse_links_out(folder: Path) -> None:
 
     A run folder may come from a stranger, and a link in it could lead to any file of the user. The
     folder itself may be a link, and links within it are allowed. A folder that does not exist is
-    accepted.
-
-    Raises:
-        UserError: a link below the folder leads out of it, there is a pipe, a socket or a device,
-            or a folder in it cannot be listed.
+    accepted. UserError also tells of a folder in it that cannot be listed.
     """
     inside = os.path.realpath(folder)
     waiting = [os.fspath(folder)] if os.path.isdir(folder) else []

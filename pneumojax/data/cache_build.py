@@ -81,8 +81,7 @@ def build_entry(
 ) -> None:
     """Decodes all films into a temporary folder beside `entry`, which is then renamed to it.
 
-    Raises:
-        UserError: a film cannot be read any more, or the cache cannot be written.
+    Raises UserError if a film cannot be read any more, or the cache cannot be written.
     """
     building = entry.with_name(f"{entry.name}.building-{os.getpid()}")
     with (
@@ -153,15 +152,11 @@ def _decoded(folder: FilmFolder, preprocessing: Preprocessing) -> Iterator[Answe
     """Decodes the files in parallel, and answers in their order."""
     cores = os.cpu_count() or 1
     with FilmDecoder() as decoder:
-
-        def read(group: list[FilmFile]) -> list[Answer]:
-            return _read_group(folder, group, preprocessing, decoder)
-
         pool = ThreadPoolExecutor(cores)  # each thread waits for a child process that decodes
         waiting: deque[Future[list[Answer]]] = deque()
         try:
             for group in _groups(folder.files):  # bounded: there may be millions of films
-                waiting.append(pool.submit(read, group))
+                waiting.append(pool.submit(_read_group, folder, group, preprocessing, decoder))
                 if len(waiting) > _AHEAD * cores:
                     yield from waiting.popleft().result()
             while waiting:

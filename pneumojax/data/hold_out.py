@@ -20,7 +20,7 @@ def hold_out(
     fraction: float,
     seed: int,
 ) -> np.ndarray:
-    """Chooses the validation films, by patient and stratified by class.
+    """Chooses the validation films, bool (n,), by patient and stratified by class.
 
     Patients who share a byte-identical film stay together as a group, and the majority of a group's
     films decides its class. The groups of a class are visited in an order hashed from the seed and
@@ -30,9 +30,6 @@ def hold_out(
     Args:
         patients, labels, digests: (n,) patient and label of each film, and hash of its file.
         fraction: fraction of the films wanted for validation, 0 for none.
-
-    Returns:
-        bool (n,), True for a validation film.
 
     Raises:
         UserError: training or validation would lack a class.
@@ -61,13 +58,10 @@ def hold_out(
 def divide_into_folds(
     patients: Sequence[str], labels: np.ndarray, digests: Sequence[str], folds: int, seed: int
 ) -> np.ndarray:
-    """Gives each film one of k folds, by patient and stratified by class.
+    """Gives each film a fold, int64 (n,) from 0, by patient and stratified by class.
 
     Groups of patients are formed and visited as in `hold_out`; each goes to the fold that has the
     fewest films of its class so far.
-
-    Returns:
-        int64 (n,), from 0 to folds - 1.
 
     Raises:
         UserError: a fold would have no film of a class.

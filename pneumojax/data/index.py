@@ -130,11 +130,7 @@ def open_index(folder: Path) -> FilmIndex:
 
 
 def group_numbers(values: Sequence[str]) -> np.ndarray:
-    """Numbers films so that two have the same number if and only if they have the same value.
-
-    Returns:
-        int64 (n,), from 0 to 2 n.
-    """
+    """Numbers films, int64 (n,) from 0 to 2 n, the same for two of them if their values are."""
     hashes = np.fromiter(map(hash, values), np.int64, len(values))
     _, numbers, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     # Hashes take 8 bytes a film and a dictionary 200, so only films whose hashes agree are

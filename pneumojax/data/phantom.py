@@ -32,7 +32,7 @@ ANATOMY = {
 
 
 def draw_film(seed: int, patient: int, image: int, pathogen: str) -> np.ndarray:
-    """Draws one frontal film.
+    """Draws one frontal film, uint8 (height, width).
 
     A patient is identified by pathogen and number. The films of a patient share the body and differ
     in size, pose, disease, exposure and grain; of these only the disease depends on the pathogen.
@@ -40,9 +40,6 @@ def draw_film(seed: int, patient: int, image: int, pathogen: str) -> np.ndarray:
     Args:
         image: the number of the film among the patient's, from 1.
         pathogen: one of `PATHOGENS`.
-
-    Returns:
-        uint8 (height, width).
     """
     kind = PATHOGENS.index(pathogen)
     rng = np.random.default_rng([seed, kind, patient])

@@ -38,15 +38,12 @@ _RLE_PADDING = 1024  # bytes after the pixels of a segment that are ignored
 
 
 def decode_dicom(data: bytes) -> Image.Image:
-    """Decodes a film of one frame at full size.
+    """Decodes a film of one frame at full size: mode "L", or "RGB" for a file in colour.
 
     Applies the rescaling or modality LUT, then the first VOI LUT or window. In a file with neither
     of the latter, 8 bits are shown unchanged and more bits from the darkest to the brightest pixel,
     as viewers do. MONOCHROME1 is inverted. Pixels may have 8 to 16 bits, signed or not, and be
     uncompressed, deflated, or compressed by RLE, JPEG (also lossless), JPEG-LS or JPEG 2000.
-
-    Returns:
-        A picture of mode "L", or "RGB" for a file in colour.
 
     Raises:
         FilmError: damaged, without pixels, too small, too large, or of a kind not listed above.
@@ -138,11 +135,9 @@ def _colour(stored: np.ndarray, dataset: Dataset) -> Image.Image:
 
 
 def stored_pixels(dataset: Dataset) -> np.ndarray:
-    """The pixels as they are stored, before any rescaling or LUT.
+    """The pixels as they are stored, (rows, columns) or (rows, columns, 3), before any LUT.
 
-    Returns:
-        (rows, columns), or (rows, columns, 3) for colour: 8- or 16-bit integers, signed or not, in
-        either byte order.
+    They are integers of 8 or 16 bits, signed or not, in either byte order.
 
     Raises:
         FilmError: cut short, or of another size or depth than the dataset says.

@@ -37,10 +37,9 @@ class FilmDecoder(AbstractContextManager["FilmDecoder"]):
     def decode(
         self, data: bytes, preprocessing: Preprocessing, *, preview_side: int = 0
     ) -> Decoded:
-        """Decodes the bytes of one film of any kind that prediction takes.
+        """Decodes one film of any kind that prediction takes.
 
-        Args:
-            preview_side: the longest side of the preview in pixels; 0 for none.
+        The longest side of the preview has `preview_side` pixels; 0 stands for no preview.
 
         Raises:
             FilmError: as `decode_any`, or the decoder crashed or exceeded its limits.

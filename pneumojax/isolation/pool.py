@@ -41,13 +41,10 @@ class Workers(AbstractContextManager["Workers"]):
     def call(
         self, task: str, arguments: Mapping[str, Any], data: bytes
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """Runs a task on the bytes of a file; waits for a free child and for its answer.
+        """Runs a task on the bytes of a file, and returns its JSON values and arrays.
 
         If something outside kills the child, which says nothing about the file, the task is run
         once more.
-
-        Returns:
-            The JSON values and the arrays that the task returned.
 
         Raises:
             Refused: the task refused the file.
