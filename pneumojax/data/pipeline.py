@@ -20,6 +20,7 @@ from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
 
 Batch = dict[str, Any]
+_ARRAYS = ("image", "label", "mask", "film")  # the keys of a batch, in the order of `gather`
 
 
 def steps_per_epoch(films: int, batch_size: int) -> int:
@@ -105,16 +106,11 @@ def training_batches(
             raise
 
     types = [tf.uint8, tf.int32, tf.float32, tf.int32]
-    dataset = (
-        tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-        .map(
-            tf.autograph.experimental.do_not_convert(
-                lambda step: tf.numpy_function(load, [step], types)
-            )
-        )
-        .prefetch(2)
+    mapped = tf.autograph.experimental.do_not_convert(
+        lambda step: tf.numpy_function(load, [step], types)
     )
-    return _Stream(dataset.as_numpy_iterator(), ("image", "label", "mask", "film"), failed)
+    dataset = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max).map(mapped).prefetch(2)
+    return _Stream(dataset.as_numpy_iterator(), failed)
 
 
 class _Stream:
@@ -124,14 +120,8 @@ class _Stream:
     thread would still be running and the process would never end.
     """
 
-    def __init__(
-        self,
-        iterator: Iterator[tuple[np.ndarray, ...]],
-        names: tuple[str, ...],
-        failed: list[UserError],
-    ):
+    def __init__(self, iterator: Iterator[tuple[np.ndarray, ...]], failed: list[UserError]):
         self._held = [iterator]
-        self._names = names
         self._failed = failed  # errors that were raised on the iterator's thread
         weakref.finalize(self, self._held.clear)  # runs on collection and at exit
 
@@ -140,7 +130,7 @@ class _Stream:
 
     def __next__(self) -> Batch:
         try:
-            return dict(zip(self._names, next(self._held[0]), strict=True))
+            return dict(zip(_ARRAYS, next(self._held[0]), strict=True))
         except Exception:  # tf.data re-raises every exception as its own type
             if self._failed:
                 raise self._failed[0] from None

@@ -105,16 +105,13 @@ def _validation(films: FilmSet, config: ConfigDict) -> np.ndarray:
 
 
 def _with_audit(train: FilmSet, validation: FilmSet | None) -> Splits:
-    splits = {"train": train} | ({"validation": validation} if validation else {})
-    ends = np.cumsum([len(films) for films in splits.values()])
+    sets = [train] if validation is None else [train, validation]
+    side = np.repeat(np.arange(len(sets)), [len(films) for films in sets])
     audit = audit_leakage(
-        {
-            name: np.arange(end - len(films), end)
-            for (name, films), end in zip(splits.items(), ends, strict=True)
-        },
-        [patient for films in splits.values() for patient in films.patients],
-        [known for films in splits.values() for known in films.patients_known],
-        np.concatenate([films.labels for films in splits.values()]),
-        [digest for films in splits.values() for digest in films.digests],
+        {name: side == i for i, name in enumerate(("train", "validation")[: len(sets)])},
+        [patient for films in sets for patient in films.patients],
+        [known for films in sets for known in films.patients_known],
+        np.concatenate([films.labels for films in sets]),
+        [digest for films in sets for digest in films.digests],
     )
     return Splits(train, validation, audit)
