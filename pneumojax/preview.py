@@ -32,12 +32,8 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
     """
     begin(workdir, config)
     films = load_splits(config, cache_dir).train
-    chosen = np.concatenate(
-        [
-            np.flatnonzero(films.labels == label)[_evenly_spaced(np.sum(films.labels == label))]
-            for label in range(len(CLASS_NAMES))
-        ]
-    ).astype(np.int32)
+    classes = [np.flatnonzero(films.labels == label) for label in range(len(CLASS_NAMES))]
+    chosen = np.concatenate([_evenly_spaced(of_class) for of_class in classes]).astype(np.int32)
     images = films.pixels(chosen)
     shown = augmented(config, images, chosen, EPOCHS)
     size = config.augment.size or config.data.image_size
@@ -98,5 +94,5 @@ def contact_sheet(
     return figure
 
 
-def _evenly_spaced(count: int) -> NDArray[np.int64]:
-    return np.unique(np.linspace(0, count - 1, FILMS).round().astype(np.int64))
+def _evenly_spaced(films: NDArray[np.int64]) -> NDArray[np.int64]:
+    return films[np.unique(np.linspace(0, len(films) - 1, FILMS).round().astype(np.int64))]

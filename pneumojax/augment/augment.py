@@ -59,9 +59,8 @@ def mixup(
     The partner's share is drawn from Beta(alpha, alpha) by the film's key, and mirrored to at most
     one half, so that each film keeps the larger share. Labels get the same shares.
     """
-    share = jax.vmap(lambda key: jax.random.beta(jax.random.fold_in(key, 1_000), alpha, alpha))(
-        keys
-    )
+    beta = jax.vmap(lambda key: jax.random.beta(jax.random.fold_in(key, 1_000), alpha, alpha))
+    share = beta(keys)
     share = jnp.minimum(share, 1 - share)
     of_image = share[:, None, None, None]
     images = images * (1 - of_image) + partners * of_image

@@ -20,6 +20,7 @@ from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
 
 Batch = dict[str, Any]
+_AHEAD = 2  # batches that are ready before their use
 _ARRAYS = ("image", "label", "mask", "film")  # the keys of a batch, in the order of `gather`
 
 
@@ -109,7 +110,7 @@ def training_batches(
     mapped = tf.autograph.experimental.do_not_convert(
         lambda step: tf.numpy_function(load, [step], types)
     )
-    dataset = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max).map(mapped).prefetch(2)
+    dataset = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max).map(mapped).prefetch(_AHEAD)
     return _Stream(dataset.as_numpy_iterator(), failed)
 
 
@@ -150,20 +151,20 @@ def evaluation_batches(films: FilmSet, batch_size: int) -> Iterator[Batch]:
         waiting: list[Future[Batch]] = []
         for step in range(steps_per_epoch(len(films), batch_size)):
             waiting.append(reader.submit(load, step))
-            if len(waiting) > 2:
+            if len(waiting) > _AHEAD:
                 yield waiting.pop(0).result()
         for batch in waiting:
             yield batch.result()
 
 
-def to_devices(batches: Iterable[Batch], mesh: Mesh, ahead: int = 2) -> Iterator[Batch]:
-    """Moves batches to the devices, split over the mesh's first axis, `ahead` of their use."""
+def to_devices(batches: Iterable[Batch], mesh: Mesh) -> Iterator[Batch]:
+    """Moves batches to the devices, split over the mesh's first axis, two ahead of their use."""
     sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
     queue: list[Batch] = []
     for batch in batches:
         # One call for all arrays, since each call costs a tenth of a millisecond.
         queue.append(jax.make_array_from_process_local_data(sharding, batch))
-        if len(queue) > ahead:
+        if len(queue) > _AHEAD:
             yield queue.pop(0)
     yield from queue
 
