@@ -38,6 +38,7 @@ from pneumojax.decoding.film import read_bytes
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
+from pneumojax.fields import is_text, list_of
 
 if TYPE_CHECKING:
     from pneumojax.data.shards import StreamedFilms
@@ -222,7 +223,7 @@ def _fits(entry: Path, films: int, preprocessing: Preprocessing | None) -> bool:
     """
     try:
         rejected = json.loads((entry / REJECTED).read_text())
-        if not isinstance(rejected, list) or not all(map(_is_pair_of_text, rejected)):
+        if not list_of(list_of(is_text, 2))(rejected):
             return False
         if (entry / NAMES[0]).stat().st_size != (films - len(rejected)) * RECORD.itemsize:
             return False
@@ -254,7 +255,3 @@ def _is_pixels(entry: Path, films: int, side: int) -> bool:
         and images.shape == (films, side, side)
         and images.flags.c_contiguous
     )
-
-
-def _is_pair_of_text(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
