@@ -28,7 +28,6 @@ from pneumojax.data.cache_build import (
     PixelStore,
     build_entry,
     checksum,
-    read_rejected,
 )
 from pneumojax.data.disk_space import require_disk_space, too_large
 from pneumojax.data.film_set import FilmSet
@@ -87,7 +86,7 @@ def load_split(
         if not entry.is_dir():
             build_entry(entry, wanted, preprocessing, PixelStore, cache.log)
         images = np.asarray(np.load(entry / IMAGES, mmap_mode="r"))
-    index = open_index(entry)
+    index, rejected = open_index(entry), json.loads((entry / REJECTED).read_text())
     films = FilmSet(
         index.records,
         index.text,
@@ -97,7 +96,7 @@ def load_split(
         preprocessing=preprocessing,
         images=images,
         places=index.rows,
-        rejected=read_rejected(entry),
+        rejected=[(path, reason) for path, reason in rejected],
         ignored=folder.ignored,
     )
     _check_rejected(films, wanted, max_rejected_fraction)

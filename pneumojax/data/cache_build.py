@@ -119,11 +119,6 @@ def checksum(path: Path) -> int:
     return total
 
 
-def read_rejected(entry: Path) -> list[tuple[str, str]]:
-    """Path and reason of each file that is not a readable film."""
-    return [(path, reason) for path, reason in json.loads((entry / REJECTED).read_text())]
-
-
 def _store_films(
     building: Path,
     folder: FilmFolder,
