@@ -75,7 +75,7 @@ def refuse_links_out(folder: Path) -> None:
 
     A run folder may come from a stranger, and a link in it could lead to any file of the user. The
     folder itself may be a link, and links within it are allowed. A folder that does not exist is
-    accepted. UserError also tells of a folder in it that cannot be listed.
+    accepted. A folder below it that cannot be listed is refused too.
     """
     inside = os.path.realpath(folder)
     waiting = [os.fspath(folder)] if os.path.isdir(folder) else []

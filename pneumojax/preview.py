@@ -71,7 +71,7 @@ def augmented(
 def contact_sheet(
     images: NDArray[np.uint8], shown: NDArray[np.float32], names: list[str], foot: str
 ) -> Figure:
-    """A figure with one row per film: as decoded, then as each epoch shows it, as `augmented`."""
+    """A figure with a row for each film: as decoded, then as `augmented` shows it in each epoch."""
     epochs, films = shown.shape[:2]
     figure = Figure(
         figsize=(1.55 * (epochs + 1) + 0.4, 1.55 * films + 0.75),

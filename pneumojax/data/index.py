@@ -130,7 +130,7 @@ def open_index(folder: Path) -> FilmIndex:
 
 
 def group_numbers(values: Sequence[str]) -> np.ndarray:
-    """Numbers films, int64 (n,) from 0 to 2 n, the same for two of them if their values are."""
+    """int64 (n,), from 0 to 2 n: equal values get equal numbers, and other values other numbers."""
     hashes = np.fromiter(map(hash, values), np.int64, len(values))
     _, numbers, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     # Hashes take 8 bytes a film and a dictionary 200, so only films whose hashes agree are

@@ -72,11 +72,11 @@ def fit(described: np.ndarray) -> TrainingDistribution:
 
 
 def statistics(images: np.ndarray) -> np.ndarray:
-    """Describes images, uint8 (n, s, s), by rows of about 0 to 1: float64 (n, STATISTICS).
+    """Describes each image, uint8 (n, s, s), by a row of numbers: float64 (n, STATISTICS).
 
-    The numbers are: mean and standard deviation of the grey levels; mean brightness of bands across
-    and down, less the film's own mean and divided by its contrast; correlation with the mirror
-    image; mean difference of neighbours down and across.
+    The numbers, from about 0 to 1, are: mean and standard deviation of the grey levels; mean
+    brightness of bands across and down, less the film's own mean and divided by its contrast;
+    correlation with the mirror image; mean difference of neighbours down and across.
     """
     grey = images.astype(np.float32) / 255
     mean, sd = grey.mean(axis=(1, 2)), grey.std(axis=(1, 2))

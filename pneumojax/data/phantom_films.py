@@ -43,7 +43,7 @@ def write_films(
     train: Mapping[str, int] = TRAIN_FILMS,
     test: Mapping[str, int] = TEST_FILMS,
 ) -> None:
-    """Writes `<root>/{train,test}/{NORMAL,PNEUMONIA}/*.jpeg`, so many films of each pathogen.
+    """Writes `<root>/{train,test}/{NORMAL,PNEUMONIA}/*.jpeg`, from numbers of films by pathogen.
 
     There is no `val` folder, since validation is held out of train. No patient is in both splits.
     """

@@ -25,7 +25,7 @@ class Decoded(NamedTuple):
 
 
 class FilmDecoder(AbstractContextManager["FilmDecoder"]):
-    """Decodes films in at most `most` child processes, one for each core. Safe for threads."""
+    """Decodes films in a child process for each core, `most` at most. Safe for threads."""
 
     def __init__(self, most: int | None = None, limits: Limits = DEFAULT):
         cores = os.cpu_count() or 1
@@ -39,7 +39,7 @@ class FilmDecoder(AbstractContextManager["FilmDecoder"]):
     ) -> Decoded:
         """Decodes one film of any kind that prediction takes.
 
-        The longest side of the preview has `preview_side` pixels; 0 stands for no preview.
+        No side of the preview is longer than `preview_side` pixels; 0 stands for no preview.
 
         Raises:
             FilmError: as `decode_any`, or the decoder crashed or exceeded its limits.
