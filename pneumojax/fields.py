@@ -14,18 +14,12 @@ _ABSENT = object()
 
 
 class Field(NamedTuple):
-    """One value in a record, and the check that it must pass.
+    """One value in a record, and the check that it must pass."""
 
-    place: the keys that lead to it.
-    fits: whether a value is allowed there.
-    wanted: the allowed values in words, for the message.
-    required: whether a record that has the group but not this value is refused.
-    """
-
-    place: tuple[str, ...]
+    place: tuple[str, ...]  # the keys that lead to it
     fits: Callable[[Any], bool]
-    wanted: str
-    required: bool = True
+    wanted: str  # the allowed values in words, for the message
+    required: bool = True  # refuses a record that has the group but not this value
 
 
 def first_wrong(record: dict[str, Any], fields: Iterable[Field]) -> str | None:
@@ -48,11 +42,7 @@ def first_wrong(record: dict[str, Any], fields: Iterable[Field]) -> str | None:
 
 
 def read_record(path: Path, fields: Iterable[Field]) -> dict[str, Any]:
-    """A JSON object from a file, whose fields pass the checks of `fields`.
-
-    Raises:
-        UserError: the file cannot be read, is not a JSON object, or has a field that does not fit.
-    """
+    """A JSON object from a file; raises UserError if it cannot be read or a field does not fit."""
     try:
         if path.stat().st_size > LARGEST_RECORD:
             raise ValueError(f"it is larger than {LARGEST_RECORD / 1e6:.0f} MB")

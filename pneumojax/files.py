@@ -16,9 +16,7 @@ from pneumojax.errors import UserError
 def failing_clearly(path: Path, flag: str = "", advice: str = "") -> Iterator[None]:
     """Turns errors of the system into UserError while `path` is written.
 
-    Args:
-        flag: the flag that named the path, which begins the message.
-        advice: what to do, which ends the message.
+    The message begins with the `flag` that named the path, and ends with the `advice`.
     """
     try:
         yield
@@ -33,8 +31,6 @@ class Appended:
 
     On a full disk a buffered file of Python tries to write its buffer again when it is closed, at
     the latest when the interpreter ends, which adds a traceback to the error already reported.
-
-    Methods raise OSError, as a file does.
     """
 
     def __init__(self, path: Path):
@@ -47,21 +43,15 @@ class Appended:
             rest = rest[self._file.write(rest) :]
 
     def sync(self) -> None:
-        """Flushes the file to the disk."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Closes the file; a second call does nothing."""
         self._file.close()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary file to write, which is flushed and renamed to `path` on success.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Gives a temporary file to write, which is flushed and renamed to `path` on success."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with failing_clearly(path):
         try:
@@ -85,11 +75,7 @@ def refuse_links_out(folder: Path) -> None:
 
     A run folder may come from a stranger, and a link in it could lead to any file of the user. The
     folder itself may be a link, and links within it are allowed. A folder that does not exist is
-    accepted.
-
-    Raises:
-        UserError: a link below the folder leads out of it, there is a pipe, a socket or a device,
-            or a folder in it cannot be listed.
+    accepted. A folder below it that cannot be listed is refused too.
     """
     inside = os.path.realpath(folder)
     waiting = [os.fspath(folder)] if os.path.isdir(folder) else []

@@ -8,22 +8,14 @@ _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def decimal(text: str) -> float:
-    """The value of a plain decimal numeral such as "0.25" or "1e-7".
-
-    Raises:
-        ValueError: the text is anything else.
-    """
+    """The value of a plain decimal numeral such as "1e-7"; raises ValueError for any other text."""
     if not _DECIMAL.fullmatch(text):
         raise ValueError(f"{text!r} is not a plain decimal number")
     return float(text)
 
 
 def probability(text: str) -> float:
-    """As `decimal`, between 0 and 1.
-
-    Raises:
-        ValueError: the text is anything else.
-    """
+    """As `decimal`, between 0 and 1."""
     value = decimal(text)
     if not 0 <= value <= 1:
         raise ValueError(f"{text!r} is not between 0 and 1")

@@ -32,12 +32,8 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
     """
     begin(workdir, config)
     films = load_splits(config, cache_dir).train
-    chosen = np.concatenate(
-        [
-            np.flatnonzero(films.labels == label)[_evenly_spaced(np.sum(films.labels == label))]
-            for label in range(len(CLASS_NAMES))
-        ]
-    ).astype(np.int32)
+    classes = [np.flatnonzero(films.labels == label) for label in range(len(CLASS_NAMES))]
+    chosen = np.concatenate([_evenly_spaced(of_class) for of_class in classes]).astype(np.int32)
     images = films.pixels(chosen)
     shown = augmented(config, images, chosen, EPOCHS)
     size = config.augment.size or config.data.image_size
@@ -56,12 +52,9 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
 def augmented(
     config: ConfigDict, images: NDArray[np.uint8], films: NDArray[np.int32], epochs: int
 ) -> NDArray[np.float32]:
-    """Augmented films, (epochs, n, size, size) in [0, 1].
+    """Augmented images (n, side, side), as (epochs, n, size, size) in [0, 1].
 
-    Args:
-        images: (n, side, side).
-        films: (n,) index of each film among the training films, which its changes depend on.
-        epochs: number of epochs, from the first.
+    `films` (n,) are their indices among the training films, which their changes depend on.
     """
     augment = jax.jit(make_augment(config.augment, config.data.image_size))
     pixels = images[..., None].astype(np.float32) / 255
@@ -78,14 +71,7 @@ def augmented(
 def contact_sheet(
     images: NDArray[np.uint8], shown: NDArray[np.float32], names: list[str], foot: str
 ) -> Figure:
-    """A figure with one row per film: as decoded, then as each epoch shows it.
-
-    Args:
-        images: (n, side, side).
-        shown: (epochs, n, size, size) in [0, 1].
-        names: (n,) label of each row.
-        foot: the line below the rows.
-    """
+    """A figure with a row for each film: as decoded, then as `augmented` shows it in each epoch."""
     epochs, films = shown.shape[:2]
     figure = Figure(
         figsize=(1.55 * (epochs + 1) + 0.4, 1.55 * films + 0.75),
@@ -108,6 +94,5 @@ def contact_sheet(
     return figure
 
 
-def _evenly_spaced(count: int) -> NDArray[np.int64]:
-    """Up to `FILMS` indices below `count`."""
-    return np.unique(np.linspace(0, count - 1, FILMS).round().astype(np.int64))
+def _evenly_spaced(films: NDArray[np.int64]) -> NDArray[np.int64]:
+    return films[np.unique(np.linspace(0, len(films) - 1, FILMS).round().astype(np.int64))]

@@ -12,8 +12,7 @@ from pneumojax.files import printable
 def environment(folder: Path, *, html: bool) -> jinja2.Environment:
     """Opens a folder of templates, in which an undefined name is an error.
 
-    Texts are made printable, since names of films and folders may hold anything, and are escaped
-    for HTML.
+    Texts are made printable, since names of films may hold anything, and are escaped for HTML.
     """
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),

@@ -11,12 +11,8 @@ _TERMINAL_SECONDS = 0.2  # between two versions of a rewritten line
 class Progress:
     """Shows now and then how far a long task is.
 
-    On a terminal one line is rewritten five times a second. A file, a pipe or a function gets a
-    new line each time, and fewer of them.
-
-    Args:
-        out: a stream such as sys.stdout, or a function that takes one line, such as print.
-        seconds: the least time between two lines where none is rewritten.
+    On a terminal one line is rewritten five times a second. A file, a pipe or a function, such as
+    print, gets a new line each time, at most every `seconds`.
     """
 
     def __init__(self, out: TextIO | Callable[[str], object], seconds: float = 10.0):
@@ -54,11 +50,7 @@ class Progress:
 def rate(done: int, total: int, seconds: float, *, earlier: int = 0) -> str:
     """Says how many films are done, how fast and how long the rest takes.
 
-    Args:
-        done: films that are done, those of an earlier run included.
-        total: films in all.
-        seconds: the time that this run has taken.
-        earlier: films that an earlier run did.
+    `done` includes the films that an `earlier` run did; `seconds` are those of this run.
     """
     films_per_second = (done - earlier) / max(seconds, 1e-3)
     left = duration((total - done) / films_per_second) if films_per_second else "unknown time"

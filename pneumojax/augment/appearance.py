@@ -29,28 +29,22 @@ _QUANTISATION = np.array(
 
 def changes(settings: Mapping[str, Any]) -> list[Change]:
     """The changes that `config.augment` turns on, in the order in which they are applied."""
-    always: dict[str, Callable[..., Array]] = {
-        "gamma": _gamma,
-        "contrast": _contrast,
-        "brightness": _brightness,
-    }
-    sometimes: dict[str, Callable[..., Array]] = {
+    always = {"gamma": _gamma, "contrast": _contrast, "brightness": _brightness}
+    sometimes = {
         "blur": _blur,
         "downscale": _downscale,
         "sharpen": _sharpen,
         "noise": _noise,
         "jpeg": _jpeg,
     }
-    neutral = {"downscale": 1.0}
     chosen: list[Change] = []
-    for name, change in always.items():
-        if strength := settings[name]:
-            chosen.append(partial(change, strength=strength))
-    for name, change in sometimes.items():
-        if (strength := settings[name]) != neutral.get(name, 0.0):
-            chosen.append(
-                partial(_perhaps, partial(change, strength=strength), settings["probability"])
-            )
+    for name, change in (always | sometimes).items():
+        strength = settings[name]
+        if strength != (1 if name == "downscale" else 0):
+            some: Change = partial(change, strength=strength)
+            if name in sometimes:
+                some = partial(_perhaps, some, settings["probability"])
+            chosen.append(some)
     if probability := settings["erase"]:
         chosen.append(partial(_erase, probability=probability))
     return chosen

@@ -3,11 +3,14 @@
 An entry of the cache is a folder whose name is a digest of everything that its contents depend on:
 the films' paths, sizes and times and, for decoded films, the preprocessing and the version of the
 decoder. An entry appears under its name complete or not at all, and its bytes are checked when it
-is opened or read.
+is opened or read. Checksums find accidental damage. An entry that was changed together with its
+checksums passes them, and must still neither end a run with a traceback nor be read beyond its
+arrays.
 """
 
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -18,16 +21,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import PIL
 
-from pneumojax.data.cache_build import IMAGES, PixelStore, build_entry, read_rejected
-from pneumojax.data.cache_check import fits, is_whole
+from pneumojax.data.cache_build import (
+    CHECKSUMS,
+    IMAGES,
+    REJECTED,
+    PixelStore,
+    build_entry,
+    checksum,
+)
 from pneumojax.data.disk_space import require_disk_space, too_large
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import FilmFolder
-from pneumojax.data.index import open_index
+from pneumojax.data.index import NAMES, RECORD, open_index
 from pneumojax.decoding.film import read_bytes
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
+from pneumojax.fields import is_text, list_of
 
 if TYPE_CHECKING:
     from pneumojax.data.shards import StreamedFilms
@@ -37,20 +47,11 @@ FORMAT = 3  # of a cache entry; raise it when the stored contents change
 
 @dataclass(frozen=True)
 class FilmCache:
-    """A folder that keeps films, and how it is used.
+    """A folder that keeps films, and how it is used."""
 
-    Attributes:
-        folder: the folder, named by --cache_dir.
-        max_gb: 10^9 bytes that the decoded films of a split may take; a larger split is streamed
-            from shards. 0 leaves the choice to `too_large`.
-        verify: hash every film again, and rebuild an entry if contents changed despite an unchanged
-            size and time.
-        log: takes the lines about progress and about damaged or ignored files.
-    """
-
-    folder: Path
-    max_gb: float = 0.0
-    verify: bool = False
+    folder: Path  # named by --cache_dir
+    max_gb: float = 0.0  # as `max_cache_gb` of `too_large`; a larger split is streamed from shards
+    verify: bool = False  # hash every film, whose contents may change under the same size and time
     log: Callable[[str], None] = print
 
 
@@ -85,15 +86,17 @@ def load_split(
         if not entry.is_dir():
             build_entry(entry, wanted, preprocessing, PixelStore, cache.log)
         images = np.asarray(np.load(entry / IMAGES, mmap_mode="r"))
-    index = open_index(entry)
+    index, rejected = open_index(entry), json.loads((entry / REJECTED).read_text())
     films = FilmSet(
+        index.records,
+        index.text,
+        index.rows,
         root=folder.root,
         split=split,
         preprocessing=preprocessing,
         images=images,
-        rows=index.rows,
-        index=index,
-        rejected=read_rejected(entry),
+        places=index.rows,
+        rejected=[(path, reason) for path, reason in rejected],
         ignored=folder.ignored,
     )
     _check_rejected(films, wanted, max_rejected_fraction)
@@ -121,14 +124,10 @@ def _key(folder: FilmFolder, *more: object) -> str:
 def _remove_unusable(
     entry: Path, folder: FilmFolder, preprocessing: Preprocessing | None, cache: FilmCache
 ) -> None:
-    """Removes an entry that is damaged or, if films are verified, older than its films.
-
-    Args:
-        preprocessing: that of decoded films; None for shards.
-    """
+    """Removes an entry that is damaged or, if films are verified, older than its films."""
     if not os.path.lexists(entry):
         return
-    if not (is_whole(entry) and fits(entry, len(folder.files), preprocessing)):
+    if not (_is_whole(entry) and _fits(entry, len(folder.files), preprocessing)):
         cache.log(f"cache: {str(entry)!r} is damaged; decoding its films again")
         _remove(entry)
     elif cache.verify and _has_changed_films(folder.root, entry):
@@ -138,11 +137,10 @@ def _remove_unusable(
 
 
 def _remove(entry: Path) -> None:
-    """Removes a damaged entry, which may also be a file or a link."""
     try:
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
-        else:
+        else:  # a file or a link in the entry's place
             entry.unlink()
     except OSError as error:
         raise UserError(
@@ -165,11 +163,7 @@ def _has_changed_films(root: Path, entry: Path) -> bool:
 def _streamed(
     entry: Path, folder: FilmFolder, preprocessing: Preprocessing, reason: str, cache: FilmCache
 ) -> "StreamedFilms":
-    """Opens the shards of the films, which are written first if there are none.
-
-    Args:
-        reason: why the films are not kept decoded, from `too_large`.
-    """
+    """Opens the shards of the films, which are written first if there are none."""
     if importlib.util.find_spec("array_record") is None:  # TFDS requires it on Linux only
         raise UserError(
             f"config.data.max_cache_gb: {reason}, and streaming them needs array_record"
@@ -204,3 +198,59 @@ def _check_rejected(films: FilmSet, folder: FilmFolder, allowed: float) -> None:
             f"{films.split!r} are not readable films, more than {allowed:.1%} ({example}); "
             "mend or remove them, or raise the field"
         )
+
+
+def _is_whole(entry: Path) -> bool:
+    """Whether an entry holds the files that were written and no others, with the same bytes.
+
+    Every file has to be listed, so that an empty list of checksums does not pass. 117 MB take a
+    twentieth of a second. For shards only the sizes are compared; their bytes are checked film by
+    film as they are read.
+    """
+    try:
+        checksums = json.loads((entry / CHECKSUMS).read_text())
+        found = [path for path in entry.iterdir() if path.name != CHECKSUMS]
+        return bool(found) and checksums == {path.name: checksum(path) for path in found}
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _fits(entry: Path, films: int, preprocessing: Preprocessing | None) -> bool:
+    """Whether the index, the list of rejected files and the pixels match a number of files.
+
+    `preprocessing` is None for shards, whose films are checked as they are read.
+    """
+    try:
+        rejected = json.loads((entry / REJECTED).read_text())
+        if not list_of(list_of(is_text, 2))(rejected):
+            return False
+        if (entry / NAMES[0]).stat().st_size != (films - len(rejected)) * RECORD.itemsize:
+            return False
+        side = preprocessing.image_size if preprocessing else 0
+        return _is_index(entry) and (not side or _is_pixels(entry, films, side))
+    except (OSError, ValueError, TypeError, EOFError, RecursionError):
+        return False
+
+
+def _is_index(entry: Path) -> bool:
+    """Whether every path lies within the text of paths, and every label is a class."""
+    index = open_index(entry)
+    ends = index.records["path_end"]
+    edges = np.concatenate([[0], ends, [len(index.text)]])
+    return bool(
+        np.all(np.diff(edges[:-1]) > 0)
+        and edges[-2] == edges[-1]
+        and np.all(index.records["label"] <= 1)
+        and np.all(index.records["size"] > 0)
+    )
+
+
+def _is_pixels(entry: Path, films: int, side: int) -> bool:
+    # An array of objects, which would be unpickled, is a ValueError.
+    images = np.load(entry / IMAGES, mmap_mode="r", allow_pickle=False)
+    return (
+        isinstance(images, np.ndarray)
+        and images.dtype == np.uint8
+        and images.shape == (films, side, side)
+        and images.flags.c_contiguous
+    )

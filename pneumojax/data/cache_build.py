@@ -45,11 +45,8 @@ class Store(Protocol):
 
     verb: str  # the action in the line of progress, such as "decoding"
 
-    def add(self, film: DecodedFilm) -> None:
-        """Stores one film."""
-
-    def close(self) -> None:
-        """Writes what is still in memory; no film follows."""
+    def add(self, film: DecodedFilm) -> None: ...
+    def close(self) -> None: ...  # writes what is still in memory; no film follows
 
 
 class PixelStore:
@@ -62,16 +59,16 @@ class PixelStore:
         self._images = np.lib.format.open_memmap(
             folder / IMAGES, "w+", np.uint8, (len(files), side, side)
         )
-        _allocate(folder / IMAGES)
+        # Without space reserved for it, writing to mapped memory on a full disk would be a SIGBUS.
+        with open(folder / IMAGES, "r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, os.path.getsize(folder / IMAGES))
         self._films = 0
 
     def add(self, film: DecodedFilm) -> None:
-        """Stores one film's pixels."""
         self._images[self._films] = film.pixels
         self._films += 1
 
     def close(self) -> None:
-        """Writes the pixels to the disk."""
         self._images.flush()
 
 
@@ -84,15 +81,14 @@ def build_entry(
 ) -> None:
     """Decodes all films into a temporary folder beside `entry`, which is then renamed to it.
 
-    Args:
-        make_store: makes the store from the folder to write to, the files and the preprocessing.
-
-    Raises:
-        UserError: a film cannot be read any more, or the cache cannot be written.
+    Raises UserError if a film cannot be read any more, or the cache cannot be written.
     """
     building = entry.with_name(f"{entry.name}.building-{os.getpid()}")
-    advice = "make room or name another folder"
-    with failing_clearly(entry.parent, "--cache_dir", advice), _removed_on_failure(building):
+    with (
+        failing_clearly(entry.parent, "--cache_dir", "make room or name another folder"),
+        contextlib.ExitStack() as cleanup,
+    ):
+        cleanup.callback(shutil.rmtree, building, ignore_errors=True)  # gone if it was renamed
         _remove_abandoned(entry)
         building.mkdir(parents=True)
         store = make_store(building, folder.files, preprocessing)
@@ -110,7 +106,6 @@ def build_entry(
         except OSError:  # another process was quicker; its entry has the same contents
             if not entry.is_dir():
                 raise
-            shutil.rmtree(building)
 
 
 def checksum(path: Path) -> int:
@@ -124,11 +119,6 @@ def checksum(path: Path) -> int:
     return total
 
 
-def read_rejected(entry: Path) -> list[tuple[str, str]]:
-    """Path and reason of each file that is not a readable film."""
-    return [(path, reason) for path, reason in json.loads((entry / REJECTED).read_text())]
-
-
 def _store_films(
     building: Path,
     folder: FilmFolder,
@@ -136,7 +126,6 @@ def _store_films(
     store: Store,
     log: Callable[[str], None],
 ) -> list[tuple[str, str]]:
-    """Decodes and stores all films; returns path and reason of each rejected file."""
     rejected: list[tuple[str, str]] = []
     progress = Progress(log, seconds=2)
     began, total = 0.0, len(folder.files)
@@ -154,25 +143,15 @@ def _store_films(
     return rejected
 
 
-def _allocate(path: Path) -> None:
-    """Reserves a file's space: writing to mapped memory on a full disk would be a SIGBUS."""
-    with open(path, "r+b") as stream:
-        os.posix_fallocate(stream.fileno(), 0, os.path.getsize(path))
-
-
 def _decoded(folder: FilmFolder, preprocessing: Preprocessing) -> Iterator[Answer]:
     """Decodes the files in parallel, and answers in their order."""
     cores = os.cpu_count() or 1
     with FilmDecoder() as decoder:
-
-        def read(group: list[FilmFile]) -> list[Answer]:
-            return _read_group(folder, group, preprocessing, decoder)
-
         pool = ThreadPoolExecutor(cores)  # each thread waits for a child process that decodes
         waiting: deque[Future[list[Answer]]] = deque()
         try:
             for group in _groups(folder.files):  # bounded: there may be millions of films
-                waiting.append(pool.submit(read, group))
+                waiting.append(pool.submit(_read_group, folder, group, preprocessing, decoder))
                 if len(waiting) > _AHEAD * cores:
                     yield from waiting.popleft().result()
             while waiting:
@@ -233,15 +212,6 @@ def _contents(folder: FilmFolder, file: FilmFile) -> bytes | FilmError:
         ) from error
     except FilmError as error:
         return error
-
-
-@contextlib.contextmanager
-def _removed_on_failure(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _remove_abandoned(entry: Path) -> None:

@@ -16,6 +16,8 @@ from pneumojax.decoding.film import decode_grey
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.errors import UserError
 
+Examples = Iterator[tuple[str, dict[str, Any]]]  # a film's name, and its features by name
+
 _HOMEPAGE = "https://doi.org/10.17632/rscbjbr9sj"
 _LICENSE = "CC BY 4.0"
 _CITATION = """
@@ -144,16 +146,14 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(),
         )
 
-    def _split_generators(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
         del dl_manager  # nothing is downloaded
         assert self._folder is not None  # set by download_and_prepare
         files: dict[str, list[FilmFile]] = {}
         for film in self._folder.files:
             files.setdefault("train" if film.split == "all" else film.split, []).append(film)
         self.info.metadata.update(fingerprint=_fingerprint(self._folder), rejected=0, reasons={})
-        generators: dict[str, Iterator[tuple[str, dict[str, Any]]]] = {}
+        generators: dict[str, Examples] = {}
         for split in (split for split in SPLITS if split in files):
             examples = self._generate_examples(files[split])
             # TFDS raises an error for a split without examples.
@@ -163,7 +163,7 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
             raise UserError(f"chest_xray: no readable film in {str(self._folder.root)!r}; {LAYOUT}")
         return generators
 
-    def _generate_examples(self, files: list[FilmFile]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, files: list[FilmFile]) -> Examples:
         assert self._folder is not None
         for film in files:
             # A file name need not be valid text.
@@ -202,11 +202,7 @@ def _fingerprint(folder: FilmFolder) -> str:
 
 
 def _grey_file(data: bytes) -> bytes:
-    """Encodes the film as one upright grey channel; an upright grey JPEG is returned unchanged.
-
-    Raises:
-        FilmError: as `decode_grey`.
-    """
+    """Encodes the film as one upright grey channel; an upright grey JPEG is returned unchanged."""
     grey = decode_grey(data)
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as stored:
         if stored.format == "JPEG" and stored.mode == "L" and "exif" not in stored.info:

@@ -41,14 +41,7 @@ def too_large(entry: Path, films: int, preprocessing: Preprocessing, max_cache_g
 
 
 def require_disk_space(entry: Path, files: Sequence[FilmFile], reason: str) -> None:
-    """Checks, before anything is written, that the disk can take the files in shards.
-
-    Args:
-        reason: why the films are not kept decoded, from `too_large`.
-
-    Raises:
-        UserError: it cannot.
-    """
+    """Raises UserError before anything is written if the disk cannot take the files in shards."""
     needed, free = sum(file.size for file in files), _free(entry)
     if needed > free:
         raise UserError(

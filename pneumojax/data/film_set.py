@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumojax.data import patients
-from pneumojax.data.index import Column, FilmIndex
+from pneumojax.data.index import FilmIndex
 from pneumojax.decoding.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -17,57 +17,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FilmSet:
-    """The readable films of one split, or some of them.
-
-    Attributes:
-        images: uint8 (m, image_size, image_size), memory-mapped or streamed; m may exceed n.
-        rows: int64 (n,), each film's place in `images`; `pixels` applies it.
-        index: the known facts about the n films.
-        rejected: path and reason of each file that is not a readable film.
-        ignored: the number of other files under the root.
-    """
+class FilmSet(FilmIndex):
+    """The readable films of one split, or some of them: the known facts and the pixels."""
 
     root: Path
     split: str
     preprocessing: Preprocessing
+    # uint8 (m, image_size, image_size), memory-mapped or streamed; m may exceed n.
     images: "np.ndarray | StreamedFilms"
-    rows: np.ndarray
-    index: FilmIndex
-    rejected: list[tuple[str, str]]
-    ignored: int
-
-    def __len__(self) -> int:
-        return len(self.index)
+    places: np.ndarray  # int64 (n,), each film's place in `images`; `pixels` applies it
+    rejected: list[tuple[str, str]]  # path and reason of each file that is not a readable film
+    ignored: int  # the number of other files under the root
 
     def pixels(self, films: np.ndarray) -> np.ndarray:
         """uint8 (k, image_size, image_size) of k films by their index."""
-        return self.images.take(self.rows[films], axis=0)
+        return self.images.take(self.places[films], axis=0)
 
     def select(self, films: np.ndarray) -> "FilmSet":
         """Some of the films, by index or bool (n,). The pixels are shared and not read."""
-        chosen = np.arange(len(self))[films]
-        return replace(self, rows=self.rows[chosen], index=self.index.select(chosen))
-
-    @property
-    def paths(self) -> Column:
-        """Paths relative to the root, sorted."""
-        return self.index.paths
-
-    @property
-    def labels(self) -> np.ndarray:
-        """int32 (n,), 1 is pneumonia."""
-        return self.index.labels
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """int32 (n, 2), width and height of the picture in each file, pixels."""
-        return self.index.sizes
-
-    @property
-    def digests(self) -> Column:
-        """SHA-256 of each file's bytes, in hexadecimal digits."""
-        return self.index.digests
+        return replace(self, rows=self.rows[films], places=self.places[films])
 
     @property
     def identities(self) -> Iterator[patients.Identity]:

@@ -34,19 +34,13 @@ class FilmFile:
 
 @dataclass(frozen=True)
 class FilmFolder:
-    """The films under a root, sorted by path, and the other contents of the folder.
-
-    Attributes:
-        named_by: the flag or field by which the user named the folder; errors begin with it.
-        ignored: the number of other files.
-        ignored_folders: folders with files in them that are not class folders, relative to the
-            root. A third class would be one.
-    """
+    """The films under a root, sorted by path, and the other contents of the folder."""
 
     root: Path
     files: tuple[FilmFile, ...]
-    named_by: str = "config.data.root"
-    ignored: int = 0
+    named_by: str = "config.data.root"  # the user's flag or field; errors begin with it
+    ignored: int = 0  # the number of other files
+    # Folders with files that are not class folders, relative to the root, such as a third class.
     ignored_folders: tuple[str, ...] = ()
 
     @property
@@ -55,11 +49,7 @@ class FilmFolder:
         return sorted({film.split for film in self.files})
 
     def of_split(self, split: str) -> "FilmFolder":
-        """The folder with the files of one split only.
-
-        Raises:
-            UserError: the split has no file.
-        """
+        """The folder with the files of one split only; raises UserError if it has none."""
         files = tuple(file for file in self.files if file.split == split)
         if not files:
             raise UserError(
@@ -69,11 +59,7 @@ class FilmFolder:
         return replace(self, files=files)
 
     def only_split(self) -> str:
-        """The one split that has films.
-
-        Raises:
-            UserError: several splits have films, or none.
-        """
+        """The one split that has films; raises UserError if several have, or none."""
         splits = self.splits
         if not splits:
             raise UserError(
@@ -99,9 +85,6 @@ def find_films(root: Path, named_by: str = "config.data.root") -> FilmFolder:
     Hidden files, `__MACOSX`, other suffixes and a nested second copy are counted as ignored. Where
     the splits lie one folder further down, that folder is the root. A folder of the two classes
     alone is one split named "all".
-
-    Args:
-        named_by: the flag or field by which the user named the folder.
 
     Raises:
         UserError: the root is missing, not a folder, cannot be read, or has no class folder.

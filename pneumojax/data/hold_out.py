@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from pneumojax.config.check import wrong_value
 from pneumojax.data.films import CLASS_NAMES
@@ -18,7 +20,7 @@ def hold_out(
     fraction: float,
     seed: int,
 ) -> np.ndarray:
-    """Chooses the validation films, by patient and stratified by class.
+    """Chooses the validation films, bool (n,), by patient and stratified by class.
 
     Patients who share a byte-identical film stay together as a group, and the majority of a group's
     films decides its class. The groups of a class are visited in an order hashed from the seed and
@@ -26,14 +28,8 @@ def hold_out(
     patients. A group is taken if it brings its class closer to the fraction.
 
     Args:
-        patients: (n,) patient of each film.
-        labels: (n,) label of each film.
-        digests: (n,) hash of each file's bytes.
+        patients, labels, digests: (n,) patient and label of each film, and hash of its file.
         fraction: fraction of the films wanted for validation, 0 for none.
-        seed: another seed chooses other patients.
-
-    Returns:
-        bool (n,), True for a validation film.
 
     Raises:
         UserError: training or validation would lack a class.
@@ -43,13 +39,11 @@ def hold_out(
     labels = np.asarray(labels)
     groups = _groups(patients, digests)
     majority = {name: int(labels[films].mean() >= 0.5) for name, films in groups.items()}
-    chosen: set[str] = set()
+    validation = np.zeros(len(patients), bool)
     for label in range(len(CLASS_NAMES)):
         sizes = {name: len(films) for name, films in groups.items() if majority[name] == label}
-        chosen |= _take(sizes, fraction, seed)
-    validation = np.zeros(len(patients), bool)
-    for name in chosen:
-        validation[groups[name]] = True
+        for name in _take(sizes, fraction, seed):
+            validation[groups[name]] = True
     for split, mask in (("validation", validation), ("training", ~validation)):
         for label, name in enumerate(CLASS_NAMES):
             if not np.any(labels[mask] == label):
@@ -64,13 +58,10 @@ def hold_out(
 def divide_into_folds(
     patients: Sequence[str], labels: np.ndarray, digests: Sequence[str], folds: int, seed: int
 ) -> np.ndarray:
-    """Gives each film one of k folds, by patient and stratified by class.
+    """Gives each film a fold, int64 (n,) from 0, by patient and stratified by class.
 
     Groups of patients are formed and visited as in `hold_out`; each goes to the fold that has the
     fewest films of its class so far.
-
-    Returns:
-        int64 (n,), from 0 to folds - 1.
 
     Raises:
         UserError: a fold would have no film of a class.
@@ -96,26 +87,17 @@ def divide_into_folds(
 
 
 def _groups(patients: Sequence[str], digests: Sequence[str]) -> dict[str, list[int]]:
-    """Films that must stay together, under the name of the group's first patient (union-find)."""
-    parent: dict[str, str] = {patient: patient for patient in patients}
-
-    def find(patient: str) -> str:
-        while parent[patient] != patient:
-            parent[patient] = parent[parent[patient]]
-            patient = parent[patient]
-        return patient
-
-    owner: dict[int, str] = {}
-    contents = group_numbers(digests)
-    for film in np.flatnonzero(np.bincount(contents)[contents] > 1).tolist():
-        patient = patients[film]
-        owned_by = owner.setdefault(int(contents[film]), patient)
-        first, second = sorted((find(owned_by), find(patient)))
-        parent[second] = first  # the root of a group is its first patient in sorted order
-    groups: dict[str, list[int]] = {}
-    for i, patient in enumerate(patients):
-        groups.setdefault(find(patient), []).append(i)
-    return groups
+    """Films that must stay together, under the name of the group's first patient."""
+    films = len(patients)
+    patient, contents = group_numbers(patients), group_numbers(digests)
+    # A node for each patient and for each contents of a file, and an edge for each film.
+    edges = (np.ones(films, bool), (patient, 2 * films + contents))
+    graph = coo_array(edges, shape=(4 * films, 4 * films))
+    _, of_node = connected_components(graph, directed=False)
+    groups: dict[int, list[int]] = {}
+    for film, group in enumerate(of_node[patient].tolist()):
+        groups.setdefault(group, []).append(film)
+    return {min(patients[film] for film in films): films for films in groups.values()}
 
 
 def _take(sizes: Mapping[str, int], fraction: float, seed: int) -> set[str]:

@@ -7,7 +7,7 @@ reads the pages that are used, so ten million films take hardly more memory than
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
@@ -51,24 +51,14 @@ class Column(Sequence[str]):
 
 @dataclass(frozen=True)
 class FilmIndex:
-    """The films of a stored set, or some of them.
+    """The known facts about the films of a stored set, or about some of them."""
 
-    Attributes:
-        records: `RECORD` (m,), mapped.
-        text: uint8, all paths, mapped.
-        rows: int64 (n,), the records of these films.
-    """
-
-    records: np.ndarray
-    text: np.ndarray
-    rows: np.ndarray
+    records: np.ndarray  # of dtype `RECORD`, mapped
+    text: np.ndarray  # uint8, all paths, mapped
+    rows: np.ndarray  # int64 (n,), the records of these films
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def select(self, films: np.ndarray) -> "FilmIndex":
-        """Some of the films, by index."""
-        return replace(self, rows=self.rows[films])
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
@@ -77,12 +67,12 @@ class FilmIndex:
 
     @functools.cached_property
     def sizes(self) -> np.ndarray:
-        """int32 (n, 2), width and height, pixels."""
+        """int32 (n, 2), width and height of the picture in each file, pixels."""
         return self.records["size"][self.rows].astype(np.int32)
 
     @property
     def paths(self) -> Column:
-        """Paths relative to the root."""
+        """Paths relative to the root, sorted."""
         return Column(self._path, self.rows)
 
     @property
@@ -101,20 +91,13 @@ class FilmIndex:
 
 @dataclass(frozen=True)
 class DecodedFilm:
-    """A film as the network sees it, and the file it came from.
+    """A film as the network sees it, and the file it came from."""
 
-    Attributes:
-        pixels: uint8 (image_size, image_size).
-        width, height: of the upright picture in the file, pixels.
-        data: the bytes of the file.
-        sha256: their digest, in hexadecimal digits.
-    """
-
-    pixels: np.ndarray
-    width: int
+    pixels: np.ndarray  # uint8 (image_size, image_size)
+    width: int  # of the upright picture in the file, pixels
     height: int
-    data: bytes
-    sha256: str
+    data: bytes  # of the file
+    sha256: str  # their digest, in hexadecimal digits
 
 
 class IndexWriter(AbstractContextManager["IndexWriter"]):
@@ -147,11 +130,7 @@ def open_index(folder: Path) -> FilmIndex:
 
 
 def group_numbers(values: Sequence[str]) -> np.ndarray:
-    """Numbers films so that two have the same number if and only if they have the same value.
-
-    Returns:
-        int64 (n,), from 0 to 2 n.
-    """
+    """int64 (n,), from 0 to 2 n: equal values get equal numbers, and other values other numbers."""
     hashes = np.fromiter(map(hash, values), np.int64, len(values))
     _, numbers, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     # Hashes take 8 bytes a film and a dictionary 200, so only films whose hashes agree are

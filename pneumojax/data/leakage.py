@@ -29,7 +29,6 @@ class LeakageAudit:
 
     @property
     def unknown_films(self) -> int:
-        """The number of films whose names tell no patient."""
         return sum(split.unknown_films for split in self.splits.values())
 
     @property
@@ -80,10 +79,8 @@ def audit_leakage(
 
     Args:
         splits: the films of each split by its name, as bool (n,) or as indices.
-        patients: (n,) patient of each film.
-        known: (n,) whether the film's name tells the patient.
-        labels: (n,) label of each film.
-        digests: (n,) hash of each file's bytes.
+        patients, known: (n,) patient of each film, and whether the film's name tells it.
+        labels, digests: (n,) label of each film, and hash of its file.
     """
     indices = {name: np.arange(len(patients))[chosen] for name, chosen in splits.items()}
     known, labels = np.asarray(known, bool), np.asarray(labels)

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pneumojax.config.rules import NAMED_SETS
+from pneumojax.data import phantom_films
 from pneumojax.data.films import CLASS_NAMES, SPLITS
 from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
@@ -19,19 +20,14 @@ def resolve_root(root: str, cache_dir: Path) -> Path:
         return Path(root)
     if root == "pneumonia_mnist":
         return export_pneumonia_mnist(cache_dir)
-    from pneumojax.data import phantom_films
-
     return phantom_films.ensure_films(cache_dir)
 
 
 def export_pneumonia_mnist(cache_dir: Path) -> Path:
-    """Writes TFDS's `pneumonia_mnist` (28 x 28 pixels) as a folder like any other.
+    """Writes TFDS's `pneumonia_mnist` (28 x 28 pixels), once, as a folder like any other.
 
     The set does not tell who is on which film, so the file names tell no patient. Without a network
     TFDS tries for some minutes before it gives up.
-
-    Returns:
-        `cache_dir / "pneumonia_mnist"`, with train, val and test; written once.
 
     Raises:
         UserError: the set cannot be downloaded or the folder cannot be written.

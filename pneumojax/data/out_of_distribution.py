@@ -27,20 +27,14 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True)
 class TrainingDistribution:
-    """The distribution of the training films' statistics.
+    """The distribution of the training films' statistics."""
 
-    Attributes:
-        mean: the mean of each of the `statistics`.
-        whitening: rows of a matrix that takes deviations from the mean to a space in which the
-            covariance of the training films is 1.
-        limit: the distance that `QUANTILE` of the training films do not exceed.
-        films: the number of films that it was fitted on.
-    """
-
-    mean: list[float]
+    mean: list[float]  # of each of the `statistics`
+    # Rows of a matrix that takes deviations from the mean to a space in which the covariance of the
+    # training films is 1.
     whitening: list[list[float]]
-    limit: float
-    films: int
+    limit: float  # the distance that `QUANTILE` of the training films do not exceed
+    films: int  # the number of films that it was fitted on
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, Any]) -> "TrainingDistribution | None":
@@ -48,20 +42,12 @@ class TrainingDistribution:
         return cls(**meta["scope"]) if meta.get("scope") else None
 
     def distances(self, images: np.ndarray) -> np.ndarray:
-        """The distance of each image from the mean.
+        """The distance of each image, uint8 (n, s, s), from the mean: float64 (n,).
 
-        Args:
-            images: uint8 (n, s, s).
-
-        Returns:
-            float64 (n,), for a training film about the root of the number of statistics.
+        For a training film it is about the root of the number of statistics.
         """
         deviations = statistics(images) - np.array(self.mean)
         return np.linalg.norm(deviations @ np.array(self.whitening).T, axis=1)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields by name, for JSON."""
-        return asdict(self)
 
 
 def fit_distribution(films: FilmSet) -> dict[str, Any] | None:
@@ -70,7 +56,7 @@ def fit_distribution(films: FilmSet) -> dict[str, Any] | None:
     if len(chosen) < LEAST_FILMS:
         return None
     parts = np.array_split(chosen, max(1, len(chosen) // _AT_ONCE))
-    return fit(np.concatenate([statistics(films.pixels(part)) for part in parts])).as_dict()
+    return asdict(fit(np.concatenate([statistics(films.pixels(part)) for part in parts])))
 
 
 def fit(described: np.ndarray) -> TrainingDistribution:
@@ -86,17 +72,11 @@ def fit(described: np.ndarray) -> TrainingDistribution:
 
 
 def statistics(images: np.ndarray) -> np.ndarray:
-    """Describes each image by a row of numbers between about 0 and 1.
+    """Describes each image, uint8 (n, s, s), by a row of numbers: float64 (n, STATISTICS).
 
-    The numbers are: mean and standard deviation of the grey levels; mean brightness of bands across
-    and down, less the film's own mean and divided by its contrast; correlation with the mirror
-    image; mean difference of neighbours down and across.
-
-    Args:
-        images: uint8 (n, s, s).
-
-    Returns:
-        float64 (n, STATISTICS).
+    The numbers, from about 0 to 1, are: mean and standard deviation of the grey levels; mean
+    brightness of bands across and down, less the film's own mean and divided by its contrast;
+    correlation with the mirror image; mean difference of neighbours down and across.
     """
     grey = images.astype(np.float32) / 255
     mean, sd = grey.mean(axis=(1, 2)), grey.std(axis=(1, 2))
@@ -123,18 +103,14 @@ def warnings_about(
     """
     if not films:
         return []
-    distances = np.zeros(len(films))
+    distances, limit = np.zeros(len(films)), np.inf
     if distribution is not None:
         distances = distribution.distances(np.stack([film.pixels for film in films]))
-    return [
-        _warnings(film, float(distance), distribution)
-        for film, distance in zip(films, distances, strict=True)
-    ]
+        limit = distribution.limit
+    return [_warnings(film, far, limit) for film, far in zip(films, distances, strict=True)]
 
 
-def _warnings(
-    film: AnyFilm, distance: float, distribution: TrainingDistribution | None
-) -> list[str]:
+def _warnings(film: AnyFilm, distance: float, limit: float) -> list[str]:
     found = []
     side = film.pixels.shape[0]
     if film.colour > MOST_COLOUR:
@@ -143,7 +119,6 @@ def _warnings(
         found.append(f"tiny: {film.width} x {film.height} pixels, the network sees {side} x {side}")
     if film.pixels.std() < LEAST_CONTRAST:
         found.append("blank")
-    elif distribution is not None and distance > distribution.limit:
-        limit = distribution.limit
+    elif distance > limit:
         found.append(f"unlike the training films ({distance:.1f}, limit {limit:.1f})")
     return found

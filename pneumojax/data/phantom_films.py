@@ -42,23 +42,19 @@ def write_films(
     root: Path,
     train: Mapping[str, int] = TRAIN_FILMS,
     test: Mapping[str, int] = TEST_FILMS,
-    seed: int = SEED,
 ) -> None:
-    """Writes `<root>/{train,test}/{NORMAL,PNEUMONIA}/*.jpeg`.
+    """Writes `<root>/{train,test}/{NORMAL,PNEUMONIA}/*.jpeg`, from numbers of films by pathogen.
 
     There is no `val` folder, since validation is held out of train. No patient is in both splits.
-
-    Args:
-        train, test: the number of films of each pathogen.
     """
     for kind, pathogen in enumerate(PATHOGENS):
-        rng = np.random.default_rng([seed, kind])
+        rng = np.random.default_rng([SEED, kind])
         first = 1
         for split, counts in (("train", train), ("test", test)):
             folder = root / split / ("NORMAL" if pathogen == "none" else "PNEUMONIA")
             folder.mkdir(parents=True, exist_ok=True)
             for patient, image in _roster(rng, counts.get(pathogen, 0), first):
-                film = Image.fromarray(draw_film(seed, patient, image, pathogen))
+                film = Image.fromarray(draw_film(SEED, patient, image, pathogen))
                 film.save(folder / film_name(patient, image, pathogen), quality=JPEG_QUALITY)
                 first = patient + 1
 

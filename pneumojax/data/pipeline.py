@@ -20,6 +20,8 @@ from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
 
 Batch = dict[str, Any]
+_AHEAD = 2  # batches that are ready before their use
+_ARRAYS = ("image", "label", "mask", "film")  # the keys of a batch, in the order of `gather`
 
 
 def steps_per_epoch(films: int, batch_size: int) -> int:
@@ -57,11 +59,7 @@ def batch_rows(order: np.ndarray, batch_size: int, step: int) -> tuple[np.ndarra
 
 
 def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
-    """One batch on the host.
-
-    Args:
-        rows: int64 (batch,), indices into `films`.
-        mask: float32 (batch,), 0 for padding.
+    """One batch on the host, of `rows` int64 (batch,) and `mask` float32 (batch,), 0 for padding.
 
     Returns:
         `image` uint8 (batch, height, width, 1), `label` int32 (batch,), `mask` as given, and `film`
@@ -84,7 +82,6 @@ def training_batches(
 
     Args:
         batch_size: the films of a step over all processes.
-        seed: determines the order of films.
         start_step: the global step of the first batch.
         balanced: as in `films_per_epoch`.
     """
@@ -110,16 +107,11 @@ def training_batches(
             raise
 
     types = [tf.uint8, tf.int32, tf.float32, tf.int32]
-    dataset = (
-        tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-        .map(
-            tf.autograph.experimental.do_not_convert(
-                lambda step: tf.numpy_function(load, [step], types)
-            )
-        )
-        .prefetch(2)
+    mapped = tf.autograph.experimental.do_not_convert(
+        lambda step: tf.numpy_function(load, [step], types)
     )
-    return _Stream(dataset.as_numpy_iterator(), ("image", "label", "mask", "film"), failed)
+    dataset = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max).map(mapped).prefetch(_AHEAD)
+    return _Stream(dataset.as_numpy_iterator(), failed)
 
 
 class _Stream:
@@ -129,14 +121,8 @@ class _Stream:
     thread would still be running and the process would never end.
     """
 
-    def __init__(
-        self,
-        iterator: Iterator[tuple[np.ndarray, ...]],
-        names: tuple[str, ...],
-        failed: list[UserError],
-    ):
+    def __init__(self, iterator: Iterator[tuple[np.ndarray, ...]], failed: list[UserError]):
         self._held = [iterator]
-        self._names = names
         self._failed = failed  # errors that were raised on the iterator's thread
         weakref.finalize(self, self._held.clear)  # runs on collection and at exit
 
@@ -145,7 +131,7 @@ class _Stream:
 
     def __next__(self) -> Batch:
         try:
-            return dict(zip(self._names, next(self._held[0]), strict=True))
+            return dict(zip(_ARRAYS, next(self._held[0]), strict=True))
         except Exception:  # tf.data re-raises every exception as its own type
             if self._failed:
                 raise self._failed[0] from None
@@ -165,14 +151,14 @@ def evaluation_batches(films: FilmSet, batch_size: int) -> Iterator[Batch]:
         waiting: list[Future[Batch]] = []
         for step in range(steps_per_epoch(len(films), batch_size)):
             waiting.append(reader.submit(load, step))
-            if len(waiting) > 2:
+            if len(waiting) > _AHEAD:
                 yield waiting.pop(0).result()
         for batch in waiting:
             yield batch.result()
 
 
-def to_devices(batches: Iterable[Batch], mesh: Mesh, ahead: int = 2) -> Iterator[Batch]:
-    """Moves batches to the devices, split over the mesh's first axis, `ahead` of their use."""
+def to_devices(batches: Iterable[Batch], mesh: Mesh) -> Iterator[Batch]:
+    """Moves batches to the devices, split over the mesh's first axis, two ahead of their use."""
     sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
     queue: list[Batch] = []
     for batch in batches:
@@ -180,7 +166,7 @@ def to_devices(batches: Iterable[Batch], mesh: Mesh, ahead: int = 2) -> Iterator
         # meant, but JAX counts it as an implicit one in a job of several processes.
         with jax.transfer_guard_host_to_device("allow"):
             queue.append(jax.make_array_from_process_local_data(sharding, batch))
-        if len(queue) > ahead:
+        if len(queue) > _AHEAD:
             yield queue.pop(0)
     yield from queue
 

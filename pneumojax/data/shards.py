@@ -60,7 +60,6 @@ class ShardStore:
         self._waiting: list[dict[str, bytes]] = []
 
     def add(self, film: DecodedFilm) -> None:
-        """Stores one film's file."""
         self._waiting.append({"file": film.data})
         if len(self._waiting) >= _FILMS_AT_ONCE:
             self._write()
@@ -78,11 +77,7 @@ class ShardStore:
 
 
 class StreamedFilms:
-    """Replaces the array of decoded films: the same pixels, decoded on each access.
-
-    Attributes:
-        shape: the array's shape, (films, image_size, image_size).
-    """
+    """Replaces the array of decoded films: the same pixels, decoded on each access."""
 
     def __init__(self, entry: Path, index: FilmIndex, preprocessing: Preprocessing):
         side = preprocessing.image_size

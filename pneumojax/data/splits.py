@@ -19,14 +19,10 @@ from pneumojax.errors import UserError
 
 @dataclass(frozen=True)
 class Splits:
-    """The films to train on and to validate on, and the audit of what they share.
-
-    Attributes:
-        validation: None in a run without validation.
-    """
+    """The films to train on and to validate on, and the audit of what they share."""
 
     train: FilmSet
-    validation: FilmSet | None
+    validation: FilmSet | None  # None in a run without validation
     audit: LeakageAudit
 
     @property
@@ -56,9 +52,6 @@ def load_splits(
     log: Callable[[str], None] = print,
 ) -> Splits:
     """Loads the training split and divides it, or loads the shipped validation, as configured.
-
-    Args:
-        verify, log: as in `FilmCache`.
 
     Raises:
         UserError: films are missing, unreadable or of one class only.
@@ -92,11 +85,7 @@ def configured_folder(config: ConfigDict, cache_dir: Path) -> FilmFolder:
 def load_configured(
     config: ConfigDict, folder: FilmFolder, split: str, cache: FilmCache
 ) -> FilmSet:
-    """Loads one split of a folder with the preprocessing and the tolerance of a config.
-
-    Raises:
-        UserError: as `load_split`.
-    """
+    """Loads one split with the preprocessing and tolerance of a config; raises as `load_split`."""
     return load_split(
         folder,
         split,
@@ -116,16 +105,13 @@ def _validation(films: FilmSet, config: ConfigDict) -> np.ndarray:
 
 
 def _with_audit(train: FilmSet, validation: FilmSet | None) -> Splits:
-    splits = {"train": train} | ({"validation": validation} if validation else {})
-    ends = np.cumsum([len(films) for films in splits.values()])
+    sets = [train] if validation is None else [train, validation]
+    side = np.repeat(np.arange(len(sets)), [len(films) for films in sets])
     audit = audit_leakage(
-        {
-            name: np.arange(end - len(films), end)
-            for (name, films), end in zip(splits.items(), ends, strict=True)
-        },
-        [patient for films in splits.values() for patient in films.patients],
-        [known for films in splits.values() for known in films.patients_known],
-        np.concatenate([films.labels for films in splits.values()]),
-        [digest for films in splits.values() for digest in films.digests],
+        {name: side == i for i, name in enumerate(("train", "validation")[: len(sets)])},
+        [patient for films in sets for patient in films.patients],
+        [known for films in sets for known in films.patients_known],
+        np.concatenate([films.labels for films in sets]),
+        [digest for films in sets for digest in films.digests],
     )
     return Splits(train, validation, audit)

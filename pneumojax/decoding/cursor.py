@@ -16,10 +16,6 @@ class Cursor:
     """Reads numbers from bytes at a position that every step moves forwards.
 
     A loop that moves the cursor in every iteration ends after at most `len(data)` iterations.
-
-    Args:
-        data: the bytes; they are not copied.
-        at: the first position, 0 to len(data).
     """
 
     __slots__ = ("_at", "data")
@@ -41,27 +37,19 @@ class Cursor:
         return len(self.data) - self._at
 
     def move_to(self, at: int) -> None:
-        """Moves forwards to a position, at most to the end of the bytes.
-
-        Raises:
-            CursorError: the position is not ahead, or lies beyond the end.
-        """
+        """Moves to a position; raises CursorError if it is not ahead, or lies beyond the end."""
         if not self._at < at <= len(self.data):
             raise CursorError(f"no step from {self._at} to {at} in {len(self.data)} bytes")
         self._at = at
 
     def skip(self, count: int) -> None:
         """Moves forwards by `count` bytes, at least one; raises CursorError like `move_to`."""
-        at = self._at + count
-        if count <= 0 or at > len(self.data):
-            raise CursorError(f"no step of {count} from {self._at} in {len(self.data)} bytes")
-        self._at = at
+        self.move_to(self._at + count)
 
     def peek(self, layout: struct.Struct, ahead: int = 0) -> tuple[Any, ...]:
         """Reads the fields of a layout `ahead` bytes from the position, without moving.
 
-        Raises:
-            CursorError: the fields are not all within the bytes.
+        Raises CursorError if the fields are not all within the bytes.
         """
         try:
             if ahead >= 0:  # a negative offset would count from the end

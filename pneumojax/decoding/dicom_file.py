@@ -11,12 +11,7 @@ from typing import Literal
 
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filereader import (
-    _read_file_meta_info,
-    read_dataset,
-    read_partial,
-    read_preamble,
-)
+from pydicom.filereader import _read_file_meta_info, read_dataset, read_partial, read_preamble
 from pydicom.tag import BaseTag, Tag
 from pydicom.values import converters
 

@@ -19,23 +19,15 @@ from pneumojax.decoding.preprocessing import Box, Preprocessing, resize_film
 
 
 class Film(NamedTuple):
-    """A film as the network sees it, and the size of the picture in its file.
+    """A film as the network sees it, and the size of the picture in its file."""
 
-    pixels: uint8 (image_size, image_size).
-    width, height: of the upright picture in the file, pixels.
-    """
-
-    pixels: np.ndarray
-    width: int
+    pixels: np.ndarray  # uint8 (image_size, image_size)
+    width: int  # of the upright picture in the file, pixels
     height: int
 
 
 def decode_film(data: bytes, preprocessing: Preprocessing) -> Film:
-    """Decodes a JPEG or PNG of any mode into one resized grey channel.
-
-    Raises:
-        FilmError: as `decode_grey`.
-    """
+    """Decodes a JPEG or PNG of any mode into one resized grey channel; raises as `decode_grey`."""
     image, has_metadata = open_film(data)
     width, height = image.size
     with in_turn(width, height):

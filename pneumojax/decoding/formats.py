@@ -48,17 +48,12 @@ class _WebP(BoundedExif, WebPImagePlugin.WebPImageFile):
 
 
 class AnyFilm(NamedTuple):
-    """A film as the network sees it, and the facts about its file.
+    """A film as the network sees it, and the facts about its file."""
 
-    pixels: uint8 (image_size, image_size).
-    width, height: of the upright film in the file, pixels.
-    colour: mean distance of a pixel's channels from each other, 0 to 255; 0 for a grey film.
-    """
-
-    pixels: np.ndarray
-    width: int
+    pixels: np.ndarray  # uint8 (image_size, image_size)
+    width: int  # of the upright film in the file, pixels
     height: int
-    colour: float
+    colour: float  # mean distance of a pixel's channels from each other, 0 to 255; 0 for grey
 
 
 def kind_of(head: bytes) -> str | None:
@@ -91,8 +86,7 @@ def decode_any(data: bytes, preprocessing: Preprocessing) -> AnyFilm:
     the film is turned upright if the file says how.
 
     Raises:
-        FilmError: of another kind, damaged, cut short, too small, too large, or of several
-            pictures.
+        FilmError: of another kind, damaged, cut short, too small, too large or of several pictures.
     """
     kind = _known(data)
     if kind in ("JPEG", "PNG"):
@@ -124,15 +118,11 @@ def _known(data: bytes) -> str:
 
 def _decode_more(data: bytes, kind: str) -> tuple[Image.Image, float]:
     """The upright film of one channel and its colour, for WebP, TIFF and DICOM."""
-    if kind != "DICOM":
-        return _webp_or_tiff(data, kind)
-    from pneumojax.decoding.dicom import decode_dicom  # slow to import
+    if kind == "DICOM":
+        from pneumojax.decoding.dicom import decode_dicom  # slow to import
 
-    picture = decode_dicom(data)
-    return picture.convert("L"), _colour(picture)
-
-
-def _webp_or_tiff(data: bytes, kind: str) -> tuple[Image.Image, float]:
+        picture = decode_dicom(data)
+        return picture.convert("L"), _colour(picture)
     plugin = _WebP if kind == "WebP" else TiffImagePlugin.TiffImageFile
     if kind == "TIFF" and tiff_directories.are_too_costly(data):
         raise FilmError("damaged TIFF header")

@@ -36,38 +36,25 @@ _GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/", b"hdrgainmap")  # Android's 
 
 
 class JpegHeader(NamedTuple):
-    """The frame header of a JPEG.
+    """The frame header of a JPEG."""
 
-    frame: the number of its SOF marker, such as 0 for baseline and 3 for lossless.
-    precision: bits of a sample.
-    width, height: pixels; the height is 0 if a DNL marker after the pixels gives it.
-    components: samples of a pixel.
-    scan: the position of the first scan's data, which all metadata precede.
-    """
-
-    frame: int
-    precision: int
-    width: int
-    height: int
-    components: int
-    scan: int = 0
+    frame: int  # the number of its SOF marker, such as 0 for baseline and 3 for lossless
+    precision: int  # bits of a sample
+    width: int  # pixels
+    height: int  # pixels; 0 if a DNL marker after the pixels gives it
+    components: int  # samples of a pixel
+    scan: int = 0  # the position of the first scan's data, which all metadata precede
 
     @property
     def scalable(self) -> bool:
-        """Whether libjpeg-turbo can decode at reduced size.
-
-        For a lossless frame it would ignore the request and write whole rows into a buffer that
-        Pillow has made smaller.
-        """
+        """Whether libjpeg-turbo can decode at reduced size."""
         return self.frame in _SCALABLE
 
 
 def read_header(data: bytes, kind: str = "JPEG") -> JpegHeader:
     """Reads the frame header of a JPEG, and checks everything before its pixels.
 
-    Args:
-        data: the file, or a frame of another format.
-        kind: the format that messages name.
+    Messages call the data `kind`, which may be a frame of another format.
 
     Raises:
         FilmError: damaged, of an unsupported frame (hierarchical, or lossless with arithmetic

@@ -19,10 +19,8 @@ def codestream_fault(frame: bytes, width: int, height: int, samples: int) -> str
     """Why a JPEG 2000 codestream must not be decoded; "" if it may be.
 
     The decoder allocates all tiles, precincts and code blocks before it decodes a pixel. Parts of
-    tiles may have their own coding styles, so all headers are read.
-
-    Args:
-        width, height, samples: the size that the DICOM header gives.
+    tiles may have their own coding styles, so all headers are read. The size is that of the DICOM
+    header.
     """
     try:
         return _fault(Cursor(frame, max(frame.find(_START), 0)), (width, height, samples))

@@ -63,13 +63,6 @@ class _Png(BoundedExif, PngImagePlugin.PngImageFile):
     pass
 
 
-_KINDS: dict[bytes, tuple[type[_Jpeg] | type[_Png], tuple[bytes, ...]]] = {
-    # Signature: reader, and the marks of metadata that Pillow may warn about.
-    b"\xff\xd8\xff": (_Jpeg, (b"Exif", b"exif")),
-    b"\x89PNG\r\n\x1a\n": (_Png, (b"Exif", b"eXIf", b"exif", b"acTL")),
-}
-
-
 def open_film(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
     """Reads the header of a JPEG or PNG and checks its size.
 
@@ -81,15 +74,20 @@ def open_film(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
     """
     if not data:
         raise FilmError("empty file")
-    kinds = [kind for signature, kind in _KINDS.items() if data.startswith(signature)]
-    if not kinds:
+    plugin: type[_Jpeg] | type[_Png]
+    scalable = False
+    if data.startswith(b"\xff\xd8\xff"):
+        header = read_header(data)
+        scalable = header.scalable
+        if not scalable and header.precision != 8:
+            raise FilmError(f"lossless JPEG of {header.precision} bits: only 8 bits outside DICOM")
+        plugin, marks, behind_metadata = _Jpeg, [b"Exif", b"exif"], header.scan
+    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+        if fault := png_fault(data):
+            raise FilmError(f"PNG {fault}")
+        plugin, marks, behind_metadata = _Png, [b"Exif", b"eXIf", b"exif", b"acTL"], len(data)
+    else:
         raise FilmError("not a JPEG or PNG image")
-    ((plugin, marks),) = kinds
-    scalable, behind_metadata = False, len(data)
-    if plugin is _Jpeg:
-        scalable, behind_metadata = _check_jpeg(data)
-    elif fault := png_fault(data):
-        raise FilmError(f"PNG {fault}")
     # Warnings about metadata say nothing about the pixels. The filter that silences them is global
     # to the process and needs a lock, so films without metadata go without it.
     has_metadata = any(data.find(mark, 0, behind_metadata) >= 0 for mark in marks)
@@ -100,18 +98,6 @@ def open_film(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
         image.scalable = scalable
     check_size(*image.size)
     return image, has_metadata
-
-
-def _check_jpeg(data: bytes) -> tuple[bool, int]:
-    """Whether a JPEG can be decoded at reduced size, and where its pixels begin.
-
-    Raises:
-        FilmError: the kind of JPEG is not supported.
-    """
-    header = read_header(data)
-    if not header.scalable and header.precision != 8:
-        raise FilmError(f"lossless JPEG of {header.precision} bits: only 8 bits outside DICOM")
-    return header.scalable, header.scan
 
 
 def _read_header(plugin: type[_Jpeg] | type[_Png], data: bytes) -> ImageFile.ImageFile:

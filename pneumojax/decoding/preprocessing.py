@@ -12,20 +12,14 @@ Box = tuple[float, float, float, float]  # left, upper, right, lower, in pixels
 class Preprocessing:
     """The settings that determine the network's input pixels. Every checkpoint stores them.
 
-    Args:
-        image_size: side of the square that the network sees, pixels.
-        resize: "bilinear_antialias", "bilinear" (two taps) or "nearest".
-        reduced_decode: lets the JPEG decoder halve a film up to three times while no side falls
-            below `image_size`; the filter does the rest. It has no effect on "bilinear" and
-            "nearest", which are defined by pixels of the whole film. The default is the behaviour
-            of checkpoints that do not store the field.
-
-    Raises:
-        ValueError: a field is out of range.
+    Raises ValueError if a field is out of range.
     """
 
-    image_size: int = 150
-    resize: str = "bilinear_antialias"
+    image_size: int = 150  # side of the square that the network sees, pixels
+    resize: str = "bilinear_antialias"  # or "bilinear" (two taps) or "nearest"
+    # Lets the JPEG decoder halve a film up to three times while no side falls below `image_size`;
+    # the filter does the rest. It has no effect on "bilinear" and "nearest", which are defined by
+    # pixels of the whole film. The default is that of checkpoints that do not store the field.
     reduced_decode: bool = False
 
     def __post_init__(self) -> None:

@@ -21,9 +21,8 @@ def are_too_costly(tiff: bytes, nested: bool = True) -> bool:
     total length is limited by that of the file. A directory is also too costly with more than
     `MAX_ENTRIES` entries, or with more than `MOST_NUMBERS` numbers in one value.
 
-    Args:
-        nested: whether Pillow also reads the directories that the first one points to, as it does
-            for a TIFF file. A pointer of an unusual type is too costly.
+    If `nested`, Pillow also reads the directories that the first one points to, as it does for a
+    TIFF file. A pointer of an unusual type is too costly.
     """
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:

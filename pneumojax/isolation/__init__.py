@@ -5,8 +5,8 @@ has limits on memory, time and files. When it ends, the caller gets one line abo
 next file gets a new child.
 """
 
-from pneumojax.isolation.errors import Refused, WorkerKilled, WorkerLost, WorkerTimeout
-from pneumojax.isolation.limits import Limits
+from pneumojax.isolation.child import Refused, WorkerKilled, WorkerLost, WorkerTimeout
 from pneumojax.isolation.pool import Workers
+from pneumojax.isolation.protocol import Limits
 
 __all__ = ["Limits", "Refused", "WorkerKilled", "WorkerLost", "WorkerTimeout", "Workers"]

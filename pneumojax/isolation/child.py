@@ -1,4 +1,4 @@
-"""One child process: its start, its calls and its end."""
+"""One child process: its start, its calls, its end, and the ways in which a call fails."""
 
 import json
 import os
@@ -12,9 +12,7 @@ from typing import Any
 
 from pneumojax.errors import UserError
 from pneumojax.isolation import protocol
-from pneumojax.isolation.errors import Refused, WorkerKilled, WorkerLost, WorkerTimeout
-from pneumojax.isolation.limits import DEFAULT, Limits
-from pneumojax.isolation.pipes import Message, Pipes
+from pneumojax.isolation.protocol import DEFAULT, Limits, Message, Pipes
 
 SENSELESS = "its decoder gave an answer that makes no sense"
 SECONDS_TO_START = 120.0  # for a child's imports on a busy machine
@@ -22,6 +20,22 @@ _ROOT = Path(__file__).resolve().parents[2]
 # -P keeps the current folder off the import path: a folder of films may hold a file `numpy.py`.
 _COMMAND = ("-P", "-m", "pneumojax.isolation.worker")
 _KEPT = ("PATH", "LANG", "TZ", "LD_LIBRARY_PATH")  # other environment variables may hold secrets
+
+
+class Refused(Exception):
+    """The task refused its file; the message is the reason."""
+
+
+class WorkerLost(Exception):
+    """A child process crashed, or took too long or too much memory; the message is the reason."""
+
+
+class WorkerKilled(WorkerLost):
+    """Something outside killed the child, as the system does when memory runs out."""
+
+
+class WorkerTimeout(WorkerLost):
+    """A call took too long by the clock, although within its limit of processor time."""
 
 
 class Child:

@@ -11,51 +11,35 @@ from pneumojax.decoding.film import Film, decode_film
 from pneumojax.decoding.film_error import FilmError, UnfinishedDecoding
 from pneumojax.decoding.formats import AnyFilm, decode_any, decode_any_grey
 from pneumojax.decoding.preprocessing import Preprocessing
-from pneumojax.isolation.child import SENSELESS
-from pneumojax.isolation.errors import Refused, WorkerKilled, WorkerLost, WorkerTimeout
-from pneumojax.isolation.limits import DEFAULT, Limits
+from pneumojax.isolation.child import SENSELESS, Refused, WorkerKilled, WorkerLost, WorkerTimeout
 from pneumojax.isolation.pool import Workers
+from pneumojax.isolation.protocol import DEFAULT, Limits
 from pneumojax.isolation.tasks import Answer
 
 
 class Decoded(NamedTuple):
-    """A film as the network sees it, and a preview for people.
-
-    preview: uint8 (h, w), upright, no side longer than requested; None if none was requested.
-    """
+    """A film as the network sees it, and a preview for people."""
 
     film: AnyFilm
-    preview: np.ndarray | None
+    preview: np.ndarray | None  # uint8 (h, w), upright; None if none was requested
 
 
 class FilmDecoder(AbstractContextManager["FilmDecoder"]):
-    """Decodes films in a pool of child processes. Safe for threads; a context manager.
-
-    Args:
-        most: the most child processes; there is at most one for each core.
-        limits: the limits of each child process.
-    """
+    """Decodes films in a child process for each core, `most` at most. Safe for threads."""
 
     def __init__(self, most: int | None = None, limits: Limits = DEFAULT):
         cores = os.cpu_count() or 1
         self._workers = Workers(min(most or cores, cores), limits, tasks=["film"])
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the child processes."""
         self._workers.close()
 
     def decode(
         self, data: bytes, preprocessing: Preprocessing, *, preview_side: int = 0
     ) -> Decoded:
-        """Decodes the bytes of one film of any kind that prediction takes.
+        """Decodes one film of any kind that prediction takes.
 
-        Args:
-            data: the contents of the file.
-            preprocessing: that of the network's input.
-            preview_side: the longest side of the preview in pixels; 0 for none.
+        No side of the preview is longer than `preview_side` pixels; 0 stands for no preview.
 
         Raises:
             FilmError: as `decode_any`, or the decoder crashed or exceeded its limits.

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pneumojax.isolation.child import Child
-from pneumojax.isolation.errors import Refused, WorkerKilled, WorkerLost
-from pneumojax.isolation.limits import DEFAULT, Limits
-from pneumojax.isolation.pipes import Message
+from pneumojax.isolation.child import Child, Refused, WorkerKilled, WorkerLost
+from pneumojax.isolation.protocol import DEFAULT, Limits, Message
 
 _CLOSED = "the pool of processes was closed"
 
@@ -19,11 +17,7 @@ class Workers(AbstractContextManager["Workers"]):
     """Child processes that run tasks of `tasks.py`, each under limits. Safe for threads.
 
     As a context manager it ends the children. If this process is killed, they end by themselves.
-
-    Args:
-        count: the number of child processes.
-        limits: the limits of each child process.
-        tasks: names of tasks that children import before their first call.
+    Children import `tasks` before their first call.
     """
 
     def __init__(self, count: int, limits: Limits = DEFAULT, *, tasks: Sequence[str] = ()):
@@ -47,13 +41,10 @@ class Workers(AbstractContextManager["Workers"]):
     def call(
         self, task: str, arguments: Mapping[str, Any], data: bytes
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """Runs a task on the bytes of a file; waits for a free child and for its answer.
+        """Runs a task on the bytes of a file, and returns its JSON values and arrays.
 
         If something outside kills the child, which says nothing about the file, the task is run
         once more.
-
-        Returns:
-            The JSON values and the arrays that the task returned.
 
         Raises:
             Refused: the task refused the file.
@@ -78,12 +69,6 @@ class Workers(AbstractContextManager["Workers"]):
             child.kill()
         for child in idle:  # the threads that use the other children drop them
             self._drop(child)
-
-    @property
-    def processes(self) -> list[int]:
-        """The process numbers of the children."""
-        with self._lock:
-            return [child.process.pid for child in self._all]
 
     def _ask(self, task: str, arguments: Mapping[str, Any], data: bytes) -> Message:
         child = self._free_child()

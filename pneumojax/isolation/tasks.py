@@ -21,10 +21,6 @@ TASKS = {  # name -> module:function, imported when the task is first run
 
 
 def find_task(name: str) -> Task:
-    """Imports the function of a task.
-
-    Raises:
-        KeyError: there is no task of this name.
-    """
+    """Imports the function of a task; raises KeyError if there is no task of this name."""
     module, _, function = TASKS[name].partition(":")
     return getattr(importlib.import_module(module), function)

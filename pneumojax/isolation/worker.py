@@ -22,7 +22,7 @@ import time
 from typing import Any, BinaryIO
 
 from pneumojax.isolation import protocol
-from pneumojax.isolation.limits import Limits
+from pneumojax.isolation.protocol import Limits
 
 
 def main(arguments: list[str]) -> None:

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from pneumojax.decoding import dicom_file, dicom_pixels
+from pneumojax.decoding import dicom, dicom_file
 from pneumojax.decoding.dicom import decode_dicom
 from pneumojax.decoding.film_error import FilmError
 
@@ -115,7 +115,7 @@ def test_empty_fragments_are_counted(make_dicom):
     at = data.index(b"\xff\xd8\xff") - 8
     few = data[:at] + ITEM * 1000 + data[at:]
     np.testing.assert_array_equal(np.asarray(decode_dicom(few)), np.asarray(decode_dicom(data)))
-    for count in (dicom_pixels.MAX_FRAGMENTS, 500_000):
+    for count in (dicom.MAX_FRAGMENTS, 500_000):
         with pytest.raises(FilmError, match="^DICOM of too many (fragments|elements)$"):
             decode_dicom(data[:at] + ITEM * count + data[at:])
 
@@ -159,7 +159,7 @@ def test_run_lengths_of_every_pixel_are_those_of_pydicom(make_dicom, shape, dtyp
 
     pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape).astype(dtype)
     data = make_dicom(pixels, "rle")
-    read = dicom_pixels.stored_pixels(dicom_file.read_elements(data))
+    read = dicom.stored_pixels(dicom_file.read_elements(data))
     expected = pydicom.dcmread(io.BytesIO(data)).pixel_array
     np.testing.assert_array_equal(read, expected)
     np.testing.assert_array_equal(read, pixels)

@@ -75,6 +75,12 @@ def run(arguments, data):
 """
 
 
+def processes(workers):
+    """The process numbers of the children."""
+    with workers._lock:
+        return [child.process.pid for child in workers._all]
+
+
 @pytest.fixture
 def toys(tmp_path, monkeypatch):
     """Adds a task "toy" to the tasks of child processes."""
@@ -138,12 +144,12 @@ def test_files_of_any_size_go_there_and_back(workers, size):
 )
 def test_a_child_that_is_lost_is_one_line_and_the_next_call_is_answered(toys, kind, reason):
     with Workers(1, FEW) as workers:  # so that no second child can answer
-        (before,) = workers.processes
+        (before,) = processes(workers)
         with pytest.raises(WorkerLost, match=reason) as lost:
             ask(workers, kind)
         assert "\n" not in str(lost.value) and "secret" not in str(lost.value)
         assert ask(workers, "echo", b"abc")[0]["length"] == 3
-        assert len(workers.processes) == 1 and workers.processes != [before]
+        assert len(processes(workers)) == 1 and processes(workers) != [before]
 
 
 def test_a_child_that_sleeps_is_ended_by_the_clock(toys):
@@ -225,7 +231,7 @@ def test_many_threads_get_each_its_own_answer(workers):
 
 def test_a_child_that_was_killed_while_it_waited_is_replaced_without_a_word(workers):
     ask(workers, "echo")
-    killed = workers.processes
+    killed = processes(workers)
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
     assert waited_for(lambda: not any(map(is_running, killed)))
@@ -239,7 +245,7 @@ def test_children_that_are_killed_under_load_lose_their_own_call_alone(workers):
 
     def kill():
         while not stop.wait(2.0):  # longer than a child takes to start
-            for pid in workers.processes[:1]:
+            for pid in processes(workers)[:1]:
                 os.kill(pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
@@ -264,7 +270,7 @@ def test_children_that_are_killed_under_load_lose_their_own_call_alone(workers):
 def test_closing_ends_busy_children_too(toys):
     workers = Workers(1, FEW)
     ask(workers, "echo")
-    (pid,) = workers.processes
+    (pid,) = processes(workers)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(ask, workers, "sleep")
         time.sleep(0.3)
@@ -281,7 +287,7 @@ def test_a_parent_that_is_killed_leaves_no_child(toys):
         "import sys, time\n"
         "from pneumojax.isolation import Workers\n"
         "workers = Workers(2, tasks=['film'])\n"
-        "print(*workers.processes, flush=True)\n"
+        "print(*(child.process.pid for child in workers._all), flush=True)\n"
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen(

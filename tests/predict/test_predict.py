@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -193,7 +194,7 @@ def test_warnings_stand_beside_the_answer(workdir, films_root, config, tmp_path,
     paths = sorted((films_root / "train").rglob("*.jpeg"))
     seen = np.stack([decode_any(path.read_bytes(), Preprocessing(32)).pixels for path in paths])
     scope = fit(statistics(seen))
-    save(workdir, config, step=2, scope=scope.as_dict())
+    save(workdir, config, step=2, scope=asdict(scope))
     film = Image.open(paths[int(np.argmin(scope.distances(seen)))]).convert("L")
     film.save(tmp_path / "usual.png")
     Image.fromarray(255 - np.asarray(film)).rotate(90).save(tmp_path / "turned.png")

@@ -62,7 +62,7 @@ def film_set(count: int) -> Any:
     Without a pattern in the labels the gradients would cancel to rounding errors.
     """
     from pneumojax.data.film_set import FilmSet
-    from pneumojax.data.index import RECORD, FilmIndex
+    from pneumojax.data.index import RECORD
     from pneumojax.decoding.preprocessing import Preprocessing
 
     rng = np.random.default_rng(count)
@@ -71,14 +71,15 @@ def film_set(count: int) -> Any:
     images[labels == 1, : SIDE // 2] //= 2
     records = np.zeros(count, RECORD)
     records["label"], records["size"] = labels, SIDE
-    index = FilmIndex(records, np.zeros(0, np.uint8), np.arange(count))  # nothing reads a path
     return FilmSet(
+        records=records,
+        text=np.zeros(0, np.uint8),  # nothing reads a path
+        rows=np.arange(count),
         root=Path(),
         split="train",
         preprocessing=Preprocessing(SIDE),
         images=images,
-        rows=np.arange(count),
-        index=index,
+        places=np.arange(count),
         rejected=[],
         ignored=0,
     )

@@ -154,7 +154,7 @@ def audit(subject: Subject) -> Robustness:
     keys = subject.predictions.patients
 
     def score(images: Images) -> NDArray:
-        return subject.score(replace(films, images=images, rows=np.arange(len(images))))
+        return subject.score(replace(films, images=images, places=np.arange(len(images))))
 
     return robustness(
         score,
