@@ -16,11 +16,7 @@ COLDEST, HOTTEST = 0.1, 10.0
 
 
 class Bin(NamedTuple):
-    """One bin of a reliability diagram: films of similar probability.
-
-    observed: share of class 1 among its films.
-    interval: Wilson's, of the observed share.
-    """
+    """Films of similar probability; the interval is Wilson's, of the observed share of class 1."""
 
     films: int
     lowest: float
@@ -33,10 +29,9 @@ class Bin(NamedTuple):
 def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
     """The T for which sigmoid(logits / T) has the least log loss, within [COLDEST, HOTTEST].
 
-    T above 1 means that the network was overconfident, below 1 underconfident. T is nan where no
-    optimum exists: with films of one class only, or with no film on the wrong side of logit 0, so
-    that a lower T is always better. Logits that rank the classes the wrong way get HOTTEST.
-
+    T above 1 means that the network was overconfident. T is nan where no optimum exists: with films
+    of one class only, or with no film on the wrong side of logit 0, so that a lower T is always
+    better. Logits that rank the classes the wrong way get HOTTEST.
     Source: Guo et al., Proc. ICML 2017, 1321.
     """
     truth, values = check_scores(labels, logits)
@@ -70,15 +65,8 @@ def calibration_metrics(
     - calibration_in_the_large: the intercept with the slope fixed at 1; below 0 where
       probabilities are too high on average. nan with films of one class only.
 
-    Slope and intercepts: Cox, Biometrika 45:562 (1958).
-
-    Args:
-      labels: (n,) of 0 and 1, at least one.
-      weights: a film with the weight w counts as w films; see `bootstrap.resample`.
-      bins: largest number of bins of the calibration error, whose limits come from all films.
-
-    Raises:
-      ValueError: no film, lengths differ, a label is neither 0 nor 1, or a logit is not finite.
+    Slope and intercepts: Cox, Biometrika 45:562 (1958). The limits of bins come from all films,
+    whatever their weights; without a film there is a ValueError.
     """
     truth, values = check_scores(labels, logits)
     if not truth.size:
@@ -99,13 +87,9 @@ def calibration_metrics(
 def reliability(
     labels: ArrayLike, probabilities: ArrayLike, bins: int = 10, level: float = 0.95
 ) -> list[Bin]:
-    """The reliability diagram: bins of about equally many films, by rising probability.
+    """At most `bins` bins of about equally many films, by rising probability.
 
-    Films of equal probability share a bin, so bins may be uneven, and fewer than `bins`.
-
-    Args:
-      bins: largest number of bins.
-      level: coverage of the interval of each bin's observed share.
+    Films of equal probability share a bin, so bins may be uneven.
     """
     truth, values = check_scores(labels, probabilities)
     index = _bins(values, bins)
@@ -128,7 +112,6 @@ def _bins(values: Floats, bins: int) -> Ints:
 
 
 def _recalibration(truth: Ints, values: Floats, weights: Floats) -> dict[str, Floats]:
-    """Slope, intercept and intercept at slope 1, each (b,)."""
     present = weights > 0
     positive, negative = present & (truth == 1), present & (truth == 0)
     both = positive.any(axis=1) & negative.any(axis=1)
@@ -154,7 +137,7 @@ def _recalibration(truth: Ints, values: Floats, weights: Floats) -> dict[str, Fl
 
 
 def _range(values: Floats, present: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Least and greatest value (n,) present in each row (b, n); infinite in a row without any."""
+    """Least and greatest value present in each row (b, n); infinite in a row without any."""
     least = np.where(present, values, np.inf).min(axis=1)
     return least, -np.where(present, -values, np.inf).min(axis=1)
 

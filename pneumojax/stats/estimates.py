@@ -28,10 +28,8 @@ LIKELIHOOD_RATIOS = ("positive_likelihood_ratio", "negative_likelihood_ratio")
 class Estimate:
     """A metric and its confidence limits; nan where undefined.
 
-    low, high: limits by `method`.
-    method: "wilson", "koopman" or "delong" where a closed form exists, else "patient bootstrap"
-      or "film bootstrap".
-    bootstrap: limits by the bootstrap, whatever the method.
+    `method` is "wilson", "koopman" or "delong" where a closed form exists, else "patient bootstrap"
+    or "film bootstrap". `bootstrap` has the limits by the bootstrap, whatever the method.
     """
 
     value: float
@@ -68,28 +66,20 @@ class Sample:
 def sample(
     metrics: Callable[[Floats], Mapping[str, Floats]], units: NDArray, bootstrap: Bootstrap
 ) -> Sample:
-    """Metrics of all films and of their resamples.
-
-    Args:
-      metrics: as in `resample`.
-      units: (n,) the key of each film's patient, or a key for each film.
-      bootstrap: says what the units are and how many resamples are drawn.
-    """
+    """Metrics, as in `resample`, of all films and of resamples of units (n,): patients or films."""
     whole = metrics(np.ones((1, len(units))))
     drawn = resample(metrics, units, resamples=bootstrap.resamples, seed=bootstrap.seed)
     return Sample({name: float(v[0]) for name, v in whole.items()}, drawn, bootstrap.unit)
 
 
 def at_prevalences(counted: Confusion) -> list[PredictiveValues]:
-    """Both predictive values at each of `PREVALENCES`."""
     return [predictive_values(counted, prevalence, LEVEL) for prevalence in PREVALENCES]
 
 
 def json_ready(value: Any) -> Any:
-    """A value of plain Python types for JSON, which has no nan and no infinity: both are None.
+    """Plain Python types for JSON, which has no nan and no infinity: both are None.
 
-    Dataclasses and named tuples become dicts of their fields; NumPy's arrays and scalars become
-    Python's lists and numbers.
+    Dataclasses and named tuples become dicts of their fields, arrays become lists.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: json_ready(getattr(value, f.name)) for f in dataclasses.fields(value)}

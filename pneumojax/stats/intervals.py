@@ -1,7 +1,4 @@
-"""Confidence limits of shares, of ratios of shares, and of resampled values.
-
-An undefined interval is (nan, nan).
-"""
+"""Confidence limits of shares, of ratios of shares, and of resampled values."""
 
 from collections.abc import Callable
 from statistics import NormalDist
@@ -28,9 +25,8 @@ def normal_quantile(level: float) -> float:
 
 
 def wilson(k: int, n: int, level: float = 0.95) -> Interval:
-    """Wilson's score interval of the proportion k / n; nan for n = 0.
+    """Wilson's score interval of the proportion k / n; nan for n = 0, wider than 0 for k = 0 and n.
 
-    The width is positive even for k = 0 and k = n.
     Source: Wilson, J. Am. Stat. Assoc. 22:209 (1927), without continuity correction.
     """
     if n == 0:
@@ -77,8 +73,7 @@ def percentile_interval(values: Floats, level: float = 0.95) -> Interval:
     """Percentile limits of a metric's values (b,) in b resamples.
 
     nan where more than one value in twenty is nan (a class has too few patients, or too few films
-    are called), and where all values agree: films without a single error give resamples without
-    one, which would claim certainty.
+    are called), and where all values agree: they would claim certainty.
     """
     defined = values[~np.isnan(values)]
     if defined.size < 0.95 * values.size or np.ptp(defined) < 1e-12:
