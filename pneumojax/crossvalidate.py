@@ -40,13 +40,7 @@ def cross_validate(
     temperature fitted on all of them) and `stability.json`.
 
     The decision is fitted on the folds' uncalibrated logits, so that it also suits a network that
-    is trained by the same recipe on all films.
-
-    Returns:
-        The content of `out_of_fold/metrics.json`.
-
-    Raises:
-        UserError: the config has no folds by patients, or as `train`.
+    is trained by the same recipe on all films. Returns the content of `out_of_fold/metrics.json`.
     """
     if config.data.folds < 2:
         rule = "cross-validation needs at least 2, such as --config.data.folds=5"
@@ -72,10 +66,7 @@ def cross_validate(
 
 @dataclass(frozen=True)
 class _Folds:
-    """The networks of all folds.
-
-    fold_of: for the path of each film, the fold that held it out.
-    """
+    """The networks of all folds, and by each film's path the fold that held it out."""
 
     folders: Sequence[Path]
     members: Sequence[Predictor]
@@ -83,11 +74,6 @@ class _Folds:
 
     @classmethod
     def open(cls, folders: Sequence[Path], films: FilmSet) -> "_Folds":
-        """Opens the folds' runs.
-
-        Raises:
-            UserError: the films are not those of the folds.
-        """
         fold_of = {
             row["file"]: fold
             for fold, folder in enumerate(folders)

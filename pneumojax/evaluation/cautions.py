@@ -9,11 +9,7 @@ from pneumojax.run.seen_films import THIS_FILM
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The overlap of scored films with those that the network was trained on.
-
-    films: scored films that the network was trained on.
-    of_their_patients: further scored films whose patient it was trained on.
-    """
+    """Scored films that the network was trained on, and further ones of their patients."""
 
     films: int
     of_their_patients: int

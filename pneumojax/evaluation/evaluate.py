@@ -41,10 +41,6 @@ def evaluate_run(
 
     Returns:
         The content of `metrics.json` in `<results>/evaluation/<name of the films>/`.
-
-    Raises:
-        UserError: no such run, split or checkpoint, the films cannot be read, or a link would
-            lead the files out of the folder.
     """
     out = results or output_folder(workdirs)
     refuse_links_out(out)
@@ -80,16 +76,7 @@ def evaluate_run(
 def evaluate_subject(
     folder: Path, subject: Subject, facts: RunFacts, spread: Spread | None = None
 ) -> dict[str, Any]:
-    """Audits a network on films that it has scored, writes the evaluation and prints its table.
-
-    Args:
-        folder: where to write.
-        facts: for the report.
-        spread: how far the members of an ensemble lie apart.
-
-    Returns:
-        The content of metrics.json.
-    """
+    """Audits a network on films that it has scored, writes the evaluation and prints its table."""
     findings = [found for audit in registry.AUDITS if (found := audit(subject)) is not None]
     summary = summarise(subject.predictions, subject.decision)
     evaluation = Evaluation(facts, subject.predictions, summary, findings, spread)

@@ -25,7 +25,6 @@ class FilmChoice:
 
     split: "train" or "val" as the run divided them, "test", or a split of `root`. None means
       "val", or the only split that `root` has.
-    root: another folder of films instead of the run's own.
     verify: whether to hash every film again before the cache is trusted.
     """
 
@@ -35,7 +34,6 @@ class FilmChoice:
 
     @property
     def is_of_the_run(self) -> bool:
-        """Whether the films are those that the run was trained or validated on."""
         return self.root is None and self.split in (None, "train", "val")
 
 
@@ -44,7 +42,7 @@ DEFAULT_FILMS = FilmChoice()
 
 @dataclass(frozen=True)
 class ChosenFilms:
-    """The films of one split, and the name of their evaluation."""
+    """`name` is that of their evaluation."""
 
     films: FilmSet
     split: str
@@ -52,12 +50,7 @@ class ChosenFilms:
 
 
 def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> ChosenFilms:
-    """Loads the films that are asked for.
-
-    Raises:
-        UserError: no such split, the films cannot be read, they are not those of the run any
-            more, or members of the predictor were validated on different films.
-    """
+    """Loads the films that are asked for; UserError if they are not those of the run any more."""
     if choice.is_of_the_run:
         _refuse_different_validation(predictor)
         split = choice.split or "val"
@@ -79,11 +72,7 @@ def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> C
 def training_overlap(
     workdirs: Sequence[Path], films: FilmSet, split: str, choice: FilmChoice
 ) -> Overlap:
-    """Audits the scored films against those that the parameters of any member have seen.
-
-    Raises:
-        UserError: a films.csv cannot be read.
-    """
+    """Audits the scored films against those that the parameters of any member have seen."""
     rows = (row for workdir in workdirs for row in read_films(workdir))
     seen = list({(r["file"], r["sha256"]): r for r in rows if r["side"] == "train"}.values())
     if choice.root is None and split == "train":

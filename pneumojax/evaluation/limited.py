@@ -18,7 +18,6 @@ class Limited:
 
     @classmethod
     def of(cls, value: float | Floats, interval: Interval, method: str) -> "Limited":
-        """Joins a metric and its interval."""
         return cls(float(value), *interval, method)
 
 
@@ -30,6 +29,5 @@ class Share(Limited):
 
     @classmethod
     def count(cls, k: int, n: int) -> "Share":
-        """The share k / n."""
         value = k / n if n else float("nan")
         return cls(value, *wilson(k, n, LEVEL), "wilson", n)

@@ -13,13 +13,9 @@ from pneumojax.data.film_set import FilmSet
 class Predictions:
     """The logits of n films, and what is known about the films; all fields are in one order.
 
-    files: path of each film as it is named in the CSV.
-    patients: key of each film's patient, or None where some are unknown.
+    files: as named in the CSV. patients: None where some are unknown.
     pathogens: "bacteria", "virus", "none" (a normal film) or "unknown" for each film.
-    labels: (n,) 0 for NORMAL, 1 for PNEUMONIA.
-    logits: (n,) float32, finite, as the network gave them.
-    trained_on: for each film "", or a note that the network was trained on it or on films of its
-      patient, see `SeenFilms.note`.
+    trained_on: for each film "", or a note of `SeenFilms.note`.
     """
 
     files: Sequence[str]
@@ -31,7 +27,7 @@ class Predictions:
 
     @property
     def units(self) -> NDArray:
-        """(n,) keys by which films are resampled: their patients, or else one key for each film."""
+        """Keys (n,) by which films are resampled: their patients, or else one key for each film."""
         if self.patients is None:
             return np.arange(len(self.labels))
         return np.asarray(self.patients)

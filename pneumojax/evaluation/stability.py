@@ -17,8 +17,6 @@ SHARES = (1.0, 0.1)
 
 @dataclass(frozen=True)
 class Means:
-    """Means over resamples, in the units of `Stability`."""
-
     threshold: float
     temperature: float
     sensitivity: float
@@ -31,9 +29,7 @@ class Stability:
 
     Training the networks again would add variance that is not included.
 
-    share: of the patients, drawn in each resample.
-    patients: how many are drawn.
-    resamples: how many resamples held both classes.
+    share: of the patients, drawn in each resample. resamples: those that held both classes.
     threshold: of calibrated probabilities.
     sensitivity, specificity: on all films, in percentage points.
     """
@@ -57,16 +53,7 @@ def threshold_stability(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[Stability]:
-    """Refits the decision on resampled patients, and applies each fit to all films.
-
-    Args:
-      settings: `config.decision`.
-      labels: (n,) of 0 and 1.
-      logits: (n,) finite.
-      patients: (n,) one key per film; films with one key are drawn together.
-      resamples: number of resamples for each of `SHARES`.
-      seed: determines the draws.
-    """
+    """Refits `config.decision` on resampled patients (n,), and applies each fit to all films."""
     truth, values = check_scores(labels, logits)
     keys, patient = np.unique(np.asarray(patients), return_inverse=True)
     order = np.argsort(patient, kind="stable")

@@ -40,15 +40,13 @@ CALIBRATION_RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Calls:
-    """Metrics of the calls at one threshold, by their names in `threshold_metrics`."""
-
     confusion: Confusion
     estimates: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Precision, recall, F1 and number of films of one class, or their weighted means."""
+    """Of one class, or their weighted means."""
 
     name: str
     precision: float
@@ -59,8 +57,6 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibration metrics by their names in `calibration_metrics`, and the reliability bins."""
-
     estimates: Mapping[str, Estimate]
     bins: Sequence[Bin]
 
@@ -69,11 +65,8 @@ class Calibration:
 class Summary:
     """Every metric of an evaluation; nan stands for what is undefined.
 
-    n: films. patients: their number, None where some are unknown.
     calls: at the operating point of `decision`; at_half: at a probability of 0.5.
-    auroc, average_precision: of the logits, whatever the threshold.
-    uncalibrated, calibrated: with probabilities as the network gave them, and after the
-      temperature of `decision`.
+    uncalibrated, calibrated: before and after the temperature of `decision`.
     """
 
     n: int
@@ -131,14 +124,6 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
     Closed forms ("wilson", "koopman", "delong") treat films as independent. The bootstrap draws
     patients, which is more honest where they have several films; where patients are unknown it
     draws films and its method reads "film bootstrap".
-
-    Args:
-      predictions: at least one film.
-      decision: the operating point and the temperature.
-      seed: of the bootstrap.
-
-    Raises:
-      ValueError: no film, fields of different lengths, or a logit that is not finite.
     """
     n = len(predictions.labels)
     lengths = {len(field) for field in vars(predictions).values() if field is not None}

@@ -32,12 +32,7 @@ _ROWS = (
 
 
 def print_table(summary: Summary, *, cautions: Iterable[str] = (), synthetic: bool = False) -> None:
-    """Prints the metrics in 80 columns, and plain when piped.
-
-    Args:
-        cautions: warnings to print first.
-        synthetic: whether the films are drawings.
-    """
+    """Prints the metrics in 80 columns, and plain when piped."""
     console = Console(highlight=False)
     for line in cautions:
         console.print(line, style="bold yellow")

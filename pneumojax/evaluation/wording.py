@@ -41,7 +41,6 @@ Estimated = Estimate | Limited | PredictiveValue
 
 
 def value_of(estimate: Estimated) -> str:
-    """The value of an estimate with three decimals."""
     return number(estimate.value)
 
 

@@ -33,11 +33,8 @@ _SHOWN = 6  # films in the pictures
 class Stage:
     """A comparison of the maps as trained with those after one more part was shuffled.
 
-    shuffled: the name of that part.
-    compared: number of films whose map is constant neither before nor after.
-    vanished: number of films whose map became constant.
-    median, quartiles: of Spearman's correlation over the films compared; nan and None if there
-      are none.
+    vanished: number of films whose map became constant. compared: those never constant.
+    median, quartiles: of Spearman's correlation over the films compared.
     """
 
     shuffled: str
@@ -49,11 +46,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Explanations:
-    """The outcome of the check on some films.
+    """The outcome of the check on some films, of which `constant` have a constant map as trained.
 
-    films: how many were checked. constant: how many of them have a constant map as trained.
-    passed: whether the last median is at most `MOST_ALIKE`; None where fewer than `FEWEST` films
-      were compared there.
+    passed: None where fewer than `FEWEST` films were compared with all weights shuffled.
     strips: a picture of the maps at each stage as PNG, the first as trained.
     """
 
@@ -65,13 +60,11 @@ class Explanations:
     strips: Mapping[str, bytes] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """The entry "explanations" of metrics.json."""
         entry = {**vars(self), "fewest": FEWEST, "limit": MOST_ALIKE}
         del entry["strips"]
         return {"explanations": json_ready(entry)}
 
     def section(self) -> Section:
-        """The verdict, a row for each stage and a strip of maps for each."""
         rows = [
             (
                 row.shuffled,
@@ -102,7 +95,6 @@ class Explanations:
         return Section("Explanations", text, [table], captions, layout="wide")
 
     def pictures(self) -> Mapping[str, bytes]:
-        """The strips by name."""
         return self.strips
 
     def _verdict(self) -> str:
@@ -144,15 +136,7 @@ def randomisation_check(
     Such a film is no evidence for a verdict: without a map as trained it shows nothing, and a map
     that vanishes does not tell whether the maps that remain follow the film.
 
-    Args:
-      explain: returns logits and maps for parameters and images; called once for each stage.
-      params: of the network, by module, as in checkpoints.
-      images: uint8 (n, h, w).
-      seed: of the shuffling.
-
-    Returns:
-      The outcome, with stages from the heads down to the whole network, and the maps (n, h, w) as
-      trained and of each stage.
+    Returns the outcome, and the maps (n, h, w) as trained and of each stage.
     """
     trained = np.asarray(explain(params, images)[1])
     maps = [trained]

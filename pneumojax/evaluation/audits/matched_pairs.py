@@ -21,9 +21,6 @@ class PairAudit:
     """The metrics of a network on paired films.
 
     Intervals resample pairs. Films of one patient in several pairs are treated as independent.
-
-    pairs: the number of pairs.
-    auroc: on the paired films.
     in_order: share of pairs whose PNEUMONIA film has the higher logit; ties count one half.
     """
 
@@ -43,13 +40,7 @@ def pair_films(
     closest two of the rest, until none are left within the caliper; among equals the film that
     comes first. So the pairs are a function of the films and their order, without any draw.
 
-    Args:
-      labels: (n,) of 0 and 1.
-      statistics: (n,) each, at least one.
-      caliper: largest distance of two films of a pair, as a share of all films.
-
-    Returns:
-      int64 (m, 2), the normal film's index first, the closest pair first.
+    Returns int64 (m, 2), the normal film's index first, the closest pair first.
     """
     truth = check_labels(labels)
     # Ranks are multiples of one half, so that distances and ties are exact on every machine.
@@ -72,7 +63,6 @@ def pair_films(
 
 
 def audit_pairs(logits: Floats, pairs: Ints, resamples: int, seed: int) -> PairAudit:
-    """Computes the metrics of a network, from its logits (n,), on m pairs (m, 2) of n films."""
     scores = logits[pairs.ravel()]
     order = (np.sign(scores[1::2] - scores[::2]) + 1) / 2
 

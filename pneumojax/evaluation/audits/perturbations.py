@@ -85,11 +85,9 @@ def blanked_border(images: Images, level: float) -> Images:
 
 
 class Perturbation(NamedTuple):
-    """One way to make films worse.
+    """One way to make films worse; `unchanged` is the level at which they stay as they are.
 
-    title: for reports, with the unit of the level.
-    unchanged: the level at which films stay as they are.
-    levels: the levels to try. Each costs a pass of the sample through the network.
+    Each of the levels to try costs a pass of the sample through the network.
     """
 
     title: str

@@ -72,12 +72,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Robustness:
-    """The metrics of n films of `side` pixels as they are and under each perturbation.
-
-    normal, pneumonia: number of films of each class.
-    threshold: probability from which a film is called PNEUMONIA.
-    stress: a summary of the perturbations in `STRESSES`; None without any.
-    """
+    """The metrics of n films of `side` pixels as they are and under each perturbation."""
 
     n: int
     normal: int
@@ -89,11 +84,9 @@ class Robustness:
     stress: Stress | None
 
     def record(self) -> dict[str, Any]:
-        """The entry "robustness" of metrics.json."""
         return {"robustness": json_ready({**vars(self), "level": LEVEL})}
 
     def section(self) -> Section:
-        """A table of every level and, above it, the summary of stresses."""
         rows = [
             (
                 kind.title,
@@ -148,7 +141,6 @@ class Robustness:
 
 
 def audit(subject: Subject) -> Robustness:
-    """Scores a sample of the films under every perturbation."""
     chosen = sample_films(subject.films.labels)
     films = subject.films.select(chosen)
     keys = subject.predictions.patients
@@ -169,7 +161,7 @@ def sample_films(labels: ArrayLike, most: int = MOST_FILMS, seed: int = 0) -> In
     """Chooses at most `most` of n films: all of them, or each class in proportion.
 
     At least one film of each class that occurs is chosen. The choice depends only on the labels
-    (n,), of 0 and 1, and on the seed. Indices are returned in rising order.
+    and the seed. Indices are returned in rising order.
     """
     truth = check_labels(labels)
     if truth.size <= most:
@@ -194,18 +186,7 @@ def robustness(
 ) -> Robustness:
     """Computes the metrics of films as they are and under each perturbation.
 
-    Shows progress on standard error.
-
-    Args:
-      score: returns logits (n,) for films like `images`.
-      images: uint8 (n, side, side), at least one; those of `sample_films`.
-      labels: (n,) of 0 and 1.
-      decision: makes calls at the run's operating point.
-      perturbations: the ways and levels to try.
-      patients: (n,) key of each film's patient, or None where some are unknown.
-
-    Raises:
-      ValueError: no film, lengths differ, a label is neither 0 nor 1, a logit is not finite.
+    Shows progress on standard error. `score` returns logits (n,) for films like `images`.
     """
     truth = check_labels(labels)
     if not truth.size or truth.size != len(images):

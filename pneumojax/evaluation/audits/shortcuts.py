@@ -56,9 +56,9 @@ class StatisticAudit:
     auroc: of the statistic or of its negative, whichever is 0.5 or more, with DeLong's interval;
       a statistic without any relation to the label is also slightly above 0.5.
     higher_in: the class in which it is higher; None at 0.5.
-    rank_correlation: Spearman's with the logit on "all" films and on each class. On all films a
+    rank_correlation: with the logit on "all" films and on each class. On all films a
       good network follows whatever differs between the classes; within a class it has no reason.
-    auroc_in_pairs: AUROC in the same direction on the paired films; 0.5 if they are balanced.
+    auroc_in_pairs: in the same direction on the paired films; 0.5 if they are balanced.
     """
 
     name: str
@@ -72,12 +72,7 @@ class StatisticAudit:
 
 @dataclass(frozen=True)
 class Shortcuts:
-    """The audit of n films.
-
-    model: the network's AUROC on all films, with DeLong's interval.
-    statistics: the best predictor of the label first.
-    softest_normal: specificity among the least sharp third of the normal films.
-    """
+    """The audit of n films; the best predictor of the label is first among the statistics."""
 
     n: int
     model: Limited
@@ -86,7 +81,6 @@ class Shortcuts:
     softest_normal: Share
 
     def record(self) -> dict[str, Any]:
-        """The entries "shortcuts" and "softest_normal" of metrics.json."""
         shortcuts = {
             "n": self.n,
             "level": LEVEL,
@@ -97,7 +91,6 @@ class Shortcuts:
         return json_ready({"shortcuts": shortcuts, "softest_normal": self.softest_normal})
 
     def section(self) -> Section:
-        """A table of the statistics, and sentences on the pairs and the least sharp films."""
         rows = [
             (
                 f"{row.title} ({row.meaning})",
@@ -182,7 +175,6 @@ class Shortcuts:
 
 
 def audit(subject: Subject) -> Shortcuts:
-    """Looks for shortcuts in the scored films."""
     predictions, decision = subject.predictions, subject.decision
     calls = decision.calls(decision.probabilities(predictions.logits))
     return shortcuts(subject.statistics, predictions.labels, predictions.logits, calls)
@@ -197,18 +189,7 @@ def shortcuts(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Shortcuts:
-    """Audits n films for shortcuts.
-
-    Args:
-      statistics: (n,) each, as from `film_statistics`.
-      labels: (n,) of 0 and 1, at least one.
-      logits: (n,) finite, the network's.
-      calls: (n,) of 0 and 1, the network's.
-      resamples, seed: of the bootstrap of pairs.
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a value is not finite.
-    """
+    """Audits n films for shortcuts; `statistics` are as from `film_statistics`."""
     truth, values = check_scores(labels, logits)
     pairs = pair_films(truth, [statistics[name] for name in PAIRED_BY])
     rows = [_statistic(name, each, truth, values, pairs) for name, each in statistics.items()]
@@ -223,13 +204,9 @@ def shortcuts(
 
 
 def softest_normal(sharpness: ArrayLike, labels: ArrayLike, calls: ArrayLike) -> Share:
-    """Computes the specificity among the least sharp third of the normal films.
+    """The specificity among the least sharp third of the normal films.
 
     A network that takes sharpness for health calls these films PNEUMONIA.
-
-    Args:
-      sharpness: (n,), as from `film_statistics`.
-      labels, calls: (n,) of 0 and 1.
     """
     normal = np.flatnonzero(check_labels(labels) == 0)
     order = np.argsort(np.asarray(sharpness)[normal], kind="stable")

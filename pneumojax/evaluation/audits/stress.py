@@ -30,8 +30,6 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Worst(Limited):
-    """The lowest value of a metric, and the perturbation and level that gave it."""
-
     perturbation: str
     level: float
 
@@ -45,7 +43,6 @@ class Stress:
     worst: Mapping[str, Worst]
 
     def table(self) -> Table:
-        """A row for each metric."""
         rows = []
         for name, title in _TITLES.items():
             worst = self.worst[name]
@@ -63,15 +60,9 @@ def stress_summary(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Stress:
-    """Sums up metrics over settings, with intervals by resampling patients.
+    """Sums up metrics over settings (a perturbation's name and level), resampling patients.
 
     The interval of the worst setting does not allow for its having been chosen as the worst.
-
-    Args:
-      labels: (n,) of 0 and 1.
-      logits: (n,) for each setting, a perturbation's name and level.
-      decision: makes calls at its operating point, which is that of films as they are.
-      patients: (n,) key of each film's patient.
     """
     settings = list(logits)
     calls = {s: decision.calls(decision.probabilities(logits[s])) for s in settings}

@@ -50,11 +50,8 @@ class _Films:
 class Part:
     """The metrics of some of the films.
 
-    by: what the films were divided by: "all", "pathogen" or a statistic.
-    title: the heading for `by` in reports.
-    name: of the part, such as "virus" or "1 of 4".
+    by: what they were divided by, whose heading is `title`: "all", "pathogen" or a statistic.
     low, high: the range of the statistic; nan where there is none.
-    n, normal, pneumonia: numbers of films.
     too_few: metrics that rest on fewer than `FEW` films of a class that they need.
     """
 
@@ -83,11 +80,9 @@ class Subgroups:
     bootstrap: Bootstrap
 
     def record(self) -> dict[str, Any]:
-        """The entry "subgroups" of metrics.json."""
         return {"subgroups": json_ready({**vars(self), "level": LEVEL, "few": FEW})}
 
     def section(self) -> Section:
-        """A table with a row for each part."""
         rows = []
         for part in self.parts:
             cells = [
@@ -144,7 +139,6 @@ class Subgroups:
 
 
 def audit(subject: Subject) -> Subgroups:
-    """Divides the scored films into parts."""
     return subgroups(subject.predictions, subject.decision, subject.statistics)
 
 
@@ -161,16 +155,7 @@ def subgroups(
     The parts are all films; the films of each pathogen; and quarters of the films by each
     statistic of `DIVIDED_BY`, with about equally many films, where films of one value stay
     together. A pathogen's AUROC compares its films with all normal ones, and it has no
-    specificity. Intervals are Wilson's or DeLong's, and by the bootstrap.
-
-    Args:
-      predictions: at least one film.
-      decision: makes the calls.
-      statistics: (n,) each, as from `film_statistics`.
-      resamples, seed: of the bootstrap, whose draws are the same for all parts.
-
-    Raises:
-      ValueError: no film, lengths differ, or a value is not allowed.
+    specificity. The draws of the bootstrap are the same for all parts.
     """
     truth, values = check_scores(predictions.labels, predictions.logits)
     called = decision.calls(decision.probabilities(values))

@@ -25,10 +25,6 @@ def compare(
             `probability` and, where known, `label`, `call` and `patient`.
         output: folder to write, new or empty; by default the first free `runs/comparison*`.
         split: which evaluation of run folders; "val" by default.
-
-    Raises:
-        UserError: fewer than two sources, one that cannot be read, films that cannot be paired
-            (see `pair_films`), or an output folder that has files in it.
     """
     if not 2 <= len(sources) <= len(string.ascii_uppercase):
         raise UserError(

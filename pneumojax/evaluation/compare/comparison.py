@@ -51,8 +51,6 @@ COMPARED = (
 
 @dataclass(frozen=True)
 class NetworkEstimates:
-    """Metrics of one network: `COMPARED` and `LIKELIHOOD_RATIOS` in `estimates`."""
-
     estimates: Mapping[str, Estimate]
     predictive_values: Sequence[PredictiveValues]
 
@@ -68,12 +66,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Pair:
-    """The differences between two networks.
-
-    differences: by metric.
-    delong: the test of the AUROCs.
-    mcnemar: the tests of "accuracy", "sensitivity" and "specificity".
-    """
+    """The differences between two networks by metric, and the tests of their AUROCs and calls."""
 
     first: str
     second: str
@@ -97,8 +90,6 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Scored:
-    """One network's probabilities and calls, with the labels."""
-
     labels: Ints
     probabilities: Floats
     calls: Ints
@@ -136,18 +127,8 @@ def compare_networks(
 ) -> Comparison:
     """Metrics of two or more networks on the same films, and the differences of each pair.
 
-    All networks get the same resamples, so the intervals of differences are paired.
-
-    Args:
-      labels: (n,) of 0 and 1, at least one.
-      probabilities: (n,) in [0, 1] of each network, by its name.
-      calls: (n,) of 0 and 1 of each network, under the same names.
-      patients: (n,) one key per film; None where unknown, then films are resampled.
-      resamples: of the bootstrap.
-      seed: of the bootstrap.
-
-    Raises:
-      ValueError: no film, fewer than two networks, lengths differ, or a value is not allowed.
+    All networks get the same resamples, so the intervals of differences are paired. Unknown
+    patients are None, then films are resampled. Fewer than two networks are a ValueError.
     """
     truth = check_labels(labels)
     if not truth.size or len(probabilities) < 2 or probabilities.keys() != calls.keys():
@@ -197,7 +178,6 @@ def compare_networks(
 
 
 def _differences(first: str, second: str, sampled: Sample) -> dict[str, Difference]:
-    """Second minus first network in each metric that is compared."""
     differences = {}
     for metric in COMPARED:
         one, two = f"{first} {metric}", f"{second} {metric}"

@@ -61,7 +61,6 @@ def _read_config_of(csv: Path) -> dict[str, Any] | None:
 
 
 def _field_differences(configs: Mapping[str, Mapping[str, Any]]) -> list[FieldDifference]:
-    """The fields that are not the same in all of the flat configs."""
     different = []
     for field in sorted(set().union(*configs.values())):
         values = {name: config.get(field, _ABSENT) for name, config in configs.items()}

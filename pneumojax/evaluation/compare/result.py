@@ -14,11 +14,7 @@ from pneumojax.stats.estimates import json_ready
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """Several files of predictions, compared on the films that they share.
-
-    files: by the network's letter.
-    warnings: reasons not to trust the metrics.
-    """
+    """Files of predictions, by the network's letter, compared on the films that they share."""
 
     warnings: Sequence[str]
     files: Mapping[str, PredictionsFile]
@@ -28,7 +24,6 @@ class ComparisonResult:
 
     @property
     def synthetic(self) -> bool:
-        """Whether some of the files are of synthetic films."""
         return any(file.synthetic for file in self.files.values())
 
     def record(self) -> dict[str, Any]:

@@ -16,7 +16,6 @@ _LONGEST_VALUE = 80  # characters; comparison.json has whole values
 
 
 def heading(result: ComparisonResult) -> list[str]:
-    """How many films and patients are compared, and where each network's predictions come from."""
     comparison = result.comparison
     people = "unknown" if comparison.patients is None else f"{comparison.patients:,}"
     films = f"{comparison.n:,} films, {comparison.prevalence:.1%} PNEUMONIA, patients: {people}"
@@ -52,7 +51,6 @@ def config_lines(configs: ConfigDifferences) -> list[str]:
 
 
 def notes(result: ComparisonResult) -> list[str]:
-    """Notes for the reader on the films, the intervals and the tests."""
     comparison = result.comparison
     level, drawn = f"{100 * comparison.level:g} %", comparison.bootstrap
     lines = [
@@ -72,12 +70,10 @@ def notes(result: ComparisonResult) -> list[str]:
 
 
 def title(metric: str) -> str:
-    """The name of a metric for readers."""
     return _TITLES[metric]
 
 
 def p_value(p: float) -> str:
-    """A p-value with three decimals."""
     if math.isnan(p):
         return "no test"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

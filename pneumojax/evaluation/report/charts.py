@@ -70,14 +70,7 @@ def roc_chart(
     patients: Sequence[str] | NDArray,
     points: Mapping[str, tuple[float, float]],
 ) -> Figure:
-    """The ROC curve with its band.
-
-    Args:
-      labels: (n,) of 0 and 1.
-      logits: (n,) finite.
-      patients: (n,) one key per film, for the band.
-      points: (sensitivity, specificity) of each operating point to mark, by its name.
-    """
+    """The ROC curve with its band, and the (sensitivity, specificity) of points by their names."""
     figure, axes = card()
     axes.set(xlim=_SHARE, ylim=_SHARE, xlabel="1 - specificity", ylabel="sensitivity")
     if np.isnan(auroc(labels, logits)):
@@ -96,7 +89,7 @@ def roc_chart(
 def precision_recall_chart(
     labels: ArrayLike, logits: ArrayLike, patients: Sequence[str] | NDArray
 ) -> Figure:
-    """Precision over recall with its band, and the chance level; arguments as for `roc_chart`."""
+    """Precision over recall with its band, and the chance level."""
     figure, axes = card()
     axes.set(xlim=_SHARE, ylim=_SHARE, xlabel="recall (sensitivity)", ylabel="precision (PPV)")
     truth = np.asarray(labels)
@@ -141,11 +134,7 @@ def confusion_chart(counts: Confusion) -> Figure:
 
 
 def reliability_chart(bins: Mapping[str, Sequence[Bin]]) -> Figure:
-    """Observed share over probability, with the number of films of each bin.
-
-    Args:
-      bins: from `calibration.reliability`, by the name of their probabilities.
-    """
+    """Observed share over probability, with the number of films of each bin."""
     figure = empty_card(4.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     for axes in (above, below):
@@ -168,11 +157,9 @@ def reliability_chart(bins: Mapping[str, Sequence[Bin]]) -> Figure:
 
 
 def training_chart(history: Sequence[Mapping[str, Any]], chosen: int | None) -> Figure:
-    """Loss, and sensitivity and specificity of validation at 0.5, by epoch.
+    """Loss, and sensitivity and specificity of validation at 0.5, by epoch; `chosen` is marked.
 
-    Args:
-      history: one record for each epoch, at least one; None or an absent key leaves a gap.
-      chosen: the epoch whose checkpoint is evaluated, which is marked.
+    None or an absent key leaves a gap.
     """
     figure = empty_card(4.6)
     above, below = figure.subplots(2, 1, sharex=True)

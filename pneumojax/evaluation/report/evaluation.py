@@ -17,11 +17,7 @@ from pneumojax.stats.estimates import json_ready
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluation of one network, or of several that answer together.
-
-    spread: how far the members' probabilities of each film lie apart; None for one network.
-    findings: of the audits.
-    """
+    """An evaluation of one network, or of several that answer together, whose `spread` it has."""
 
     facts: RunFacts
     predictions: Predictions
@@ -36,11 +32,7 @@ class Evaluation:
         return cautions(summary.n, summary.trained_on, self.facts.flow.swapped)
 
     def record(self) -> dict[str, Any]:
-        """The content of metrics.json.
-
-        Raises:
-            ValueError: two parts of the evaluation use the same key.
-        """
+        """The content of metrics.json; ValueError if two parts use the same key."""
         whole: dict[str, Any] = {}
         if self.spread:
             deviation = self.spread.deviation

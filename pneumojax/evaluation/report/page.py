@@ -22,12 +22,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def render_html(
     evaluation: Evaluation, sections: Sequence[Section], pictures: Mapping[str, Picture]
 ) -> str:
-    """The page, with charts as SVG and pictures of films as PNG inside it.
-
-    Args:
-      sections: in their order.
-      pictures: those that the sections name, and perhaps more.
-    """
+    """The page, with charts as SVG and pictures of films as PNG inside it."""
     template = environment(_TEMPLATES, html=True).get_template("report.html.jinja")
     inside = {name: _data_uri(pictures[name]) for s in sections for name in s.pictures}
     return template.render(**_values(evaluation, sections), pictures=inside)
@@ -36,12 +31,7 @@ def render_html(
 def render_markdown(
     evaluation: Evaluation, sections: Sequence[Section], files: Mapping[str, str]
 ) -> str:
-    """The same as Markdown for a paper's supplement.
-
-    Args:
-      sections: in their order.
-      files: the file of each picture, relative to the Markdown's folder.
-    """
+    """The same as Markdown for a paper's supplement; `files` are relative to its folder."""
     templates = environment(_TEMPLATES, html=False)
     templates.filters["cell"] = _as_markdown
     template = templates.get_template("report.md.jinja")
@@ -50,7 +40,6 @@ def render_markdown(
 
 
 def png(picture: Picture) -> bytes:
-    """A picture as the bytes of a PNG file."""
     if isinstance(picture, bytes):
         return picture
     stream = io.BytesIO()
@@ -59,7 +48,6 @@ def png(picture: Picture) -> bytes:
 
 
 def _values(evaluation: Evaluation, sections: Sequence[Section]) -> dict[str, Any]:
-    """The names that both templates use."""
     estimates = evaluation.summary.estimates
     return {
         "facts": evaluation.facts,

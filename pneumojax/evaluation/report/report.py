@@ -24,16 +24,7 @@ def write_report(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
     """Writes metrics.json, predictions.csv, report.html, report.md and pictures/.
 
     Each file appears whole or not at all, and metrics.json last: if it exists, so do the others.
-
-    Args:
-      folder: created if missing.
-
-    Returns:
-      The content of metrics.json.
-
-    Raises:
-      UserError: the folder cannot be written.
-      ValueError: two audits use one key of metrics.json.
+    Returns the content of metrics.json.
     """
     record = evaluation.record()
     pictures: dict[str, Picture] = {**draw_charts(evaluation)}
