@@ -7,11 +7,9 @@ from pathlib import Path
 from pneumojax.errors import UserError
 from pneumojax.evaluation.compare.comparison import compare_networks
 from pneumojax.evaluation.compare.configs import config_differences
-from pneumojax.evaluation.compare.markdown import markdown
+from pneumojax.evaluation.compare.output import ComparisonResult, markdown, print_comparison
 from pneumojax.evaluation.compare.pairing import pair_films, seen_warnings
 from pneumojax.evaluation.compare.predictions_csv import PredictionsFile, find_csv, read_predictions
-from pneumojax.evaluation.compare.result import ComparisonResult
-from pneumojax.evaluation.compare.terminal import print_comparison
 from pneumojax.files import printable, replacing, write_json
 
 
