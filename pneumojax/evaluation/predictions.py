@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.data.film_set import FilmSet
+from pneumojax.run.seen_films import THIS_FILM
 
 
 @dataclass(frozen=True)
@@ -47,4 +48,33 @@ class Predictions:
             labels=films.labels,
             logits=logits,
             trained_on=trained_on,
+        )
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """Scored films that the network was trained on, and further ones of their patients."""
+
+    films: int
+    of_their_patients: int
+
+    @classmethod
+    def count(cls, notes: Sequence[str]) -> "TrainedOn":
+        """Counts the notes (n,) of `SeenFilms.note`."""
+        films = sum(note == THIS_FILM for note in notes)
+        return cls(films, sum(map(bool, notes)) - films)
+
+    def warning(self, n: int) -> str:
+        """That the metrics of n films do not hold for new patients; "" if none was seen."""
+        parts = []
+        if self.films:
+            parts.append(f"on {self.films:,} of these {n:,} films")
+        if self.of_their_patients:
+            more = "more films" if self.films else f"of these {n:,} films"
+            parts.append(f"on other films of the patients of {self.of_their_patients:,} {more}")
+        if not parts:
+            return ""
+        return (
+            f"warning: the network was trained {' and '.join(parts)}. "
+            "These metrics say nothing about new patients"
         )

@@ -68,19 +68,8 @@ def threshold_stability(
         )
         rows = list(_refits(settings, truth, values, draws))
         fits = np.array(rows) if rows else np.full((1, 4), np.nan)
-        threshold, temperature, sensitivity, specificity = fits.std(0).tolist()
-        found.append(
-            Stability(
-                share=share,
-                patients=size,
-                resamples=len(rows),
-                threshold=threshold,
-                temperature=temperature,
-                sensitivity=sensitivity,
-                specificity=specificity,
-                means=Means(*fits.mean(0).tolist()),
-            )
-        )
+        deviations, means = Means(*fits.std(0).tolist()), Means(*fits.mean(0).tolist())
+        found.append(Stability(share, size, len(rows), **vars(deviations), means=means))
     return found
 
 

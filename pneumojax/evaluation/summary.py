@@ -8,9 +8,7 @@ import numpy as np
 
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER
-from pneumojax.evaluation.cautions import TrainedOn
-from pneumojax.evaluation.limited import Share
-from pneumojax.evaluation.predictions import Predictions
+from pneumojax.evaluation.predictions import Predictions, TrainedOn
 from pneumojax.inference.decision import Decision
 from pneumojax.stats import metrics
 from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
@@ -22,6 +20,7 @@ from pneumojax.stats.estimates import (
     RESAMPLES,
     Bootstrap,
     Estimate,
+    Share,
     at_prevalences,
     json_ready,
     sample,
@@ -53,6 +52,10 @@ class ClassMetrics:
     recall: float
     f1: float
     support: int
+
+    def record(self) -> dict[str, Any]:
+        """Stored under "class" instead of `name`."""
+        return {"class" if key == "name" else key: value for key, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Summary:
                 "decision": self.decision,
                 **self.estimates,
                 "confusion": self.calls.confusion,
-                "by_class": [{"class": row.name, **_but_name(row)} for row in self.by_class],
+                "by_class": [row.record() for row in self.by_class],
                 "sensitivity_by_pathogen": self.sensitivity_by_pathogen,
                 "at_half": {"confusion": self.at_half.confusion, **self.at_half.estimates},
                 "at_prevalences": self.at_prevalences,
@@ -204,25 +207,14 @@ def _calibration(labels: Ints, logits: Floats, predictions: Predictions, seed: i
 
 def _by_class(counted: Confusion) -> list[ClassMetrics]:
     """The metrics of each class, then their means weighted by support."""
-    rows = [
-        ClassMetrics(
-            name,
-            float(counted.precision[i]),
-            float(counted.recall[i]),
-            float(counted.f1[i]),
-            int(counted.support[i]),
-        )
-        for i, name in enumerate(CLASS_NAMES)
-    ]
-    weighted = ClassMetrics(
-        "weighted",
-        float(counted.weighted_precision),
-        float(counted.weighted_recall),
-        float(counted.weighted_f1),
-        int(counted.n),
+    columns = zip(
+        (*CLASS_NAMES, "weighted"),
+        (*counted.precision, counted.weighted_precision),
+        (*counted.recall, counted.weighted_recall),
+        (*counted.f1, counted.weighted_f1),
+        (*counted.support, counted.n),
+        strict=True,
     )
-    return [*rows, weighted]
-
-
-def _but_name(row: ClassMetrics) -> dict[str, Any]:
-    return {key: value for key, value in vars(row).items() if key != "name"}
+    return [
+        ClassMetrics(name, float(p), float(r), float(f1), int(n)) for name, p, r, f1, n in columns
+    ]

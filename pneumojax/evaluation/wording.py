@@ -2,9 +2,8 @@
 
 import math
 
-from pneumojax.evaluation.limited import Limited
 from pneumojax.inference.decision import Decision
-from pneumojax.stats.estimates import Estimate
+from pneumojax.stats.estimates import Limited
 from pneumojax.stats.intervals import Interval
 from pneumojax.stats.threshold_metrics import PredictiveValue
 
@@ -37,7 +36,7 @@ _RULES_OF_SEVERAL = {
 
 
 # A metric with limits, which are nan where undefined; an open interval ends at infinity.
-Estimated = Estimate | Limited | PredictiveValue
+Estimated = Limited | PredictiveValue
 
 
 def value_of(estimate: Estimated) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.stats.bootstrap import resample
-from pneumojax.stats.intervals import Interval, percentile_interval
+from pneumojax.stats.intervals import Interval, percentile_interval, wilson
 from pneumojax.stats.metrics import Confusion, Floats
 from pneumojax.stats.threshold_metrics import (
     ClosedForm,
@@ -25,17 +25,39 @@ LIKELIHOOD_RATIOS = ("positive_likelihood_ratio", "negative_likelihood_ratio")
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Limited:
+    """A metric with one interval; nan where undefined."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+    @classmethod
+    def of(cls, value: float | Floats, interval: Interval, method: str) -> "Limited":
+        return cls(float(value), *interval, method)
+
+
+@dataclass(frozen=True)
+class Share(Limited):
+    """The share of n films that have a property, with Wilson's interval."""
+
+    n: int
+
+    @classmethod
+    def count(cls, k: int, n: int) -> "Share":
+        value = k / n if n else math.nan
+        return cls(value, *wilson(k, n, LEVEL), "wilson", n)
+
+
+@dataclass(frozen=True)
+class Estimate(Limited):
     """A metric and its confidence limits; nan where undefined.
 
     `method` is "wilson", "koopman" or "delong" where a closed form exists, else "patient bootstrap"
     or "film bootstrap". `bootstrap` has the limits by the bootstrap, whatever the method.
     """
 
-    value: float
-    low: float
-    high: float
-    method: str
     bootstrap: Interval
 
 

@@ -7,9 +7,8 @@ import numpy as np
 import scipy.spatial
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.evaluation.limited import Limited
 from pneumojax.stats.bootstrap import weighted_auroc
-from pneumojax.stats.estimates import LEVEL, Bootstrap, sample
+from pneumojax.stats.estimates import LEVEL, Bootstrap, Limited, sample
 from pneumojax.stats.intervals import UNDEFINED, percentile_interval
 from pneumojax.stats.metrics import Floats, Ints, check_labels, midranks
 
@@ -62,7 +61,7 @@ def pair_films(
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def audit_pairs(logits: Floats, pairs: Ints, resamples: int, seed: int) -> PairAudit:
+def audit_pairs(logits: Floats, pairs: Ints, resamples: int) -> PairAudit:
     scores = logits[pairs.ravel()]
     order = (np.sign(scores[1::2] - scores[::2]) + 1) / 2
 
@@ -72,7 +71,7 @@ def audit_pairs(logits: Floats, pairs: Ints, resamples: int, seed: int) -> PairA
             "in_order": weights[:, ::2] @ order / len(pairs),
         }
 
-    method, bootstrap = "pair bootstrap", Bootstrap("pair", resamples, seed)
+    method, bootstrap = "pair bootstrap", Bootstrap("pair", resamples)
     if not len(pairs):
         undefined = Limited.of(float("nan"), UNDEFINED, method)
         return PairAudit(0, undefined, undefined, bootstrap)

@@ -19,14 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.perturbations import PERTURBATIONS, Images, Perturbation
 from pneumojax.evaluation.audits.stress import STRESSES, Stress, stress_summary
-from pneumojax.evaluation.limited import Limited
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.report.style import DASHED, empty_card, tidy
 from pneumojax.evaluation.wording import with_limits
 from pneumojax.inference.decision import Decision
 from pneumojax.palette import BLUE, INK, MUTED, ORANGE
 from pneumojax.stats.delong import delong_interval, delong_test
-from pneumojax.stats.estimates import LEVEL, json_ready
+from pneumojax.stats.estimates import LEVEL, Limited, json_ready
 from pneumojax.stats.intervals import Interval
 from pneumojax.stats.metrics import Floats, Ints, auroc, check_labels, check_scores, confusion
 from pneumojax.stats.threshold_metrics import closed_forms

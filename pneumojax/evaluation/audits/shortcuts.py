@@ -27,13 +27,12 @@ from pneumojax.evaluation.audits.matched_pairs import (
     classes_of_pairs,
     pair_films,
 )
-from pneumojax.evaluation.limited import Limited, Share
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.report.style import DASHED, card
 from pneumojax.evaluation.wording import two_decimals, value_of, with_limits
 from pneumojax.palette import BLUE, INK, MUTED, ORANGE
 from pneumojax.stats.delong import delong_interval
-from pneumojax.stats.estimates import LEVEL, RESAMPLES, json_ready
+from pneumojax.stats.estimates import LEVEL, RESAMPLES, Limited, Share, json_ready
 from pneumojax.stats.metrics import (
     Floats,
     Ints,
@@ -187,7 +186,6 @@ def shortcuts(
     calls: ArrayLike,
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Shortcuts:
     """Audits n films for shortcuts; `statistics` are as from `film_statistics`."""
     truth, values = check_scores(labels, logits)
@@ -198,7 +196,7 @@ def shortcuts(
         n=truth.size,
         model=Limited.of(auroc(truth, values), delong_interval(truth, values, LEVEL), "delong"),
         statistics=rows,
-        pairs=audit_pairs(values, pairs, resamples, seed),
+        pairs=audit_pairs(values, pairs, resamples),
         softest_normal=softest_normal(statistics["sharpness"], labels, calls),
     )
 

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.evaluation.audits.perturbations import PERTURBATIONS
-from pneumojax.evaluation.limited import Limited
 from pneumojax.evaluation.report.section import Table
 from pneumojax.evaluation.wording import with_limits
 from pneumojax.inference.decision import Decision
 from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
-from pneumojax.stats.estimates import LEVEL
+from pneumojax.stats.estimates import LEVEL, Limited
 from pneumojax.stats.intervals import percentile_interval
 from pneumojax.stats.metrics import Floats, Ints
 
@@ -56,9 +55,6 @@ def stress_summary(
     logits: Mapping[tuple[str, float], Floats],
     decision: Decision,
     patients: NDArray,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Stress:
     """Sums up metrics over settings (a perturbation's name and level), resampling patients.
 
@@ -79,7 +75,7 @@ def stress_summary(
         return {name: np.stack(columns, axis=1) for name, columns in values.items()}
 
     values = {name: v[0] for name, v in metrics(np.ones((1, labels.size))).items()}
-    drawn = resample(metrics, patients, resamples=resamples, seed=seed)
+    drawn = resample(metrics, patients, resamples=RESAMPLES)
 
     def mean(name: str) -> Limited:
         interval = percentile_interval(drawn[name].mean(1), LEVEL)

@@ -6,7 +6,7 @@ Films do not tell age, sex or device, so fairness to patients cannot be judged f
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,9 +23,10 @@ from pneumojax.evaluation.wording import HEADLINE, TITLES, with_limits
 from pneumojax.inference.decision import Decision
 from pneumojax.palette import BLUE, INK, MUTED
 from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
+from pneumojax.stats.calibration import bins_of
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.estimates import LEVEL, RESAMPLES, Bootstrap, Estimate, json_ready, sample
-from pneumojax.stats.metrics import Floats, Ints, check_scores, confusion, midranks
+from pneumojax.stats.metrics import Floats, Ints, check_scores, confusion
 from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
 
 DIVIDED_BY = ("width", "sharpness", "brightness")
@@ -34,16 +35,15 @@ PARTS = 4
 FEW = 20
 
 
-@dataclass(frozen=True)
-class _Films:
+class _Films(NamedTuple):
     """One part of the films: its own films, and `ranked`, those over which its AUROC is taken."""
 
     by: str
     name: str
-    low: float
-    high: float
     films: Ints
     ranked: Ints
+    low: float = math.nan
+    high: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,6 @@ def subgroups(
     statistics: Mapping[str, Floats],
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Subgroups:
     """Computes sensitivity, specificity and AUROC of each part of n films.
 
@@ -164,7 +163,7 @@ def subgroups(
     divided = {name: _divide(name, statistics[name]) for name in DIVIDED_BY}
     everything = np.arange(truth.size)
     by_pathogen = _by_pathogen(truth, predictions.pathogens)
-    parts = [_Films("all", "all films", np.nan, np.nan, everything, everything), *by_pathogen]
+    parts = [_Films("all", "all films", everything, everything), *by_pathogen]
     parts += [part for rows in divided.values() if len(rows) > 1 for part in rows]
 
     def metrics(weights: Floats) -> dict[str, Floats]:
@@ -178,7 +177,7 @@ def subgroups(
             found[f"{i} auroc"] = area
         return found
 
-    bootstrap = Bootstrap(predictions.unit, resamples, seed)
+    bootstrap = Bootstrap(predictions.unit, resamples)
     sampled = sample(metrics, predictions.units, bootstrap)
 
     def measured(i: int, part: _Films) -> Part:
@@ -207,23 +206,23 @@ def _by_pathogen(truth: Ints, pathogens: Sequence[str]) -> list[_Films]:
     parts = []
     for name in sorted(set(named[truth == 1].tolist()) - {"none", "unknown"}):
         films = np.flatnonzero((truth == 1) & (named == name))
-        parts.append(_Films("pathogen", name, np.nan, np.nan, films, np.union1d(films, normal)))
+        parts.append(_Films("pathogen", name, films, np.union1d(films, normal)))
     return parts
 
 
 def _divide(name: str, statistic: Floats) -> list[_Films]:
     """Parts of about equally many films by rising values; equal values stay together."""
     values = np.asarray(statistic, np.float64)
-    index = ((midranks(values) - 0.5) * PARTS / values.size).astype(np.int64)
+    index = bins_of(values, PARTS)
     found = [np.flatnonzero(index == i) for i in np.unique(index)]
     return [
         _Films(
             name,
             f"{i + 1} of {len(found)}",
+            own,
+            own,
             float(np.min(values[own])),
             float(np.max(values[own])),
-            own,
-            own,
         )
         for i, own in enumerate(found)
     ]

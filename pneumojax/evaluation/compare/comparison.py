@@ -123,7 +123,6 @@ def compare_networks(
     patients: Sequence[str] | NDArray | None,
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Comparison:
     """Metrics of two or more networks on the same films, and the differences of each pair.
 
@@ -138,7 +137,7 @@ def compare_networks(
         for name, of_films in probabilities.items()
     }
     units = np.arange(truth.size) if patients is None else np.asarray(patients)
-    bootstrap = Bootstrap("film" if patients is None else "patient", resamples, seed)
+    bootstrap = Bootstrap("film" if patients is None else "patient", resamples)
 
     def metrics(weights: Floats) -> dict[str, Floats]:
         return {
