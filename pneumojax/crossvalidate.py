@@ -91,7 +91,6 @@ class _Folds:
         return cls(folders, members, fold_of)
 
     def of(self, films: FilmSet) -> NDArray:
-        """For each film (n,) the fold that held it out."""
         return np.array([self.fold_of[path] for path in films.paths])
 
     def logits(self, films: FilmSet) -> NDArray:

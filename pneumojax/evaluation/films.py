@@ -42,8 +42,6 @@ DEFAULT_FILMS = FilmChoice()
 
 @dataclass(frozen=True)
 class ChosenFilms:
-    """`name` is that of their evaluation."""
-
     films: FilmSet
     split: str
     name: str

@@ -35,12 +35,10 @@ class Predictions:
 
     @property
     def unit(self) -> str:
-        """Whether a unit is a "film" or a "patient"."""
         return "film" if self.patients is None else "patient"
 
     @classmethod
     def of_films(cls, films: FilmSet, logits: NDArray, trained_on: Sequence[str]) -> "Predictions":
-        """Joins the logits of a set of films and what is known about the films."""
         return cls(
             files=films.paths,
             patients=films.patients if all(films.patients_known) else None,

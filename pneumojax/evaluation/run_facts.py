@@ -23,8 +23,6 @@ _SIDES = {"train": "train", "validation": "val"}  # as films.csv and as reports 
 
 @dataclass(frozen=True)
 class FilmCount:
-    """Of one side ("train", "val", or the split that is scored), class and pathogen."""
-
     side: str
     class_name: str
     pathogen: str
@@ -51,8 +49,6 @@ class Flow:
 
 @dataclass(frozen=True)
 class Selection:
-    """How the checkpoint was chosen: by which metric, of how many epochs, on how many films."""
-
     metric: str
     epochs: int
     films: int
@@ -120,7 +116,6 @@ class Overlap:
 def run_facts(
     trained: TrainedRun, workdir: Path, films: FilmSet, split: str, overlap: Overlap
 ) -> RunFacts:
-    """Collects the facts from a run folder and the films that were scored, which `split` names."""
     meta, config = trained.meta, trained.config
     sides: dict[str, list[Film]] = {}
     for row in read_films(workdir):
@@ -160,7 +155,7 @@ def run_facts(
 
 
 def film_flow(sides: Mapping[str, Sequence[Film]]) -> list[FilmCount]:
-    """Counts films and patients of each side, class and pathogen."""
+    """Counts by side, class and pathogen."""
     rows = []
     for side, films in sides.items():
         for label, pathogen in sorted({(label, pathogen) for label, pathogen, _ in films}):

@@ -45,8 +45,6 @@ class Calls:
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Of one class, or their weighted means."""
-
     name: str
     precision: float
     recall: float
@@ -90,12 +88,11 @@ class Summary:
 
     @property
     def estimates(self) -> Mapping[str, Estimate]:
-        """All estimates at the operating point and of the ranking, by name."""
+        """At the operating point, and of the ranking."""
         ranking = {"auroc": self.auroc, "average_precision": self.average_precision}
         return {**self.calls.estimates, **ranking}
 
     def record(self) -> dict[str, Any]:
-        """The entries of metrics.json."""
         sides = {"uncalibrated": self.uncalibrated, "calibrated": self.calibrated}
         return json_ready(
             {
@@ -206,7 +203,6 @@ def _calibration(labels: Ints, logits: Floats, predictions: Predictions, seed: i
 
 
 def _by_class(counted: Confusion) -> list[ClassMetrics]:
-    """The metrics of each class, then their means weighted by support."""
     columns = zip(
         (*CLASS_NAMES, "weighted"),
         (*counted.precision, counted.weighted_precision),

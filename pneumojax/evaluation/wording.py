@@ -70,7 +70,6 @@ def two_decimals(value: float) -> str:
 
 
 def decision_line(decision: Decision) -> str:
-    """The threshold at which films are called PNEUMONIA, and how it was found."""
     line = f"called PNEUMONIA at a probability of {decision.threshold:.4g} or more"
     if decision.rule == "default":
         return f"{line} (nothing fitted: {decision.note})"

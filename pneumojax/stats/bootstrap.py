@@ -39,7 +39,6 @@ def resample(
 
 
 def weighted_confusion(labels: ArrayLike, calls: ArrayLike, weights: Floats) -> Confusion:
-    """Confusion matrices (b,) of calls against labels."""
     cells = np.eye(4)[2 * check_labels(labels) + check_labels(calls)]
     return Confusion(*(weights @ cells).T)
 

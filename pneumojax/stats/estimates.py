@@ -79,7 +79,6 @@ class Sample:
     unit: str
 
     def estimate(self, name: str, closed_form: ClosedForm | None = None) -> Estimate:
-        """A metric with its interval in closed form, or else with that of the bootstrap."""
         bootstrap = percentile_interval(self.drawn[name], LEVEL)
         limits, method = closed_form or (bootstrap, f"{self.unit} bootstrap")
         return Estimate(self.values[name], *limits, method, bootstrap)

@@ -10,8 +10,6 @@ from pneumojax.stats.metrics import Floats
 
 
 class Interval(NamedTuple):
-    """Two-sided confidence limits, both nan where undefined."""
-
     low: float
     high: float
 
@@ -25,8 +23,9 @@ def normal_quantile(level: float) -> float:
 
 
 def wilson(k: int, n: int, level: float = 0.95) -> Interval:
-    """Wilson's score interval of the proportion k / n; nan for n = 0, wider than 0 for k = 0 and n.
+    """Wilson's score interval of the proportion k / n; nan for n = 0.
 
+    The width is positive even for k = 0 and k = n.
     Source: Wilson, J. Am. Stat. Assoc. 22:209 (1927), without continuity correction.
     """
     if n == 0:

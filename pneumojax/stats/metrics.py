@@ -62,7 +62,7 @@ class Confusion:
 
     @property
     def recall(self) -> Floats:
-        """Share of each class's films that were called that class, by class."""
+        """By class."""
         return np.stack([self.specificity, self.sensitivity])
 
     @property
@@ -115,7 +115,6 @@ def probability(logits: ArrayLike) -> Floats:
 
 
 def call(probabilities: ArrayLike, threshold: float = 0.5) -> Ints:
-    """Calls (n,): 1 where the probability (n,) is at least the threshold."""
     return (np.asarray(probabilities) >= threshold).astype(np.int64)
 
 
@@ -140,7 +139,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def midranks(values: ArrayLike) -> Floats:
-    """Ranks (n,) from 1; equal values share the mean of their ranks."""
+    """Ranks from 1; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
@@ -162,7 +161,6 @@ def log_loss(labels: ArrayLike, logits: ArrayLike) -> float:
 
 
 def check_labels(labels: ArrayLike) -> Ints:
-    """Labels as int64 (n,)."""
     values = np.asarray(labels)
     if values.ndim != 1 or not np.isin(values, (0, 1)).all():
         raise ValueError("labels and calls must be one axis of 0 and 1")

@@ -30,8 +30,6 @@ class PredictiveValue:
 
 @dataclass(frozen=True)
 class PredictiveValues:
-    """Both predictive values at one prevalence of class 1."""
-
     prevalence: float
     positive_predictive_value: PredictiveValue
     negative_predictive_value: PredictiveValue

@@ -22,7 +22,7 @@ _MISTAKES = {"false_positives": "False positive", "false_negatives": "False nega
 
 @dataclass(frozen=True)
 class Film:
-    """Its index among the films scored, and its calibrated probability of PNEUMONIA."""
+    """`index` is its place among the films scored; the probability is calibrated."""
 
     index: int
     file: str
@@ -32,8 +32,6 @@ class Film:
 
 @dataclass(frozen=True)
 class Kind:
-    """`found` says how many there are, of which `films` are the most confident."""
-
     found: int
     films: Sequence[Film]
 

@@ -87,7 +87,6 @@ def _variance(values: NDArray[np.int16]) -> Floats:
 
 
 def _border(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey levels (n, k) of the k pixels in each film's border."""
     side = images.shape[1]
     edge = max(1, side // _BORDER)
     inside = np.zeros((side, side), bool)

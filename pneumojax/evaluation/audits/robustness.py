@@ -45,8 +45,6 @@ Score = Callable[[Images], NDArray[np.floating]]
 
 @dataclass(frozen=True)
 class Metrics:
-    """AUROC with DeLong's interval; sensitivity and specificity at the operating point."""
-
     auroc: Limited
     sensitivity: Limited
     specificity: Limited
@@ -54,7 +52,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Level(Metrics):
-    """The metrics at one level, and the change of AUROC with DeLong's paired interval."""
+    """`change` is that of AUROC, with DeLong's paired interval."""
 
     level: float
     change: Limited
@@ -62,8 +60,6 @@ class Level(Metrics):
 
 @dataclass(frozen=True)
 class Kind:
-    """The metrics under one perturbation, by rising level; `unchanged` is the neutral level."""
-
     title: str
     unchanged: float
     levels: Sequence[Level]
@@ -238,7 +234,6 @@ def _metrics(truth: Ints, logits: Floats, decision: Decision) -> Metrics:
 
 
 def _with_bars(axes: Axes, points: Sequence[tuple[float, Limited]], colour: str) -> None:
-    """Draws a line through the values, and the interval of each."""
     known = [(level, each) for level, each in points if not math.isnan(each.value)]
     axes.plot(
         [level for level, _ in known],

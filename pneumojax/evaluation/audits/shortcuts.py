@@ -71,8 +71,6 @@ class StatisticAudit:
 
 @dataclass(frozen=True)
 class Shortcuts:
-    """The audit of n films; the best predictor of the label is first among the statistics."""
-
     n: int
     model: Limited
     statistics: Sequence[StatisticAudit]

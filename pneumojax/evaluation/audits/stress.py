@@ -64,7 +64,6 @@ def stress_summary(
     calls = {s: decision.calls(decision.probabilities(logits[s])) for s in settings}
 
     def metrics(weights: Floats) -> dict[str, Floats]:
-        """Each metric, (b, settings)."""
         counted = [weighted_confusion(labels, calls[s], weights) for s in settings]
         values = {
             "auroc": [weighted_auroc(labels, logits[s], weights) for s in settings],

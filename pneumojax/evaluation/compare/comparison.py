@@ -66,8 +66,6 @@ class Difference:
 
 @dataclass(frozen=True)
 class Pair:
-    """The differences between two networks by metric, and the tests of their AUROCs and calls."""
-
     first: str
     second: str
     differences: Mapping[str, Difference]
@@ -77,8 +75,6 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks on the same n films; `patients` is None where they are unknown."""
-
     n: int
     patients: int | None
     prevalence: float
@@ -95,7 +91,6 @@ class _Scored:
     calls: Ints
 
     def metrics(self, weights: Floats) -> dict[str, Floats]:
-        """All metrics (b,), one per row of weights (b, n)."""
         counted = weighted_confusion(self.labels, self.calls, weights)
         found = threshold_metrics(counted, CLASS_NAMES)
         error = (self.labels - self.probabilities) ** 2
@@ -109,7 +104,6 @@ class _Scored:
         }
 
     def closed_forms(self) -> dict[str, ClosedForm | None]:
-        """The closed-form interval of each metric; None where there is none."""
         known = closed_forms(confusion(self.labels, self.calls))
         of_auroc = delong_interval(self.labels, self.probabilities, LEVEL)
         known["auroc"] = ClosedForm(of_auroc, "delong")

@@ -23,8 +23,6 @@ class FieldDifference:
 
 @dataclass(frozen=True)
 class ConfigDifferences:
-    """The networks whose config is known or unknown, and where the known configs differ."""
-
     known: Sequence[str]
     unknown: Sequence[str]
     different: Sequence[FieldDifference]
@@ -71,7 +69,7 @@ def _field_differences(configs: Mapping[str, Mapping[str, Any]]) -> list[FieldDi
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; an empty one where the file cannot be read."""
+    """An empty object where the file cannot be read."""
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST:
             return {}

@@ -41,7 +41,6 @@ class ComparisonResult:
         return any(file.synthetic for file in self.files.values())
 
     def record(self) -> dict[str, Any]:
-        """The content of comparison.json."""
         comparison, compared = self.comparison, set(self.paired.files)
         networks = {
             name: {
@@ -174,7 +173,6 @@ def _heading(result: ComparisonResult) -> list[str]:
 
 
 def _difference_rows(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
-    """Rows under `_HEADER`: each difference of each pair."""
     for pair in result.comparison.pairs:
         for metric, row in pair.differences.items():
             change = "undefined" if math.isnan(row.difference) else f"{row.difference:+.3f}"
@@ -184,7 +182,6 @@ def _difference_rows(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
 
 
 def _config_lines(configs: ConfigDifferences) -> list[str]:
-    """Lines that say in which fields the runs' configs differ, and whose config is unknown."""
     lines = []
     if len(configs.known) > 1:
         names, different = " and ".join(configs.known), configs.different
@@ -227,7 +224,6 @@ def _p_value(p: float) -> str:
 
 
 def _tested(pair: Pair, metric: str) -> str:
-    """The p-value and the name of the test of a difference; "" where there is none."""
     if metric == "auroc":
         return f"{_p_value(pair.delong.p)} DeLong"
     if metric in pair.mcnemar:

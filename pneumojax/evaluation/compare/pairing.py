@@ -28,7 +28,6 @@ class PairedFilms:
 
 
 def pair_films(networks: Networks) -> PairedFilms:
-    """Pairs films by name."""
     files = _shared_films(networks)
     labels, label_notes = _labels(networks, files)
     patients = _patients(networks, files)
@@ -39,7 +38,6 @@ def pair_films(networks: Networks) -> PairedFilms:
 
 
 def seen_warnings(networks: Networks, files: Sequence[str]) -> list[str]:
-    """One warning for each network that was trained on some of the films or their patients."""
     counted = {name: sum(n.films[file].seen for file in files) for name, n in networks.items()}
     return [
         f"{name} was trained on {count:,} of these {len(files):,} films or on films of their "
@@ -84,7 +82,7 @@ def _left_out_notes(networks: Networks, files: Sequence[str]) -> list[str]:
 
 
 def _labels(networks: Networks, files: Sequence[str]) -> tuple[NDArray, list[str]]:
-    """Label of each film, from the files that have it, which must agree."""
+    """From the files that have it, which must agree."""
     labels, notes = [], []
     for file in files:
         known = {network.films[file].label for network in networks.values()} - {None}
@@ -103,7 +101,7 @@ def _labels(networks: Networks, files: Sequence[str]) -> tuple[NDArray, list[str
 
 
 def _patients(networks: Networks, files: Sequence[str]) -> list[str] | None:
-    """Patient of each film, from the first file that has all of them; None where none has."""
+    """From the first file that has all of them."""
     for network in networks.values():
         patients = [network.films[file].patient for file in files]
         if all(patients):

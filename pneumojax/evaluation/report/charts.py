@@ -33,7 +33,6 @@ _SHARE = (-0.02, 1.02)  # limits of an axis from 0 to 1
 
 
 def draw_charts(evaluation: Evaluation) -> dict[str, Figure]:
-    """Every chart of the metrics and of training, by name."""
     summary, predictions = evaluation.summary, evaluation.predictions
     bins = {"as trained": summary.uncalibrated.bins}
     if summary.decision.temperature != 1:
@@ -54,7 +53,6 @@ def draw_charts(evaluation: Evaluation) -> dict[str, Figure]:
 
 
 def _points(summary: Summary) -> dict[str, tuple[float, float]]:
-    """Sensitivity and specificity at the operating point and at 0.5, where they are defined."""
     points = {}
     sides = {f"at {summary.decision.threshold:.3g}": summary.calls, "at 0.5": summary.at_half}
     for name, calls in sides.items():
@@ -89,7 +87,6 @@ def roc_chart(
 def precision_recall_chart(
     labels: ArrayLike, logits: ArrayLike, patients: Sequence[str] | NDArray
 ) -> Figure:
-    """Precision over recall with its band, and the chance level."""
     figure, axes = card()
     axes.set(xlim=_SHARE, ylim=_SHARE, xlabel="recall (sensitivity)", ylabel="precision (PPV)")
     truth = np.asarray(labels)

@@ -27,7 +27,6 @@ class Evaluation:
 
     @property
     def cautions(self) -> list[str]:
-        """Warnings that stand before every metric."""
         summary = self.summary
         swapped = contradiction_warning(self.facts.flow.swapped, summary.n)
         return [line for line in (summary.trained_on.warning(summary.n), swapped) if line]

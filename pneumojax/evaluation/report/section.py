@@ -32,5 +32,4 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """The title as the name of a place in a page."""
         return "".join(c if c.isalnum() else "-" for c in self.title.lower())

@@ -47,7 +47,6 @@ _RULES = {
 
 
 def discrimination(evaluation: Evaluation) -> Section:
-    """How well films are ranked."""
     summary = evaluation.summary
     area, precision = summary.auroc, summary.average_precision
     rows = [
@@ -65,7 +64,6 @@ def discrimination(evaluation: Evaluation) -> Section:
 
 
 def operating_point(evaluation: Evaluation) -> Section:
-    """The calls at the operating point, and at 0.5 for comparison if the point was fitted."""
     facts, decision = evaluation.facts, evaluation.summary.decision
     text = [f"Films are {decision_line(decision)}."]
     if decision.rule in _RULES:
@@ -147,7 +145,6 @@ def _stability(out_of_fold: OutOfFold) -> Table:
 
 
 def elsewhere(evaluation: Evaluation) -> Section:
-    """Predictive values at other prevalences."""
     rows = [
         (
             f"{row.prevalence:.0%}",
@@ -165,7 +162,6 @@ def elsewhere(evaluation: Evaluation) -> Section:
 
 
 def calibration(evaluation: Evaluation) -> Section:
-    """How well probabilities agree with the observed shares of PNEUMONIA."""
     summary, decision = evaluation.summary, evaluation.summary.decision
     sides = (summary.uncalibrated.estimates, summary.calibrated.estimates)
     rows = [
@@ -186,7 +182,6 @@ def calibration(evaluation: Evaluation) -> Section:
 
 
 def training(evaluation: Evaluation) -> Section:
-    """The curves of the run."""
     facts = evaluation.facts
     if not facts.history:
         return Section("Training", ["No epoch is logged in the run folder."])
@@ -198,7 +193,6 @@ def training(evaluation: Evaluation) -> Section:
 
 
 def limitations(evaluation: Evaluation) -> Section:
-    """The uses that the network is not for."""
     text = [
         f"{DISCLAIMER} It is not for the diagnosis, triage or treatment of anybody.",
         "The network was trained on films of one kind from one place. Adults, lateral views, other "
