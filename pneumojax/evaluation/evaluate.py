@@ -32,15 +32,10 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a run, or of several runs that answer together.
 
-    Args:
-        workdirs: the run folders, absolute; their own configs are used.
-        choice: the films to score. Test films are scored only if "test" is named.
-        results: the folder in whose `evaluation/` to write. Default: the run folder, or that of the
-            cross-validation, or one for this ensemble beside its first run.
-        any_network: as in `open_run`.
-
-    Returns:
-        The content of `metrics.json` in `<results>/evaluation/<name of the films>/`.
+    The runs' own configs are used. Test films are scored only if "test" is named. Files are written
+    to `evaluation/<name of the films>/` of `results`: by default the run folder, or that of the
+    cross-validation, or one for this ensemble beside its first run. `any_network` is as in
+    `open_run`. Returns the content of metrics.json.
     """
     out = results or output_folder(workdirs)
     refuse_links_out(out)

@@ -23,9 +23,8 @@ from pneumojax.run.film_list import hidden, read_films
 class FilmChoice:
     """The films that a user asks to evaluate.
 
-    split: "train" or "val" as the run divided them, "test", or a split of `root`. None means
-      "val", or the only split that `root` has.
-    verify: whether to hash every film again before the cache is trusted.
+    A split is "train" or "val" as the run divided them, "test", or one of another folder, `root`;
+    None means "val", or the only one that `root` has. `verify` hashes every film again.
     """
 
     split: str | None = None

@@ -14,9 +14,8 @@ from pneumojax.run.seen_films import THIS_FILM
 class Predictions:
     """The logits of n films, and what is known about the films; all fields are in one order.
 
-    files: as named in the CSV. patients: None where some are unknown.
-    pathogens: "bacteria", "virus", "none" (a normal film) or "unknown" for each film.
-    trained_on: for each film "", or a note of `SeenFilms.note`.
+    `patients` is None where some are unknown. A pathogen is "bacteria", "virus", "none" (a normal
+    film) or "unknown". `trained_on` holds notes of `SeenFilms.note`.
     """
 
     files: Sequence[str]

@@ -34,9 +34,7 @@ class FilmCount:
 class Flow:
     """How many films were found and left out, and how they were split.
 
-    swapped: scored films whose names belong to the other class.
-    duplicates: scored films that are byte-identical to another one.
-    audit: one line on the overlap of the scored films with those trained on.
+    Swapped films have names of the other class; duplicates are byte-identical to another film.
     """
 
     films: Sequence[FilmCount]
@@ -56,10 +54,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """A cross-validation, each film of which was scored by the fold that held it out.
-
-    auroc_calibrated_apart: with each fold's logits divided by its own temperature.
-    """
+    """A cross-validation; `auroc_calibrated_apart` divides by each fold's own temperature."""
 
     folds: int
     auroc_calibrated_apart: float
@@ -71,10 +66,8 @@ class OutOfFold:
 class RunFacts:
     """The facts about a run and the films it was evaluated on.
 
-    split, root, films: name, folder and fingerprint of the scored films.
-    epoch: of the checkpoint. Early versions stored none.
-    versions: of the packages that are used now; those of the run are in its provenance.
-    members: names of the runs of an ensemble.
+    `split`, `root` and `films` are name, folder and fingerprint of the scored films. Early versions
+    stored no epoch. `versions` are those of today; those of the run are in its provenance.
     """
 
     synthetic: bool

@@ -27,11 +27,9 @@ class Means:
 class Stability:
     """Standard deviations over resamples of one size; nan where no resample held both classes.
 
-    Training the networks again would add variance that is not included.
-
-    share: of the patients, drawn in each resample. resamples: those that held both classes.
-    threshold: of calibrated probabilities.
-    sensitivity, specificity: on all films, in percentage points.
+    Training the networks again would add variance that is not included. The threshold is that of
+    calibrated probabilities; sensitivity and specificity, on all films, are percentage points.
+    `share` is that of the patients drawn; `resamples` counts those that held both classes.
     """
 
     share: float

@@ -64,11 +64,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Summary:
-    """Every metric of an evaluation; nan stands for what is undefined.
-
-    calls: at the operating point of `decision`; at_half: at a probability of 0.5.
-    uncalibrated, calibrated: before and after the temperature of `decision`.
-    """
+    """Every metric of an evaluation, at the decision and `at_half`; nan stands for undefined."""
 
     n: int
     patients: int | None

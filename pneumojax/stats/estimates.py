@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 from pneumojax.stats.bootstrap import resample
 from pneumojax.stats.intervals import Interval, percentile_interval, wilson
 from pneumojax.stats.metrics import Confusion, Floats
-from pneumojax.stats.threshold_metrics import (
-    ClosedForm,
-    PredictiveValues,
-    predictive_values,
-)
+from pneumojax.stats.threshold_metrics import ClosedForm, PredictiveValues, predictive_values
 
 LEVEL = 0.95
 RESAMPLES = 2000

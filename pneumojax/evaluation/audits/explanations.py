@@ -31,10 +31,9 @@ _SHOWN = 6  # films in the pictures
 
 @dataclass(frozen=True)
 class Stage:
-    """A comparison of the maps as trained with those after one more part was shuffled.
+    """The maps as trained against those after one more part was shuffled, by rank correlation.
 
-    vanished: number of films whose map became constant. compared: those never constant.
-    median, quartiles: of Spearman's correlation over the films compared.
+    Compared are films whose map is constant neither before nor after; a vanished map became so.
     """
 
     shuffled: str
@@ -48,8 +47,8 @@ class Stage:
 class Explanations:
     """The outcome of the check on some films, of which `constant` have a constant map as trained.
 
-    passed: None where fewer than `FEWEST` films were compared with all weights shuffled.
-    strips: a picture of the maps at each stage as PNG, the first as trained.
+    No verdict is given (None) where fewer than `FEWEST` films were compared with all weights
+    shuffled. `strips` are pictures of the maps at each stage as PNG, the first as trained.
     """
 
     films: int

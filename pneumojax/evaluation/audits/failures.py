@@ -111,11 +111,7 @@ def audit(subject: Subject) -> Failures:
 
 
 def failures(
-    labels: ArrayLike,
-    logits: ArrayLike,
-    decision: Decision,
-    files: Sequence[str],
-    k: int = SHOWN,
+    labels: ArrayLike, logits: ArrayLike, decision: Decision, files: Sequence[str], k: int = SHOWN
 ) -> Failures:
     """Finds the k most confident false positives and false negatives, and k doubtful labels.
 

@@ -1,7 +1,6 @@
-"""Statistics of films that do not depend on anatomy, for the audits of shortcuts and subgroups.
+"""Statistics of films that do not depend on anatomy, of films as the network sees them.
 
-Pixel statistics are taken of films as the network sees them, so a film that was shrunk more may be
-sharper.
+A film that was shrunk more may be sharper.
 """
 
 import os

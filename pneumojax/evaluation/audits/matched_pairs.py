@@ -17,10 +17,9 @@ CALIPER = 0.05  # films of a pair are at most this share of all films apart, in 
 
 @dataclass(frozen=True)
 class PairAudit:
-    """The metrics of a network on paired films.
+    """The metrics on paired films; in_order is the share whose PNEUMONIA film has the higher logit.
 
     Intervals resample pairs. Films of one patient in several pairs are treated as independent.
-    in_order: share of pairs whose PNEUMONIA film has the higher logit; ties count one half.
     """
 
     pairs: int
@@ -32,14 +31,12 @@ class PairAudit:
 def pair_films(
     labels: ArrayLike, statistics: Sequence[ArrayLike], caliper: float = CALIPER
 ) -> Ints:
-    """Pairs each normal film with one of PNEUMONIA that is like it; no film is in two pairs.
+    """Pairs each normal film with one of PNEUMONIA that is like it: int64 (m, 2), normal first.
 
     A film's rank in a statistic is the share of films below it. The distance of two films is the
     larger of their differences in rank. The closest two films of all are paired first, then the
     closest two of the rest, until none are left within the caliper; among equals the film that
     comes first. So the pairs are a function of the films and their order, without any draw.
-
-    Returns int64 (m, 2), the normal film's index first, the closest pair first.
     """
     truth = check_labels(labels)
     # Ranks are multiples of one half, so that distances and ties are exact on every machine.

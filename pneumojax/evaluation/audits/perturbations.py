@@ -1,8 +1,7 @@
-"""Ways to make films worse on purpose, each at several levels.
+"""Ways to make films worse on purpose, as pure functions of uint8 (n, side, side) and a level.
 
-Each is a pure function from uint8 (n, side, side) and a level to uint8 (n, side, side). Films are
-changed at the size that the network sees, so the flaws are coarser than those of a real film, which
-arise before it is resized.
+Films are changed at the size that the network sees, so the flaws are coarser than those of a real
+film, which arise before it is resized.
 """
 
 import io

@@ -1,7 +1,4 @@
-"""The metrics of a network when films get darker, blurred, turned, cropped and so on.
-
-The same films are scored at each level, so each change is paired with the films as they are.
-"""
+"""The metrics of a network when the same films get darker, blurred, turned, cropped and so on."""
 
 import math
 import sys
@@ -153,10 +150,9 @@ def audit(subject: Subject) -> Robustness:
 
 
 def sample_films(labels: ArrayLike, most: int = MOST_FILMS, seed: int = 0) -> Ints:
-    """Chooses at most `most` of n films: all of them, or each class in proportion.
+    """Indices of at most `most` of n films, in rising order: all, or each class in proportion.
 
-    At least one film of each class that occurs is chosen. The choice depends only on the labels
-    and the seed. Indices are returned in rising order.
+    At least one film of each class that occurs is chosen, by the labels and the seed alone.
     """
     truth = check_labels(labels)
     if truth.size <= most:

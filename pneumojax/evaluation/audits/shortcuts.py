@@ -1,8 +1,7 @@
 """The audit of shortcuts: trivial statistics of films that predict the label.
 
-A statistic that predicts the label by itself is a shortcut that a network may have taken. Two
-questions show whether it did: does its logit follow the statistic within a class, and does it still
-tell the classes apart among films that are alike in sharpness and brightness?
+A network may have taken such a shortcut. Does its logit follow the statistic within a class, and
+does it still tell the classes apart among films that are alike in sharpness and brightness?
 """
 
 import math
@@ -52,12 +51,10 @@ _COLOURS = dict(zip(CLASS_NAMES, (BLUE, ORANGE), strict=True))
 class StatisticAudit:
     """How well one statistic predicts the label, and whether the network follows it.
 
-    auroc: of the statistic or of its negative, whichever is 0.5 or more, with DeLong's interval;
-      a statistic without any relation to the label is also slightly above 0.5.
-    higher_in: the class in which it is higher; None at 0.5.
-    rank_correlation: with the logit on "all" films and on each class. On all films a
-      good network follows whatever differs between the classes; within a class it has no reason.
-    auroc_in_pairs: in the same direction on the paired films; 0.5 if they are balanced.
+    The AUROC is that of the statistic or of its negative, whichever is 0.5 or more, so without any
+    relation to the label it is slightly above 0.5. In pairs it keeps that direction. On all films
+    a good network's logit follows whatever differs between the classes; within a class it has no
+    reason to.
     """
 
     name: str

@@ -51,10 +51,7 @@ class Stress:
 
 
 def stress_summary(
-    labels: Ints,
-    logits: Mapping[tuple[str, float], Floats],
-    decision: Decision,
-    patients: NDArray,
+    labels: Ints, logits: Mapping[tuple[str, float], Floats], decision: Decision, patients: NDArray
 ) -> Stress:
     """Sums up metrics over settings (a perturbation's name and level), resampling patients.
 

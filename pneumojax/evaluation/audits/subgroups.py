@@ -48,11 +48,9 @@ class _Films(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """The metrics of some of the films.
+    """The metrics of some of the films; the range is nan where `by` is no statistic.
 
-    by: what they were divided by, whose heading is `title`: "all", "pathogen" or a statistic.
-    low, high: the range of the statistic; nan where there is none.
-    too_few: metrics that rest on fewer than `FEW` films of a class that they need.
+    `too_few` names metrics that rest on fewer than `FEW` films of a class that they need.
     """
 
     by: str
@@ -151,10 +149,9 @@ def subgroups(
 ) -> Subgroups:
     """Computes sensitivity, specificity and AUROC of each part of n films.
 
-    The parts are all films; the films of each pathogen; and quarters of the films by each
-    statistic of `DIVIDED_BY`, with about equally many films, where films of one value stay
-    together. A pathogen's AUROC compares its films with all normal ones, and it has no
-    specificity. The draws of the bootstrap are the same for all parts.
+    The parts are all films; the films of each pathogen; and quarters by each statistic of
+    `DIVIDED_BY`, where films of one value stay together. A pathogen's AUROC compares its films
+    with all normal ones, and it has no specificity. All parts have the same draws.
     """
     truth, values = check_scores(predictions.labels, predictions.logits)
     called = decision.calls(decision.probabilities(values))

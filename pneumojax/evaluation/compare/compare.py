@@ -18,11 +18,9 @@ def compare(
 ) -> ComparisonResult:
     """Compares networks film by film; prints tables, writes comparison.json and comparison.md.
 
-    Args:
-        sources: run folders, folders of their `evaluation/`, or CSVs with the columns `file` and
-            `probability` and, where known, `label`, `call` and `patient`.
-        output: folder to write, new or empty; by default the first free `runs/comparison*`.
-        split: which evaluation of run folders; "val" by default.
+    Sources are run folders (of which `split`, or "val", is compared), folders of their
+    `evaluation/`, or CSVs with the columns `file` and `probability` and, where known, `label`,
+    `call` and `patient`. The output folder is new or empty, by default `runs/comparison*`.
     """
     if not 2 <= len(sources) <= len(string.ascii_uppercase):
         raise UserError(

@@ -1,7 +1,4 @@
-"""Charts of the metrics, legible on a phone; the page gives each a title and a caption.
-
-Each function returns a Matplotlib figure. pyplot and its global state are not used.
-"""
+"""Charts of the metrics, legible on a phone; pyplot and its global state are not used."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,8 +1,4 @@
-"""The report's sections on the metrics, before they become a page or Markdown.
-
-Each function takes an evaluation and returns one section of text, tables and names of pictures. A
-section without data says why.
-"""
+"""The report's sections on the metrics. A section without data says why."""
 
 import numpy as np
 
@@ -10,13 +6,7 @@ from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.run_facts import OutOfFold
-from pneumojax.evaluation.wording import (
-    TITLES,
-    decision_line,
-    limits_of,
-    value_of,
-    with_limits,
-)
+from pneumojax.evaluation.wording import TITLES, decision_line, limits_of, value_of, with_limits
 
 _AT_THRESHOLD = (
     "sensitivity",
