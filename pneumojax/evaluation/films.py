@@ -49,7 +49,11 @@ class ChosenFilms:
 def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> ChosenFilms:
     """Loads the films that are asked for; UserError if they are not those of the run any more."""
     if choice.is_of_the_run:
-        _refuse_different_validation(predictor)
+        if len({_fingerprints(member.meta)["validation"] for member in predictor.members}) > 1:
+            raise UserError(
+                "--workdir: these runs were validated on different patients, so each was trained "
+                "on films that another is validated on; use --split=test or --films"
+            )
         split = choice.split or "val"
         return ChosenFilms(
             _films_of_the_run(split, choice, predictor.first, cache_dir), split, split
@@ -103,15 +107,6 @@ def _films_of_the_run(
             "--split=test"
         )
     return films
-
-
-def _refuse_different_validation(predictor: Predictor) -> None:
-    validation = {_fingerprints(member.meta)["validation"] for member in predictor.members}
-    if len(validation) > 1:
-        raise UserError(
-            "--workdir: these runs were validated on different patients, so each was trained on "
-            "films that another is validated on; use --split=test or --films"
-        )
 
 
 def _fingerprints(meta: dict[str, Any]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def calibration_metrics(
     probabilities = probability(values)
     total = weights.sum(axis=1)
     # (b, bins): observed minus expected number of films of class 1.
-    excess = weights @ ((truth - probabilities)[:, None] * np.eye(bins)[bins_of(values, bins)])
+    excess = weights @ ((truth - probabilities)[:, None] * np.eye(bins)[_bins(values, bins)])
     result = {
         "brier": weights @ (truth - probabilities) ** 2 / total,
         "log_loss": weights @ (np.logaddexp(0.0, values) - truth * values) / total,
@@ -92,7 +92,6 @@ def reliability(
     Films of equal probability share a bin, so bins may be uneven.
     """
     truth, values = check_scores(labels, probabilities)
-    index = bins_of(values, bins)
     return [
         Bin(
             films=films.size,
@@ -102,11 +101,17 @@ def reliability(
             observed=float(truth[films].mean()),
             interval=wilson(int(truth[films].sum()), films.size, level),
         )
-        for films in (np.flatnonzero(index == i) for i in np.unique(index))
+        for films in equal_parts(values, bins)
     ]
 
 
-def bins_of(values: Floats, bins: int) -> Ints:
+def equal_parts(values: Floats, parts: int) -> list[Ints]:
+    """Films of at most so many parts, by rising value; equal values are in one part."""
+    index = _bins(values, parts)
+    return [np.flatnonzero(index == i) for i in np.unique(index)]
+
+
+def _bins(values: Floats, bins: int) -> Ints:
     """Bin (n,) of each film; equal values have one midrank and so share a bin."""
     return ((midranks(values) - 0.5) * bins / max(1, values.size)).astype(np.int64)
 

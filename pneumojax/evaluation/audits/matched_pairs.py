@@ -73,11 +73,11 @@ def audit_pairs(logits: Floats, pairs: Ints, resamples: int) -> PairAudit:
         undefined = Limited.of(float("nan"), UNDEFINED, method)
         return PairAudit(0, undefined, undefined, bootstrap)
     sampled = sample(metrics, np.repeat(np.arange(len(pairs)), 2), bootstrap)
-    auroc, in_order = (
-        Limited.of(sampled.values[name], percentile_interval(sampled.drawn[name], LEVEL), method)
-        for name in ("auroc", "in_order")
-    )
-    return PairAudit(len(pairs), auroc, in_order, bootstrap)
+    limited = {
+        name: Limited(value, *percentile_interval(sampled.drawn[name], LEVEL), method)
+        for name, value in sampled.values.items()
+    }
+    return PairAudit(len(pairs), **limited, bootstrap=bootstrap)
 
 
 def classes_of_pairs(pairs: Ints) -> NDArray[np.int64]:

@@ -23,7 +23,6 @@ from pneumojax.inference.decision import Decision
 from pneumojax.palette import BLUE, INK, MUTED, ORANGE
 from pneumojax.stats.delong import delong_interval, delong_test
 from pneumojax.stats.estimates import LEVEL, Limited, json_ready
-from pneumojax.stats.intervals import Interval
 from pneumojax.stats.metrics import Floats, Ints, auroc, check_labels, check_scores, confusion
 from pneumojax.stats.threshold_metrics import closed_forms
 from pneumojax.terminal import Progress
@@ -196,12 +195,11 @@ def robustness(
         if name in STRESSES:
             stressed[name, level] = logits
         change = delong_test(truth, plain, logits, LEVEL)
-        change_limits = Interval(change.low, change.high)
         rows[name].append(
             Level(
                 **vars(_metrics(truth, logits, decision)),
                 level=level,
-                change=Limited.of(change.difference, change_limits, "paired delong"),
+                change=Limited(change.difference, change.low, change.high, "paired delong"),
             )
         )
     progress.close()

@@ -70,20 +70,12 @@ def stress_summary(
         }
         return {name: np.stack(columns, axis=1) for name, columns in values.items()}
 
-    values = {name: v[0] for name, v in metrics(np.ones((1, labels.size))).items()}
     drawn = resample(metrics, patients, resamples=RESAMPLES)
-
-    def mean(name: str) -> Limited:
+    mean, worst = {}, {}
+    for name, of_all in metrics(np.ones((1, labels.size))).items():
+        values, place = of_all[0], int(np.argmin(of_all[0]))
         interval = percentile_interval(drawn[name].mean(1), LEVEL)
-        return Limited.of(values[name].mean(), interval, _METHOD)
-
-    def worst(name: str) -> Worst:
-        place = int(np.argmin(values[name]))
+        mean[name] = Limited.of(values.mean(), interval, _METHOD)
         interval = percentile_interval(drawn[name][:, place], LEVEL)
-        return Worst(float(values[name][place]), *interval, _METHOD, *settings[place])
-
-    return Stress(
-        settings=len(settings),
-        mean={name: mean(name) for name in _TITLES},
-        worst={name: worst(name) for name in _TITLES},
-    )
+        worst[name] = Worst(float(values[place]), *interval, _METHOD, *settings[place])
+    return Stress(len(settings), mean, worst)

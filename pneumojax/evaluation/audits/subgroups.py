@@ -23,7 +23,7 @@ from pneumojax.evaluation.wording import HEADLINE, TITLES, with_limits
 from pneumojax.inference.decision import Decision
 from pneumojax.palette import BLUE, INK, MUTED
 from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
-from pneumojax.stats.calibration import bins_of
+from pneumojax.stats.calibration import equal_parts
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.estimates import LEVEL, RESAMPLES, Bootstrap, Estimate, json_ready, sample
 from pneumojax.stats.metrics import Floats, Ints, check_scores, confusion
@@ -210,8 +210,7 @@ def _by_pathogen(truth: Ints, pathogens: Sequence[str]) -> list[_Films]:
 def _divide(name: str, statistic: Floats) -> list[_Films]:
     """Parts of about equally many films by rising values; equal values stay together."""
     values = np.asarray(statistic, np.float64)
-    index = bins_of(values, PARTS)
-    found = [np.flatnonzero(index == i) for i in np.unique(index)]
+    found = equal_parts(values, PARTS)
     return [
         _Films(
             name,

@@ -47,6 +47,7 @@ COMPARED = (
     "mcc",
     "brier",
 )
+_OF_EACH = (*COMPARED, *LIKELIHOOD_RATIOS)
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,13 @@ class _Scored:
                 self.labels, self.probabilities, weights
             ),
             "brier": weights @ error / weights.sum(axis=1),
-            **{name: found[name] for name in (*COMPARED, *LIKELIHOOD_RATIOS) if name in found},
+            **{name: found[name] for name in _OF_EACH if name in found},
         }
 
-    def closed_forms(self) -> dict[str, ClosedForm | None]:
-        known = closed_forms(confusion(self.labels, self.calls))
+    def closed_forms(self) -> dict[str, ClosedForm]:
         of_auroc = delong_interval(self.labels, self.probabilities, LEVEL)
-        known["auroc"] = ClosedForm(of_auroc, "delong")
-        return {name: known.get(name) for name in (*COMPARED, *LIKELIHOOD_RATIOS)}
+        known = closed_forms(confusion(self.labels, self.calls))
+        return {**known, "auroc": ClosedForm(of_auroc, "delong")}
 
 
 def compare_networks(
@@ -144,28 +144,27 @@ def compare_networks(
     networks = {}
     for name, network in scored.items():
         closed = network.closed_forms()
-        networks[name] = NetworkEstimates(
-            {metric: sampled.estimate(f"{name} {metric}", closed[metric]) for metric in closed},
-            at_prevalences(confusion(truth, network.calls)),
-        )
+        estimates = {m: sampled.estimate(f"{name} {m}", closed.get(m)) for m in _OF_EACH}
+        at = at_prevalences(confusion(truth, network.calls))
+        networks[name] = NetworkEstimates(estimates, at)
+    pairs = []
+    for first, second in itertools.combinations(scored, 2):
+        one, two = scored[first], scored[second]
+        areas = delong_test(truth, one.probabilities, two.probabilities, LEVEL)
+        # Among films of one class, the share called correctly is the sensitivity or specificity.
+        films = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
+        calls_of = {
+            name: mcnemar(truth[some], one.calls[some], two.calls[some])
+            for name, some in films.items()
+        }
+        pairs.append(Pair(first, second, _differences(first, second, sampled), areas, calls_of))
     return Comparison(
         n=truth.size,
         patients=None if patients is None else len(set(units.tolist())),
         prevalence=float(truth.mean()),
         level=LEVEL,
         networks=networks,
-        pairs=[
-            Pair(
-                first,
-                second,
-                _differences(first, second, sampled),
-                delong_test(
-                    truth, scored[first].probabilities, scored[second].probabilities, LEVEL
-                ),
-                _mcnemar_tests(truth, scored[first].calls, scored[second].calls),
-            )
-            for first, second in itertools.combinations(scored, 2)
-        ],
+        pairs=pairs,
         bootstrap=bootstrap,
     )
 
@@ -177,9 +176,3 @@ def _differences(first: str, second: str, sampled: Sample) -> dict[str, Differen
         limits = percentile_interval(sampled.drawn[two] - sampled.drawn[one], LEVEL)
         differences[metric] = Difference(sampled.values[two] - sampled.values[one], *limits)
     return differences
-
-
-def _mcnemar_tests(truth: Ints, first: Ints, second: Ints) -> dict[str, McNemar]:
-    # Among films of one class, the share called correctly is the sensitivity or specificity.
-    films = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
-    return {name: mcnemar(truth[some], first[some], second[some]) for name, some in films.items()}

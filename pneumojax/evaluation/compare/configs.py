@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,12 @@ def config_differences(predictions: Mapping[str, Path]) -> ConfigDifferences:
     found = {name: _read_config_of(path) for name, path in predictions.items()}
     known = {name: config for name, config in found.items() if config is not None}
     unknown = [name for name in found if name not in known]
-    return ConfigDifferences(list(known), unknown, _field_differences(known))
+    rows = (
+        FieldDifference(field, {name: config.get(field, _ABSENT) for name, config in known.items()})
+        for field in sorted(set().union(*known.values()))
+    )
+    different = [row for row in rows if any(a != b for a, b in pairwise(row.values.values()))]
+    return ConfigDifferences(list(known), unknown, different)
 
 
 def _read_config_of(csv: Path) -> dict[str, Any] | None:
@@ -56,16 +62,6 @@ def _read_config_of(csv: Path) -> dict[str, Any] | None:
             except (UserError, RecursionError):
                 continue
     return None
-
-
-def _field_differences(configs: Mapping[str, Mapping[str, Any]]) -> list[FieldDifference]:
-    different = []
-    for field in sorted(set().union(*configs.values())):
-        values = {name: config.get(field, _ABSENT) for name, config in configs.items()}
-        first, *others = values.values()
-        if any(value != first for value in others):
-            different.append(FieldDifference(field, values))
-    return different
 
 
 def _read(path: Path) -> dict[str, Any]:
