@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.stats.metrics import Confusion, Floats, check_labels, check_scores
+from pneumojax.stats.metrics import Confusion, Floats, check_labels, check_scores, ratio
 
 # Elements of one block of resampled weights. About 16 MB in float64 stays near the cache.
 _BLOCK = 2_000_000
@@ -58,7 +58,7 @@ def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: Floats) -> Flo
     # ties with it.
     wins = np.einsum("bp,bp->b", weight, below[:, lower] + below[:, upper]) / 2
     pairs = weight.sum(axis=1) * below[:, -1]
-    return np.divide(wins, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+    return ratio(wins, pairs)
 
 
 def _draw(rng: np.random.Generator, rows: int, patients: int) -> Floats:

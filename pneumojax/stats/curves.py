@@ -58,7 +58,7 @@ def weighted_average_precision(labels: ArrayLike, scores: ArrayLike, weights: Fl
     precision = np.divide(hits, called, out=np.zeros(hits.shape), where=called > 0)
     gained = np.einsum("bk,bk->b", np.diff(hits, axis=1, prepend=0), precision)
     positives = weights @ truth.astype(np.float64)
-    return np.divide(gained, positives, out=np.full(len(weights), np.nan), where=positives > 0)
+    return ratio(gained, positives)
 
 
 def roc_band(

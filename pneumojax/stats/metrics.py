@@ -131,11 +131,8 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve; ties count one half. nan where labels hold one class only."""
     truth, values = check_scores(labels, scores)
     positives = int(truth.sum())
-    pairs = positives * (truth.size - positives)
-    if pairs == 0:
-        return float("nan")
     above = midranks(values)[truth == 1].sum() - positives * (positives + 1) / 2
-    return float(above / pairs)
+    return float(ratio(above, positives * (truth.size - positives)))
 
 
 def midranks(values: ArrayLike) -> Floats:

@@ -9,7 +9,7 @@ from pneumojax.evaluation.compare.comparison import compare_networks
 from pneumojax.evaluation.compare.configs import config_differences
 from pneumojax.evaluation.compare.output import ComparisonResult, markdown, print_comparison
 from pneumojax.evaluation.compare.pairing import pair_films, seen_warnings
-from pneumojax.evaluation.compare.predictions_csv import PredictionsFile, find_csv, read_predictions
+from pneumojax.evaluation.compare.predictions_csv import find_csv, read_predictions
 from pneumojax.files import printable, replacing, write_json
 
 
@@ -32,19 +32,9 @@ def compare(
     if len({path.resolve() for path in paths}) < len(paths):
         raise UserError("compare: one file of predictions is named twice; name different ones")
     files = dict(zip(string.ascii_uppercase, map(read_predictions, paths), strict=False))
-    result = _compare_files(files)
-    with replacing(folder / "comparison.md") as temporary:
-        temporary.write_text(markdown(result), encoding="utf-8")
-    write_json(folder / "comparison.json", result.record())
-    print_comparison(result)
-    print(f"written to {printable(str(folder))}")
-    return result
-
-
-def _compare_files(files: dict[str, PredictionsFile]) -> ComparisonResult:
     paired = pair_films(files)
     films = {name: [n.films[file] for file in paired.files] for name, n in files.items()}
-    return ComparisonResult(
+    result = ComparisonResult(
         warnings=seen_warnings(files, paired.files),
         files=files,
         paired=paired,
@@ -56,6 +46,12 @@ def _compare_files(files: dict[str, PredictionsFile]) -> ComparisonResult:
             paired.patients,
         ),
     )
+    with replacing(folder / "comparison.md") as temporary:
+        temporary.write_text(markdown(result), encoding="utf-8")
+    write_json(folder / "comparison.json", result.record())
+    print_comparison(result)
+    print(f"written to {printable(str(folder))}")
+    return result
 
 
 def _user_path(name: str) -> Path:
