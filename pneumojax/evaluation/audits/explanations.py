@@ -146,15 +146,9 @@ def randomisation_check(
         pairs = zip(trained, maps[-1], strict=True)
         correlations = [c for pair in pairs if (c := alike(*pair)) is not None]
         low, median, high = np.quantile(correlations or [math.nan], [0.25, 0.5, 0.75]).tolist()
-        stages.append(
-            Stage(
-                shuffled=name,
-                compared=len(correlations),
-                vanished=len(images) - constant - len(correlations),
-                median=median,
-                quartiles=(low, high) if correlations else None,
-            )
-        )
+        compared, quartiles = len(correlations), (low, high) if correlations else None
+        vanished = len(images) - constant - compared
+        stages.append(Stage(name, compared, vanished, median, quartiles))
     last = stages[-1]
     passed = last.median <= MOST_ALIKE if last.compared >= FEWEST else None
     return Explanations(len(images), constant, seed, stages, passed), maps
@@ -200,8 +194,7 @@ def _sampled(evidence: NDArray) -> NDArray:
 def _shuffled(tree: dict, rng: np.random.Generator) -> dict:
     def shuffle(leaf: jax.Array) -> jax.Array:
         values = rng.permutation(np.asarray(leaf).ravel()).reshape(leaf.shape)
-        return jax.device_put(
-            values, leaf.sharding
-        )  # with another sharding the network would be compiled again
+        # With another sharding the network would be compiled again.
+        return jax.device_put(values, leaf.sharding)
 
     return jax.tree.map(shuffle, tree)

@@ -207,21 +207,13 @@ def _by_pathogen(truth: Ints, pathogens: Sequence[str]) -> list[_Films]:
     return parts
 
 
-def _divide(name: str, statistic: Floats) -> list[_Films]:
+def _divide(by: str, statistic: Floats) -> list[_Films]:
     """Parts of about equally many films by rising values; equal values stay together."""
-    values = np.asarray(statistic, np.float64)
-    found = equal_parts(values, PARTS)
-    return [
-        _Films(
-            name,
-            f"{i + 1} of {len(found)}",
-            own,
-            own,
-            float(np.min(values[own])),
-            float(np.max(values[own])),
-        )
-        for i, own in enumerate(found)
-    ]
+    found = equal_parts(statistic, PARTS)
+    names = [f"{i + 1} of {len(found)}" for i in range(len(found))]
+    limits = [(float(np.min(statistic[own])), float(np.max(statistic[own]))) for own in found]
+    rows = zip(names, found, limits, strict=True)
+    return [_Films(by, name, own, own, *ends) for name, own, ends in rows]
 
 
 def _part(part: _Films, truth: Ints, estimates: Mapping[str, Estimate]) -> Part:
