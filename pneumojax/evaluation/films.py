@@ -55,9 +55,8 @@ def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> C
                 "on films that another is validated on; use --split=test or --films"
             )
         split = choice.split or "val"
-        return ChosenFilms(
-            _films_of_the_run(split, choice, predictor.first, cache_dir), split, split
-        )
+        films = _films_of_the_run(split, choice, predictor.first, cache_dir)
+        return ChosenFilms(films, split, split)
     config = predictor.first.config
     if choice.root is None:
         folder = configured_folder(config, cache_dir)

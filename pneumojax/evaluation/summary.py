@@ -126,10 +126,8 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
     if n == 0 or lengths != {n}:
         raise ValueError(f"predictions need one length of at least 1, not {sorted(lengths)}")
     labels, logits = metrics.check_scores(predictions.labels, predictions.logits)
-    called = {
-        "": decision.calls(decision.probabilities(logits)),
-        "half ": (logits >= 0).astype(np.int64),
-    }
+    calls = decision.calls(decision.probabilities(logits))
+    called = {"": calls, "half ": (logits >= 0).astype(np.int64)}
 
     def weighted(weights: Floats) -> dict[str, Floats]:
         # Ranked by logit: the sigmoid rounds far-off logits to one probability and ties them.
@@ -137,8 +135,8 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
             "auroc": weighted_auroc(labels, logits, weights),
             "average_precision": weighted_average_precision(labels, logits, weights),
         }
-        for place, calls in called.items():
-            counted = threshold_metrics(weighted_confusion(labels, calls, weights), CLASS_NAMES)
+        for place, of_place in called.items():
+            counted = threshold_metrics(weighted_confusion(labels, of_place, weights), CLASS_NAMES)
             result |= {place + name: value for name, value in counted.items()}
         return result
 
@@ -148,14 +146,11 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
     def calls_at(place: str) -> Calls:
         counted = metrics.confusion(labels, called[place])
         formulas = closed_forms(counted, LEVEL)
-        return Calls(
-            counted,
-            {
-                name: sampled.estimate(place + name, formulas.get(name))
-                for name in threshold_metrics(counted, CLASS_NAMES)
-            },
-        )
+        names = threshold_metrics(counted, CLASS_NAMES)
+        of_each = {name: sampled.estimate(place + name, formulas.get(name)) for name in names}
+        return Calls(counted, of_each)
 
+    area = ClosedForm(delong_interval(labels, logits, LEVEL), "delong")
     at_operating_point = calls_at("")
     counted = at_operating_point.confusion
     return Summary(
@@ -165,12 +160,10 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
         prevalence=float(labels.mean()),
         decision=decision,
         calls=at_operating_point,
-        auroc=sampled.estimate(
-            "auroc", ClosedForm(delong_interval(labels, logits, LEVEL), "delong")
-        ),
+        auroc=sampled.estimate("auroc", area),
         average_precision=sampled.estimate("average_precision"),
         by_class=_by_class(counted),
-        sensitivity_by_pathogen=_by_pathogen(predictions.pathogens, labels, called[""]),
+        sensitivity_by_pathogen=_by_pathogen(predictions.pathogens, labels, calls),
         at_half=calls_at("half "),
         at_prevalences=at_prevalences(counted),
         uncalibrated=_calibration(labels, logits, predictions, seed),

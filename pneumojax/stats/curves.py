@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumojax.stats.bootstrap import resample
+from pneumojax.stats.estimates import LEVEL
 from pneumojax.stats.metrics import Floats, Ints, check_scores, ratio
-
-_LEVEL = 0.95
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -145,5 +144,5 @@ def _band(
     if not len(kept):
         undefined = np.full(grid.size, np.nan)
         return undefined, undefined
-    low, high = np.quantile(kept, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
+    low, high = np.quantile(kept, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low, high

@@ -195,13 +195,9 @@ def robustness(
         if name in STRESSES:
             stressed[name, level] = logits
         change = delong_test(truth, plain, logits, LEVEL)
-        rows[name].append(
-            Level(
-                **vars(_metrics(truth, logits, decision)),
-                level=level,
-                change=Limited(change.difference, change.low, change.high, "paired delong"),
-            )
-        )
+        limited = Limited(change.difference, change.low, change.high, "paired delong")
+        found = _metrics(truth, logits, decision)
+        rows[name].append(Level(**vars(found), level=level, change=limited))
     progress.close()
     units = np.arange(truth.size) if patients is None else np.asarray(patients)
     return Robustness(
@@ -229,14 +225,8 @@ def _metrics(truth: Ints, logits: Floats, decision: Decision) -> Metrics:
 
 def _with_bars(axes: Axes, points: Sequence[tuple[float, Limited]], colour: str) -> None:
     known = [(level, each) for level, each in points if not math.isnan(each.value)]
-    axes.plot(
-        [level for level, _ in known],
-        [each.value for _, each in known],
-        "o-",
-        color=colour,
-        markersize=3.5,
-        linewidth=1.6,
-    )
+    levels, values = [level for level, _ in known], [each.value for _, each in known]
+    axes.plot(levels, values, "o-", color=colour, markersize=3.5, linewidth=1.6)
     for level, each in known:
         if not math.isnan(each.low):
             limits = [each.low, each.high]

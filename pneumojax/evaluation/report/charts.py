@@ -36,11 +36,10 @@ def draw_charts(evaluation: Evaluation) -> dict[str, Figure]:
         bins["after temperature scaling"] = summary.calibrated.bins
     # Draws depend on the order of the keys, so the names of films stand for unknown patients.
     patients = predictions.files if predictions.patients is None else predictions.patients
+    films = predictions.labels, predictions.logits, patients
     drawn = {
-        "roc": roc_chart(predictions.labels, predictions.logits, patients, _points(summary)),
-        "precision_recall": precision_recall_chart(
-            predictions.labels, predictions.logits, patients
-        ),
+        "roc": roc_chart(*films, _points(summary)),
+        "precision_recall": precision_recall_chart(*films),
         "confusion": confusion_chart(summary.calls.confusion),
         "reliability": reliability_chart(bins),
     }
