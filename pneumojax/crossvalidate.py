@@ -126,8 +126,6 @@ def _evaluate_out_of_fold(
     predictions = Predictions.of_films(films, logits, [""] * len(films))
     first, overlap = folds.members[0].first, Overlap(f"audit: {line}", {})
     facts = run_facts(first, folds.folders[0], films, OUT_OF_FOLD, overlap)
-    return evaluate_subject(
-        folder,
-        Subject(first, decision, films, predictions, folds.logits),
-        replace(facts, run=workdir.name, out_of_fold=out_of_fold),
-    )
+    facts = replace(facts, run=workdir.name, out_of_fold=out_of_fold)
+    subject = Subject(first, decision, films, predictions, folds.logits)
+    return evaluate_subject(folder, subject, facts)

@@ -29,11 +29,9 @@ def contrast(images: Images, level: float) -> Images:
 
 def blur(images: Images, level: float) -> Images:
     """Blurs by a Gaussian with a standard deviation of `level` pixels; edge pixels are repeated."""
-    return _grey(
-        scipy.ndimage.gaussian_filter(
-            images.astype(np.float32), (0, level, level), mode="nearest", truncate=3.0
-        )
-    )
+    sigma = (0, level, level)
+    values = images.astype(np.float32)
+    return _grey(scipy.ndimage.gaussian_filter(values, sigma, mode="nearest", truncate=3.0))
 
 
 def noise(images: Images, level: float) -> Images:

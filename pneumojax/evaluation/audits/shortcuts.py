@@ -115,14 +115,8 @@ class Shortcuts:
                 f"Of the least sharp third of the normal films ({softest.n:,}) the network calls "
                 f"{with_limits(softest)} normal."
             )
-        headings = (
-            "statistic",
-            "AUROC alone",
-            "higher in",
-            "with logit, NORMAL",
-            "with logit, PNEUMONIA",
-            "AUROC in pairs",
-        )
+        by_class = [f"with logit, {name}" for name in CLASS_NAMES]
+        headings = ("statistic", "AUROC alone", "higher in", *by_class, "AUROC in pairs")
         captions = {"shortcuts": "AUROC of each statistic alone; the line is the network's."}
         return Section("Shortcut audit", text, [Table(headings, rows)], captions)
 
