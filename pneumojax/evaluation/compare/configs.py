@@ -47,15 +47,11 @@ def _read_config_of(csv: Path) -> dict[str, Any] | None:
 
     It is looked for in metrics.json of the evaluation, then in config.json of the run folder.
     """
-    places: list[tuple[Path, str | None]] = [
-        (csv.parent / "metrics.json", "config"),
-        (csv.parent / "config.json", None),
-    ]
-    if csv.parent.parent.name == "evaluation":
-        places.append((csv.parent.parent.parent / "config.json", None))
-    for path, key in places:
-        found = _read(path)
-        config = found.get(key) if key else found
+    folder = csv.parent
+    found = [_read(folder / "metrics.json").get("config"), _read(folder / "config.json")]
+    if folder.parent.name == "evaluation":
+        found.append(_read(folder.parent.parent / "config.json"))
+    for config in found:
         if isinstance(config, dict) and config:
             try:
                 return flatten(config)
