@@ -50,9 +50,8 @@ def evaluate_run(
     print(overlap.line)
     seen = SeenFilms.of_runs(predictor.workdirs)
     notes = [seen.note(*film) for film in zip(films.paths, films.digests, strict=True)]
-    predictor = predictor.in_batches_of(
-        _batch_size(trained.config.batch_size, len(films), trained.mesh.size)
-    )
+    size = _batch_size(trained.config.batch_size, len(films), trained.mesh.size)
+    predictor = predictor.in_batches_of(size)
     logits, spread = predictor.combine(predictor.logits(films))
     subject = Subject(
         trained=trained,

@@ -6,7 +6,7 @@ A temperature is fitted on validation films and then divides every logit. It cha
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pneumojax.stats.intervals import Interval, wilson
 from pneumojax.stats.metrics import Floats, Ints, check_scores, midranks, probability
@@ -121,7 +121,8 @@ def _recalibration(truth: Ints, values: Floats, weights: Floats) -> dict[str, Fl
     positive, negative = present & (truth == 1), present & (truth == 0)
     both = positive.any(axis=1) & negative.any(axis=1)
     # The slope is finite only where the values of the two classes overlap.
-    least, most = zip(*(_range(values, of) for of in (positive, negative)), strict=True)
+    least = [np.where(of, values, np.inf).min(axis=1) for of in (positive, negative)]
+    most = [np.where(of, values, -np.inf).max(axis=1) for of in (positive, negative)]
     overlap = both & (least[0] < most[1]) & (least[1] < most[0])
     line = np.full((len(weights), 2), np.nan)
     shift = np.full(len(weights), np.nan)
@@ -139,12 +140,6 @@ def _recalibration(truth: Ints, values: Floats, weights: Floats) -> dict[str, Fl
         "calibration_intercept": line[:, 0],
         "calibration_in_the_large": shift,
     }
-
-
-def _range(values: Floats, present: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Least and greatest value present in each row (b, n); infinite in a row without any."""
-    least = np.where(present, values, np.inf).min(axis=1)
-    return least, -np.where(present, -values, np.inf).min(axis=1)
 
 
 def _logistic(truth: Ints, columns: Floats, offset: Floats, weights: Floats) -> Floats:

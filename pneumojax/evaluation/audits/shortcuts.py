@@ -147,14 +147,13 @@ class Shortcuts:
                 axes.axvspan(*span, color=INK, alpha=0.15, linewidth=0)
         axes.set_yticks(range(len(rows)), [row.title for row in rows], color=INK)
         axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
+        paired = "statistic, paired films"
         handles: list[Artist] = [
             Patch(color=c, alpha=0.6, label=f"higher in {n}") for n, c in _COLOURS.items()
         ]
         handles += [
             Line2D([], [], color=INK, linewidth=2, label="the network"),
-            Line2D(
-                [], [], ls="", marker="D", mec=INK, mfc="white", label="statistic, paired films"
-            ),
+            Line2D([], [], ls="", marker="D", mec=INK, mfc="white", label=paired),
         ]
         figure.legend(
             handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=10.5

@@ -108,11 +108,8 @@ def confusion_chart(counts: Confusion) -> Figure:
     shade = LinearSegmentedColormap.from_list("shade", ["#f3f6fa", BLUE])
     axes.imshow(shares, cmap=shade, vmin=0, vmax=1, aspect="auto")
     for row, column in np.ndindex(2, 2):
-        text: dict[str, Any] = {
-            "ha": "center",
-            "va": "center",
-            "color": "white" if shares[row, column] > 0.55 else INK,
-        }
+        colour = "white" if shares[row, column] > 0.55 else INK
+        text: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
         percent = f"{100 * shares[row, column]:.1f} %" if rows[row, 0] else "no films"
         axes.text(column, row - 0.08, f"{cells[row, column]:,}", size=24, **text)
         axes.text(column, row + 0.2, percent, size=12, **text)
@@ -136,9 +133,8 @@ def reliability_chart(bins: Mapping[str, Sequence[Bin]]) -> Figure:
     below.set(xlabel="probability of PNEUMONIA", ylabel="films")
     below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=2))
     above.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=DASHED)
-    for (name, rows), colour, shift in zip(
-        bins.items(), (MUTED, BLUE), (-0.004, 0.004), strict=False
-    ):
+    looks = ((MUTED, -0.004), (BLUE, 0.004))
+    for (name, rows), (colour, shift) in zip(bins.items(), looks, strict=False):
         x = np.array([row.mean_probability for row in rows])
         y = np.array([row.observed for row in rows])
         limits = np.array([row.interval for row in rows]).T
@@ -157,15 +153,9 @@ def training_chart(history: Sequence[Mapping[str, Any]], chosen: int | None) -> 
     figure = empty_card(4.6)
     above, below = figure.subplots(2, 1, sharex=True)
     epochs = [row["epoch"] for row in history]
-    panels = (
-        (above, "loss", {"train_loss": ("training", BLUE), "val_loss": ("validation", ORANGE)}),
-        (
-            below,
-            "validation at 0.5",
-            {"val_sensitivity": ("sensitivity", BLUE), "val_specificity": ("specificity", ORANGE)},
-        ),
-    )
-    for axes, title, lines in panels:
+    losses = {"train_loss": ("training", BLUE), "val_loss": ("validation", ORANGE)}
+    rates = {"val_sensitivity": ("sensitivity", BLUE), "val_specificity": ("specificity", ORANGE)}
+    for axes, title, lines in ((above, "loss", losses), (below, "validation at 0.5", rates)):
         tidy(axes)
         axes.set_ylabel(title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
