@@ -3,9 +3,8 @@
 import math
 
 from pneumojax.inference.decision import Decision
-from pneumojax.stats.estimates import Limited
 from pneumojax.stats.intervals import Interval
-from pneumojax.stats.threshold_metrics import PredictiveValue
+from pneumojax.stats.threshold_metrics import Bounded
 
 HEADLINE = ("sensitivity", "specificity", "auroc")
 TITLES = {
@@ -35,15 +34,11 @@ _RULES_OF_SEVERAL = {
 }
 
 
-# A metric with limits, which are nan where undefined; an open interval ends at infinity.
-Estimated = Limited | PredictiveValue
-
-
-def value_of(estimate: Estimated) -> str:
+def value_of(estimate: Bounded) -> str:
     return number(estimate.value)
 
 
-def limits_of(interval: Estimated | Interval) -> str:
+def limits_of(interval: Bounded | Interval) -> str:
     """An interval with three decimals; it may be open at its upper end."""
     if not math.isfinite(interval.low):
         return "no interval"
@@ -52,7 +47,7 @@ def limits_of(interval: Estimated | Interval) -> str:
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
-def with_limits(estimate: Estimated) -> str:
+def with_limits(estimate: Bounded) -> str:
     """The value, then the interval, as in "0.937 (0.921 to 0.950)"."""
     return f"{value_of(estimate)} ({limits_of(estimate)})"
 

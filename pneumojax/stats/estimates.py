@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from pneumojax.stats.bootstrap import resample
 from pneumojax.stats.intervals import Interval, percentile_interval, wilson
 from pneumojax.stats.metrics import Confusion, Floats
-from pneumojax.stats.threshold_metrics import ClosedForm, PredictiveValues, predictive_values
+from pneumojax.stats.threshold_metrics import (
+    Bounded,
+    ClosedForm,
+    PredictiveValues,
+    predictive_values,
+)
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -21,12 +26,7 @@ LIKELIHOOD_RATIOS = ("positive_likelihood_ratio", "negative_likelihood_ratio")
 
 
 @dataclass(frozen=True)
-class Limited:
-    """A metric with one interval; nan where undefined."""
-
-    value: float
-    low: float
-    high: float
+class Limited(Bounded):
     method: str
 
     @classmethod

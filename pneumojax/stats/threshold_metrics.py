@@ -22,7 +22,9 @@ class ClosedForm(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PredictiveValue:
+class Bounded:
+    """A metric with its limits, nan where undefined; an open interval ends at infinity."""
+
     value: float
     low: float
     high: float
@@ -31,8 +33,8 @@ class PredictiveValue:
 @dataclass(frozen=True)
 class PredictiveValues:
     prevalence: float
-    positive_predictive_value: PredictiveValue
-    negative_predictive_value: PredictiveValue
+    positive_predictive_value: Bounded
+    negative_predictive_value: Bounded
 
 
 class McNemar(NamedTuple):
@@ -114,8 +116,8 @@ def predictive_values(
         of_negative = Interval(low, high)
     return PredictiveValues(
         prevalence,
-        PredictiveValue(float(ratio(hits, hits + alarms)), *of_positive),
-        PredictiveValue(float(ratio(rests, rests + misses)), *of_negative),
+        Bounded(float(ratio(hits, hits + alarms)), *of_positive),
+        Bounded(float(ratio(rests, rests + misses)), *of_negative),
     )
 
 
