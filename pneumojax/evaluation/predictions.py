@@ -62,7 +62,7 @@ class TrainedOn:
         return cls(films, sum(map(bool, notes)) - films)
 
     def warning(self, n: int) -> str:
-        """That the metrics of n films do not hold for new patients; "" if none was seen."""
+        """The warning that metrics of n films do not hold for new patients; "" if none was seen."""
         parts = []
         if self.films:
             parts.append(f"on {self.films:,} of these {n:,} films")

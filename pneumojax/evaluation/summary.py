@@ -64,7 +64,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Summary:
-    """Every metric of an evaluation, at the decision and `at_half`; nan stands for undefined."""
+    """Every metric of an evaluation: at the decision and, `at_half`, at a probability of 0.5."""
 
     n: int
     patients: int | None

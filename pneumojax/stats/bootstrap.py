@@ -23,7 +23,7 @@ def resample(
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Floats]:
-    """Metrics in each resample of as many patients as there are, which is their first axis.
+    """Metrics of resamples, each of as many patients as there are; resamples are the first axis.
 
     `metrics` maps weights (b, n) to metrics whose first axis is b, a few resamples at a time. The
     draws depend on `seed`, `resamples` and `patients` alone.

@@ -48,10 +48,10 @@ class Share(Limited):
 
 @dataclass(frozen=True)
 class Estimate(Limited):
-    """A metric and its confidence limits; nan where undefined.
+    """A metric with the limits of its method, and those of the bootstrap whatever the method.
 
-    `method` is "wilson", "koopman" or "delong" where a closed form exists, else "patient bootstrap"
-    or "film bootstrap". `bootstrap` has the limits by the bootstrap, whatever the method.
+    Methods are "wilson", "koopman" and "delong" where a closed form exists, else "patient
+    bootstrap" or "film bootstrap".
     """
 
     bootstrap: Interval

@@ -34,7 +34,7 @@ class FilmPrediction:
 
 @dataclass(frozen=True)
 class PredictionsFile:
-    """One network's predictions by the column `file`; without calls, `THRESHOLD` calls."""
+    """One network's predictions by the column `file`; without calls `THRESHOLD` is used."""
 
     path: Path
     films: Mapping[str, FilmPrediction]
