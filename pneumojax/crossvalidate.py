@@ -40,13 +40,7 @@ def cross_validate(
     temperature fitted on all of them) and `stability.json`.
 
     The decision is fitted on the folds' uncalibrated logits, so that it also suits a network that
-    is trained by the same recipe on all films.
-
-    Returns:
-        The content of `out_of_fold/metrics.json`.
-
-    Raises:
-        UserError: the config has no folds by patients, or as `train`.
+    is trained by the same recipe on all films. Returns the content of `out_of_fold/metrics.json`.
     """
     if config.data.folds < 2:
         rule = "cross-validation needs at least 2, such as --config.data.folds=5"
@@ -72,10 +66,7 @@ def cross_validate(
 
 @dataclass(frozen=True)
 class _Folds:
-    """The networks of all folds.
-
-    fold_of: for the path of each film, the fold that held it out.
-    """
+    """The networks of all folds, and by each film's path the fold that held it out."""
 
     folders: Sequence[Path]
     members: Sequence[Predictor]
@@ -83,11 +74,6 @@ class _Folds:
 
     @classmethod
     def open(cls, folders: Sequence[Path], films: FilmSet) -> "_Folds":
-        """Opens the folds' runs.
-
-        Raises:
-            UserError: the films are not those of the folds.
-        """
         fold_of = {
             row["file"]: fold
             for fold, folder in enumerate(folders)
@@ -105,7 +91,6 @@ class _Folds:
         return cls(folders, members, fold_of)
 
     def of(self, films: FilmSet) -> NDArray:
-        """For each film (n,) the fold that held it out."""
         return np.array([self.fold_of[path] for path in films.paths])
 
     def logits(self, films: FilmSet) -> NDArray:
@@ -141,8 +126,6 @@ def _evaluate_out_of_fold(
     predictions = Predictions.of_films(films, logits, [""] * len(films))
     first, overlap = folds.members[0].first, Overlap(f"audit: {line}", {})
     facts = run_facts(first, folds.folders[0], films, OUT_OF_FOLD, overlap)
-    return evaluate_subject(
-        folder,
-        Subject(first, decision, films, predictions, folds.logits),
-        replace(facts, run=workdir.name, out_of_fold=out_of_fold),
-    )
+    facts = replace(facts, run=workdir.name, out_of_fold=out_of_fold)
+    subject = Subject(first, decision, films, predictions, folds.logits)
+    return evaluate_subject(folder, subject, facts)

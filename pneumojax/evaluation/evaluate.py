@@ -32,19 +32,10 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a run, or of several runs that answer together.
 
-    Args:
-        workdirs: the run folders, absolute; their own configs are used.
-        choice: the films to score. Test films are scored only if "test" is named.
-        results: the folder in whose `evaluation/` to write. Default: the run folder, or that of the
-            cross-validation, or one for this ensemble beside its first run.
-        any_network: as in `open_run`.
-
-    Returns:
-        The content of `metrics.json` in `<results>/evaluation/<name of the films>/`.
-
-    Raises:
-        UserError: no such run, split or checkpoint, the films cannot be read, or a link would
-            lead the files out of the folder.
+    The runs' own configs are used. Test films are scored only if "test" is named. Files are written
+    to `evaluation/<name of the films>/` of `results`: by default the run folder, or that of the
+    cross-validation, or one for this ensemble beside its first run. `any_network` is as in
+    `open_run`. Returns the content of metrics.json.
     """
     out = results or output_folder(workdirs)
     refuse_links_out(out)
@@ -59,9 +50,8 @@ def evaluate_run(
     print(overlap.line)
     seen = SeenFilms.of_runs(predictor.workdirs)
     notes = [seen.note(*film) for film in zip(films.paths, films.digests, strict=True)]
-    predictor = predictor.in_batches_of(
-        _batch_size(trained.config.batch_size, len(films), trained.mesh.size)
-    )
+    size = _batch_size(trained.config.batch_size, len(films), trained.mesh.size)
+    predictor = predictor.in_batches_of(size)
     logits, spread = predictor.combine(predictor.logits(films))
     subject = Subject(
         trained=trained,
@@ -80,16 +70,7 @@ def evaluate_run(
 def evaluate_subject(
     folder: Path, subject: Subject, facts: RunFacts, spread: Spread | None = None
 ) -> dict[str, Any]:
-    """Audits a network on films that it has scored, writes the evaluation and prints its table.
-
-    Args:
-        folder: where to write.
-        facts: for the report.
-        spread: how far the members of an ensemble lie apart.
-
-    Returns:
-        The content of metrics.json.
-    """
+    """Audits a network on films that it has scored, writes the evaluation and prints its table."""
     findings = [found for audit in registry.AUDITS if (found := audit(subject)) is not None]
     summary = summarise(subject.predictions, subject.decision)
     evaluation = Evaluation(facts, subject.predictions, summary, findings, spread)

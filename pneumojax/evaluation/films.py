@@ -23,10 +23,8 @@ from pneumojax.run.film_list import hidden, read_films
 class FilmChoice:
     """The films that a user asks to evaluate.
 
-    split: "train" or "val" as the run divided them, "test", or a split of `root`. None means
-      "val", or the only split that `root` has.
-    root: another folder of films instead of the run's own.
-    verify: whether to hash every film again before the cache is trusted.
+    A split is "train" or "val" as the run divided them, "test", or one of another folder, `root`;
+    None means "val", or the only one that `root` has. `verify` hashes every film again.
     """
 
     split: str | None = None
@@ -35,7 +33,6 @@ class FilmChoice:
 
     @property
     def is_of_the_run(self) -> bool:
-        """Whether the films are those that the run was trained or validated on."""
         return self.root is None and self.split in (None, "train", "val")
 
 
@@ -44,26 +41,22 @@ DEFAULT_FILMS = FilmChoice()
 
 @dataclass(frozen=True)
 class ChosenFilms:
-    """The films of one split, and the name of their evaluation."""
-
     films: FilmSet
     split: str
     name: str
 
 
 def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> ChosenFilms:
-    """Loads the films that are asked for.
-
-    Raises:
-        UserError: no such split, the films cannot be read, they are not those of the run any
-            more, or members of the predictor were validated on different films.
-    """
+    """Loads the films that are asked for; UserError if they are not those of the run any more."""
     if choice.is_of_the_run:
-        _refuse_different_validation(predictor)
+        if len({_fingerprints(member.meta)["validation"] for member in predictor.members}) > 1:
+            raise UserError(
+                "--workdir: these runs were validated on different patients, so each was trained "
+                "on films that another is validated on; use --split=test or --films"
+            )
         split = choice.split or "val"
-        return ChosenFilms(
-            _films_of_the_run(split, choice, predictor.first, cache_dir), split, split
-        )
+        films = _films_of_the_run(split, choice, predictor.first, cache_dir)
+        return ChosenFilms(films, split, split)
     config = predictor.first.config
     if choice.root is None:
         folder = configured_folder(config, cache_dir)
@@ -79,11 +72,7 @@ def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> C
 def training_overlap(
     workdirs: Sequence[Path], films: FilmSet, split: str, choice: FilmChoice
 ) -> Overlap:
-    """Audits the scored films against those that the parameters of any member have seen.
-
-    Raises:
-        UserError: a films.csv cannot be read.
-    """
+    """Audits the scored films against those that the parameters of any member have seen."""
     rows = (row for workdir in workdirs for row in read_films(workdir))
     seen = list({(r["file"], r["sha256"]): r for r in rows if r["side"] == "train"}.values())
     if choice.root is None and split == "train":
@@ -117,15 +106,6 @@ def _films_of_the_run(
             "--split=test"
         )
     return films
-
-
-def _refuse_different_validation(predictor: Predictor) -> None:
-    validation = {_fingerprints(member.meta)["validation"] for member in predictor.members}
-    if len(validation) > 1:
-        raise UserError(
-            "--workdir: these runs were validated on different patients, so each was trained on "
-            "films that another is validated on; use --split=test or --films"
-        )
 
 
 def _fingerprints(meta: dict[str, Any]) -> dict[str, Any]:

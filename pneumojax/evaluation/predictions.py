@@ -7,19 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.data.film_set import FilmSet
+from pneumojax.run.film_list import THIS_FILM
 
 
 @dataclass(frozen=True)
 class Predictions:
     """The logits of n films, and what is known about the films; all fields are in one order.
 
-    files: path of each film as it is named in the CSV.
-    patients: key of each film's patient, or None where some are unknown.
-    pathogens: "bacteria", "virus", "none" (a normal film) or "unknown" for each film.
-    labels: (n,) 0 for NORMAL, 1 for PNEUMONIA.
-    logits: (n,) float32, finite, as the network gave them.
-    trained_on: for each film "", or a note that the network was trained on it or on films of its
-      patient, see `SeenFilms.note`.
+    `patients` is None where some are unknown. A pathogen is "bacteria", "virus", "none" (a normal
+    film) or "unknown". `trained_on` holds notes of `SeenFilms.note`.
     """
 
     files: Sequence[str]
@@ -31,19 +27,17 @@ class Predictions:
 
     @property
     def units(self) -> NDArray:
-        """(n,) keys by which films are resampled: their patients, or else one key for each film."""
+        """Keys (n,) by which films are resampled: their patients, or else one key for each film."""
         if self.patients is None:
             return np.arange(len(self.labels))
         return np.asarray(self.patients)
 
     @property
     def unit(self) -> str:
-        """Whether a unit is a "film" or a "patient"."""
         return "film" if self.patients is None else "patient"
 
     @classmethod
     def of_films(cls, films: FilmSet, logits: NDArray, trained_on: Sequence[str]) -> "Predictions":
-        """Joins the logits of a set of films and what is known about the films."""
         return cls(
             files=films.paths,
             patients=films.patients if all(films.patients_known) else None,
@@ -51,4 +45,33 @@ class Predictions:
             labels=films.labels,
             logits=logits,
             trained_on=trained_on,
+        )
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """Scored films that the network was trained on, and further ones of their patients."""
+
+    films: int
+    of_their_patients: int
+
+    @classmethod
+    def count(cls, notes: Sequence[str]) -> "TrainedOn":
+        """Counts the notes (n,) of `SeenFilms.note`."""
+        films = sum(note == THIS_FILM for note in notes)
+        return cls(films, sum(map(bool, notes)) - films)
+
+    def warning(self, n: int) -> str:
+        """The warning that metrics of n films do not hold for new patients; "" if none was seen."""
+        parts = []
+        if self.films:
+            parts.append(f"on {self.films:,} of these {n:,} films")
+        if self.of_their_patients:
+            more = "more films" if self.films else f"of these {n:,} films"
+            parts.append(f"on other films of the patients of {self.of_their_patients:,} {more}")
+        if not parts:
+            return ""
+        return (
+            f"warning: the network was trained {' and '.join(parts)}. "
+            "These metrics say nothing about new patients"
         )

@@ -23,11 +23,6 @@ _SIDES = {"train": "train", "validation": "val"}  # as films.csv and as reports 
 
 @dataclass(frozen=True)
 class FilmCount:
-    """Films and patients of one side, class and pathogen; None if patients are unknown.
-
-    side: "train" or "val", or the split that is scored.
-    """
-
     side: str
     class_name: str
     pathogen: str
@@ -39,12 +34,7 @@ class FilmCount:
 class Flow:
     """How many films were found and left out, and how they were split.
 
-    films: counts of the run's training and validation films and of the scored films.
-    rejected: path and reason of each file that is no readable film.
-    swapped: scored films whose names belong to the other class.
-    duplicates: scored films that are byte-identical to another one.
-    audit: one line on the overlap of the scored films with those trained on.
-    training_prevalence: share of PNEUMONIA among the films trained on.
+    Swapped films have names of the other class; duplicates are byte-identical to another film.
     """
 
     films: Sequence[FilmCount]
@@ -57,8 +47,6 @@ class Flow:
 
 @dataclass(frozen=True)
 class Selection:
-    """How the checkpoint was chosen: by which metric, of how many epochs, on how many films."""
-
     metric: str
     epochs: int
     films: int
@@ -66,11 +54,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """A cross-validation, each film of which was scored by the fold that held it out.
-
-    auroc_calibrated_apart: with each fold's logits divided by its own temperature.
-    stability: rows of `threshold_stability`.
-    """
+    """A cross-validation; `auroc_calibrated_apart` divides by each fold's own temperature."""
 
     folds: int
     auroc_calibrated_apart: float
@@ -82,14 +66,8 @@ class OutOfFold:
 class RunFacts:
     """The facts about a run and the films it was evaluated on.
 
-    run: name of the run folder, or names of several.
-    split, root, films: name, folder and fingerprint of the scored films.
-    step, epoch: of the checkpoint. Early versions stored no epoch.
-    versions: of the packages that are used now. provenance: the run's provenance.json.
-    config: every field of the run's config, by its dotted name.
-    history: one record for each epoch.
-    audit: every number of the overlap audit, see `data.leakage`.
-    members: names of the runs of an ensemble.
+    `split`, `root` and `films` are name, folder and fingerprint of the scored films. Early versions
+    stored no epoch. `versions` are those of today; those of the run are in its provenance.
     """
 
     synthetic: bool
@@ -131,11 +109,6 @@ class Overlap:
 def run_facts(
     trained: TrainedRun, workdir: Path, films: FilmSet, split: str, overlap: Overlap
 ) -> RunFacts:
-    """Collects the facts from a run folder and the films that were scored.
-
-    Args:
-        split: the name of the films in the report.
-    """
     meta, config = trained.meta, trained.config
     sides: dict[str, list[Film]] = {}
     for row in read_films(workdir):
@@ -175,11 +148,7 @@ def run_facts(
 
 
 def film_flow(sides: Mapping[str, Sequence[Film]]) -> list[FilmCount]:
-    """Counts films and patients of each side, class and pathogen.
-
-    Args:
-      sides: the films of each side; a film's patient is None where it is unknown.
-    """
+    """Counts by side, class and pathogen."""
     rows = []
     for side, films in sides.items():
         for label, pathogen in sorted({(label, pathogen) for label, pathogen, _ in films}):

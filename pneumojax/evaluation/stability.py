@@ -17,8 +17,6 @@ SHARES = (1.0, 0.1)
 
 @dataclass(frozen=True)
 class Means:
-    """Means over resamples, in the units of `Stability`."""
-
     threshold: float
     temperature: float
     sensitivity: float
@@ -29,13 +27,9 @@ class Means:
 class Stability:
     """Standard deviations over resamples of one size; nan where no resample held both classes.
 
-    Training the networks again would add variance that is not included.
-
-    share: of the patients, drawn in each resample.
-    patients: how many are drawn.
-    resamples: how many resamples held both classes.
-    threshold: of calibrated probabilities.
-    sensitivity, specificity: on all films, in percentage points.
+    Training the networks again would add variance that is not included. The threshold is that of
+    calibrated probabilities; sensitivity and specificity, on all films, are percentage points.
+    `share` is that of the patients drawn; `resamples` counts those that held both classes.
     """
 
     share: float
@@ -57,16 +51,7 @@ def threshold_stability(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[Stability]:
-    """Refits the decision on resampled patients, and applies each fit to all films.
-
-    Args:
-      settings: `config.decision`.
-      labels: (n,) of 0 and 1.
-      logits: (n,) finite.
-      patients: (n,) one key per film; films with one key are drawn together.
-      resamples: number of resamples for each of `SHARES`.
-      seed: determines the draws.
-    """
+    """Refits `config.decision` on resampled patients (n,), and applies each fit to all films."""
     truth, values = check_scores(labels, logits)
     keys, patient = np.unique(np.asarray(patients), return_inverse=True)
     order = np.argsort(patient, kind="stable")
@@ -81,19 +66,8 @@ def threshold_stability(
         )
         rows = list(_refits(settings, truth, values, draws))
         fits = np.array(rows) if rows else np.full((1, 4), np.nan)
-        threshold, temperature, sensitivity, specificity = fits.std(0).tolist()
-        found.append(
-            Stability(
-                share=share,
-                patients=size,
-                resamples=len(rows),
-                threshold=threshold,
-                temperature=temperature,
-                sensitivity=sensitivity,
-                specificity=specificity,
-                means=Means(*fits.mean(0).tolist()),
-            )
-        )
+        deviations, means = Means(*fits.std(0).tolist()), Means(*fits.mean(0).tolist())
+        found.append(Stability(share, size, len(rows), **vars(deviations), means=means))
     return found
 
 

@@ -8,9 +8,7 @@ import numpy as np
 
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER
-from pneumojax.evaluation.cautions import TrainedOn
-from pneumojax.evaluation.limited import Share
-from pneumojax.evaluation.predictions import Predictions
+from pneumojax.evaluation.predictions import Predictions, TrainedOn
 from pneumojax.inference.decision import Decision
 from pneumojax.stats import metrics
 from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
@@ -22,6 +20,7 @@ from pneumojax.stats.estimates import (
     RESAMPLES,
     Bootstrap,
     Estimate,
+    Share,
     at_prevalences,
     json_ready,
     sample,
@@ -40,41 +39,32 @@ CALIBRATION_RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Calls:
-    """Metrics of the calls at one threshold, by their names in `threshold_metrics`."""
-
     confusion: Confusion
     estimates: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Precision, recall, F1 and number of films of one class, or their weighted means."""
-
     name: str
     precision: float
     recall: float
     f1: float
     support: int
 
+    def record(self) -> dict[str, Any]:
+        """Stored under "class" instead of `name`."""
+        return {"class" if key == "name" else key: value for key, value in vars(self).items()}
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibration metrics by their names in `calibration_metrics`, and the reliability bins."""
-
     estimates: Mapping[str, Estimate]
     bins: Sequence[Bin]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Every metric of an evaluation; nan stands for what is undefined.
-
-    n: films. patients: their number, None where some are unknown.
-    calls: at the operating point of `decision`; at_half: at a probability of 0.5.
-    auroc, average_precision: of the logits, whatever the threshold.
-    uncalibrated, calibrated: with probabilities as the network gave them, and after the
-      temperature of `decision`.
-    """
+    """Every metric of an evaluation: at the decision and, `at_half`, at a probability of 0.5."""
 
     n: int
     patients: int | None
@@ -94,12 +84,11 @@ class Summary:
 
     @property
     def estimates(self) -> Mapping[str, Estimate]:
-        """All estimates at the operating point and of the ranking, by name."""
+        """At the operating point, and of the ranking."""
         ranking = {"auroc": self.auroc, "average_precision": self.average_precision}
         return {**self.calls.estimates, **ranking}
 
     def record(self) -> dict[str, Any]:
-        """The entries of metrics.json."""
         sides = {"uncalibrated": self.uncalibrated, "calibrated": self.calibrated}
         return json_ready(
             {
@@ -113,7 +102,7 @@ class Summary:
                 "decision": self.decision,
                 **self.estimates,
                 "confusion": self.calls.confusion,
-                "by_class": [{"class": row.name, **_but_name(row)} for row in self.by_class],
+                "by_class": [row.record() for row in self.by_class],
                 "sensitivity_by_pathogen": self.sensitivity_by_pathogen,
                 "at_half": {"confusion": self.at_half.confusion, **self.at_half.estimates},
                 "at_prevalences": self.at_prevalences,
@@ -131,24 +120,14 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
     Closed forms ("wilson", "koopman", "delong") treat films as independent. The bootstrap draws
     patients, which is more honest where they have several films; where patients are unknown it
     draws films and its method reads "film bootstrap".
-
-    Args:
-      predictions: at least one film.
-      decision: the operating point and the temperature.
-      seed: of the bootstrap.
-
-    Raises:
-      ValueError: no film, fields of different lengths, or a logit that is not finite.
     """
     n = len(predictions.labels)
     lengths = {len(field) for field in vars(predictions).values() if field is not None}
     if n == 0 or lengths != {n}:
         raise ValueError(f"predictions need one length of at least 1, not {sorted(lengths)}")
     labels, logits = metrics.check_scores(predictions.labels, predictions.logits)
-    called = {
-        "": decision.calls(decision.probabilities(logits)),
-        "half ": (logits >= 0).astype(np.int64),
-    }
+    calls = decision.calls(decision.probabilities(logits))
+    called = {"": calls, "half ": (logits >= 0).astype(np.int64)}
 
     def weighted(weights: Floats) -> dict[str, Floats]:
         # Ranked by logit: the sigmoid rounds far-off logits to one probability and ties them.
@@ -156,8 +135,8 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
             "auroc": weighted_auroc(labels, logits, weights),
             "average_precision": weighted_average_precision(labels, logits, weights),
         }
-        for place, calls in called.items():
-            counted = threshold_metrics(weighted_confusion(labels, calls, weights), CLASS_NAMES)
+        for place, of_place in called.items():
+            counted = threshold_metrics(weighted_confusion(labels, of_place, weights), CLASS_NAMES)
             result |= {place + name: value for name, value in counted.items()}
         return result
 
@@ -167,14 +146,11 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
     def calls_at(place: str) -> Calls:
         counted = metrics.confusion(labels, called[place])
         formulas = closed_forms(counted, LEVEL)
-        return Calls(
-            counted,
-            {
-                name: sampled.estimate(place + name, formulas.get(name))
-                for name in threshold_metrics(counted, CLASS_NAMES)
-            },
-        )
+        names = threshold_metrics(counted, CLASS_NAMES)
+        of_each = {name: sampled.estimate(place + name, formulas.get(name)) for name in names}
+        return Calls(counted, of_each)
 
+    area = ClosedForm(delong_interval(labels, logits, LEVEL), "delong")
     at_operating_point = calls_at("")
     counted = at_operating_point.confusion
     return Summary(
@@ -184,12 +160,10 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
         prevalence=float(labels.mean()),
         decision=decision,
         calls=at_operating_point,
-        auroc=sampled.estimate(
-            "auroc", ClosedForm(delong_interval(labels, logits, LEVEL), "delong")
-        ),
+        auroc=sampled.estimate("auroc", area),
         average_precision=sampled.estimate("average_precision"),
         by_class=_by_class(counted),
-        sensitivity_by_pathogen=_by_pathogen(predictions.pathogens, labels, called[""]),
+        sensitivity_by_pathogen=_by_pathogen(predictions.pathogens, labels, calls),
         at_half=calls_at("half "),
         at_prevalences=at_prevalences(counted),
         uncalibrated=_calibration(labels, logits, predictions, seed),
@@ -218,26 +192,14 @@ def _calibration(labels: Ints, logits: Floats, predictions: Predictions, seed: i
 
 
 def _by_class(counted: Confusion) -> list[ClassMetrics]:
-    """The metrics of each class, then their means weighted by support."""
-    rows = [
-        ClassMetrics(
-            name,
-            float(counted.precision[i]),
-            float(counted.recall[i]),
-            float(counted.f1[i]),
-            int(counted.support[i]),
-        )
-        for i, name in enumerate(CLASS_NAMES)
-    ]
-    weighted = ClassMetrics(
-        "weighted",
-        float(counted.weighted_precision),
-        float(counted.weighted_recall),
-        float(counted.weighted_f1),
-        int(counted.n),
+    columns = zip(
+        (*CLASS_NAMES, "weighted"),
+        (*counted.precision, counted.weighted_precision),
+        (*counted.recall, counted.weighted_recall),
+        (*counted.f1, counted.weighted_f1),
+        (*counted.support, counted.n),
+        strict=True,
     )
-    return [*rows, weighted]
-
-
-def _but_name(row: ClassMetrics) -> dict[str, Any]:
-    return {key: value for key, value in vars(row).items() if key != "name"}
+    return [
+        ClassMetrics(name, float(p), float(r), float(f1), int(n)) for name, p, r, f1, n in columns
+    ]

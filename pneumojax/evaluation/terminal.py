@@ -1,10 +1,11 @@
 """An evaluation as a table on the terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pneumojax.data.films import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
@@ -32,12 +33,7 @@ _ROWS = (
 
 
 def print_table(summary: Summary, *, cautions: Iterable[str] = (), synthetic: bool = False) -> None:
-    """Prints the metrics in 80 columns, and plain when piped.
-
-    Args:
-        cautions: warnings to print first.
-        synthetic: whether the films are drawings.
-    """
+    """Prints the metrics in 80 columns, and plain when piped."""
     console = Console(highlight=False)
     for line in cautions:
         console.print(line, style="bold yellow")
@@ -46,8 +42,8 @@ def print_table(summary: Summary, *, cautions: Iterable[str] = (), synthetic: bo
     console.print(printable(decision_line(summary.decision)), markup=False)
     if synthetic:
         console.print(SYNTHETIC_STAMP, style="bold yellow")
-    for table in (_metrics(summary), _classes(summary), _confusion(summary)):
-        console.print(table)
+    for part in (_metrics(summary), _classes(summary), _confusion(summary)):
+        console.print(part)
     unit = summary.bootstrap.unit
     known = " Patients are unknown, so films were drawn." if summary.patients is None else ""
     console.print(
@@ -59,39 +55,43 @@ def print_table(summary: Summary, *, cautions: Iterable[str] = (), synthetic: bo
 
 
 def _metrics(summary: Summary) -> Table:
-    unit = summary.bootstrap.unit
-    table = _table("", "value", "Wilson/DeLong", f"{unit} bootstrap", "at 0.5")
+    rows = []
     for name in _ROWS:
         estimate = summary.estimates[name]
         closed = "" if estimate.method.endswith("bootstrap") else limits_of(estimate)
         at_half = summary.at_half.estimates
         half = value_of(at_half[name]) if name in at_half else ""
         bootstrap = limits_of(estimate.bootstrap)
-        table.add_row(SHORT_TITLES[name], value_of(estimate), closed, bootstrap, half)
+        rows.append((SHORT_TITLES[name], value_of(estimate), closed, bootstrap, half))
     for pathogen, share in summary.sensitivity_by_pathogen.items():
-        table.add_row(f"Sensitivity, {pathogen}", value_of(share), limits_of(share), "", "")
-    return table
+        rows.append((f"Sensitivity, {pathogen}", value_of(share), limits_of(share), "", ""))
+    bootstrap = f"{summary.bootstrap.unit} bootstrap"
+    return table(("", "value", "Wilson/DeLong", bootstrap, "at 0.5"), rows)
 
 
 def _classes(summary: Summary) -> Table:
-    table = _table("", "precision", "recall", "F1", "support")
-    for row in summary.by_class:
-        cells = map(number, (row.precision, row.recall, row.f1))
-        table.add_row(row.name, *cells, f"{row.support:,}")
-    return table
+    rows = [
+        (row.name, *map(number, (row.precision, row.recall, row.f1)), f"{row.support:,}")
+        for row in summary.by_class
+    ]
+    return table(("", "precision", "recall", "F1", "support"), rows)
 
 
 def _confusion(summary: Summary) -> Table:
     counts = summary.calls.confusion
-    table = _table("", *(f"called {name}" for name in CLASS_NAMES))
     rows = ((counts.tn, counts.fp), (counts.fn, counts.tp))
-    for name, row in zip(CLASS_NAMES, rows, strict=True):
-        table.add_row(name, *(f"{count:,}" for count in row))
-    return table
+    cells = [
+        (name, *(f"{count:,}" for count in row))
+        for name, row in zip(CLASS_NAMES, rows, strict=True)
+    ]
+    return table(("", *(f"called {name}" for name in CLASS_NAMES)), cells)
 
 
-def _table(first: str, *columns: str) -> Table:
-    table = Table(first, box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table of text as it is, whose first column and "metric" are on the left."""
+    made = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(header):
+        made.add_column(column, justify="left" if i == 0 or column == "metric" else "right")
+    for row in rows:
+        made.add_row(*map(Text, row))
+    return made

@@ -2,11 +2,9 @@
 
 import math
 
-from pneumojax.evaluation.limited import Limited
 from pneumojax.inference.decision import Decision
-from pneumojax.stats.estimates import Estimate
 from pneumojax.stats.intervals import Interval
-from pneumojax.stats.threshold_metrics import PredictiveValue
+from pneumojax.stats.threshold_metrics import Bounded
 
 HEADLINE = ("sensitivity", "specificity", "auroc")
 TITLES = {
@@ -36,16 +34,11 @@ _RULES_OF_SEVERAL = {
 }
 
 
-# A metric with limits, which are nan where undefined; an open interval ends at infinity.
-Estimated = Estimate | Limited | PredictiveValue
-
-
-def value_of(estimate: Estimated) -> str:
-    """The value of an estimate with three decimals."""
+def value_of(estimate: Bounded) -> str:
     return number(estimate.value)
 
 
-def limits_of(interval: Estimated | Interval) -> str:
+def limits_of(interval: Bounded | Interval) -> str:
     """An interval with three decimals; it may be open at its upper end."""
     if not math.isfinite(interval.low):
         return "no interval"
@@ -54,7 +47,7 @@ def limits_of(interval: Estimated | Interval) -> str:
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
-def with_limits(estimate: Estimated) -> str:
+def with_limits(estimate: Bounded) -> str:
     """The value, then the interval, as in "0.937 (0.921 to 0.950)"."""
     return f"{value_of(estimate)} ({limits_of(estimate)})"
 
@@ -72,7 +65,6 @@ def two_decimals(value: float) -> str:
 
 
 def decision_line(decision: Decision) -> str:
-    """The threshold at which films are called PNEUMONIA, and how it was found."""
     line = f"called PNEUMONIA at a probability of {decision.threshold:.4g} or more"
     if decision.rule == "default":
         return f"{line} (nothing fitted: {decision.note})"

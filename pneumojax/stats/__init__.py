@@ -8,17 +8,7 @@ same arguments mean the same everywhere; other shapes and values raise ValueErro
     patients            (n,) one key per film; films with one key are drawn together
     weights             (b, n) how often each film counts, in each of b resamples
 
-Undefined values are nan. The modules are:
-
-    metrics             confusion matrix, AUROC, log loss, rank correlation
-    threshold_metrics   metrics of calls, closed-form intervals, predictive values, McNemar's test
-    thresholds          rules that choose an operating point
-    intervals           Wilson's, Koopman's and percentile intervals
-    delong              interval of an AUROC, and the test of two AUROCs
-    bootstrap           intervals from resampled patients
-    curves              ROC and precision-recall curves with bands
-    calibration         temperature scaling, metrics of calibration, reliability diagram
-    estimates           a metric with its intervals, and its form as JSON
+Undefined values are nan.
 
 >>> from pneumojax.stats.delong import delong_interval
 >>> from pneumojax.stats.metrics import auroc, call, confusion, probability

@@ -2,7 +2,6 @@
 
 Films of one patient resemble each other, so they are drawn together. Networks that are compared on
 the same films get the same draws, so the interval of their difference is a paired one.
-
 Source: Davison and Hinkley, Bootstrap Methods (1997), section 3.8.
 """
 
@@ -11,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.stats.metrics import Confusion, Floats, check_labels, check_scores
+from pneumojax.stats.metrics import Confusion, Floats, check_labels, check_scores, ratio
 
 # Elements of one block of resampled weights. About 16 MB in float64 stays near the cache.
 _BLOCK = 2_000_000
@@ -24,17 +23,10 @@ def resample(
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Floats]:
-    """Metrics in each resample of the patients.
+    """Metrics of resamples, each of as many patients as there are; resamples are the first axis.
 
-    Args:
-      metrics: maps weights (b, n), which say how often each film is drawn in each of b resamples,
-        to metrics whose first axis is b. It is called with a few resamples at a time.
-      patients: (n,) one key per film; films with one key are drawn together.
-      resamples: number of resamples. Each draws as many patients as there are.
-      seed: together with `resamples` and `patients` it determines the draws.
-
-    Returns:
-      Each metric with `resamples` as its first axis.
+    `metrics` maps weights (b, n) to metrics whose first axis is b, a few resamples at a time. The
+    draws depend on `seed`, `resamples` and `patients` alone.
     """
     keys, patient = np.unique(np.asarray(patients), return_inverse=True)
     rng = np.random.default_rng([seed])
@@ -47,16 +39,12 @@ def resample(
 
 
 def weighted_confusion(labels: ArrayLike, calls: ArrayLike, weights: Floats) -> Confusion:
-    """Confusion matrices (b,) of calls (n,) against labels (n,), one per row of weights (b, n)."""
     cells = np.eye(4)[2 * check_labels(labels) + check_labels(calls)]
     return Confusion(*(weights @ cells).T)
 
 
 def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: Floats) -> Floats:
-    """AUROC (b,) of scores (n,) against labels (n,), one per row of weights (b, n).
-
-    A film with the weight w counts as w films. nan where the films of a class have no weight.
-    """
+    """AUROC (b,); a film with the weight w counts as w films, nan where a class has no weight."""
     truth, values = check_scores(labels, scores)
     positive = np.flatnonzero(truth == 1)
     negative = np.flatnonzero(truth == 0)
@@ -70,7 +58,7 @@ def weighted_auroc(labels: ArrayLike, scores: ArrayLike, weights: Floats) -> Flo
     # ties with it.
     wins = np.einsum("bp,bp->b", weight, below[:, lower] + below[:, upper]) / 2
     pairs = weight.sum(axis=1) * below[:, -1]
-    return np.divide(wins, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+    return ratio(wins, pairs)
 
 
 def _draw(rng: np.random.Generator, rows: int, patients: int) -> Floats:

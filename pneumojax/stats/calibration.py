@@ -6,7 +6,7 @@ A temperature is fitted on validation films and then divides every logit. It cha
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pneumojax.stats.intervals import Interval, wilson
 from pneumojax.stats.metrics import Floats, Ints, check_scores, midranks, probability
@@ -16,11 +16,7 @@ COLDEST, HOTTEST = 0.1, 10.0
 
 
 class Bin(NamedTuple):
-    """One bin of a reliability diagram: films of similar probability.
-
-    observed: share of class 1 among its films.
-    interval: Wilson's, of the observed share.
-    """
+    """Films of similar probability; the interval is Wilson's, of the observed share of class 1."""
 
     films: int
     lowest: float
@@ -33,10 +29,9 @@ class Bin(NamedTuple):
 def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
     """The T for which sigmoid(logits / T) has the least log loss, within [COLDEST, HOTTEST].
 
-    T above 1 means that the network was overconfident, below 1 underconfident. T is nan where no
-    optimum exists: with films of one class only, or with no film on the wrong side of logit 0, so
-    that a lower T is always better. Logits that rank the classes the wrong way get HOTTEST.
-
+    T above 1 means that the network was overconfident. T is nan where no optimum exists: with films
+    of one class only, or with no film on the wrong side of logit 0, so that a lower T is always
+    better. Logits that rank the classes the wrong way get HOTTEST.
     Source: Guo et al., Proc. ICML 2017, 1321.
     """
     truth, values = check_scores(labels, logits)
@@ -70,15 +65,8 @@ def calibration_metrics(
     - calibration_in_the_large: the intercept with the slope fixed at 1; below 0 where
       probabilities are too high on average. nan with films of one class only.
 
-    Slope and intercepts: Cox, Biometrika 45:562 (1958).
-
-    Args:
-      labels: (n,) of 0 and 1, at least one.
-      weights: a film with the weight w counts as w films; see `bootstrap.resample`.
-      bins: largest number of bins of the calibration error, whose limits come from all films.
-
-    Raises:
-      ValueError: no film, lengths differ, a label is neither 0 nor 1, or a logit is not finite.
+    Slope and intercepts: Cox, Biometrika 45:562 (1958). The limits of bins come from all films,
+    whatever their weights; without a film there is a ValueError.
     """
     truth, values = check_scores(labels, logits)
     if not truth.size:
@@ -99,16 +87,11 @@ def calibration_metrics(
 def reliability(
     labels: ArrayLike, probabilities: ArrayLike, bins: int = 10, level: float = 0.95
 ) -> list[Bin]:
-    """The reliability diagram: bins of about equally many films, by rising probability.
+    """At most `bins` bins of about equally many films, by rising probability.
 
-    Films of equal probability share a bin, so bins may be uneven, and fewer than `bins`.
-
-    Args:
-      bins: largest number of bins.
-      level: coverage of the interval of each bin's observed share.
+    Films of equal probability share a bin, so bins may be uneven.
     """
     truth, values = check_scores(labels, probabilities)
-    index = _bins(values, bins)
     return [
         Bin(
             films=films.size,
@@ -118,8 +101,14 @@ def reliability(
             observed=float(truth[films].mean()),
             interval=wilson(int(truth[films].sum()), films.size, level),
         )
-        for films in (np.flatnonzero(index == i) for i in np.unique(index))
+        for films in equal_parts(values, bins)
     ]
+
+
+def equal_parts(values: Floats, parts: int) -> list[Ints]:
+    """Films of at most so many parts, by rising value; equal values are in one part."""
+    index = _bins(values, parts)
+    return [np.flatnonzero(index == i) for i in np.unique(index)]
 
 
 def _bins(values: Floats, bins: int) -> Ints:
@@ -128,12 +117,12 @@ def _bins(values: Floats, bins: int) -> Ints:
 
 
 def _recalibration(truth: Ints, values: Floats, weights: Floats) -> dict[str, Floats]:
-    """Slope, intercept and intercept at slope 1, each (b,)."""
     present = weights > 0
     positive, negative = present & (truth == 1), present & (truth == 0)
     both = positive.any(axis=1) & negative.any(axis=1)
     # The slope is finite only where the values of the two classes overlap.
-    least, most = zip(*(_range(values, of) for of in (positive, negative)), strict=True)
+    least = [np.where(of, values, np.inf).min(axis=1) for of in (positive, negative)]
+    most = [np.where(of, values, -np.inf).max(axis=1) for of in (positive, negative)]
     overlap = both & (least[0] < most[1]) & (least[1] < most[0])
     line = np.full((len(weights), 2), np.nan)
     shift = np.full(len(weights), np.nan)
@@ -151,12 +140,6 @@ def _recalibration(truth: Ints, values: Floats, weights: Floats) -> dict[str, Fl
         "calibration_intercept": line[:, 0],
         "calibration_in_the_large": shift,
     }
-
-
-def _range(values: Floats, present: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Least and greatest value (n,) present in each row (b, n); infinite in a row without any."""
-    least = np.where(present, values, np.inf).min(axis=1)
-    return least, -np.where(present, -values, np.inf).min(axis=1)
 
 
 def _logistic(truth: Ints, columns: Floats, offset: Floats, weights: Floats) -> Floats:

@@ -1,23 +1,20 @@
 """ROC and precision-recall curves, with pointwise bands from resampled patients."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumojax.stats.bootstrap import resample
+from pneumojax.stats.estimates import LEVEL
 from pneumojax.stats.metrics import Floats, Ints, check_scores, ratio
-
-_LEVEL = 0.95
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """ROC curve of scores (n,) against labels (n,).
+    """False positive rate, sensitivity and threshold, each (k + 1,) for k distinct scores.
 
-    Returns false positive rate, sensitivity and threshold, each (k + 1,) for k distinct scores.
-    A film is called at a score >= the threshold, so the first threshold, infinity, calls no film
-    and the last, the lowest score, calls all. The false positive rate is nan throughout without a
-    film of class 0, the sensitivity without one of class 1.
+    A film is called at a score >= the threshold; the first, infinity, calls no film. A rate is nan
+    throughout without a film of its class.
     """
     truth, values = check_scores(labels, scores)
     order, ends = _steps(values)
@@ -31,8 +28,7 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Flo
 def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
     """Precision, recall and threshold, each (k,) for k distinct scores, the highest first.
 
-    A film is called at a score >= the threshold. Recall is nan throughout where labels (n,) hold
-    no film of class 1.
+    A film is called at a score >= the threshold. Recall is nan without a film of class 1.
     """
     truth, values = check_scores(labels, scores)
     order, ends = _steps(values)
@@ -45,19 +41,15 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the precision-recall curve (AUPRC); nan without a film of class 1.
 
-    A classifier that guesses gets the share of class 1, not one half. The area is summed over the
-    steps of the curve: the recall gained times the precision there. Linear interpolation would
-    overestimate it (Davis and Goadrich, Proc. ICML 2006, 233).
+    A guess gets the share of class 1, not one half. The area is summed over the steps of the curve:
+    linear interpolation would overestimate it (Davis and Goadrich, Proc. ICML 2006, 233).
     """
     truth, values = check_scores(labels, scores)
     return float(weighted_average_precision(truth, values, np.ones((1, truth.size)))[0])
 
 
 def weighted_average_precision(labels: ArrayLike, scores: ArrayLike, weights: Floats) -> Floats:
-    """Average precision (b,), one per row of weights (b, n); nan where class 1 has no weight.
-
-    A film with the weight w counts as w films.
-    """
+    """Average precision (b,) for weights (b, n); nan where class 1 has no weight."""
     truth, values = check_scores(labels, scores)
     order, ends = _steps(values)
     hits, called = _cumulative(truth, order, ends, weights)
@@ -65,7 +57,7 @@ def weighted_average_precision(labels: ArrayLike, scores: ArrayLike, weights: Fl
     precision = np.divide(hits, called, out=np.zeros(hits.shape), where=called > 0)
     gained = np.einsum("bk,bk->b", np.diff(hits, axis=1, prepend=0), precision)
     positives = weights @ truth.astype(np.float64)
-    return np.divide(gained, positives, out=np.full(len(weights), np.nan), where=positives > 0)
+    return ratio(gained, positives)
 
 
 def roc_band(
@@ -75,27 +67,21 @@ def roc_band(
     false_positive_rates: ArrayLike,
     *,
     resamples: int = 1000,
-    seed: int = 0,
 ) -> tuple[Floats, Floats]:
     """95 % limits of the sensitivity at each of k false positive rates, each (k,).
 
     The limits are pointwise percentiles over resampled patients: about 95 % of resampled curves
     lie inside at any one rate, fewer at all rates at once. Resamples of one class are left out.
     """
-    truth, values = check_scores(labels, scores)
-    grid = np.asarray(false_positive_rates, dtype=np.float64)
-    order, ends = _steps(values)
 
-    def metrics(weights: Floats) -> dict[str, Floats]:
-        hits, called = _cumulative(truth, order, ends, weights)
-        curves = np.full((len(weights), grid.size), np.nan)
-        for curve, right, alarms in zip(curves, hits, called - hits, strict=True):
-            if right[-1] > 0 and alarms[-1] > 0:
-                rates = np.concatenate([[0], alarms / alarms[-1]])
-                curve[:] = np.interp(grid, rates, np.concatenate([[0], right / right[-1]]))
-        return {"curve": curves}
+    def curve(hits: Floats, called: Floats, grid: Floats) -> Floats | None:
+        alarms = called - hits
+        if not (hits[-1] > 0 and alarms[-1] > 0):
+            return None
+        rates = np.concatenate([[0], alarms / alarms[-1]])
+        return np.asarray(np.interp(grid, rates, np.concatenate([[0], hits / hits[-1]])))
 
-    return _band(resample(metrics, patients, resamples=resamples, seed=seed)["curve"])
+    return _band(check_scores(labels, scores), patients, false_positive_rates, curve, resamples)
 
 
 def precision_recall_band(
@@ -105,29 +91,19 @@ def precision_recall_band(
     recalls: ArrayLike,
     *,
     resamples: int = 1000,
-    seed: int = 0,
 ) -> tuple[Floats, Floats]:
-    """95 % limits of the precision at the highest threshold with each of k recalls, each (k,).
+    """As `roc_band`, of the precision at the highest threshold with each of k recalls."""
 
-    The limits are pointwise percentiles as in `roc_band`. Resamples without class 1 are left out.
-    """
-    truth, values = check_scores(labels, scores)
-    grid = np.asarray(recalls, dtype=np.float64)
-    order, ends = _steps(values)
+    def curve(hits: Floats, called: Floats, grid: Floats) -> Floats | None:
+        if not hits[-1] > 0:
+            return None
+        # The search is among counts of films with a small margin, so that rounding does not put
+        # a recall of 1 out of reach.
+        at = np.searchsorted(hits, grid * hits[-1] - 1e-9)
+        at = np.maximum(at, np.flatnonzero(called)[0])
+        return hits[at] / called[at]
 
-    def metrics(weights: Floats) -> dict[str, Floats]:
-        hits, called = _cumulative(truth, order, ends, weights)
-        curves = np.full((len(weights), grid.size), np.nan)
-        for curve, right, films in zip(curves, hits, called, strict=True):
-            if right[-1] > 0:
-                # The search is among counts of films with a small margin, so that rounding does
-                # not put a recall of 1 out of reach.
-                at = np.searchsorted(right, grid * right[-1] - 1e-9)
-                at = np.maximum(at, np.flatnonzero(films)[0])
-                curve[:] = right[at] / films[at]
-        return {"curve": curves}
-
-    return _band(resample(metrics, patients, resamples=resamples, seed=seed)["curve"])
+    return _band(check_scores(labels, scores), patients, recalls, curve, resamples)
 
 
 def _steps(values: Floats) -> tuple[Ints, Ints]:
@@ -146,11 +122,27 @@ def _cumulative(truth: Ints, order: Ints, ends: Ints, weights: Floats) -> tuple[
     return hits, np.cumsum(falling, axis=1)[:, ends]
 
 
-def _band(curves: Floats) -> tuple[Floats, Floats]:
-    """Percentiles (k,) of curves (b, k) without those that are undefined somewhere."""
+def _band(
+    checked: tuple[Ints, Floats],
+    patients: Sequence[str] | NDArray,
+    at: ArrayLike,
+    curve: Callable[[Floats, Floats, Floats], Floats | None],
+    resamples: int,
+) -> tuple[Floats, Floats]:
+    """Percentiles (k,) of resampled curves; `curve` returns None where one is undefined."""
+    truth, values = checked
+    grid = np.asarray(at, dtype=np.float64)
+    order, ends = _steps(values)
+
+    def metrics(weights: Floats) -> dict[str, Floats]:
+        rows = zip(*_cumulative(truth, order, ends, weights), strict=True)
+        curves = (curve(hits, called, grid) for hits, called in rows)
+        return {"": np.array([np.full(grid.size, np.nan) if c is None else c for c in curves])}
+
+    curves = resample(metrics, patients, resamples=resamples)[""]
     kept = curves[~np.isnan(curves).any(axis=1)]
     if not len(kept):
-        undefined = np.full(curves.shape[1], np.nan)
+        undefined = np.full(grid.size, np.nan)
         return undefined, undefined
-    low, high = np.quantile(kept, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
+    low, high = np.quantile(kept, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low, high

@@ -1,10 +1,8 @@
 """DeLong's variance of the AUROC, and the test of two AUROCs on the same films.
 
-Films are treated as independent. Several films of one patient are not; `bootstrap.py` resamples
-patients instead. Midranks give the variance in O(n log n).
-
-Sources: DeLong, DeLong and Clarke-Pearson, Biometrics 44:837 (1988); midranks: Sun and Xu, IEEE
-Signal Process. Lett. 21:1389 (2014).
+Films are treated as independent; `bootstrap.py` resamples patients instead. Sources: DeLong, DeLong
+and Clarke-Pearson, Biometrics 44:837 (1988); midranks give the variance in O(n log n): Sun and Xu,
+IEEE Signal Process. Lett. 21:1389 (2014).
 """
 
 import math
@@ -26,11 +24,7 @@ class PairedTest(NamedTuple):
 
 
 def delong(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
-    """AUROC and DeLong's estimate of its variance; both nan with fewer than two films in a class.
-
-    Args:
-      scores: (n,) finite, logits or probabilities; ties count one half.
-    """
+    """AUROC and DeLong's estimate of its variance; nan with fewer than two films in a class."""
     of_positive, of_negative = _components(labels, scores)
     if min(of_positive.size, of_negative.size) < 2:
         return math.nan, math.nan
@@ -38,11 +32,10 @@ def delong(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float]:
 
 
 def delong_interval(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> Interval:
-    """Interval of the AUROC of scores (n,) against labels (n,).
+    """The AUROC +- z standard errors, without a logit transform, clipped to [0, 1].
 
-    The limits are the AUROC +- z standard errors, without a logit transform, clipped to [0, 1].
-    They are nan where the variance cannot be estimated: with fewer than two films in a class, or
-    with an estimate of 0 (the classes are separated perfectly), which would claim certainty.
+    nan where the variance cannot be estimated: with fewer than two films in a class, or with an
+    estimate of 0 (the classes are separated perfectly), which would claim certainty.
     """
     area, variance = delong(labels, scores)
     if not variance > 0:
@@ -56,15 +49,9 @@ def delong_test(
 ) -> PairedTest:
     """Tests whether two sets of scores of the same films differ in AUROC.
 
-    Args:
-      first: (n,) finite, logits or probabilities.
-      second: (n,) of the same films in the same order.
-      level: coverage of the interval, which is the difference +- z standard errors.
-
-    Returns:
-      The difference second - first, its limits and p-value. Limits and p-value are nan where the
-      variance of the difference cannot be estimated: with fewer than two films in a class (the
-      difference is nan too), or with scores that rank all pairs of films alike.
+    Limits (the difference +- z standard errors) and p are nan where the variance of the difference
+    cannot be estimated: with fewer than two films in a class (the difference is nan too), or with
+    scores that rank all pairs of films alike.
     """
     components = zip(_components(labels, first), _components(labels, second), strict=True)
     # Differences per film contain the covariance of the two networks.
@@ -92,6 +79,5 @@ def _components(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def _variance(of_positive: Floats, of_negative: Floats) -> float:
-    """Variance of the mean of the components, which is the AUROC or a difference of two."""
     positive = of_positive.var(ddof=1) / of_positive.size
     return float(positive + of_negative.var(ddof=1) / of_negative.size)

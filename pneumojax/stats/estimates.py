@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.stats.bootstrap import resample
-from pneumojax.stats.intervals import Interval, percentile_interval
+from pneumojax.stats.intervals import Interval, percentile_interval, wilson
 from pneumojax.stats.metrics import Confusion, Floats
 from pneumojax.stats.threshold_metrics import (
+    Bounded,
     ClosedForm,
     PredictiveValues,
     predictive_values,
@@ -25,19 +26,34 @@ LIKELIHOOD_RATIOS = ("positive_likelihood_ratio", "negative_likelihood_ratio")
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A metric and its confidence limits; nan where undefined.
+class Limited(Bounded):
+    method: str
 
-    low, high: limits by `method`.
-    method: "wilson", "koopman" or "delong" where a closed form exists, else "patient bootstrap"
-      or "film bootstrap".
-    bootstrap: limits by the bootstrap, whatever the method.
+    @classmethod
+    def of(cls, value: float | Floats, interval: Interval, method: str) -> "Limited":
+        return cls(float(value), *interval, method)
+
+
+@dataclass(frozen=True)
+class Share(Limited):
+    """The share of n films that have a property, with Wilson's interval."""
+
+    n: int
+
+    @classmethod
+    def count(cls, k: int, n: int) -> "Share":
+        value = k / n if n else math.nan
+        return cls(value, *wilson(k, n, LEVEL), "wilson", n)
+
+
+@dataclass(frozen=True)
+class Estimate(Limited):
+    """A metric with the limits of its method, and those of the bootstrap whatever the method.
+
+    Methods are "wilson", "koopman" and "delong" where a closed form exists, else "patient
+    bootstrap" or "film bootstrap".
     """
 
-    value: float
-    low: float
-    high: float
-    method: str
     bootstrap: Interval
 
 
@@ -59,7 +75,6 @@ class Sample:
     unit: str
 
     def estimate(self, name: str, closed_form: ClosedForm | None = None) -> Estimate:
-        """A metric with its interval in closed form, or else with that of the bootstrap."""
         bootstrap = percentile_interval(self.drawn[name], LEVEL)
         limits, method = closed_form or (bootstrap, f"{self.unit} bootstrap")
         return Estimate(self.values[name], *limits, method, bootstrap)
@@ -68,28 +83,20 @@ class Sample:
 def sample(
     metrics: Callable[[Floats], Mapping[str, Floats]], units: NDArray, bootstrap: Bootstrap
 ) -> Sample:
-    """Metrics of all films and of their resamples.
-
-    Args:
-      metrics: as in `resample`.
-      units: (n,) the key of each film's patient, or a key for each film.
-      bootstrap: says what the units are and how many resamples are drawn.
-    """
+    """Metrics, as in `resample`, of all films and of resamples of units (n,): patients or films."""
     whole = metrics(np.ones((1, len(units))))
     drawn = resample(metrics, units, resamples=bootstrap.resamples, seed=bootstrap.seed)
     return Sample({name: float(v[0]) for name, v in whole.items()}, drawn, bootstrap.unit)
 
 
 def at_prevalences(counted: Confusion) -> list[PredictiveValues]:
-    """Both predictive values at each of `PREVALENCES`."""
     return [predictive_values(counted, prevalence, LEVEL) for prevalence in PREVALENCES]
 
 
 def json_ready(value: Any) -> Any:
-    """A value of plain Python types for JSON, which has no nan and no infinity: both are None.
+    """Plain Python types for JSON, which has no nan and no infinity: both are None.
 
-    Dataclasses and named tuples become dicts of their fields; NumPy's arrays and scalars become
-    Python's lists and numbers.
+    Dataclasses and named tuples become dicts of their fields, arrays become lists.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: json_ready(getattr(value, f.name)) for f in dataclasses.fields(value)}

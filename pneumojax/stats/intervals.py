@@ -1,7 +1,4 @@
-"""Confidence limits of shares, of ratios of shares, and of resampled values.
-
-An undefined interval is (nan, nan).
-"""
+"""Confidence limits of shares, of ratios of shares, and of resampled values."""
 
 from collections.abc import Callable
 from statistics import NormalDist
@@ -13,8 +10,6 @@ from pneumojax.stats.metrics import Floats
 
 
 class Interval(NamedTuple):
-    """Two-sided confidence limits, both nan where undefined."""
-
     low: float
     high: float
 
@@ -77,8 +72,7 @@ def percentile_interval(values: Floats, level: float = 0.95) -> Interval:
     """Percentile limits of a metric's values (b,) in b resamples.
 
     nan where more than one value in twenty is nan (a class has too few patients, or too few films
-    are called), and where all values agree: films without a single error give resamples without
-    one, which would claim certainty.
+    are called), and where all values agree: they would claim certainty.
     """
     defined = values[~np.isnan(values)]
     if defined.size < 0.95 * values.size or np.ptp(defined) < 1e-12:

@@ -15,12 +15,11 @@ Counts = NDArray[np.int64] | np.int64
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of a two-class confusion matrix; class 1 is the positive one.
+    """Counts of one confusion matrix, or (b,) each for b of them at once.
 
-    The four counts share one shape: () for a single matrix, (b,) for b of them at once. Every
-    property is float64 of that shape; those "by class" have a leading axis of two, class 0 first.
-    An undefined value is nan: the sensitivity without a film of class 1, the precision of a class
-    that was never called, the F1 of a class that neither occurs nor was called.
+    Every property is float64 of that shape; those "by class" have a leading axis of two, class 0
+    first. nan is undefined: the precision of a class that was never called, or the F1 of a class
+    that neither occurs nor was called.
     """
 
     tn: Counts
@@ -30,27 +29,25 @@ class Confusion:
 
     @property
     def n(self) -> Counts:
-        """Number of films."""
         return self.tn + self.fp + self.fn + self.tp
 
     @property
     def support(self) -> Ints:
-        """Films of each class, by class."""
+        """By class."""
         return np.stack([self.tn + self.fp, self.fn + self.tp])
 
     @property
     def sensitivity(self) -> Floats:
-        """Share of class 1 that was called class 1; also the recall of class 1."""
+        """The recall of class 1."""
         return ratio(self.tp, self.fn + self.tp)
 
     @property
     def specificity(self) -> Floats:
-        """Share of class 0 that was called class 0; also the recall of class 0."""
+        """The recall of class 0."""
         return ratio(self.tn, self.tn + self.fp)
 
     @property
     def accuracy(self) -> Floats:
-        """Share of all films that were called correctly."""
         return ratio(self.tn + self.tp, self.n)
 
     @property
@@ -65,7 +62,7 @@ class Confusion:
 
     @property
     def recall(self) -> Floats:
-        """Share of each class's films that were called that class, by class."""
+        """By class."""
         return np.stack([self.specificity, self.sensitivity])
 
     @property
@@ -104,7 +101,6 @@ class Confusion:
 
     @property
     def weighted_f1(self) -> Floats:
-        """Mean F1 weighted by support."""
         return self._weighted(self.f1)
 
     def _weighted(self, by_class: Floats) -> Floats:
@@ -119,12 +115,10 @@ def probability(logits: ArrayLike) -> Floats:
 
 
 def call(probabilities: ArrayLike, threshold: float = 0.5) -> Ints:
-    """Calls (n,): 1 where the probability (n,) is at least the threshold."""
     return (np.asarray(probabilities) >= threshold).astype(np.int64)
 
 
 def confusion(labels: ArrayLike, calls: ArrayLike) -> Confusion:
-    """The confusion matrix of calls (n,) against labels (n,), both 0 or 1."""
     truth = check_labels(labels)
     called = check_labels(calls)
     if truth.shape != called.shape:
@@ -134,28 +128,21 @@ def confusion(labels: ArrayLike, calls: ArrayLike) -> Confusion:
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the ROC curve: the probability that class 1 scores above class 0.
-
-    Scores (n,) are logits or probabilities. Ties count one half (Mann-Whitney U by midranks).
-    nan where labels (n,) hold one class only.
-    """
+    """Area under the ROC curve; ties count one half. nan where labels hold one class only."""
     truth, values = check_scores(labels, scores)
     positives = int(truth.sum())
-    pairs = positives * (truth.size - positives)
-    if pairs == 0:
-        return float("nan")
     above = midranks(values)[truth == 1].sum() - positives * (positives + 1) / 2
-    return float(above / pairs)
+    return float(ratio(above, positives * (truth.size - positives)))
 
 
 def midranks(values: ArrayLike) -> Floats:
-    """Ranks (n,) from 1; equal values share the mean of their ranks."""
+    """Ranks from 1; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
 
 def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
-    """Spearman's correlation of (n,) and (n,); nan where either has fewer than two values."""
+    """Spearman's; nan where either has fewer than two values."""
     ranks = np.stack([midranks(first), midranks(second)])
     if ranks.shape[1] < 2 or not np.ptp(ranks, axis=1).all():
         return float("nan")
@@ -163,10 +150,7 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def log_loss(labels: ArrayLike, logits: ArrayLike) -> float:
-    """Mean binary cross-entropy in nats of logits (n,) against labels (n,); nan if n is 0.
-
-    Computed from logits it is finite for any finite logit, so nothing is clipped.
-    """
+    """Mean binary cross-entropy in nats; nan without a film. Logits need no clipping."""
     truth, values = check_scores(labels, logits)
     if truth.size == 0:
         return float("nan")
@@ -174,11 +158,6 @@ def log_loss(labels: ArrayLike, logits: ArrayLike) -> float:
 
 
 def check_labels(labels: ArrayLike) -> Ints:
-    """Labels as int64 (n,).
-
-    Raises:
-      ValueError: not one axis, or a value is neither 0 nor 1.
-    """
     values = np.asarray(labels)
     if values.ndim != 1 or not np.isin(values, (0, 1)).all():
         raise ValueError("labels and calls must be one axis of 0 and 1")

@@ -1,7 +1,6 @@
 """Metrics of films called at one threshold, their closed-form intervals, and McNemar's test.
 
-Closed-form intervals treat films as independent. `bootstrap.py` has intervals of the same metrics
-that draw whole patients.
+Closed forms treat films as independent. `bootstrap.py` draws whole patients.
 """
 
 import math
@@ -16,15 +15,15 @@ from pneumojax.stats.metrics import Confusion, Floats, check_labels, ratio
 
 
 class ClosedForm(NamedTuple):
-    """An interval given by a formula, and the name of the method: wilson, koopman or delong."""
+    """`method` is wilson, koopman or delong."""
 
     interval: Interval
     method: str
 
 
 @dataclass(frozen=True)
-class PredictiveValue:
-    """A predictive value and its confidence limits; nan where undefined."""
+class Bounded:
+    """A metric with its limits, nan where undefined; an open interval ends at infinity."""
 
     value: float
     low: float
@@ -33,11 +32,9 @@ class PredictiveValue:
 
 @dataclass(frozen=True)
 class PredictiveValues:
-    """Both predictive values at one prevalence of class 1."""
-
     prevalence: float
-    positive_predictive_value: PredictiveValue
-    negative_predictive_value: PredictiveValue
+    positive_predictive_value: Bounded
+    negative_predictive_value: Bounded
 
 
 class McNemar(NamedTuple):
@@ -51,12 +48,7 @@ class McNemar(NamedTuple):
 def threshold_metrics(
     counted: Confusion, class_names: Sequence[str] = ("negative", "positive")
 ) -> dict[str, Floats]:
-    """All metrics of a confusion matrix, or of b matrices at once; nan where undefined.
-
-    Args:
-      counted: counts of shape () or (b,), which is the shape of each metric.
-      class_names: names of class 0 and class 1, which end the keys of their F1 ("f1_positive").
-    """
+    """All metrics, in the shape of the counts; the names of classes end the keys of their F1."""
     metrics = {
         "accuracy": counted.accuracy,
         "sensitivity": counted.sensitivity,
@@ -106,14 +98,6 @@ def predictive_values(
     Sensitivity and specificity are assumed to stay the same. A value is nan where no film gets
     that call. The prevalence is taken as known: a predictive value is then a monotone function of
     one likelihood ratio, so Koopman's limits of the ratio give the limits of the value.
-
-    Args:
-      counted: one matrix.
-      prevalence: share of class 1, between 0 and 1.
-      level: coverage of the intervals.
-
-    Raises:
-      ValueError: the prevalence is not between 0 and 1.
     """
     if not 0 < prevalence < 1:
         raise ValueError(f"a prevalence lies between 0 and 1, not {prevalence}")
@@ -132,8 +116,8 @@ def predictive_values(
         of_negative = Interval(low, high)
     return PredictiveValues(
         prevalence,
-        PredictiveValue(float(ratio(hits, hits + alarms)), *of_positive),
-        PredictiveValue(float(ratio(rests, rests + misses)), *of_negative),
+        Bounded(float(ratio(hits, hits + alarms)), *of_positive),
+        Bounded(float(ratio(rests, rests + misses)), *of_negative),
     )
 
 
@@ -143,11 +127,6 @@ def mcnemar(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
     The test is exact. Under the null hypothesis, each film that only one network calls right is
     equally likely to be either network's, so the count is binomial with one half. On films of
     one class the test compares sensitivities or specificities. p is 1 where no call differs.
-
-    Args:
-      first: (n,) calls of 0 and 1.
-      second: (n,) calls of the same films in the same order.
-
     Source: McNemar, Psychometrika 12:153 (1947), with the exact binomial tail.
     """
     truth, one, two = check_labels(labels), check_labels(first), check_labels(second)

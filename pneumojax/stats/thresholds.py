@@ -1,7 +1,7 @@
 """Three rules that choose the threshold above which a film is called class 1.
 
-Choose on validation films only: on the films that it was chosen on, a threshold does better than
-on new ones.
+Choose on validation films only: on those that it was chosen on, a threshold does better than on
+new ones. Both classes must be present.
 
 A threshold lies halfway between two neighbouring logits, so no film lies on it, where rounding on
 another device could change its call. Dividing the logits and the threshold by a temperature
@@ -18,11 +18,7 @@ from pneumojax.stats.metrics import Floats, Ints, check_scores, probability
 
 
 class OperatingPoint(NamedTuple):
-    """A threshold, with its sensitivity and specificity on the films that it was chosen on.
-
-    logit: a film is called class 1 at this logit or above.
-    probability: the sigmoid of the logit, an uncalibrated probability.
-    """
+    """An uncalibrated threshold, with its sensitivity and specificity where it was chosen."""
 
     logit: float
     probability: float
@@ -31,15 +27,9 @@ class OperatingPoint(NamedTuple):
 
 
 def youden(labels: ArrayLike, logits: ArrayLike) -> OperatingPoint:
-    """The threshold with the highest sensitivity + specificity; ties go to the sensitivity.
-
-    Args:
-      labels: (n,) of 0 and 1, both present.
+    """The highest sensitivity + specificity; ties go to the sensitivity.
 
     Source: Youden, Cancer 3:32 (1950).
-
-    Raises:
-      ValueError: a class is missing, lengths differ, or a value is not allowed.
     """
     hits, alarms, thresholds = _candidates(labels, logits)
     # Integers, so that ties are exact.
@@ -51,17 +41,7 @@ def youden(labels: ArrayLike, logits: ArrayLike) -> OperatingPoint:
 def sensitivity_at_least(
     labels: ArrayLike, logits: ArrayLike, sensitivity: float
 ) -> OperatingPoint:
-    """The highest threshold that reaches a sensitivity, and so the most specific one.
-
-    On other films the sensitivity may fall short.
-
-    Args:
-      labels: (n,) of 0 and 1, both present.
-      sensitivity: above 0, at most 1.
-
-    Raises:
-      ValueError: a class is missing, lengths differ, or a value is not allowed.
-    """
+    """The highest threshold that reaches a sensitivity, and so the most specific one."""
     if not 0 < sensitivity <= 1:
         raise ValueError(f"a sensitivity to reach is above 0 and at most 1, not {sensitivity}")
     hits, alarms, thresholds = _candidates(labels, logits)
@@ -75,13 +55,6 @@ def lowest_cost(labels: ArrayLike, logits: ArrayLike, cost_ratio: float) -> Oper
 
     Ties go to the sensitivity. Classes count as often as they occur in these films. To choose for
     a prevalence p, multiply `cost_ratio` by p / (1 - p) times films of class 0 / films of class 1.
-
-    Args:
-      labels: (n,) of 0 and 1, both present.
-      cost_ratio: above 0.
-
-    Raises:
-      ValueError: a class is missing, lengths differ, or a value is not allowed.
     """
     if not 0 < cost_ratio < math.inf:
         raise ValueError(f"a cost ratio is above 0 and finite, not {cost_ratio}")

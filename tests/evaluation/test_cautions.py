@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pneumojax.evaluation.cautions import TrainedOn, trained_on_line
+from pneumojax.evaluation.predictions import TrainedOn
 from pneumojax.evaluation.report.report import write_report
 from pneumojax.evaluation.terminal import print_table
 from pneumojax.run.film_list import THIS_FILM, THIS_PATIENT
@@ -21,7 +21,7 @@ from pneumojax.run.film_list import THIS_FILM, THIS_PATIENT
     ],
 )
 def test_the_line_tells_films_trained_on_from_other_films_of_their_patients(films, patients, said):
-    line = trained_on_line(TrainedOn(films, patients), n=90)
+    line = TrainedOn(films, patients).warning(n=90)
     assert said in line and bool(line) == bool(said)
     assert not line or line.endswith("These metrics say nothing about new patients")
 

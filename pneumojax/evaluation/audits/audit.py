@@ -30,7 +30,6 @@ class Subject:
     """A network and the films that it has scored.
 
     trained: the run of the network, or of the first one if several answer together.
-    decision: turns logits into calls.
     score: returns the logits (n,) of other films, such as these films after a change.
     """
 
@@ -42,7 +41,6 @@ class Subject:
 
     @cached_property
     def statistics(self) -> Mapping[str, Floats]:
-        """The statistics (n,) of the films, see `film_statistics`."""
         return film_statistics(self.films)
 
     @cached_property
@@ -76,7 +74,6 @@ Audit = Callable[[Subject], Finding | None]
 
 
 def png(picture: Image.Image) -> bytes:
-    """A picture as the bytes of a PNG file."""
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)
     return stream.getvalue()

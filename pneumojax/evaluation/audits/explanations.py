@@ -31,13 +31,9 @@ _SHOWN = 6  # films in the pictures
 
 @dataclass(frozen=True)
 class Stage:
-    """A comparison of the maps as trained with those after one more part was shuffled.
+    """The maps as trained against those after one more part was shuffled, by rank correlation.
 
-    shuffled: the name of that part.
-    compared: number of films whose map is constant neither before nor after.
-    vanished: number of films whose map became constant.
-    median, quartiles: of Spearman's correlation over the films compared; nan and None if there
-      are none.
+    Compared are films whose map is constant neither before nor after; a vanished map became so.
     """
 
     shuffled: str
@@ -49,12 +45,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Explanations:
-    """The outcome of the check on some films.
+    """The outcome of the check on some films, of which `constant` have a constant map as trained.
 
-    films: how many were checked. constant: how many of them have a constant map as trained.
-    passed: whether the last median is at most `MOST_ALIKE`; None where fewer than `FEWEST` films
-      were compared there.
-    strips: a picture of the maps at each stage as PNG, the first as trained.
+    No verdict is given (None) where fewer than `FEWEST` films were compared with all weights
+    shuffled. `strips` are pictures of the maps at each stage as PNG, the first as trained.
     """
 
     films: int
@@ -65,13 +59,11 @@ class Explanations:
     strips: Mapping[str, bytes] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        """The entry "explanations" of metrics.json."""
         entry = {**vars(self), "fewest": FEWEST, "limit": MOST_ALIKE}
         del entry["strips"]
         return {"explanations": json_ready(entry)}
 
     def section(self) -> Section:
-        """The verdict, a row for each stage and a strip of maps for each."""
         rows = [
             (
                 row.shuffled,
@@ -102,7 +94,6 @@ class Explanations:
         return Section("Explanations", text, [table], captions, layout="wide")
 
     def pictures(self) -> Mapping[str, bytes]:
-        """The strips by name."""
         return self.strips
 
     def _verdict(self) -> str:
@@ -144,15 +135,7 @@ def randomisation_check(
     Such a film is no evidence for a verdict: without a map as trained it shows nothing, and a map
     that vanishes does not tell whether the maps that remain follow the film.
 
-    Args:
-      explain: returns logits and maps for parameters and images; called once for each stage.
-      params: of the network, by module, as in checkpoints.
-      images: uint8 (n, h, w).
-      seed: of the shuffling.
-
-    Returns:
-      The outcome, with stages from the heads down to the whole network, and the maps (n, h, w) as
-      trained and of each stage.
+    Returns the outcome, and the maps (n, h, w) as trained and of each stage.
     """
     trained = np.asarray(explain(params, images)[1])
     maps = [trained]
@@ -163,15 +146,9 @@ def randomisation_check(
         pairs = zip(trained, maps[-1], strict=True)
         correlations = [c for pair in pairs if (c := alike(*pair)) is not None]
         low, median, high = np.quantile(correlations or [math.nan], [0.25, 0.5, 0.75]).tolist()
-        stages.append(
-            Stage(
-                shuffled=name,
-                compared=len(correlations),
-                vanished=len(images) - constant - len(correlations),
-                median=median,
-                quartiles=(low, high) if correlations else None,
-            )
-        )
+        compared, quartiles = len(correlations), (low, high) if correlations else None
+        vanished = len(images) - constant - compared
+        stages.append(Stage(name, compared, vanished, median, quartiles))
     last = stages[-1]
     passed = last.median <= MOST_ALIKE if last.compared >= FEWEST else None
     return Explanations(len(images), constant, seed, stages, passed), maps
@@ -217,8 +194,7 @@ def _sampled(evidence: NDArray) -> NDArray:
 def _shuffled(tree: dict, rng: np.random.Generator) -> dict:
     def shuffle(leaf: jax.Array) -> jax.Array:
         values = rng.permutation(np.asarray(leaf).ravel()).reshape(leaf.shape)
-        return jax.device_put(
-            values, leaf.sharding
-        )  # with another sharding the network would be compiled again
+        # With another sharding the network would be compiled again.
+        return jax.device_put(values, leaf.sharding)
 
     return jax.tree.map(shuffle, tree)

@@ -22,7 +22,7 @@ _MISTAKES = {"false_positives": "False positive", "false_negatives": "False nega
 
 @dataclass(frozen=True)
 class Film:
-    """One film: its index among those scored, and its calibrated probability of PNEUMONIA."""
+    """`index` is its place among the films scored; the probability is calibrated."""
 
     index: int
     file: str
@@ -32,8 +32,6 @@ class Film:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of failure: how many were found, and the most confident ones."""
-
     found: int
     films: Sequence[Film]
 
@@ -42,8 +40,7 @@ class Kind:
 class Failures:
     """At most k films of each kind, the most confident first.
 
-    explained: whether the network has Grad-CAM maps.
-    overlays: pictures of mistakes under their maps, as PNG, by name.
+    explained: whether the network has Grad-CAM maps. overlays: the mistakes under them, as PNG.
     """
 
     k: int
@@ -54,13 +51,11 @@ class Failures:
     overlays: Mapping[str, bytes] | None = None
 
     def record(self) -> dict[str, Any]:
-        """The entry "failures" of metrics.json."""
         entry = asdict(self)
         del entry["explained"], entry["overlays"]
         return {"failures": entry}
 
     def section(self) -> Section:
-        """A table of each kind, and the overlays."""
         titles = {
             "Most confident false positives": self.false_positives,
             "Most confident false negatives": self.false_negatives,
@@ -94,7 +89,6 @@ class Failures:
         return Section("Failures", text, tables, captions, layout="small")
 
     def pictures(self) -> Mapping[str, bytes]:
-        """The overlays by name."""
         return self.overlays or {}
 
 
@@ -117,11 +111,7 @@ def audit(subject: Subject) -> Failures:
 
 
 def failures(
-    labels: ArrayLike,
-    logits: ArrayLike,
-    decision: Decision,
-    files: Sequence[str],
-    k: int = SHOWN,
+    labels: ArrayLike, logits: ArrayLike, decision: Decision, files: Sequence[str], k: int = SHOWN
 ) -> Failures:
     """Finds the k most confident false positives and false negatives, and k doubtful labels.
 
@@ -130,16 +120,6 @@ def failures(
     That is a reason to look at the film again, nothing more. Among films that the network was
     trained on few are found, since a network learns wrong labels too. Films of equal confidence
     keep their order.
-
-    Args:
-      labels: (n,) of 0 and 1.
-      logits: (n,) finite.
-      decision: makes calls, and calibrates, as the run does.
-      files: (n,) names of the films.
-      k: most films of each kind.
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a logit is not finite.
     """
     truth, values = check_scores(labels, logits)
     if truth.size != len(files):

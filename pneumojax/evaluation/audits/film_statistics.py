@@ -1,7 +1,6 @@
-"""Statistics of films that do not depend on anatomy, for the audits of shortcuts and subgroups.
+"""Statistics of films that do not depend on anatomy, of films as the network sees them.
 
-Pixel statistics are taken of films as the network sees them, so a film that was shrunk more may be
-sharper.
+A film that was shrunk more may be sharper.
 """
 
 import os
@@ -19,8 +18,6 @@ _BLOCK = 2_000_000  # pixels at a time: a few MB fit the processor's caches
 
 
 class Statistic(NamedTuple):
-    """The name of a statistic in reports, and its definition."""
-
     title: str
     meaning: str
 
@@ -42,13 +39,7 @@ STATISTICS = {
 
 
 def film_statistics(films: FilmSet) -> dict[str, Floats]:
-    """Computes all `STATISTICS` by name, each float64 (n,).
-
-    Pixels are read from the cache. The original files are only asked for their sizes.
-
-    Raises:
-      OSError: a file no longer exists.
-    """
+    """All `STATISTICS` by name, each (n,). The original files are only asked for their sizes."""
     side = max(films.images.shape[1], 1)
     step = max(1, _BLOCK // side**2)
     blocks = [
@@ -66,10 +57,9 @@ def film_statistics(films: FilmSet) -> dict[str, Floats]:
 
 
 def pixel_statistics(images: NDArray[np.uint8]) -> dict[str, Floats]:
-    """Computes the `STATISTICS` of pixels, (n,) each, from images uint8 (n, side, side).
+    """The `STATISTICS` of pixels, (n,) each, from images uint8 (n, side, side).
 
-    The Laplacian uses four neighbours, at pixels that have all four. The border at each edge is a
-    twentieth of the side wide, but at least one pixel.
+    The Laplacian uses four neighbours, at pixels that have all four.
     """
     # 16-bit integers are exact here, and take a quarter of the memory of float64.
     grey = images.astype(np.int16)
@@ -89,14 +79,13 @@ def pixel_statistics(images: NDArray[np.uint8]) -> dict[str, Floats]:
 
 
 def _variance(values: NDArray[np.int16]) -> Floats:
-    """The variance (n,) of each film's values, from exact sums of integers."""
+    """Of each film's values (n,), from exact sums of integers."""
     exact = values.astype(np.float64)
     squares = np.einsum("ijk,ijk->i", exact, exact) / (exact.shape[1] * exact.shape[2])
     return np.maximum(squares - exact.mean(axis=(1, 2)) ** 2, 0.0)
 
 
 def _border(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey levels (n, k) of the k pixels in each film's border."""
     side = images.shape[1]
     edge = max(1, side // _BORDER)
     inside = np.zeros((side, side), bool)

@@ -7,9 +7,8 @@ import numpy as np
 import scipy.spatial
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.evaluation.limited import Limited
 from pneumojax.stats.bootstrap import weighted_auroc
-from pneumojax.stats.estimates import LEVEL, Bootstrap, sample
+from pneumojax.stats.estimates import LEVEL, Bootstrap, Limited, sample
 from pneumojax.stats.intervals import UNDEFINED, percentile_interval
 from pneumojax.stats.metrics import Floats, Ints, check_labels, midranks
 
@@ -18,13 +17,9 @@ CALIPER = 0.05  # films of a pair are at most this share of all films apart, in 
 
 @dataclass(frozen=True)
 class PairAudit:
-    """The metrics of a network on paired films.
+    """The metrics on paired films; in_order is the share whose PNEUMONIA film has the higher logit.
 
     Intervals resample pairs. Films of one patient in several pairs are treated as independent.
-
-    pairs: the number of pairs.
-    auroc: on the paired films.
-    in_order: share of pairs whose PNEUMONIA film has the higher logit; ties count one half.
     """
 
     pairs: int
@@ -36,20 +31,12 @@ class PairAudit:
 def pair_films(
     labels: ArrayLike, statistics: Sequence[ArrayLike], caliper: float = CALIPER
 ) -> Ints:
-    """Pairs each normal film with one of PNEUMONIA that is like it; no film is in two pairs.
+    """Pairs each normal film with one of PNEUMONIA that is like it: int64 (m, 2), normal first.
 
     A film's rank in a statistic is the share of films below it. The distance of two films is the
     larger of their differences in rank. The closest two films of all are paired first, then the
     closest two of the rest, until none are left within the caliper; among equals the film that
     comes first. So the pairs are a function of the films and their order, without any draw.
-
-    Args:
-      labels: (n,) of 0 and 1.
-      statistics: (n,) each, at least one.
-      caliper: largest distance of two films of a pair, as a share of all films.
-
-    Returns:
-      int64 (m, 2), the normal film's index first, the closest pair first.
     """
     truth = check_labels(labels)
     # Ranks are multiples of one half, so that distances and ties are exact on every machine.
@@ -71,8 +58,7 @@ def pair_films(
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def audit_pairs(logits: Floats, pairs: Ints, resamples: int, seed: int) -> PairAudit:
-    """Computes the metrics of a network, from its logits (n,), on m pairs (m, 2) of n films."""
+def audit_pairs(logits: Floats, pairs: Ints, resamples: int) -> PairAudit:
     scores = logits[pairs.ravel()]
     order = (np.sign(scores[1::2] - scores[::2]) + 1) / 2
 
@@ -82,16 +68,16 @@ def audit_pairs(logits: Floats, pairs: Ints, resamples: int, seed: int) -> PairA
             "in_order": weights[:, ::2] @ order / len(pairs),
         }
 
-    method, bootstrap = "pair bootstrap", Bootstrap("pair", resamples, seed)
+    method, bootstrap = "pair bootstrap", Bootstrap("pair", resamples)
     if not len(pairs):
         undefined = Limited.of(float("nan"), UNDEFINED, method)
         return PairAudit(0, undefined, undefined, bootstrap)
     sampled = sample(metrics, np.repeat(np.arange(len(pairs)), 2), bootstrap)
-    auroc, in_order = (
-        Limited.of(sampled.values[name], percentile_interval(sampled.drawn[name], LEVEL), method)
-        for name in ("auroc", "in_order")
-    )
-    return PairAudit(len(pairs), auroc, in_order, bootstrap)
+    limited = {
+        name: Limited(value, *percentile_interval(sampled.drawn[name], LEVEL), method)
+        for name, value in sampled.values.items()
+    }
+    return PairAudit(len(pairs), **limited, bootstrap=bootstrap)
 
 
 def classes_of_pairs(pairs: Ints) -> NDArray[np.int64]:

@@ -1,8 +1,7 @@
-"""Ways to make films worse on purpose, each at several levels.
+"""Ways to make films worse on purpose, as pure functions of uint8 (n, side, side) and a level.
 
-Each is a pure function from uint8 (n, side, side) and a level to uint8 (n, side, side). Films are
-changed at the size that the network sees, so the flaws are coarser than those of a real film, which
-arise before it is resized.
+Films are changed at the size that the network sees, so the flaws are coarser than those of a real
+film, which arise before it is resized.
 """
 
 import io
@@ -30,11 +29,9 @@ def contrast(images: Images, level: float) -> Images:
 
 def blur(images: Images, level: float) -> Images:
     """Blurs by a Gaussian with a standard deviation of `level` pixels; edge pixels are repeated."""
-    return _grey(
-        scipy.ndimage.gaussian_filter(
-            images.astype(np.float32), (0, level, level), mode="nearest", truncate=3.0
-        )
-    )
+    sigma = (0, level, level)
+    values = images.astype(np.float32)
+    return _grey(scipy.ndimage.gaussian_filter(values, sigma, mode="nearest", truncate=3.0))
 
 
 def noise(images: Images, level: float) -> Images:
@@ -46,34 +43,27 @@ def noise(images: Images, level: float) -> Images:
 def jpeg(images: Images, level: float) -> Images:
     """Saves films as JPEG of quality `level` (1 to 95) and reads them again."""
 
-    def saved(image: Images) -> Images:
+    def saved(image: Image.Image) -> Image.Image:
         stream = io.BytesIO()
-        Image.fromarray(image).save(stream, format="JPEG", quality=int(level))
-        return np.asarray(Image.open(stream))
+        image.save(stream, format="JPEG", quality=int(level))
+        return Image.open(stream)
 
     return _each(images, saved)
 
 
 def rotation(images: Images, level: float) -> Images:
     """Rotates by `level` degrees counter-clockwise about the centre; new corners are black."""
-
-    def turned(image: Images) -> Images:
-        turn = Image.fromarray(image).rotate(level, resample=Image.Resampling.BILINEAR)
-        return np.asarray(turn)
-
-    return _each(images, turned)
+    return _each(images, lambda image: image.rotate(level, resample=Image.Resampling.BILINEAR))
 
 
 def crop(images: Images, level: float) -> Images:
     """Cuts the share `level` of the side, in whole pixels, off each edge and enlarges the rest."""
     side = images.shape[1]
     inside = _inside(side, level)
-
-    def enlarged(image: Images) -> Images:
-        rest = Image.fromarray(np.ascontiguousarray(image[inside, inside]))
-        return np.asarray(rest.resize((side, side), Image.Resampling.BILINEAR))
-
-    return _each(images, enlarged)
+    box = (inside.start, inside.start, inside.stop, inside.stop)
+    return _each(
+        images, lambda image: image.crop(box).resize((side, side), Image.Resampling.BILINEAR)
+    )
 
 
 def blanked_border(images: Images, level: float) -> Images:
@@ -85,11 +75,9 @@ def blanked_border(images: Images, level: float) -> Images:
 
 
 class Perturbation(NamedTuple):
-    """One way to make films worse.
+    """One way to make films worse; `unchanged` is the level at which they stay as they are.
 
-    title: for reports, with the unit of the level.
-    unchanged: the level at which films stay as they are.
-    levels: the levels to try. Each costs a pass of the sample through the network.
+    Each of the levels to try costs a pass of the sample through the network.
     """
 
     title: str
@@ -119,8 +107,8 @@ def _grey(values: NDArray[np.float32]) -> Images:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _each(images: Images, change: Callable[[Images], Images]) -> Images:
+def _each(images: Images, change: Callable[[Image.Image], Image.Image]) -> Images:
     changed = np.empty_like(images)
     for i, image in enumerate(images):
-        changed[i] = change(image)
+        changed[i] = np.asarray(change(Image.fromarray(image)))
     return changed

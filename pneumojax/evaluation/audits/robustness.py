@@ -1,7 +1,4 @@
-"""The metrics of a network when films get darker, blurred, turned, cropped and so on.
-
-The same films are scored at each level, so each change is paired with the films as they are.
-"""
+"""The metrics of a network when the same films get darker, blurred, turned, cropped and so on."""
 
 import math
 import sys
@@ -19,15 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.perturbations import PERTURBATIONS, Images, Perturbation
 from pneumojax.evaluation.audits.stress import STRESSES, Stress, stress_summary
-from pneumojax.evaluation.limited import Limited
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.report.style import DASHED, empty_card, tidy
 from pneumojax.evaluation.wording import with_limits
 from pneumojax.inference.decision import Decision
 from pneumojax.palette import BLUE, INK, MUTED, ORANGE
 from pneumojax.stats.delong import delong_interval, delong_test
-from pneumojax.stats.estimates import LEVEL, json_ready
-from pneumojax.stats.intervals import Interval
+from pneumojax.stats.estimates import LEVEL, Limited, json_ready
 from pneumojax.stats.metrics import Floats, Ints, auroc, check_labels, check_scores, confusion
 from pneumojax.stats.threshold_metrics import closed_forms
 from pneumojax.terminal import Progress
@@ -46,8 +41,6 @@ Score = Callable[[Images], NDArray[np.floating]]
 
 @dataclass(frozen=True)
 class Metrics:
-    """AUROC with DeLong's interval; sensitivity and specificity at the operating point."""
-
     auroc: Limited
     sensitivity: Limited
     specificity: Limited
@@ -55,7 +48,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Level(Metrics):
-    """The metrics at one level, and the change of AUROC with DeLong's paired interval."""
+    """`change` is that of AUROC, with DeLong's paired interval."""
 
     level: float
     change: Limited
@@ -63,8 +56,6 @@ class Level(Metrics):
 
 @dataclass(frozen=True)
 class Kind:
-    """The metrics under one perturbation, by rising level; `unchanged` is the neutral level."""
-
     title: str
     unchanged: float
     levels: Sequence[Level]
@@ -72,12 +63,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Robustness:
-    """The metrics of n films of `side` pixels as they are and under each perturbation.
-
-    normal, pneumonia: number of films of each class.
-    threshold: probability from which a film is called PNEUMONIA.
-    stress: a summary of the perturbations in `STRESSES`; None without any.
-    """
+    """The metrics of n films of `side` pixels as they are and under each perturbation."""
 
     n: int
     normal: int
@@ -89,11 +75,9 @@ class Robustness:
     stress: Stress | None
 
     def record(self) -> dict[str, Any]:
-        """The entry "robustness" of metrics.json."""
         return {"robustness": json_ready({**vars(self), "level": LEVEL})}
 
     def section(self) -> Section:
-        """A table of every level and, above it, the summary of stresses."""
         rows = [
             (
                 kind.title,
@@ -148,7 +132,6 @@ class Robustness:
 
 
 def audit(subject: Subject) -> Robustness:
-    """Scores a sample of the films under every perturbation."""
     chosen = sample_films(subject.films.labels)
     films = subject.films.select(chosen)
     keys = subject.predictions.patients
@@ -166,10 +149,9 @@ def audit(subject: Subject) -> Robustness:
 
 
 def sample_films(labels: ArrayLike, most: int = MOST_FILMS, seed: int = 0) -> Ints:
-    """Chooses at most `most` of n films: all of them, or each class in proportion.
+    """Indices of at most `most` of n films, in rising order: all, or each class in proportion.
 
-    At least one film of each class that occurs is chosen. The choice depends only on the labels
-    (n,), of 0 and 1, and on the seed. Indices are returned in rising order.
+    At least one film of each class that occurs is chosen, by the labels and the seed alone.
     """
     truth = check_labels(labels)
     if truth.size <= most:
@@ -194,18 +176,7 @@ def robustness(
 ) -> Robustness:
     """Computes the metrics of films as they are and under each perturbation.
 
-    Shows progress on standard error.
-
-    Args:
-      score: returns logits (n,) for films like `images`.
-      images: uint8 (n, side, side), at least one; those of `sample_films`.
-      labels: (n,) of 0 and 1.
-      decision: makes calls at the run's operating point.
-      perturbations: the ways and levels to try.
-      patients: (n,) key of each film's patient, or None where some are unknown.
-
-    Raises:
-      ValueError: no film, lengths differ, a label is neither 0 nor 1, a logit is not finite.
+    Shows progress on standard error. `score` returns logits (n,) for films like `images`.
     """
     truth = check_labels(labels)
     if not truth.size or truth.size != len(images):
@@ -224,14 +195,9 @@ def robustness(
         if name in STRESSES:
             stressed[name, level] = logits
         change = delong_test(truth, plain, logits, LEVEL)
-        change_limits = Interval(change.low, change.high)
-        rows[name].append(
-            Level(
-                **vars(_metrics(truth, logits, decision)),
-                level=level,
-                change=Limited.of(change.difference, change_limits, "paired delong"),
-            )
-        )
+        limited = Limited(change.difference, change.low, change.high, "paired delong")
+        found = _metrics(truth, logits, decision)
+        rows[name].append(Level(**vars(found), level=level, change=limited))
     progress.close()
     units = np.arange(truth.size) if patients is None else np.asarray(patients)
     return Robustness(
@@ -258,16 +224,9 @@ def _metrics(truth: Ints, logits: Floats, decision: Decision) -> Metrics:
 
 
 def _with_bars(axes: Axes, points: Sequence[tuple[float, Limited]], colour: str) -> None:
-    """Draws a line through the values, and the interval of each."""
     known = [(level, each) for level, each in points if not math.isnan(each.value)]
-    axes.plot(
-        [level for level, _ in known],
-        [each.value for _, each in known],
-        "o-",
-        color=colour,
-        markersize=3.5,
-        linewidth=1.6,
-    )
+    levels, values = [level for level, _ in known], [each.value for _, each in known]
+    axes.plot(levels, values, "o-", color=colour, markersize=3.5, linewidth=1.6)
     for level, each in known:
         if not math.isnan(each.low):
             limits = [each.low, each.high]

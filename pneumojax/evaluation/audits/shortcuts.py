@@ -1,8 +1,7 @@
 """The audit of shortcuts: trivial statistics of films that predict the label.
 
-A statistic that predicts the label by itself is a shortcut that a network may have taken. Two
-questions show whether it did: does its logit follow the statistic within a class, and does it still
-tell the classes apart among films that are alike in sharpness and brightness?
+A network may have taken such a shortcut. Does its logit follow the statistic within a class, and
+does it still tell the classes apart among films that are alike in sharpness and brightness?
 """
 
 import math
@@ -27,13 +26,12 @@ from pneumojax.evaluation.audits.matched_pairs import (
     classes_of_pairs,
     pair_films,
 )
-from pneumojax.evaluation.limited import Limited, Share
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.report.style import DASHED, card
 from pneumojax.evaluation.wording import two_decimals, value_of, with_limits
 from pneumojax.palette import BLUE, INK, MUTED, ORANGE
 from pneumojax.stats.delong import delong_interval
-from pneumojax.stats.estimates import LEVEL, RESAMPLES, json_ready
+from pneumojax.stats.estimates import LEVEL, RESAMPLES, Limited, Share, json_ready
 from pneumojax.stats.metrics import (
     Floats,
     Ints,
@@ -53,12 +51,10 @@ _COLOURS = dict(zip(CLASS_NAMES, (BLUE, ORANGE), strict=True))
 class StatisticAudit:
     """How well one statistic predicts the label, and whether the network follows it.
 
-    auroc: of the statistic or of its negative, whichever is 0.5 or more, with DeLong's interval;
-      a statistic without any relation to the label is also slightly above 0.5.
-    higher_in: the class in which it is higher; None at 0.5.
-    rank_correlation: Spearman's with the logit on "all" films and on each class. On all films a
-      good network follows whatever differs between the classes; within a class it has no reason.
-    auroc_in_pairs: AUROC in the same direction on the paired films; 0.5 if they are balanced.
+    The AUROC is that of the statistic or of its negative, whichever is 0.5 or more, so without any
+    relation to the label it is slightly above 0.5. In pairs it keeps that direction. On all films
+    a good network's logit follows whatever differs between the classes; within a class it has no
+    reason to.
     """
 
     name: str
@@ -72,13 +68,6 @@ class StatisticAudit:
 
 @dataclass(frozen=True)
 class Shortcuts:
-    """The audit of n films.
-
-    model: the network's AUROC on all films, with DeLong's interval.
-    statistics: the best predictor of the label first.
-    softest_normal: specificity among the least sharp third of the normal films.
-    """
-
     n: int
     model: Limited
     statistics: Sequence[StatisticAudit]
@@ -86,7 +75,6 @@ class Shortcuts:
     softest_normal: Share
 
     def record(self) -> dict[str, Any]:
-        """The entries "shortcuts" and "softest_normal" of metrics.json."""
         shortcuts = {
             "n": self.n,
             "level": LEVEL,
@@ -97,7 +85,6 @@ class Shortcuts:
         return json_ready({"shortcuts": shortcuts, "softest_normal": self.softest_normal})
 
     def section(self) -> Section:
-        """A table of the statistics, and sentences on the pairs and the least sharp films."""
         rows = [
             (
                 f"{row.title} ({row.meaning})",
@@ -128,14 +115,8 @@ class Shortcuts:
                 f"Of the least sharp third of the normal films ({softest.n:,}) the network calls "
                 f"{with_limits(softest)} normal."
             )
-        headings = (
-            "statistic",
-            "AUROC alone",
-            "higher in",
-            "with logit, NORMAL",
-            "with logit, PNEUMONIA",
-            "AUROC in pairs",
-        )
+        by_class = [f"with logit, {name}" for name in CLASS_NAMES]
+        headings = ("statistic", "AUROC alone", "higher in", *by_class, "AUROC in pairs")
         captions = {"shortcuts": "AUROC of each statistic alone; the line is the network's."}
         return Section("Shortcut audit", text, [Table(headings, rows)], captions)
 
@@ -166,14 +147,13 @@ class Shortcuts:
                 axes.axvspan(*span, color=INK, alpha=0.15, linewidth=0)
         axes.set_yticks(range(len(rows)), [row.title for row in rows], color=INK)
         axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
+        paired = "statistic, paired films"
         handles: list[Artist] = [
             Patch(color=c, alpha=0.6, label=f"higher in {n}") for n, c in _COLOURS.items()
         ]
         handles += [
             Line2D([], [], color=INK, linewidth=2, label="the network"),
-            Line2D(
-                [], [], ls="", marker="D", mec=INK, mfc="white", label="statistic, paired films"
-            ),
+            Line2D([], [], ls="", marker="D", mec=INK, mfc="white", label=paired),
         ]
         figure.legend(
             handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=10.5
@@ -182,7 +162,6 @@ class Shortcuts:
 
 
 def audit(subject: Subject) -> Shortcuts:
-    """Looks for shortcuts in the scored films."""
     predictions, decision = subject.predictions, subject.decision
     calls = decision.calls(decision.probabilities(predictions.logits))
     return shortcuts(subject.statistics, predictions.labels, predictions.logits, calls)
@@ -195,20 +174,8 @@ def shortcuts(
     calls: ArrayLike,
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Shortcuts:
-    """Audits n films for shortcuts.
-
-    Args:
-      statistics: (n,) each, as from `film_statistics`.
-      labels: (n,) of 0 and 1, at least one.
-      logits: (n,) finite, the network's.
-      calls: (n,) of 0 and 1, the network's.
-      resamples, seed: of the bootstrap of pairs.
-
-    Raises:
-      ValueError: lengths differ, a label is neither 0 nor 1, or a value is not finite.
-    """
+    """Audits n films for shortcuts; `statistics` are as from `film_statistics`."""
     truth, values = check_scores(labels, logits)
     pairs = pair_films(truth, [statistics[name] for name in PAIRED_BY])
     rows = [_statistic(name, each, truth, values, pairs) for name, each in statistics.items()]
@@ -217,19 +184,15 @@ def shortcuts(
         n=truth.size,
         model=Limited.of(auroc(truth, values), delong_interval(truth, values, LEVEL), "delong"),
         statistics=rows,
-        pairs=audit_pairs(values, pairs, resamples, seed),
+        pairs=audit_pairs(values, pairs, resamples),
         softest_normal=softest_normal(statistics["sharpness"], labels, calls),
     )
 
 
 def softest_normal(sharpness: ArrayLike, labels: ArrayLike, calls: ArrayLike) -> Share:
-    """Computes the specificity among the least sharp third of the normal films.
+    """The specificity among the least sharp third of the normal films.
 
     A network that takes sharpness for health calls these films PNEUMONIA.
-
-    Args:
-      sharpness: (n,), as from `film_statistics`.
-      labels, calls: (n,) of 0 and 1.
     """
     normal = np.flatnonzero(check_labels(labels) == 0)
     order = np.argsort(np.asarray(sharpness)[normal], kind="stable")

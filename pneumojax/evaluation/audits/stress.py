@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.evaluation.audits.perturbations import PERTURBATIONS
-from pneumojax.evaluation.limited import Limited
 from pneumojax.evaluation.report.section import Table
 from pneumojax.evaluation.wording import with_limits
 from pneumojax.inference.decision import Decision
 from pneumojax.stats.bootstrap import resample, weighted_auroc, weighted_confusion
-from pneumojax.stats.estimates import LEVEL
+from pneumojax.stats.estimates import LEVEL, Limited
 from pneumojax.stats.intervals import percentile_interval
 from pneumojax.stats.metrics import Floats, Ints
 
@@ -30,8 +29,6 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Worst(Limited):
-    """The lowest value of a metric, and the perturbation and level that gave it."""
-
     perturbation: str
     level: float
 
@@ -45,7 +42,6 @@ class Stress:
     worst: Mapping[str, Worst]
 
     def table(self) -> Table:
-        """A row for each metric."""
         rows = []
         for name, title in _TITLES.items():
             worst = self.worst[name]
@@ -55,29 +51,16 @@ class Stress:
 
 
 def stress_summary(
-    labels: Ints,
-    logits: Mapping[tuple[str, float], Floats],
-    decision: Decision,
-    patients: NDArray,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    labels: Ints, logits: Mapping[tuple[str, float], Floats], decision: Decision, patients: NDArray
 ) -> Stress:
-    """Sums up metrics over settings, with intervals by resampling patients.
+    """Sums up metrics over settings (a perturbation's name and level), resampling patients.
 
     The interval of the worst setting does not allow for its having been chosen as the worst.
-
-    Args:
-      labels: (n,) of 0 and 1.
-      logits: (n,) for each setting, a perturbation's name and level.
-      decision: makes calls at its operating point, which is that of films as they are.
-      patients: (n,) key of each film's patient.
     """
     settings = list(logits)
     calls = {s: decision.calls(decision.probabilities(logits[s])) for s in settings}
 
     def metrics(weights: Floats) -> dict[str, Floats]:
-        """Each metric, (b, settings)."""
         counted = [weighted_confusion(labels, calls[s], weights) for s in settings]
         values = {
             "auroc": [weighted_auroc(labels, logits[s], weights) for s in settings],
@@ -87,20 +70,12 @@ def stress_summary(
         }
         return {name: np.stack(columns, axis=1) for name, columns in values.items()}
 
-    values = {name: v[0] for name, v in metrics(np.ones((1, labels.size))).items()}
-    drawn = resample(metrics, patients, resamples=resamples, seed=seed)
-
-    def mean(name: str) -> Limited:
+    drawn = resample(metrics, patients, resamples=RESAMPLES)
+    mean, worst = {}, {}
+    for name, of_all in metrics(np.ones((1, labels.size))).items():
+        values, place = of_all[0], int(np.argmin(of_all[0]))
         interval = percentile_interval(drawn[name].mean(1), LEVEL)
-        return Limited.of(values[name].mean(), interval, _METHOD)
-
-    def worst(name: str) -> Worst:
-        place = int(np.argmin(values[name]))
+        mean[name] = Limited.of(values.mean(), interval, _METHOD)
         interval = percentile_interval(drawn[name][:, place], LEVEL)
-        return Worst(float(values[name][place]), *interval, _METHOD, *settings[place])
-
-    return Stress(
-        settings=len(settings),
-        mean={name: mean(name) for name in _TITLES},
-        worst={name: worst(name) for name in _TITLES},
-    )
+        worst[name] = Worst(float(values[place]), *interval, _METHOD, *settings[place])
+    return Stress(len(settings), mean, worst)

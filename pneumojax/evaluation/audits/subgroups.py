@@ -6,7 +6,7 @@ Films do not tell age, sex or device, so fairness to patients cannot be judged f
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,9 +23,10 @@ from pneumojax.evaluation.wording import HEADLINE, TITLES, with_limits
 from pneumojax.inference.decision import Decision
 from pneumojax.palette import BLUE, INK, MUTED
 from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
+from pneumojax.stats.calibration import equal_parts
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.estimates import LEVEL, RESAMPLES, Bootstrap, Estimate, json_ready, sample
-from pneumojax.stats.metrics import Floats, Ints, check_scores, confusion, midranks
+from pneumojax.stats.metrics import Floats, Ints, check_scores, confusion
 from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
 
 DIVIDED_BY = ("width", "sharpness", "brightness")
@@ -34,28 +35,22 @@ PARTS = 4
 FEW = 20
 
 
-@dataclass(frozen=True)
-class _Films:
+class _Films(NamedTuple):
     """One part of the films: its own films, and `ranked`, those over which its AUROC is taken."""
 
     by: str
     name: str
-    low: float
-    high: float
     films: Ints
     ranked: Ints
+    low: float = math.nan
+    high: float = math.nan
 
 
 @dataclass(frozen=True)
 class Part:
-    """The metrics of some of the films.
+    """The metrics of some of the films; the range is nan where `by` is no statistic.
 
-    by: what the films were divided by: "all", "pathogen" or a statistic.
-    title: the heading for `by` in reports.
-    name: of the part, such as "virus" or "1 of 4".
-    low, high: the range of the statistic; nan where there is none.
-    n, normal, pneumonia: numbers of films.
-    too_few: metrics that rest on fewer than `FEW` films of a class that they need.
+    `too_few` names metrics that rest on fewer than `FEW` films of a class that they need.
     """
 
     by: str
@@ -83,11 +78,9 @@ class Subgroups:
     bootstrap: Bootstrap
 
     def record(self) -> dict[str, Any]:
-        """The entry "subgroups" of metrics.json."""
         return {"subgroups": json_ready({**vars(self), "level": LEVEL, "few": FEW})}
 
     def section(self) -> Section:
-        """A table with a row for each part."""
         rows = []
         for part in self.parts:
             cells = [
@@ -144,7 +137,6 @@ class Subgroups:
 
 
 def audit(subject: Subject) -> Subgroups:
-    """Divides the scored films into parts."""
     return subgroups(subject.predictions, subject.decision, subject.statistics)
 
 
@@ -154,23 +146,12 @@ def subgroups(
     statistics: Mapping[str, Floats],
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Subgroups:
     """Computes sensitivity, specificity and AUROC of each part of n films.
 
-    The parts are all films; the films of each pathogen; and quarters of the films by each
-    statistic of `DIVIDED_BY`, with about equally many films, where films of one value stay
-    together. A pathogen's AUROC compares its films with all normal ones, and it has no
-    specificity. Intervals are Wilson's or DeLong's, and by the bootstrap.
-
-    Args:
-      predictions: at least one film.
-      decision: makes the calls.
-      statistics: (n,) each, as from `film_statistics`.
-      resamples, seed: of the bootstrap, whose draws are the same for all parts.
-
-    Raises:
-      ValueError: no film, lengths differ, or a value is not allowed.
+    The parts are all films; the films of each pathogen; and quarters by each statistic of
+    `DIVIDED_BY`, where films of one value stay together. A pathogen's AUROC compares its films
+    with all normal ones, and it has no specificity. All parts have the same draws.
     """
     truth, values = check_scores(predictions.labels, predictions.logits)
     called = decision.calls(decision.probabilities(values))
@@ -179,7 +160,7 @@ def subgroups(
     divided = {name: _divide(name, statistics[name]) for name in DIVIDED_BY}
     everything = np.arange(truth.size)
     by_pathogen = _by_pathogen(truth, predictions.pathogens)
-    parts = [_Films("all", "all films", np.nan, np.nan, everything, everything), *by_pathogen]
+    parts = [_Films("all", "all films", everything, everything), *by_pathogen]
     parts += [part for rows in divided.values() if len(rows) > 1 for part in rows]
 
     def metrics(weights: Floats) -> dict[str, Floats]:
@@ -193,7 +174,7 @@ def subgroups(
             found[f"{i} auroc"] = area
         return found
 
-    bootstrap = Bootstrap(predictions.unit, resamples, seed)
+    bootstrap = Bootstrap(predictions.unit, resamples)
     sampled = sample(metrics, predictions.units, bootstrap)
 
     def measured(i: int, part: _Films) -> Part:
@@ -222,26 +203,17 @@ def _by_pathogen(truth: Ints, pathogens: Sequence[str]) -> list[_Films]:
     parts = []
     for name in sorted(set(named[truth == 1].tolist()) - {"none", "unknown"}):
         films = np.flatnonzero((truth == 1) & (named == name))
-        parts.append(_Films("pathogen", name, np.nan, np.nan, films, np.union1d(films, normal)))
+        parts.append(_Films("pathogen", name, films, np.union1d(films, normal)))
     return parts
 
 
-def _divide(name: str, statistic: Floats) -> list[_Films]:
+def _divide(by: str, statistic: Floats) -> list[_Films]:
     """Parts of about equally many films by rising values; equal values stay together."""
-    values = np.asarray(statistic, np.float64)
-    index = ((midranks(values) - 0.5) * PARTS / values.size).astype(np.int64)
-    found = [np.flatnonzero(index == i) for i in np.unique(index)]
-    return [
-        _Films(
-            name,
-            f"{i + 1} of {len(found)}",
-            float(np.min(values[own])),
-            float(np.max(values[own])),
-            own,
-            own,
-        )
-        for i, own in enumerate(found)
-    ]
+    found = equal_parts(statistic, PARTS)
+    names = [f"{i + 1} of {len(found)}" for i in range(len(found))]
+    limits = [(float(np.min(statistic[own])), float(np.max(statistic[own]))) for own in found]
+    rows = zip(names, found, limits, strict=True)
+    return [_Films(by, name, own, own, *ends) for name, own, ends in rows]
 
 
 def _part(part: _Films, truth: Ints, estimates: Mapping[str, Estimate]) -> Part:

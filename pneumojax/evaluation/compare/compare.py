@@ -7,11 +7,9 @@ from pathlib import Path
 from pneumojax.errors import UserError
 from pneumojax.evaluation.compare.comparison import compare_networks
 from pneumojax.evaluation.compare.configs import config_differences
-from pneumojax.evaluation.compare.markdown import markdown
+from pneumojax.evaluation.compare.output import ComparisonResult, markdown, print_comparison
 from pneumojax.evaluation.compare.pairing import pair_films, seen_warnings
-from pneumojax.evaluation.compare.predictions_csv import PredictionsFile, find_csv, read_predictions
-from pneumojax.evaluation.compare.result import ComparisonResult
-from pneumojax.evaluation.compare.terminal import print_comparison
+from pneumojax.evaluation.compare.predictions_csv import find_csv, read_predictions
 from pneumojax.files import printable, replacing, write_json
 
 
@@ -20,15 +18,9 @@ def compare(
 ) -> ComparisonResult:
     """Compares networks film by film; prints tables, writes comparison.json and comparison.md.
 
-    Args:
-        sources: run folders, folders of their `evaluation/`, or CSVs with the columns `file` and
-            `probability` and, where known, `label`, `call` and `patient`.
-        output: folder to write, new or empty; by default the first free `runs/comparison*`.
-        split: which evaluation of run folders; "val" by default.
-
-    Raises:
-        UserError: fewer than two sources, one that cannot be read, films that cannot be paired
-            (see `pair_films`), or an output folder that has files in it.
+    Sources are run folders (of which `split`, or "val", is compared), folders of their
+    `evaluation/`, or CSVs with the columns `file` and `probability` and, where known, `label`,
+    `call` and `patient`. The output folder is new or empty, by default `runs/comparison*`.
     """
     if not 2 <= len(sources) <= len(string.ascii_uppercase):
         raise UserError(
@@ -40,19 +32,9 @@ def compare(
     if len({path.resolve() for path in paths}) < len(paths):
         raise UserError("compare: one file of predictions is named twice; name different ones")
     files = dict(zip(string.ascii_uppercase, map(read_predictions, paths), strict=False))
-    result = _compare_files(files)
-    with replacing(folder / "comparison.md") as temporary:
-        temporary.write_text(markdown(result), encoding="utf-8")
-    write_json(folder / "comparison.json", result.record())
-    print_comparison(result)
-    print(f"written to {printable(str(folder))}")
-    return result
-
-
-def _compare_files(files: dict[str, PredictionsFile]) -> ComparisonResult:
     paired = pair_films(files)
     films = {name: [n.films[file] for file in paired.files] for name, n in files.items()}
-    return ComparisonResult(
+    result = ComparisonResult(
         warnings=seen_warnings(files, paired.files),
         files=files,
         paired=paired,
@@ -64,6 +46,12 @@ def _compare_files(files: dict[str, PredictionsFile]) -> ComparisonResult:
             paired.patients,
         ),
     )
+    with replacing(folder / "comparison.md") as temporary:
+        temporary.write_text(markdown(result), encoding="utf-8")
+    write_json(folder / "comparison.json", result.record())
+    print_comparison(result)
+    print(f"written to {printable(str(folder))}")
+    return result
 
 
 def _user_path(name: str) -> Path:

@@ -47,12 +47,11 @@ COMPARED = (
     "mcc",
     "brier",
 )
+_OF_EACH = (*COMPARED, *LIKELIHOOD_RATIOS)
 
 
 @dataclass(frozen=True)
 class NetworkEstimates:
-    """Metrics of one network: `COMPARED` and `LIKELIHOOD_RATIOS` in `estimates`."""
-
     estimates: Mapping[str, Estimate]
     predictive_values: Sequence[PredictiveValues]
 
@@ -68,13 +67,6 @@ class Difference:
 
 @dataclass(frozen=True)
 class Pair:
-    """The differences between two networks.
-
-    differences: by metric.
-    delong: the test of the AUROCs.
-    mcnemar: the tests of "accuracy", "sensitivity" and "specificity".
-    """
-
     first: str
     second: str
     differences: Mapping[str, Difference]
@@ -84,8 +76,6 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks on the same n films; `patients` is None where they are unknown."""
-
     n: int
     patients: int | None
     prevalence: float
@@ -97,14 +87,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Scored:
-    """One network's probabilities and calls, with the labels."""
-
     labels: Ints
     probabilities: Floats
     calls: Ints
 
     def metrics(self, weights: Floats) -> dict[str, Floats]:
-        """All metrics (b,), one per row of weights (b, n)."""
         counted = weighted_confusion(self.labels, self.calls, weights)
         found = threshold_metrics(counted, CLASS_NAMES)
         error = (self.labels - self.probabilities) ** 2
@@ -114,15 +101,13 @@ class _Scored:
                 self.labels, self.probabilities, weights
             ),
             "brier": weights @ error / weights.sum(axis=1),
-            **{name: found[name] for name in (*COMPARED, *LIKELIHOOD_RATIOS) if name in found},
+            **{name: found[name] for name in _OF_EACH if name in found},
         }
 
-    def closed_forms(self) -> dict[str, ClosedForm | None]:
-        """The closed-form interval of each metric; None where there is none."""
-        known = closed_forms(confusion(self.labels, self.calls))
+    def closed_forms(self) -> dict[str, ClosedForm]:
         of_auroc = delong_interval(self.labels, self.probabilities, LEVEL)
-        known["auroc"] = ClosedForm(of_auroc, "delong")
-        return {name: known.get(name) for name in (*COMPARED, *LIKELIHOOD_RATIOS)}
+        known = closed_forms(confusion(self.labels, self.calls))
+        return {**known, "auroc": ClosedForm(of_auroc, "delong")}
 
 
 def compare_networks(
@@ -132,22 +117,11 @@ def compare_networks(
     patients: Sequence[str] | NDArray | None,
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Comparison:
     """Metrics of two or more networks on the same films, and the differences of each pair.
 
-    All networks get the same resamples, so the intervals of differences are paired.
-
-    Args:
-      labels: (n,) of 0 and 1, at least one.
-      probabilities: (n,) in [0, 1] of each network, by its name.
-      calls: (n,) of 0 and 1 of each network, under the same names.
-      patients: (n,) one key per film; None where unknown, then films are resampled.
-      resamples: of the bootstrap.
-      seed: of the bootstrap.
-
-    Raises:
-      ValueError: no film, fewer than two networks, lengths differ, or a value is not allowed.
+    All networks get the same resamples, so the intervals of differences are paired. Unknown
+    patients are None, then films are resampled. Fewer than two networks are a ValueError.
     """
     truth = check_labels(labels)
     if not truth.size or len(probabilities) < 2 or probabilities.keys() != calls.keys():
@@ -157,7 +131,7 @@ def compare_networks(
         for name, of_films in probabilities.items()
     }
     units = np.arange(truth.size) if patients is None else np.asarray(patients)
-    bootstrap = Bootstrap("film" if patients is None else "patient", resamples, seed)
+    bootstrap = Bootstrap("film" if patients is None else "patient", resamples)
 
     def metrics(weights: Floats) -> dict[str, Floats]:
         return {
@@ -170,43 +144,35 @@ def compare_networks(
     networks = {}
     for name, network in scored.items():
         closed = network.closed_forms()
-        networks[name] = NetworkEstimates(
-            {metric: sampled.estimate(f"{name} {metric}", closed[metric]) for metric in closed},
-            at_prevalences(confusion(truth, network.calls)),
-        )
+        estimates = {m: sampled.estimate(f"{name} {m}", closed.get(m)) for m in _OF_EACH}
+        at = at_prevalences(confusion(truth, network.calls))
+        networks[name] = NetworkEstimates(estimates, at)
+    pairs = []
+    for first, second in itertools.combinations(scored, 2):
+        one, two = scored[first], scored[second]
+        areas = delong_test(truth, one.probabilities, two.probabilities, LEVEL)
+        # Among films of one class, the share called correctly is the sensitivity or specificity.
+        films = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
+        calls_of = {
+            name: mcnemar(truth[some], one.calls[some], two.calls[some])
+            for name, some in films.items()
+        }
+        pairs.append(Pair(first, second, _differences(first, second, sampled), areas, calls_of))
     return Comparison(
         n=truth.size,
         patients=None if patients is None else len(set(units.tolist())),
         prevalence=float(truth.mean()),
         level=LEVEL,
         networks=networks,
-        pairs=[
-            Pair(
-                first,
-                second,
-                _differences(first, second, sampled),
-                delong_test(
-                    truth, scored[first].probabilities, scored[second].probabilities, LEVEL
-                ),
-                _mcnemar_tests(truth, scored[first].calls, scored[second].calls),
-            )
-            for first, second in itertools.combinations(scored, 2)
-        ],
+        pairs=pairs,
         bootstrap=bootstrap,
     )
 
 
 def _differences(first: str, second: str, sampled: Sample) -> dict[str, Difference]:
-    """Second minus first network in each metric that is compared."""
     differences = {}
     for metric in COMPARED:
         one, two = f"{first} {metric}", f"{second} {metric}"
         limits = percentile_interval(sampled.drawn[two] - sampled.drawn[one], LEVEL)
         differences[metric] = Difference(sampled.values[two] - sampled.values[one], *limits)
     return differences
-
-
-def _mcnemar_tests(truth: Ints, first: Ints, second: Ints) -> dict[str, McNemar]:
-    # Among films of one class, the share called correctly is the sensitivity or specificity.
-    films = {"accuracy": truth >= 0, "sensitivity": truth == 1, "specificity": truth == 0}
-    return {name: mcnemar(truth[some], first[some], second[some]) for name, some in films.items()}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,6 @@ class FieldDifference:
 
 @dataclass(frozen=True)
 class ConfigDifferences:
-    """The networks whose config is known or unknown, and where the known configs differ."""
-
     known: Sequence[str]
     unknown: Sequence[str]
     different: Sequence[FieldDifference]
@@ -35,7 +34,12 @@ def config_differences(predictions: Mapping[str, Path]) -> ConfigDifferences:
     found = {name: _read_config_of(path) for name, path in predictions.items()}
     known = {name: config for name, config in found.items() if config is not None}
     unknown = [name for name in found if name not in known]
-    return ConfigDifferences(list(known), unknown, _field_differences(known))
+    rows = (
+        FieldDifference(field, {name: config.get(field, _ABSENT) for name, config in known.items()})
+        for field in sorted(set().union(*known.values()))
+    )
+    different = [row for row in rows if any(a != b for a, b in pairwise(row.values.values()))]
+    return ConfigDifferences(list(known), unknown, different)
 
 
 def _read_config_of(csv: Path) -> dict[str, Any] | None:
@@ -43,15 +47,11 @@ def _read_config_of(csv: Path) -> dict[str, Any] | None:
 
     It is looked for in metrics.json of the evaluation, then in config.json of the run folder.
     """
-    places: list[tuple[Path, str | None]] = [
-        (csv.parent / "metrics.json", "config"),
-        (csv.parent / "config.json", None),
-    ]
-    if csv.parent.parent.name == "evaluation":
-        places.append((csv.parent.parent.parent / "config.json", None))
-    for path, key in places:
-        found = _read(path)
-        config = found.get(key) if key else found
+    folder = csv.parent
+    found = [_read(folder / "metrics.json").get("config"), _read(folder / "config.json")]
+    if folder.parent.name == "evaluation":
+        found.append(_read(folder.parent.parent / "config.json"))
+    for config in found:
         if isinstance(config, dict) and config:
             try:
                 return flatten(config)
@@ -60,19 +60,8 @@ def _read_config_of(csv: Path) -> dict[str, Any] | None:
     return None
 
 
-def _field_differences(configs: Mapping[str, Mapping[str, Any]]) -> list[FieldDifference]:
-    """The fields that are not the same in all of the flat configs."""
-    different = []
-    for field in sorted(set().union(*configs.values())):
-        values = {name: config.get(field, _ABSENT) for name, config in configs.items()}
-        first, *others = values.values()
-        if any(value != first for value in others):
-            different.append(FieldDifference(field, values))
-    return different
-
-
 def _read(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; an empty one where the file cannot be read."""
+    """An empty object where the file cannot be read."""
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST:
             return {}

@@ -18,10 +18,7 @@ Networks = Mapping[str, PredictionsFile]  # by the network's letter
 class PairedFilms:
     """The films for which every network has a probability, in the first network's order.
 
-    files: (n,) names of the films.
-    labels: (n,) of 0 and 1.
-    patients: (n,) one key per film, or None where no file has all of them.
-    notes: one line on each thing that a reader of the comparison has to know.
+    patients: None where no file has all of them. notes: what a reader of the comparison must know.
     """
 
     files: Sequence[str]
@@ -31,12 +28,6 @@ class PairedFilms:
 
 
 def pair_films(networks: Networks) -> PairedFilms:
-    """Pairs films by name.
-
-    Raises:
-        UserError: the networks share no film, one name stands for two films, a label is missing
-            or two files contradict each other.
-    """
     files = _shared_films(networks)
     labels, label_notes = _labels(networks, files)
     patients = _patients(networks, files)
@@ -47,7 +38,6 @@ def pair_films(networks: Networks) -> PairedFilms:
 
 
 def seen_warnings(networks: Networks, files: Sequence[str]) -> list[str]:
-    """One warning for each network that was trained on some of the films or their patients."""
     counted = {name: sum(n.films[file].seen for file in files) for name, n in networks.items()}
     return [
         f"{name} was trained on {count:,} of these {len(files):,} films or on films of their "
@@ -76,7 +66,6 @@ def _shared_films(networks: Networks) -> list[str]:
 
 
 def _left_out_notes(networks: Networks, files: Sequence[str]) -> list[str]:
-    """The number of films of each network that are not compared, and the first of their names."""
     notes, shared = [], set(files)
     for name, network in networks.items():
         for left_out, why in (
@@ -93,7 +82,7 @@ def _left_out_notes(networks: Networks, files: Sequence[str]) -> list[str]:
 
 
 def _labels(networks: Networks, files: Sequence[str]) -> tuple[NDArray, list[str]]:
-    """Label of each film, from the files that have it, which must agree."""
+    """From the files that have it, which must agree."""
     labels, notes = [], []
     for file in files:
         known = {network.films[file].label for network in networks.values()} - {None}
@@ -112,7 +101,7 @@ def _labels(networks: Networks, files: Sequence[str]) -> tuple[NDArray, list[str
 
 
 def _patients(networks: Networks, files: Sequence[str]) -> list[str] | None:
-    """Patient of each film, from the first file that has all of them; None where none has."""
+    """From the first file that has all of them."""
     for network in networks.values():
         patients = [network.films[file].patient for file in files]
         if all(patients):
@@ -121,7 +110,6 @@ def _patients(networks: Networks, files: Sequence[str]) -> list[str] | None:
 
 
 def _threshold_notes(networks: Networks) -> list[str]:
-    """Notes on thresholds that are unknown, mixed, or different between the networks."""
     notes = []
     for name, network in networks.items():
         if not network.has_calls:

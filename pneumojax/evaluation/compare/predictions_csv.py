@@ -22,12 +22,7 @@ _SEEN_TEXT = "the network was trained on "  # the notes of `pneumojax.run.film_l
 
 @dataclass(frozen=True)
 class FilmPrediction:
-    """One row of a CSV.
-
-    label, patient: None where the file does not have them.
-    seen: whether the row says that the network was trained on the film or its patient.
-    sha256: digest of the film's file, or "".
-    """
+    """One row; `seen` if it says that the network was trained on the film or its patient."""
 
     probability: float
     call: int
@@ -39,14 +34,7 @@ class FilmPrediction:
 
 @dataclass(frozen=True)
 class PredictionsFile:
-    """One network's predictions.
-
-    films: by the name in the column `file`.
-    without_probability: names of films that the network could not read.
-    has_calls: whether the file has calls; otherwise films are called at `THRESHOLD`.
-    synthetic: whether the file is stamped as one of synthetic films.
-    threshold: the value in the column of that name, or None.
-    """
+    """One network's predictions by the column `file`; without calls `THRESHOLD` is used."""
 
     path: Path
     films: Mapping[str, FilmPrediction]
@@ -64,15 +52,7 @@ class PredictionsFile:
 
 
 def find_csv(source: Path, split: str | None = None) -> Path:
-    """The CSV of predictions: the source itself, or the one in a run or evaluation folder.
-
-    Args:
-      source: a CSV, a run folder, or one folder of its `evaluation/`.
-      split: which evaluation of a run folder; "val" by default.
-
-    Raises:
-      UserError: there is none. For a run folder the message lists the evaluations that it has.
-    """
+    """The source itself, or the CSV in a run folder (of `split`, or "val") or evaluation folder."""
     name = repr(str(source))
     if source.is_file():
         return source
@@ -103,10 +83,6 @@ def read_predictions(path: Path) -> PredictionsFile:
     `label`, `call`, `patient`, `threshold`, `sha256` and the notes of films that the network was
     trained on are read where they exist. A row without a probability is a film that could not be
     read.
-
-    Raises:
-      UserError: the file cannot be read, a column is missing, a film is listed twice, rows come
-        from several networks, or a value is not allowed. The message names the line.
     """
     name = repr(str(path))
     try:

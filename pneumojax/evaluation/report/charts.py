@@ -1,7 +1,4 @@
-"""Charts of the metrics, legible on a phone; the page gives each a title and a caption.
-
-Each function returns a Matplotlib figure. pyplot and its global state are not used.
-"""
+"""Charts of the metrics, legible on a phone; pyplot and its global state are not used."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,18 +30,16 @@ _SHARE = (-0.02, 1.02)  # limits of an axis from 0 to 1
 
 
 def draw_charts(evaluation: Evaluation) -> dict[str, Figure]:
-    """Every chart of the metrics and of training, by name."""
     summary, predictions = evaluation.summary, evaluation.predictions
     bins = {"as trained": summary.uncalibrated.bins}
     if summary.decision.temperature != 1:
         bins["after temperature scaling"] = summary.calibrated.bins
     # Draws depend on the order of the keys, so the names of films stand for unknown patients.
     patients = predictions.files if predictions.patients is None else predictions.patients
+    films = predictions.labels, predictions.logits, patients
     drawn = {
-        "roc": roc_chart(predictions.labels, predictions.logits, patients, _points(summary)),
-        "precision_recall": precision_recall_chart(
-            predictions.labels, predictions.logits, patients
-        ),
+        "roc": roc_chart(*films, _points(summary)),
+        "precision_recall": precision_recall_chart(*films),
         "confusion": confusion_chart(summary.calls.confusion),
         "reliability": reliability_chart(bins),
     }
@@ -54,7 +49,6 @@ def draw_charts(evaluation: Evaluation) -> dict[str, Figure]:
 
 
 def _points(summary: Summary) -> dict[str, tuple[float, float]]:
-    """Sensitivity and specificity at the operating point and at 0.5, where they are defined."""
     points = {}
     sides = {f"at {summary.decision.threshold:.3g}": summary.calls, "at 0.5": summary.at_half}
     for name, calls in sides.items():
@@ -70,14 +64,7 @@ def roc_chart(
     patients: Sequence[str] | NDArray,
     points: Mapping[str, tuple[float, float]],
 ) -> Figure:
-    """The ROC curve with its band.
-
-    Args:
-      labels: (n,) of 0 and 1.
-      logits: (n,) finite.
-      patients: (n,) one key per film, for the band.
-      points: (sensitivity, specificity) of each operating point to mark, by its name.
-    """
+    """The ROC curve with its band, and the (sensitivity, specificity) of points by their names."""
     figure, axes = card()
     axes.set(xlim=_SHARE, ylim=_SHARE, xlabel="1 - specificity", ylabel="sensitivity")
     if np.isnan(auroc(labels, logits)):
@@ -96,7 +83,6 @@ def roc_chart(
 def precision_recall_chart(
     labels: ArrayLike, logits: ArrayLike, patients: Sequence[str] | NDArray
 ) -> Figure:
-    """Precision over recall with its band, and the chance level; arguments as for `roc_chart`."""
     figure, axes = card()
     axes.set(xlim=_SHARE, ylim=_SHARE, xlabel="recall (sensitivity)", ylabel="precision (PPV)")
     truth = np.asarray(labels)
@@ -122,11 +108,8 @@ def confusion_chart(counts: Confusion) -> Figure:
     shade = LinearSegmentedColormap.from_list("shade", ["#f3f6fa", BLUE])
     axes.imshow(shares, cmap=shade, vmin=0, vmax=1, aspect="auto")
     for row, column in np.ndindex(2, 2):
-        text: dict[str, Any] = {
-            "ha": "center",
-            "va": "center",
-            "color": "white" if shares[row, column] > 0.55 else INK,
-        }
+        colour = "white" if shares[row, column] > 0.55 else INK
+        text: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
         percent = f"{100 * shares[row, column]:.1f} %" if rows[row, 0] else "no films"
         axes.text(column, row - 0.08, f"{cells[row, column]:,}", size=24, **text)
         axes.text(column, row + 0.2, percent, size=12, **text)
@@ -141,11 +124,7 @@ def confusion_chart(counts: Confusion) -> Figure:
 
 
 def reliability_chart(bins: Mapping[str, Sequence[Bin]]) -> Figure:
-    """Observed share over probability, with the number of films of each bin.
-
-    Args:
-      bins: from `calibration.reliability`, by the name of their probabilities.
-    """
+    """Observed share over probability, with the number of films of each bin."""
     figure = empty_card(4.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     for axes in (above, below):
@@ -154,9 +133,8 @@ def reliability_chart(bins: Mapping[str, Sequence[Bin]]) -> Figure:
     below.set(xlabel="probability of PNEUMONIA", ylabel="films")
     below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=2))
     above.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=DASHED)
-    for (name, rows), colour, shift in zip(
-        bins.items(), (MUTED, BLUE), (-0.004, 0.004), strict=False
-    ):
+    looks = ((MUTED, -0.004), (BLUE, 0.004))
+    for (name, rows), (colour, shift) in zip(bins.items(), looks, strict=False):
         x = np.array([row.mean_probability for row in rows])
         y = np.array([row.observed for row in rows])
         limits = np.array([row.interval for row in rows]).T
@@ -168,24 +146,16 @@ def reliability_chart(bins: Mapping[str, Sequence[Bin]]) -> Figure:
 
 
 def training_chart(history: Sequence[Mapping[str, Any]], chosen: int | None) -> Figure:
-    """Loss, and sensitivity and specificity of validation at 0.5, by epoch.
+    """Loss, and sensitivity and specificity of validation at 0.5, by epoch; `chosen` is marked.
 
-    Args:
-      history: one record for each epoch, at least one; None or an absent key leaves a gap.
-      chosen: the epoch whose checkpoint is evaluated, which is marked.
+    None or an absent key leaves a gap.
     """
     figure = empty_card(4.6)
     above, below = figure.subplots(2, 1, sharex=True)
     epochs = [row["epoch"] for row in history]
-    panels = (
-        (above, "loss", {"train_loss": ("training", BLUE), "val_loss": ("validation", ORANGE)}),
-        (
-            below,
-            "validation at 0.5",
-            {"val_sensitivity": ("sensitivity", BLUE), "val_specificity": ("specificity", ORANGE)},
-        ),
-    )
-    for axes, title, lines in panels:
+    losses = {"train_loss": ("training", BLUE), "val_loss": ("validation", ORANGE)}
+    rates = {"val_sensitivity": ("sensitivity", BLUE), "val_specificity": ("specificity", ORANGE)}
+    for axes, title, lines in ((above, "loss", losses), (below, "validation at 0.5", rates)):
         tidy(axes)
         axes.set_ylabel(title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from pneumojax.data.patients import contradiction_warning
 from pneumojax.evaluation.audits.audit import Finding
-from pneumojax.evaluation.cautions import cautions
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.run_facts import RunFacts
 from pneumojax.evaluation.summary import Summary
@@ -17,11 +17,7 @@ from pneumojax.stats.estimates import json_ready
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluation of one network, or of several that answer together.
-
-    spread: how far the members' probabilities of each film lie apart; None for one network.
-    findings: of the audits.
-    """
+    """An evaluation of one network, or of several that answer together, whose `spread` it has."""
 
     facts: RunFacts
     predictions: Predictions
@@ -31,16 +27,12 @@ class Evaluation:
 
     @property
     def cautions(self) -> list[str]:
-        """Warnings that stand before every metric."""
         summary = self.summary
-        return cautions(summary.n, summary.trained_on, self.facts.flow.swapped)
+        swapped = contradiction_warning(self.facts.flow.swapped, summary.n)
+        return [line for line in (summary.trained_on.warning(summary.n), swapped) if line]
 
     def record(self) -> dict[str, Any]:
-        """The content of metrics.json.
-
-        Raises:
-            ValueError: two parts of the evaluation use the same key.
-        """
+        """The content of metrics.json; ValueError if two parts use the same key."""
         whole: dict[str, Any] = {}
         if self.spread:
             deviation = self.spread.deviation

@@ -5,7 +5,6 @@ from pneumojax.evaluation.report.section import Section, Table
 
 
 def identity(evaluation: Evaluation) -> Section:
-    """The run that was evaluated, and all that is needed to make it again."""
     facts = evaluation.facts
     run, epoch = facts.provenance, facts.epoch
     rows = [
@@ -27,7 +26,6 @@ def identity(evaluation: Evaluation) -> Section:
 
 
 def flow(evaluation: Evaluation) -> Section:
-    """How many films were found and left out, how they were split, and whether patients overlap."""
     found = evaluation.facts.flow
     rows = [
         (
@@ -57,7 +55,6 @@ def flow(evaluation: Evaluation) -> Section:
 
 
 def population(evaluation: Evaluation) -> Section:
-    """The patients whom the films show, as far as anything is known."""
     if evaluation.facts.synthetic:
         text = [
             "The films are drawings made by a program. Metrics on them show that the code works."
@@ -75,7 +72,6 @@ def population(evaluation: Evaluation) -> Section:
 
 
 def prevalence(evaluation: Evaluation) -> Section:
-    """The share of pneumonia among the scored films and in training."""
     text = [
         f"{evaluation.summary.prevalence:.1%} of the films scored are PNEUMONIA; in training it "
         f"was {evaluation.facts.flow.training_prevalence:.1%}. Predictive values, accuracy and "
@@ -85,7 +81,6 @@ def prevalence(evaluation: Evaluation) -> Section:
 
 
 def selection(evaluation: Evaluation) -> Section:
-    """How the checkpoint was chosen."""
     facts = evaluation.facts
     chosen = facts.selection
     if facts.out_of_fold:

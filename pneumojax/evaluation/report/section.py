@@ -10,10 +10,7 @@ Picture = Figure | bytes  # a chart, or a PNG
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows of text; the first column names the row.
-
-    folded: unless "", the page shows the table on demand, under this line.
-    """
+    """The first column names the row. A page shows the table under the line `folded`, if any."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -22,9 +19,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the report.
+    """One part of the report, with the caption of each picture by name.
 
-    pictures: the caption of each, by name.
     layout: "side by side", "wide" (each picture takes the whole width) or "small".
     """
 
@@ -36,5 +32,4 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """The title as the name of a place in a page."""
         return "".join(c if c.isalnum() else "-" for c in self.title.lower())

@@ -1,8 +1,4 @@
-"""The report's sections on the metrics, before they become a page or Markdown.
-
-Each function takes an evaluation and returns one section of text, tables and names of pictures. A
-section without data says why.
-"""
+"""The report's sections on the metrics. A section without data says why."""
 
 import numpy as np
 
@@ -10,27 +6,8 @@ from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.run_facts import OutOfFold
-from pneumojax.evaluation.wording import (
-    TITLES,
-    decision_line,
-    limits_of,
-    value_of,
-    with_limits,
-)
+from pneumojax.evaluation.wording import TITLES, decision_line, limits_of, value_of, with_limits
 
-_AT_THRESHOLD = (
-    "sensitivity",
-    "specificity",
-    "positive_predictive_value",
-    "negative_predictive_value",
-    "positive_likelihood_ratio",
-    "negative_likelihood_ratio",
-    "f1_PNEUMONIA",
-    "f1_NORMAL",
-    "balanced_accuracy",
-    "mcc",
-    "accuracy",
-)
 _CALIBRATION = {
     "brier": "Brier score (0 is best)",
     "log_loss": "Log loss (0 is best)",
@@ -47,7 +24,6 @@ _RULES = {
 
 
 def discrimination(evaluation: Evaluation) -> Section:
-    """How well films are ranked."""
     summary = evaluation.summary
     area, precision = summary.auroc, summary.average_precision
     rows = [
@@ -65,7 +41,6 @@ def discrimination(evaluation: Evaluation) -> Section:
 
 
 def operating_point(evaluation: Evaluation) -> Section:
-    """The calls at the operating point, and at 0.5 for comparison if the point was fitted."""
     facts, decision = evaluation.facts, evaluation.summary.decision
     text = [f"Films are {decision_line(decision)}."]
     if decision.rule in _RULES:
@@ -98,14 +73,10 @@ def _counts(evaluation: Evaluation) -> Table:
     sides = {f"{summary.decision.threshold:.3g}": summary.calls.confusion}
     if summary.decision.rule != "default":
         sides["0.5"] = summary.at_half.confusion
-    rows = [
-        row
-        for place, counts in sides.items()
-        for row in (
-            (f"NORMAL, at {place}", f"{counts.tn:,}", f"{counts.fp:,}"),
-            (f"PNEUMONIA, at {place}", f"{counts.fn:,}", f"{counts.tp:,}"),
-        )
-    ]
+    rows = []
+    for at, counts in sides.items():
+        rows.append((f"NORMAL, at {at}", f"{counts.tn:,}", f"{counts.fp:,}"))
+        rows.append((f"PNEUMONIA, at {at}", f"{counts.fn:,}", f"{counts.tp:,}"))
     return Table(("films of", "called NORMAL", "called PNEUMONIA"), rows)
 
 
@@ -115,7 +86,7 @@ def _metrics(evaluation: Evaluation) -> Table:
     headings = ["metric", "value", "closed form", f"{unit} bootstrap"]
     headings += ["at 0.5", f"{unit} bootstrap"] * fitted
     rows = []
-    for name in _AT_THRESHOLD:
+    for name in (name for name in TITLES if name in summary.calls.estimates):
         estimate = summary.calls.estimates[name]
         closed = "" if "bootstrap" in estimate.method else limits_of(estimate)
         row = [TITLES[name], value_of(estimate), closed, limits_of(estimate.bootstrap)]
@@ -147,25 +118,20 @@ def _stability(out_of_fold: OutOfFold) -> Table:
 
 
 def elsewhere(evaluation: Evaluation) -> Section:
-    """Predictive values at other prevalences."""
+    names = ("positive_predictive_value", "negative_predictive_value")
     rows = [
-        (
-            f"{row.prevalence:.0%}",
-            with_limits(row.positive_predictive_value),
-            with_limits(row.negative_predictive_value),
-        )
+        (f"{row.prevalence:.0%}", *(with_limits(getattr(row, name)) for name in names))
         for row in evaluation.summary.at_prevalences
     ]
     text = [
         "These values follow from Bayes' rule if sensitivity and specificity are the same at that "
         "prevalence, which is seldom so."
     ]
-    headings = ("prevalence", "positive predictive value", "negative predictive value")
+    headings = ("prevalence", *(name.replace("_", " ") for name in names))
     return Section("Predictive values elsewhere", text, [Table(headings, rows)])
 
 
 def calibration(evaluation: Evaluation) -> Section:
-    """How well probabilities agree with the observed shares of PNEUMONIA."""
     summary, decision = evaluation.summary, evaluation.summary.decision
     sides = (summary.uncalibrated.estimates, summary.calibrated.estimates)
     rows = [
@@ -186,7 +152,6 @@ def calibration(evaluation: Evaluation) -> Section:
 
 
 def training(evaluation: Evaluation) -> Section:
-    """The curves of the run."""
     facts = evaluation.facts
     if not facts.history:
         return Section("Training", ["No epoch is logged in the run folder."])
@@ -198,7 +163,6 @@ def training(evaluation: Evaluation) -> Section:
 
 
 def limitations(evaluation: Evaluation) -> Section:
-    """The uses that the network is not for."""
     text = [
         f"{DISCLAIMER} It is not for the diagnosis, triage or treatment of anybody.",
         "The network was trained on films of one kind from one place. Adults, lateral views, other "

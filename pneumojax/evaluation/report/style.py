@@ -16,7 +16,6 @@ def empty_card(height: float) -> Figure:
 
 
 def card(height: float = 4.6) -> tuple[Figure, Axes]:
-    """A white picture with one pair of axes."""
     figure = empty_card(height)
     axes = figure.subplots()
     tidy(axes)
