@@ -30,7 +30,7 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
     """
     with _listening_on(port) as listening:
         try:
-            from pneumojax.serve import connections
+            from pneumojax.serve.connections import run
             from pneumojax.serve.page import Page
             from pneumojax.serve.queue import FilmQueue
         except ModuleNotFoundError as error:
@@ -62,7 +62,7 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
                 print(f"ready: compiled in {compiling:.1f} s, a film takes {1000 * reading:.0f} ms")
                 print(f"open http://{ADDRESS}:{listening.getsockname()[1]} on this machine")
                 print("Ctrl-C ends it; no film is kept", flush=True)
-                connections.run(page, listening)
+                run(page, listening)
     print("\nended; no film was kept")
 
 
