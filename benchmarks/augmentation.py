@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.hardware import hardware
-from configs import base, reference
 from pneumojax.augment.augment import film_keys, make_augment
+from pneumojax.configs import base, reference
 from pneumojax.files import write_json
 
 STORED = Path(__file__).resolve().parents[1] / "records" / "performance" / "augmentation.json"

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import find_films

@@ -31,8 +31,9 @@ from pneumojax.decoding.formats import decode_any
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.isolation.films import Decoded, FilmDecoder
 from pneumojax.predict import predict
+from pneumojax.shipped import reference_run
 
-REFERENCE = Path("models/reference").absolute()
+REFERENCE = reference_run()
 PREDICTED = 288  # films that are predicted, at most; each takes the same time
 
 

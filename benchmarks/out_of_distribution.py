@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits, load_sample_images
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.data.out_of_distribution import QUANTILE, TrainingDistribution, fit_distribution
 from pneumojax.data.splits import load_splits
 from pneumojax.files import write_json

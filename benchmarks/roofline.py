@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from benchmarks.hardware import hardware
-from configs import base
+from pneumojax.configs import base
 from pneumojax.files import write_json
 from pneumojax.profiling import devices
 

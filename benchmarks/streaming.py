@@ -23,7 +23,7 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.hardware import hardware
-from configs import base
+from pneumojax.configs import base
 from pneumojax.data import phantom, phantom_films
 from pneumojax.files import write_json
 

@@ -13,7 +13,7 @@ available when this was written: the values are customary and have not been meas
 
 from ml_collections import ConfigDict
 
-from configs import base
+from pneumojax.configs import base
 
 
 def get_config() -> ConfigDict:

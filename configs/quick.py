@@ -8,7 +8,7 @@ Measured:  18 to 25 s on 2 cores of an AMD EPYC with AVX-512; AUROC 1.000 on the
 
 from ml_collections import ConfigDict
 
-from configs import base
+from pneumojax.configs import base
 
 
 def get_config() -> ConfigDict:

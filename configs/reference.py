@@ -12,7 +12,7 @@ models/reference, of 577,089 values, running statistics of batch norm among them
 
 from ml_collections import ConfigDict
 
-from configs import base
+from pneumojax.configs import base
 
 
 def get_config() -> ConfigDict:

@@ -13,7 +13,7 @@ adds its gradient. 1,217,514 parameters.
 
 from ml_collections import ConfigDict
 
-from configs import base
+from pneumojax.configs import base
 
 
 def get_config() -> ConfigDict:

@@ -64,7 +64,7 @@ def on_virtual_devices() -> Callable[[str, int], str]:
 @pytest.fixture(scope="session")
 def make_config(films_root: Path) -> Callable[[], ConfigDict]:
     """Returns `configs/base.py` made small: 32 pixels, a narrow network, batches of 16."""
-    from configs import base
+    from pneumojax.configs import base
 
     def make() -> ConfigDict:
         config = base.get_config()

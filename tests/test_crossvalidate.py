@@ -36,7 +36,7 @@ def rows_of(path):
 @pytest.fixture(scope="module")
 def folds(films_root, cache_dir, tmp_path_factory):
     """The config, the folder and the result of a cross-validation with two small folds."""
-    from configs import base
+    from pneumojax.configs import base
 
     config = changed(
         base.get_config(),

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from configs import base, inception_v3
 from pneumojax.cli.flags import FLAGS
 from pneumojax.cli.verbs import VERBS
 from pneumojax.config.flat import flatten
+from pneumojax.configs import base, inception_v3
 from pneumojax.data import chest_xray, phantom, phantom_films
 from pneumojax.data import out_of_distribution as scope
 from pneumojax.data.films import CLASS_NAMES, SPLITS

@@ -55,7 +55,7 @@ def only_line(result):
 @pytest.fixture(scope="module")
 def small(films_root, cache_dir):
     """`(workdir) -> flags` of a small network whose films are decoded already."""
-    from configs import base
+    from pneumojax.configs import base
     from pneumojax.data.splits import load_splits
 
     config = base.get_config()

@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks.peers.serving import timed
-from configs import base, inception_v3
+from pneumojax.configs import base, inception_v3
 from pneumojax.inference.forward import make_forward
 from pneumojax.inference.network import make_network
 from pneumojax.nn.inception import count_parameters

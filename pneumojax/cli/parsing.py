@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from absl import flags
 from ml_collections import ConfigDict
 
-from configs import base
 from pneumojax.cli.flags import FLAGS, parse_flags
 from pneumojax.config.flat import flatten
 from pneumojax.config.load import load_file, nearest_fields, override
+from pneumojax.configs import base
 from pneumojax.errors import UserError
 
 DEFAULT_CONFIG = Path(base.__file__)

@@ -18,10 +18,9 @@ from pneumojax.config.load import earlier_run_name, override, resolve, run_name
 from pneumojax.errors import UserError
 from pneumojax.files import printable
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
+from pneumojax.shipped import reference_run
 
-# The run that is used without --workdir. It is read only, so its results go where users have runs.
-# The path is not resolved: the package may be a link in a checkout that has its own models/.
-REFERENCE = Path(__file__).absolute().parents[2] / "models" / "reference"
+# The reference network is read-only, so its results are written to where users have their runs.
 REFERENCE_RESULTS = Path("runs/reference")
 
 
@@ -80,17 +79,18 @@ def trained_runs(command: Command) -> TrainedRuns:
                 "evaluate needs --workdir=<run folder>, or --films=<folder> to evaluate the "
                 "reference network on your films"
             )
-        if not (REFERENCE / "config.json").exists():
+        reference = reference_run()
+        if not (reference / "config.json").exists():
             raise UserError(
                 f"{command.verb} needs --workdir=<run folder>: the reference network, which is "
-                f"used without it, is not in {str(REFERENCE)!r}"
+                f"used without it, is not in {str(reference)!r}"
             )
-        workdirs = [REFERENCE]
+        workdirs = [reference]
     else:
         workdirs = [path_of("workdir", name) for name in command.options.workdir.split(",")]
     if command.config_file or command.overrides:
         _take_changes(command, workdirs)
-    results = REFERENCE_RESULTS.resolve() if workdirs == [REFERENCE] else None
+    results = REFERENCE_RESULTS.resolve() if workdirs == [reference_run()] else None
     # The user agrees by the flag, or by naming a config file.
     any_network = command.options.any_network or command.config_file is not None
     return TrainedRuns(workdirs, results, any_network)
@@ -114,7 +114,8 @@ def _take_changes(command: Command, workdirs: list[Path]) -> None:
     """Changes the fields that may change before an evaluation, and refuses other changes."""
     from pneumojax.run.begin import take_changes
 
-    takes_changes = command.verb == "evaluate" and len(workdirs) == 1 and workdirs != [REFERENCE]
+    is_one_of_the_users = len(workdirs) == 1 and workdirs != [reference_run()]
+    takes_changes = command.verb == "evaluate" and is_one_of_the_users
     may_change = AFTER_TRAINING if takes_changes else frozenset[str]()
     for workdir in workdirs:
         stored = read_config(workdir)

@@ -7,7 +7,6 @@ deep in the program, and a size without a limit would take the memory of whoever
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from configs import base, inception_v3
 from pneumojax.config.flat import flatten
 from pneumojax.config.rules import (
     FIXED_LENGTH,
@@ -17,6 +16,7 @@ from pneumojax.config.rules import (
     RULES,
     broken_relation,
 )
+from pneumojax.configs import base, inception_v3
 from pneumojax.errors import UserError
 from pneumojax.fields import is_flag, is_number, is_text
 

@@ -11,10 +11,10 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, FrozenConfigDict, config_flags
 
-from configs import base
 from pneumojax.config.check import wrong_value
 from pneumojax.config.flat import flatten
 from pneumojax.config.rules import NAMED_SETS
+from pneumojax.configs import base
 from pneumojax.errors import UserError
 
 _START_FROM = "start from a copy of configs/base.py, or from base.get_config()"

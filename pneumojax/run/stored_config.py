@@ -5,8 +5,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs import base
 from pneumojax.config.check import first_problem
+from pneumojax.configs import base
 from pneumojax.errors import UserError
 from pneumojax.fields import read_record
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from configs import base
 from pneumojax.augment import appearance
 from pneumojax.augment.augment import film_keys, make_augment, mixup
+from pneumojax.configs import base
 
 SIDE = 40
 EVERYTHING = {

@@ -3,7 +3,7 @@
 import json
 
 from benchmarks.augmentation import STORED, variants
-from configs import base
+from pneumojax.configs import base
 
 
 def test_every_ingredient_that_changes_a_film_is_measured():

@@ -362,7 +362,7 @@ REAL = Path(os.environ.get("PNEUMOJAX_FILMS", ROOT.parent / "shared" / "data"))
     ["chest_xray_full_sample", pytest.param("chest_xray_224", marks=pytest.mark.slow)],
 )
 def test_real_films_are_all_found_read_and_divided_by_patient(name, tmp_path):
-    from configs import base
+    from pneumojax.configs import base
     from pneumojax.data.splits import load_splits
 
     config = base.get_config()

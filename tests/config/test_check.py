@@ -18,7 +18,7 @@ from pneumojax.run.stored_config import read_config
 
 
 def stored(name="base"):
-    config = importlib.import_module(f"configs.{name}").get_config()
+    config = importlib.import_module(f"pneumojax.configs.{name}").get_config()
     return json.loads(json.dumps(config.to_dict()))
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from configs import base
 from pneumojax.config.flat import (
     AFTER_TRAINING,
     IN_TRAINING,
@@ -14,6 +13,7 @@ from pneumojax.config.flat import (
     flatten,
 )
 from pneumojax.config.load import earlier_run_name, load_file, override, resolve, run_name
+from pneumojax.configs import base
 from pneumojax.errors import UserError
 from pneumojax.inference.network import make_network
 
@@ -31,7 +31,7 @@ def test_config_loads_has_every_field_and_describes_a_network(name):
             {key for key in keys if not key.startswith("model.")} for keys in (mine, all_fields)
         )
     assert mine == all_fields
-    module = importlib.import_module(f"configs.{name}")
+    module = importlib.import_module(f"pneumojax.configs.{name}")
     assert f"python main.py --config=configs/{name}.py" in module.__doc__
     make_network(config)
 
@@ -148,7 +148,7 @@ def test_an_argument_that_the_network_does_not_take_is_named():
 
 CHANGED = """
 from ml_collections import ConfigDict
-from configs import base
+from pneumojax.configs import base
 
 def get_config():
     c = base.get_config()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import base
 from pneumojax.config.flat import flatten
+from pneumojax.configs import base
 from pneumojax.data.splits import load_splits
 from pneumojax.inference.decision import fit_decision
 from pneumojax.predict.predict import predict_files

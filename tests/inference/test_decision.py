@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.inference.decision import Decision, fit_decision, undecided
 from pneumojax.stats.calibration import calibration_metrics
 from pneumojax.stats.metrics import confusion, probability

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.audits.explanations import alike, cascade, randomisation_check
 from pneumojax.inference.gradcam import make_explainer

@@ -3,7 +3,7 @@
 import pytest
 from flax import nnx
 
-from configs import base, inception_v3
+from pneumojax.configs import base, inception_v3
 from pneumojax.errors import UserError
 from pneumojax.inference.network import make_network
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,9 +18,10 @@ from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.isolation import Limits
 from pneumojax.isolation.films import FilmDecoder
+from pneumojax.shipped import reference_run
 from tests.support import bombs
 
-REFERENCE = Path(__file__).parents[2] / "models" / "reference"
+REFERENCE = reference_run()
 SMALL = Preprocessing(32, reduced_decode=True)
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from flax import nnx
 
 from benchmarks.peers.keras_network import keras_network
-from configs import base
+from pneumojax.configs import base
 from pneumojax.nn.inception import Inception
 from pneumojax.training.losses import network_loss
 from pneumojax.training.state import initial_state

@@ -9,7 +9,7 @@ import pytest
 from jax.profiler import ProfileData
 from PIL import Image
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.errors import UserError
 from pneumojax.profiling.profile import prepare
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from configs import base, inception_v3, reference
+from pneumojax.configs import base, inception_v3, reference
 from pneumojax.inference.network import Network, make_network
 from pneumojax.nn.inception import count_parameters
 from pneumojax.nn.layers import Conv

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.inference.network import make_network
 from pneumojax.profiling.work import count_work
 

@@ -1,7 +1,5 @@
 """A film that a network was trained on is known by its contents, or by its patient's name."""
 
-from pathlib import Path
-
 import pytest
 
 from pneumojax.errors import UserError
@@ -16,8 +14,9 @@ from pneumojax.run.film_list import (
     hidden,
     is_seen,
 )
+from pneumojax.shipped import reference_run
 
-REFERENCE = Path(__file__).resolve().parents[2] / "models" / "reference"
+REFERENCE = reference_run()
 SEEN, HELD_OUT, OTHER = "a" * 64, "b" * 64, "c" * 64
 ROWS = [
     ("train/PNEUMONIA/person12_bacteria_46.jpeg", "train", 1, "bacteria-12", 1, "bacteria", SEEN),

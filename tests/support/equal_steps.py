@@ -43,7 +43,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 def small_config(case: str, dtype: str) -> Any:
     """Makes the config of a case."""
-    from configs import base
+    from pneumojax.configs import base
 
     config = base.get_config()
     config.batch_size, config.data.image_size = BATCH, SIDE

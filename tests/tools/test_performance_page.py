@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import roofline
-from configs import base
+from pneumojax.configs import base
 from pneumojax.inference.network import make_network
 from pneumojax.profiling.work import count_work
 from tools.docs import profiles

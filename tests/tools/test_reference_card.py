@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import film_sizes
-from configs import reference
+from pneumojax.configs import reference
 from pneumojax.inference.trained_run import open_run
 from pneumojax.run.stored_config import read_config
 from tools.docs.places import REFERENCE, ROOT

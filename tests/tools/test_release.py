@@ -133,7 +133,7 @@ def clone(packed, tmp_path):
     folder.mkdir()
     shutil.copy(ROOT / "main.py", folder)
     for name in ("pneumojax", "configs"):
-        (folder / name).symlink_to(ROOT / name)
+        shutil.copytree(ROOT / name, folder / name, symlinks=True)
     shutil.copytree(packed[1], folder / "models" / "reference")
     return folder
 

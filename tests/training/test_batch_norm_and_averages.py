@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.inference.network import VIEWS, averaged, make_network
 from pneumojax.nn.layers import standardised
 from pneumojax.run.checkpoint import Checkpoints

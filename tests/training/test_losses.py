@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.training.losses import (
     binary_cross_entropy,
     class_factors,

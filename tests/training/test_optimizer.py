@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.training.optimizer import learning_rate, make_optimizer
 
 PARAMS = {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.full(2, 3.0)}

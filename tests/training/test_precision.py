@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.data.pipeline import to_devices, training_batches
 from pneumojax.data.splits import load_splits
 from pneumojax.inference.network import make_network

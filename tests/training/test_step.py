@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.errors import UserError
 from pneumojax.inference.forward import make_forward
 from pneumojax.inference.network import make_network, predicting_logits

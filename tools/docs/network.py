@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from PIL import Image
 
-from configs import base
+from pneumojax.configs import base
 from pneumojax.data import phantom, phantom_films
 from pneumojax.nn import pools
 from pneumojax.nn.inception import Inception

@@ -14,17 +14,17 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import pneumojax
 from pneumojax.errors import UserError
 from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.run.agreement import check_config, check_meta
 from pneumojax.run.seal import check_seal, sealed
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
+from pneumojax.shipped import reference_run
 from tests.support.fuzz.worker import Target
 
 OPENED_OF = 250
 LINE = b"\n----\n"
-_REFERENCE = Path(pneumojax.__file__).parent.parent / "models" / "reference"
+_REFERENCE = reference_run()
 _META = next(_REFERENCE.glob("checkpoints/best/*/meta/metadata"))
 _ODD: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2**31, 2**63, 10**400, 0.5, 1.0, -0.0, 1e308, 1e-320),

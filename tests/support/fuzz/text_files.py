@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from configs import base
 from pneumojax.cli.parsing import parse
 from pneumojax.cli.verbs import VERBS
 from pneumojax.config.check import check
 from pneumojax.config.flat import flatten
 from pneumojax.config.load import resolve, run_name
+from pneumojax.configs import base
 from pneumojax.data.films import find_films
 from pneumojax.data.hold_out import hold_out
 from pneumojax.data.patients import identify

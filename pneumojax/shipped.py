@@ -1,0 +1,33 @@
+"""Finds the configs and the reference network that come with PneumoJAX.
+
+In a checkout `pneumojax/configs` and `pneumojax/models` are links to the folders `configs/` and
+`models/` at its top. An installed package holds copies of them in these places.
+"""
+
+from pathlib import Path
+
+from pneumojax.errors import UserError
+
+# Resolved, so that a path to the checkout's own folders compares as equal.
+_CONFIGS = (Path(__file__).parent / "configs").resolve()
+_MODELS = (Path(__file__).parent / "models").resolve()
+
+
+def reference_run() -> Path:
+    """The run folder of the reference network; it is read-only, and may be absent."""
+    return _MODELS / "reference"
+
+
+def config_names() -> tuple[str, ...]:
+    """The names of the shipped configs, such as "base", in alphabetical order."""
+    files = _CONFIGS.glob("*.py")
+    return tuple(sorted(file.stem for file in files if file.stem != "__init__"))
+
+
+def config_file(name: str) -> Path:
+    """The file of a shipped config; raises UserError with the known names for any other name."""
+    if name not in config_names():
+        raise UserError(
+            f"{name!r} is not a config of PneumoJAX; it has {', '.join(config_names())}"
+        )
+    return _CONFIGS / f"{name}.py"
