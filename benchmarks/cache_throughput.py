@@ -20,7 +20,7 @@ from pneumojax.configs import base
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import find_films
-from pneumojax.data.pipeline import Batch, to_devices, training_batches
+from pneumojax.data.pipeline import Batch, BatchOrder, to_devices, training_batches
 from pneumojax.data.splits import preprocessing_of
 from pneumojax.files import write_json
 from pneumojax.sharding import make_mesh
@@ -43,9 +43,10 @@ def measure(films: FilmSet) -> list[dict[str, Any]]:
     films.pixels(np.arange(len(films)))  # reads all of them from disk
     mesh, rows = make_mesh(), []
     for size in BATCH_SIZES:
+        order = BatchOrder(films.labels, size, seed=0)
         streams = {
-            "in_memory": training_batches(films, size, seed=0, start_step=0),
-            "on_devices": to_devices(training_batches(films, size, seed=0, start_step=0), mesh),
+            "in_memory": training_batches(films, order, order.calls()),
+            "on_devices": to_devices(training_batches(films, order, order.calls()), mesh),
         }
         rounds = [
             {name: films_per_second(stream, size) for name, stream in streams.items()}

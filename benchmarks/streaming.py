@@ -88,13 +88,14 @@ def open_films(root: Path, cache_dir: Path, kind: str) -> tuple[Any, dict[str, A
 
 def read_films(films: Any, cache_dir: Path) -> dict[str, Any]:
     """Reads at least an epoch of the training stream; returns films/s and the peak of memory."""
-    from pneumojax.data.pipeline import training_batches
+    from pneumojax.data.pipeline import BatchOrder, training_batches
 
     for path in cache_dir.rglob("*"):
         if path.is_file():
             _forget(path)
     size = base.get_config().batch_size
-    batches = training_batches(films, size, seed=0, start_step=0)
+    order = BatchOrder(films.labels, size, seed=0)
+    batches = training_batches(films, order, order.calls())
     rates: list[float] = []
     highest = {"all_mb": 0.0, "own_mb": 0.0}
     for _ in range(max(LEAST_READ, len(films)) // ROUND + 2):

@@ -34,6 +34,13 @@ def get_config() -> ConfigDict:
     # each device uses its own films and does not wait for the others.
     config.statistics_over = "devices"
 
+    config.train = train = ConfigDict()
+    # Steps that one call to the devices takes. On a GPU a step of a small network takes about a
+    # millisecond, and a call some tenths of one. Saves, signals and the check for values that are
+    # not finite wait for the end of a call; every step is logged. 0 chooses: 1 on a CPU; elsewhere
+    # 8 to 32 if that divides an epoch, or 16.
+    train.steps_per_call = 0
+
     config.data = data = ConfigDict()
     data.root = "synthetic"  # "synthetic", "pneumonia_mnist", or a folder {train,val,test}/{class}
     data.val = "patients"  # "patients" held out of train/, or "folder": the films in val/
@@ -52,6 +59,11 @@ def get_config() -> ConfigDict:
     # TFDS shards, which is slower and gives the same numbers. 0 chooses half of the memory, and
     # nine tenths of the free disk space.
     data.max_cache_gb = 0.0
+    # Where the decoded training films lie: "off" sends each batch from the host, "replicated" keeps
+    # all films on every device, and "sharded" divides them among the devices. Results are the same.
+    # "auto" is "off" on a CPU; elsewhere "replicated" or, if they do not fit, "sharded" or "off".
+    data.resident = "auto"
+    data.resident_share = 0.3  # fraction of a device's memory that they may take with "auto"
     data.max_rejected_fraction = 0.01  # fraction of unreadable films above which a run stops
     data.normalise = "unit"  # [0, 1]; "film": mean 0, standard deviation 1; "symmetric": [-1, 1]
     # Whether each epoch has as many films of both classes: all of the rarer class, and as many of

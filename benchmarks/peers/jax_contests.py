@@ -127,7 +127,12 @@ def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
     from pneumojax.data.cache import FilmCache, load_split
     from pneumojax.data.film_set import FilmSet
     from pneumojax.data.films import find_films
-    from pneumojax.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+    from pneumojax.data.pipeline import (
+        BatchOrder,
+        evaluation_batches,
+        steps_per_epoch,
+        training_batches,
+    )
     from pneumojax.decoding.preprocessing import Preprocessing
 
     folder = Path(options["folder"])
@@ -154,7 +159,8 @@ def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
     if not options.get("later"):
         return {"versions": VERSIONS}, first_pass
     films = load()
-    batches = training_batches(films, options["batch"], seed=0, start_step=0)
+    order = BatchOrder(films.labels, options["batch"], seed=0)
+    batches = training_batches(films, order, order.calls())
     passes = 10  # a single pass takes milliseconds
 
     def later_passes() -> None:

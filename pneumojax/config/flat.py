@@ -21,6 +21,9 @@ AFTER_TRAINING = frozenset(
 # These do not affect the steps already taken. The number of epochs may only grow.
 IN_TRAINING = AFTER_TRAINING | {
     "epochs",
+    "data.resident",
+    "data.resident_share",
+    "train.steps_per_call",
     "checkpoint.every_steps",
     "log.every_steps",
     "log.tensorboard",

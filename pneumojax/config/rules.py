@@ -58,6 +58,8 @@ RULES = (
     Rule("data.folds", lambda folds: folds == 0 or folds >= 2, "use 0, or 2 or more"),
     _one_of("data.resize", *RESIZES),
     _within("data.max_cache_gb", 0),
+    _one_of("data.resident", "auto", "off", "replicated", "sharded"),
+    _within("data.resident_share", 0, 1),
     _one_of("data.normalise", *NORMALISATIONS),
     Rule(
         "augment.crop_area",
@@ -154,6 +156,7 @@ _SIDE = "memory grows with the square of the side"
 LIMITS = {
     "batch_size": Limit(1, LARGEST_BATCH, _BATCH),
     "microbatch_size": Limit(0, LARGEST_BATCH, _BATCH),
+    "train.steps_per_call": Limit(0, 1024, "saves and signals wait for the end of a call"),
     "data.image_size": Limit(1, LARGEST_SIDE, _SIDE),
     "augment.size": Limit(0, LARGEST_SIDE, _SIDE),
     "data.folds": Limit(0, 1000, "each fold trains its own network"),

@@ -5,10 +5,12 @@ at any step and no iterator state has to be saved.
 """
 
 import functools
+import itertools
 import math
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -58,60 +60,134 @@ def batch_rows(order: np.ndarray, batch_size: int, step: int) -> tuple[np.ndarra
     return order[positions % len(order)], (positions < len(order)).astype(np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class BatchOrder:
+    """The films of every training step, a function of the seed and the step alone.
+
+    labels: int32 (films,) of the training set.
+    batch_size: the films of a step over all processes.
+    balanced: as in `films_per_epoch`.
+    """
+
+    labels: np.ndarray
+    batch_size: int
+    seed: int
+    balanced: bool = False
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return steps_per_epoch(films_per_epoch(self.labels, self.balanced), self.batch_size)
+
+    def calls(self, first_step: int = 0, steps_per_call: int = 1) -> "Calls":
+        """The calls that take the steps from `first_step` on, counted from 0."""
+        return Calls(first_step, self.steps_per_epoch, steps_per_call)
+
+    def rows(self, steps: range) -> tuple[np.ndarray, np.ndarray]:
+        """int64 rows and float32 mask of some steps, each (steps, batch_size)."""
+        places = [divmod(step, self.steps_per_epoch) for step in steps]
+        batches = [batch_rows(self._of_epoch(e), self.batch_size, at) for e, at in places]
+        rows, masks = zip(*batches, strict=True)
+        return np.stack(rows), np.stack(masks)
+
+    @functools.cached_property
+    def _of_epoch(self) -> Callable[[int], np.ndarray]:
+        @functools.lru_cache(2)
+        def order(epoch: int) -> np.ndarray:
+            if self.balanced:
+                return balanced_order(self.labels, self.seed, epoch)
+            return epoch_order(len(self.labels), self.seed, epoch)
+
+        return order
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The steps that each call to the devices takes, from `first_step` on.
+
+    A call takes `steps_per_call` steps, or fewer at the end of an epoch. If it takes more than one,
+    the arrays of its batch have a leading axis for the steps.
+    """
+
+    first_step: int
+    steps_per_epoch: int
+    steps_per_call: int
+
+    @property
+    def have_step_axis(self) -> bool:
+        return self.steps_per_call > 1
+
+    def __getitem__(self, index: int) -> range:
+        """The steps of one call, counted from 0."""
+        epoch, offset = divmod(self.first_step, self.steps_per_epoch)
+        first_epoch = math.ceil((self.steps_per_epoch - offset) / self.steps_per_call)
+        if index >= first_epoch:
+            later = math.ceil(self.steps_per_epoch / self.steps_per_call)
+            epochs, index = divmod(index - first_epoch, later)
+            epoch, offset = epoch + 1 + epochs, 0
+        start = epoch * self.steps_per_epoch + offset + index * self.steps_per_call
+        return range(start, min(start + self.steps_per_call, (epoch + 1) * self.steps_per_epoch))
+
+    def until(self, last_step: int) -> Iterator[range]:
+        """The steps of each call up to the end of an epoch, `last_step`."""
+        for index in itertools.count():
+            if (steps := self[index]).start >= last_step:
+                return
+            yield steps
+
+    def lengths(self, last_step: int) -> list[int]:
+        """The different numbers of steps in a call up to `last_step`, the largest first."""
+        return sorted({len(steps) for steps in self.until(last_step)}, reverse=True)
+
+
 def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
-    """One batch on the host, of `rows` int64 (batch,) and `mask` float32 (batch,), 0 for padding.
+    """One batch on the host, of `rows` int64 (..., batch) and `mask` float32, 0 for padding.
 
     Returns:
-        `image` uint8 (batch, height, width, 1), `label` int32 (batch,), `mask` as given, and `film`
-        int32 (batch,), which is `rows`.
+        `image` uint8 (..., batch, height, width, 1), `label` int32 (..., batch), `mask` as given,
+        and `film` int32 (..., batch), which is `rows`.
     """
-    pixels = films.pixels(rows)
+    pixels = films.pixels(rows.reshape(-1))
     return {
         # A reshape: `[..., None]` adds an axis of stride 0, which JAX copies pixel by pixel.
-        "image": pixels.reshape(*pixels.shape, 1),
+        "image": pixels.reshape(*rows.shape, *pixels.shape[1:], 1),
         "label": films.labels[rows],
         "mask": mask,
         "film": rows.astype(np.int32),
     }
 
 
-def training_batches(
-    films: FilmSet, batch_size: int, *, seed: int, start_step: int, balanced: bool = False
-) -> Iterator[Batch]:
-    """An endless stream of batches; each process gets its own part of every batch.
-
-    Args:
-        batch_size: the films of a step over all processes.
-        start_step: the global step of the first batch.
-        balanced: as in `films_per_epoch`.
-    """
+def training_batches(films: FilmSet, order: BatchOrder, calls: Calls) -> Iterator[Batch]:
+    """An endless stream with a batch for each call; each process gets its part of every batch."""
     tf = tensorflow()
-    per_epoch = steps_per_epoch(films_per_epoch(films.labels, balanced), batch_size)
-    share = _process_share(batch_size)
-
-    @functools.lru_cache(2)
-    def order(epoch: int) -> np.ndarray:
-        if balanced:
-            return balanced_order(films.labels, seed, epoch)
-        return epoch_order(len(films), seed, epoch)
-
     failed: list[UserError] = []
 
-    def load(step: np.int64) -> list[np.ndarray]:
-        epoch, step_in_epoch = divmod(int(step), per_epoch)
-        rows, mask = batch_rows(order(epoch), batch_size, step_in_epoch)
+    def load(index: np.int64) -> list[np.ndarray]:
         try:
-            return list(gather(films, rows[share], mask[share]).values())
+            return list(gather(films, *_rows_here(order, calls, int(index))).values())
         except UserError as error:
             failed.append(error)
             raise
 
     types = [tf.uint8, tf.int32, tf.float32, tf.int32]
     mapped = tf.autograph.experimental.do_not_convert(
-        lambda step: tf.numpy_function(load, [step], types)
+        lambda index: tf.numpy_function(load, [index], types)
     )
-    dataset = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max).map(mapped).prefetch(_AHEAD)
+    dataset = tf.data.Dataset.range(np.iinfo(np.int64).max).map(mapped).prefetch(_AHEAD)
     return _Stream(dataset.as_numpy_iterator(), failed)
+
+
+def row_batches(order: BatchOrder, calls: Calls) -> Iterator[Batch]:
+    """As `training_batches`, with `film` and `mask` only, for films that lie on the devices."""
+    for index in itertools.count():
+        rows, mask = _rows_here(order, calls, index)
+        yield {"mask": mask, "film": rows.astype(np.int32)}
+
+
+def _rows_here(order: BatchOrder, calls: Calls, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and mask of a call, ([steps,] batch), of which this process takes its share."""
+    share = _process_share(order.batch_size)
+    rows, mask = (array[:, share] for array in order.rows(calls[index]))
+    return (rows, mask) if calls.have_step_axis else (rows[0], mask[0])
 
 
 class _Stream:
@@ -157,9 +233,13 @@ def evaluation_batches(films: FilmSet, batch_size: int) -> Iterator[Batch]:
             yield batch.result()
 
 
-def to_devices(batches: Iterable[Batch], mesh: Mesh) -> Iterator[Batch]:
-    """Moves batches to the devices, split over the mesh's first axis, two ahead of their use."""
-    sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+def to_devices(
+    batches: Iterable[Batch], mesh: Mesh, *, have_step_axis: bool = False
+) -> Iterator[Batch]:
+    """Moves batches to the devices, two ahead of their use; the films are split over the mesh."""
+    films = mesh.axis_names[0]
+    spec = PartitionSpec(None, films) if have_step_axis else PartitionSpec(films)
+    sharding = NamedSharding(mesh, spec)
     queue: list[Batch] = []
     for batch in batches:
         # One call for all arrays, since each call costs a tenth of a millisecond. The transfer is

@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 
 from pneumojax.data.pipeline import Batch
 from pneumojax.profiling.devices import Peak
-from pneumojax.profiling.trace import STEPS, Operation
+from pneumojax.profiling.trace import CALLS, Operation
 from pneumojax.profiling.work import Work
+from pneumojax.training.calls import CompiledCalls
 from pneumojax.training.state import TrainState
 
 SHOW_EVERY = 5.0  # seconds between lines of progress
@@ -24,7 +25,10 @@ STORED = 50  # operations in profile.json
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of consecutive steps, each from the end of one to the end of the next."""
+    """Times of consecutive steps, each from the end of one to the end of the next.
+
+    The steps of one call share its time equally.
+    """
 
     seconds: list[float]
     waited: float  # seconds in which no step ran because data was missing
@@ -48,6 +52,7 @@ class Profile:
 
     provenance, input_alone, memory: as the functions of these names return them.
     device, devices: kind and number of the devices that share a step.
+    steps_per_call: the steps that a call to the devices takes.
     xla_flops, xla_bytes: XLA's own counts for a step, which count the body of a loop once; None
         if it reports none.
     operations: every traced instruction, the longest first.
@@ -57,6 +62,7 @@ class Profile:
     provenance: dict[str, Any]
     device: str
     devices: int
+    steps_per_call: int
     compile_seconds: float
     compile_from_cache: bool
     timing: Timing
@@ -98,6 +104,7 @@ class Profile:
             "config": self.config.to_dict(),
             "device": {"kind": self.device, "count": self.devices},
             "compile": {"seconds": self.compile_seconds, "from_cache": self.compile_from_cache},
+            "steps_per_call": self.steps_per_call,
             "step": {
                 "median_seconds": self.timing.median,
                 "p90_seconds": self.timing.p90,
@@ -121,14 +128,14 @@ class Profile:
                 "share_of_peak": self.share_of_peak,
             },
             "memory_bytes": self.memory,
-            "traced_steps": STEPS,
+            "traced_steps": CALLS * self.steps_per_call,
             "seconds_by_direction": self.seconds_by_direction,
             "operations": [operation.to_json() for operation in self.operations[:STORED]],
         }
 
 
 def time_steps(
-    train_step: jax.stages.Compiled,
+    train_step: CompiledCalls,
     state: TrainState,
     batches: Iterator[Batch],
     *,
@@ -136,10 +143,10 @@ def time_steps(
     fewest: int = 8,
     most: int = 200,
 ) -> tuple[TrainState, Timing]:
-    """Takes steps until `seconds` have passed, at least `fewest` and at most `most` of them.
+    """Takes steps until `seconds` have passed or there are `most`, but at least `fewest` of them.
 
-    As in training, a step's metrics are read only when the next step runs, and waiting for data
-    counts only while no step runs. Two more steps come first, which are not timed.
+    As in training, a call's metrics are read only when the next call runs, and waiting for data
+    counts only while no step runs. Two more calls come first, which are not timed.
     """
     for _ in range(2):
         state, metrics = train_step(state, next(batches))
@@ -159,7 +166,8 @@ def time_steps(
             continue
         jax.block_until_ready(before)
         now = time.perf_counter()
-        times.append(now - ended)
+        steps = np.size(before["loss"])
+        times += [(now - ended) / steps] * steps
         ended = now
         if now - shown > SHOW_EVERY:
             shown = now
@@ -173,7 +181,7 @@ def input_alone(batches: Iterator[Batch], *, seconds: float = 1) -> float:
     """Films per second that the input delivers to the devices when no step runs."""
     films, began = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - began) < seconds:
-        films += len(jax.block_until_ready(next(batches))["label"])
+        films += jax.block_until_ready(next(batches))["mask"].size
     return films / elapsed
 
 

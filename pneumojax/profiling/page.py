@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pneumojax.palette import BLUE, INK, MUTED, ORANGE, RULE
 from pneumojax.profiling.measure import Profile, Timing
-from pneumojax.profiling.trace import STEPS, Operation
+from pneumojax.profiling.trace import CALLS, Operation
 
 COLOURS = {"forward": BLUE, "backward": ORANGE, "other": "#7a8694"}
 LONGEST = 10  # operations on the page and in the table
@@ -25,6 +25,7 @@ def figures(profile: Profile) -> list[tuple[str, str]]:
         ("compile", f"{profile.compile_seconds:.1f} s{from_cache}"),
         ("step, median", seconds(timing.median)),
         ("step, 90th percentile", f"{seconds(timing.p90)} ({len(timing.seconds)} steps)"),
+        ("steps in a call", f"{profile.steps_per_call}"),
         ("films a second", f"{profile.films_per_second:,.1f}"),
         ("wait for data", f"{timing.wait_share:.1%} of the step"),
         ("input alone", f"{profile.input_alone:,.0f} films/s"),
@@ -158,8 +159,9 @@ def _origin(operation: Operation) -> str:
 
 def _total(profile: Profile) -> str:
     total = sum(profile.seconds_by_direction.values())
+    steps = CALLS * profile.steps_per_call
     return (
-        f"Operations: {seconds(total)} a step, over {STEPS} traced steps; loop iterations and "
+        f"Operations: {seconds(total)} a step, over {steps} traced steps; loop iterations and "
         "parallel threads or streams are added up."
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from pneumojax.data.pipeline import films_per_epoch, steps_per_epoch, to_devices, training_batches
+from pneumojax.data.pipeline import BatchOrder, films_per_epoch
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import UserError
 from pneumojax.files import printable, replacing, write_json
@@ -20,7 +20,7 @@ from pneumojax.profiling.work import count_work
 from pneumojax.run.begin import claim
 from pneumojax.run.provenance import provenance
 from pneumojax.sharding import make_mesh, replicated
-from pneumojax.training.compiling import compile_step
+from pneumojax.training.calls import CompiledCalls, make_input
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.setup import check_batch, check_training
 from pneumojax.training.state import initial_state
@@ -72,11 +72,10 @@ def _measure(config: ConfigDict, workdir: Path, cache_dir: Path, verify_films: b
     check_training(config, mesh)
     network = make_network(config)
     films = load_splits(config, cache_dir, verify=verify_films).train
-    balanced = config.data.balanced
-    visited = films_per_epoch(films.labels, balanced)
-    if note := check_batch(config, mesh, visited):
+    order = BatchOrder(films.labels, config.batch_size, config.seed, config.data.balanced)
+    if note := check_batch(config, mesh, films_per_epoch(films.labels, config.data.balanced)):
         print(note)
-    per_epoch = steps_per_epoch(visited, config.batch_size)
+    per_epoch = order.steps_per_epoch
     optimizer = make_optimizer(config, per_epoch)
     work = count_work(network, config.augment.size or config.data.image_size)
 
@@ -85,29 +84,31 @@ def _measure(config: ConfigDict, workdir: Path, cache_dir: Path, verify_films: b
     jax.config.update("jax_compilation_cache_include_metadata_in_key", True)
     begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(mesh))
     state = begin()
+    source = make_input(films, order, config, mesh, first_step=0)
+    steps_per_call = source.calls.steps_per_call
     with _cache_hits() as hits:
         began = time.perf_counter()
         train_step = make_train_step(config, network, optimizer, per_epoch, mesh)
-        step = compile_step(train_step, state, config, mesh)
+        step = CompiledCalls(train_step, state, config, mesh, source, last_step=steps_per_call)
         compile_seconds = time.perf_counter() - began
 
-    stream = training_batches(
-        films, config.batch_size, seed=config.seed, start_step=0, balanced=balanced
-    )
-    batches = to_devices(stream, mesh)
+    # The shorter call at the end of an epoch is another program.
+    batches = (batch for batch in source.batches if batch["mask"].size == source.films_in_call)
     print("timing steps ...", flush=True)
     state, timing = measure.time_steps(step, state, batches)
-    memory = measure.memory(step)
-    print(f"tracing {trace.STEPS} steps ...", flush=True)
+    memory = measure.memory(step.longest)
+    print(f"tracing {trace.CALLS * steps_per_call} steps ...", flush=True)
     state = trace.record(step, state, batches, workdir / "profile")
-    operations = trace.operations(workdir / "profile", step.as_text() or "", mesh.size)
+    program, times = step.longest.as_text() or "", steps_per_call * mesh.size
+    operations = trace.operations(workdir / "profile", program, times)
     print("timing the input alone and a matrix product ...", flush=True)
-    counted = step.cost_analysis() or {}
+    counted = step.longest.cost_analysis() or {}
     return Profile(
         config=config,
         provenance=provenance(config),
         device=mesh.devices.flat[0].device_kind,
         devices=mesh.size,
+        steps_per_call=steps_per_call,
         compile_seconds=compile_seconds,
         compile_from_cache=bool(hits),
         timing=timing,

@@ -14,9 +14,10 @@ from jax.profiler import ProfileData, ProfileOptions, StepTraceAnnotation
 
 from pneumojax.data.pipeline import Batch
 from pneumojax.errors import UserError
+from pneumojax.training.calls import CompiledCalls
 from pneumojax.training.state import TrainState
 
-STEPS = 3  # few, since every loop iteration adds events: a step on a CPU takes megabytes
+CALLS = 3  # few, since every loop iteration adds events: a step on a CPU takes megabytes
 # Files whose lines do not tell which layer an operation belongs to.
 PRIMITIVES = tuple(
     f"nn/{name}.py" for name in ("ops", "pools", "winograd", "chunked", "batch_norm", "branches")
@@ -74,15 +75,15 @@ class Operation:
 
 
 def record(
-    train_step: jax.stages.Compiled, state: TrainState, batches: Iterator[Batch], folder: Path
+    train_step: CompiledCalls, state: TrainState, batches: Iterator[Batch], folder: Path
 ) -> TrainState:
-    """Runs `STEPS` steps under the profiler; the trace lies in `folder`/plugins/profile/<time>."""
+    """Makes `CALLS` calls under the profiler; the trace lies in `folder`/plugins/profile/<time>."""
     options = ProfileOptions()
     options.python_tracer_level = 0  # Python frames would make up most of the file
     jax.profiler.start_trace(str(folder), profiler_options=options)
     try:
-        for step in range(STEPS):
-            with StepTraceAnnotation("train", step_num=step):
+        for call in range(CALLS):
+            with StepTraceAnnotation("train", step_num=call):
                 state, metrics = train_step(state, next(batches))
                 jax.block_until_ready(metrics)
     finally:
@@ -100,18 +101,18 @@ def _write(folder: Path) -> None:
         raise UserError(f"cannot write the trace to {str(folder)!r}: {reason}") from error
 
 
-def operations(folder: Path, program: str, devices: int) -> list[Operation]:
+def operations(folder: Path, program: str, steps: int) -> list[Operation]:
     """Every instruction that ran in the newest trace of `folder`, the longest first.
 
     `program` is the compiled step's text, which describes instructions. Times and calls are means
-    over the `devices` that ran it.
+    over the steps of a call on all devices, of which there are `steps`.
     """
     known = instructions(program)
     module = re.match(r"HloModule ([\w.-]+)", program)
     path = max(folder.glob("plugins/profile/*/*.xplane.pb"), key=lambda path: path.stat().st_mtime)
     seconds, calls = times(ProfileData.from_file(str(path)), module[1] if module else "")
     total = sum(seconds.values())
-    each = STEPS * devices
+    each = CALLS * steps
     nothing = Instruction("other", "", "", ())
     return [
         Operation(name, took / each, took / total, calls[name] / each, known.get(name, nothing))

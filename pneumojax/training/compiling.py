@@ -5,28 +5,49 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from pneumojax.sharding import replicated, split
+from pneumojax.data.resident import ResidentFilms
+from pneumojax.sharding import replicated
 from pneumojax.training import heap
 from pneumojax.training.state import TrainState
-from pneumojax.training.step import TrainStep
+from pneumojax.training.step import TrainStep, from_rows, in_one_call
 
 
 def compile_step(
-    train_step: TrainStep, state: TrainState, config: ConfigDict, mesh: Mesh
+    train_step: TrainStep,
+    state: TrainState,
+    config: ConfigDict,
+    mesh: Mesh,
+    *,
+    films: ResidentFilms | None = None,
+    steps: int | None = None,
 ) -> jax.stages.Compiled:
-    """`(state, batch) -> (state, metrics)` for one shape of batch, which donates the state."""
+    """`(state, batch) -> (state, metrics)` for one shape of batch, which donates the state.
+
+    Args:
+        films: if given, it is the second of three arguments, and a batch has only `film` and
+            `mask`.
+        steps: if given, a call takes so many steps, and batches and metrics have a leading axis
+            for them.
+    """
+    step = train_step if films is None else from_rows(train_step)
+    call = step if steps is None else in_one_call(step)
     everywhere = replicated(mesh)
     jitted = jax.jit(
-        train_step,
+        call,
         donate_argnums=0,  # the new state takes the memory of the old one
         out_shardings=(everywhere, everywhere),
     )
-    print("compiling the train step ...", flush=True)
+    batch = _abstract_batch(config, mesh, steps)
+    if films is not None:
+        batch = {name: batch[name] for name in ("film", "mask")}
+    what = "the train step" if steps is None else f"{steps} train steps in one call"
+    print(f"compiling {what} ...", flush=True)
     began = time.perf_counter()
-    compiled = jitted.lower(state, _abstract_batch(config, mesh)).compile()
+    arguments = (state, batch) if films is None else (state, films, batch)
+    compiled = jitted.lower(*arguments).compile()
     print(f"compiled in {time.perf_counter() - began:.1f} s")
     needs = compiled.memory_analysis()  # None if the backend does not report it
     if needs and jax.default_backend() == "cpu" and jax.local_device_count() == 1:
@@ -34,12 +55,16 @@ def compile_step(
     return compiled
 
 
-def _abstract_batch(config: ConfigDict, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
-    films, size = config.batch_size, config.data.image_size
-    array = partial(jax.ShapeDtypeStruct, sharding=split(mesh))
+def _abstract_batch(
+    config: ConfigDict, mesh: Mesh, steps: int | None
+) -> dict[str, jax.ShapeDtypeStruct]:
+    leading, films = ((), config.batch_size) if steps is None else ((steps,), config.batch_size)
+    spec = PartitionSpec(*(None for _ in leading), mesh.axis_names[0])
+    array = partial(jax.ShapeDtypeStruct, sharding=NamedSharding(mesh, spec))
+    size = config.data.image_size
     return {
-        "image": array((films, size, size, 1), jnp.uint8),
-        "label": array((films,), jnp.int32),
-        "mask": array((films,), jnp.float32),
-        "film": array((films,), jnp.int32),
+        "image": array((*leading, films, size, size, 1), jnp.uint8),
+        "label": array((*leading, films), jnp.int32),
+        "mask": array((*leading, films), jnp.float32),
+        "film": array((*leading, films), jnp.int32),
     }

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from pneumojax import runtime
 from pneumojax.config.flat import IN_TRAINING
-from pneumojax.data.pipeline import Batch, to_devices, training_batches
+from pneumojax.data.pipeline import Batch, BatchOrder, Calls
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import Stopped
 from pneumojax.inference.decision import fit_decision
@@ -20,7 +20,7 @@ from pneumojax.run.begin import begin, locked
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.provenance import write_provenance
 from pneumojax.sharding import make_mesh
-from pneumojax.training.compiling import compile_step
+from pneumojax.training.calls import CompiledCalls, make_input
 from pneumojax.training.logbook import open_logbook
 from pneumojax.training.losses import class_factors
 from pneumojax.training.optimizer import make_optimizer
@@ -37,7 +37,7 @@ from pneumojax.training.setup import (
 )
 from pneumojax.training.state import EpochSums, TrainState, evaluation_params
 from pneumojax.training.step import make_train_step
-from pneumojax.training.step_monitor import DispatchedStep, StepMonitor
+from pneumojax.training.step_monitor import DispatchedCall, StepMonitor
 from pneumojax.training.stopping import StopRequest
 from pneumojax.training.warm_start import Source, start_from, weights_to_start_from
 
@@ -86,14 +86,14 @@ def train(
         _train(setup, source)
 
 
-def _train(setup: Setup, source: Source | None) -> None:
+def _train(setup: Setup, weights_source: Source | None) -> None:
     """Restores or begins the state, compiles the step, and takes the steps that are left."""
     config, network, mesh = setup.config, setup.network, setup.mesh
     labels, per_epoch = setup.splits.train.labels, setup.steps_per_epoch
     optimizer = make_optimizer(config, per_epoch)
     state, best = resume_or_begin(setup, optimizer)
-    if source:
-        state = start_from(source, network, state, setup.workdir)
+    if weights_source:
+        state = start_from(weights_source, network, state, setup.workdir)
     if is_fine_tuning(config):
         print_groups(config, state.params, per_epoch)
     first_step = int(state.step)
@@ -103,17 +103,12 @@ def _train(setup: Setup, source: Source | None) -> None:
         return
     if first_step:
         print(f"resuming after step {first_step} of {setup.last_step}")
-    batches = training_batches(
-        setup.splits.train,
-        config.batch_size,
-        seed=config.seed,
-        start_step=first_step,
-        balanced=config.data.balanced,
-    )
+    order = BatchOrder(labels, config.batch_size, config.seed, config.data.balanced)
+    source = make_input(setup.splits.train, order, config, mesh, first_step)
     weights = class_factors(labels, config.loss.class_weights)
     train_step = make_train_step(config, network, optimizer, per_epoch, mesh, weights)
-    compiled = compile_step(train_step, state, config, mesh)
-    Trainer(setup, first_step, best).run(compiled, state, to_devices(batches, mesh))
+    compiled = CompiledCalls(train_step, state, config, mesh, source, setup.last_step)
+    Trainer(setup, source.calls, best).run(compiled, state, source.batches)
 
 
 class Trainer:
@@ -122,50 +117,53 @@ class Trainer:
     `best` holds the figures of the best epoch so far, with its "epoch".
     """
 
-    def __init__(self, setup: Setup, first_step: int, best: Figures | None):
+    def __init__(self, setup: Setup, calls: Calls, best: Figures | None):
         config = setup.config
         self._setup, self._config = setup, config
-        self._first_step = first_step
+        self._calls = calls
         self._best = best
         self._meta = checkpoint_meta(setup)
         self._logits = make_batched(
             make_forward(setup.network, setup.mesh), setup.mesh, config.batch_size
         )
-        self._logbook = open_logbook(setup.workdir, first_step, config)
+        self._logbook = open_logbook(setup.workdir, calls.first_step, config)
         self._progress = TrainingProgress(config.epochs, setup.steps_per_epoch, config.batch_size)
         self._clock = StepClock()
         self._monitor = StepMonitor(
             setup.workdir, setup.splits.train, self._logbook, self._progress, config.log.every_steps
         )
 
-    def run(
-        self, train_step: jax.stages.Compiled, state: TrainState, batches: Iterator[Batch]
-    ) -> None:
-        """Takes all steps that are left, unless a signal or early stopping ends the run before."""
+    def run(self, call: CompiledCalls, state: TrainState, batches: Iterator[Batch]) -> None:
+        """Takes all steps that are left, unless a signal or early stopping ends the run before.
+
+        Signals, saves and the check of the state wait for the end of a call.
+        """
         per_epoch, last_step = self._setup.steps_per_epoch, self._setup.last_step
         every = self._config.checkpoint.every_steps
         # An implicit transfer would make every step wait for the host, so the guard turns it into
         # an error. Validation and saving may transfer what they need.
         with StopRequest() as stop, jax.transfer_guard("disallow"):
-            for number in range(self._first_step + 1, last_step + 1):
-                batch = self._clock.next_batch(batches, self._monitor.is_idle)
-                state, metrics = train_step(state, batch)
+            for index, steps in enumerate(self._calls.until(last_step)):
+                batch = self._clock.next_batch(batches, self._monitor.is_idle, len(steps))
+                state, metrics = call(state, batch)
+                number = steps.stop  # of the call's last step, counted from 1
                 epoch = (number - 1) // per_epoch + 1
-                step = DispatchedStep(number, epoch, metrics, batch["film"])
-                self._monitor.dispatched(step)
-                signal_number = stop.reached(number)
+                numbers = range(steps.start + 1, number + 1)
+                made = DispatchedCall(numbers, epoch, metrics, batch["film"])
+                self._monitor.dispatched(made)
+                signal_number = stop.reached(index)
                 ends_epoch = number % per_epoch == 0
-                saves = every > 0 and number % every == 0
+                saves = every > 0 and number // every > steps.start // every
                 if not (ends_epoch or signal_number or saves):
                     continue
                 with jax.transfer_guard("allow"):
                     self._monitor.wait()
                     self._clock.pause()
-                    self._monitor.check(step, state)
+                    self._monitor.check(made, state)
                     if ends_epoch:
-                        self._end_epoch(step, state)
+                        self._end_epoch(number, epoch, state)
                     self._logbook.flush()
-                    meta = self._meta | {"epoch": step.epoch, "best": self._best}
+                    meta = self._meta | {"epoch": epoch, "best": self._best}
                     self._setup.checkpoints.save_latest(number, state.to_items(), meta)
                 if signal_number:
                     self._stop(signal_number, number)
@@ -179,7 +177,7 @@ class Trainer:
                 self._progress.resume()
         self._logbook.close()
 
-    def _end_epoch(self, step: DispatchedStep, state: TrainState) -> None:
+    def _end_epoch(self, step: int, epoch: int, state: TrainState) -> None:
         """Validates, writes the figures of the epoch, and saves it if it is the best so far."""
         figures = training_figures(state.epoch_sums) | self._clock.take_figures()
         films = self._setup.splits.validation
@@ -187,17 +185,17 @@ class Trainer:
         if films:
             logits = self._logits(params, films)
             figures |= validation_figures(films.labels, logits)
-        self._logbook.write("epoch", step.number, step.epoch, figures)
-        self._progress.epoch(step.epoch, figures)
+        self._logbook.write("epoch", step, epoch, figures)
+        self._progress.epoch(epoch, figures)
         if not is_better(figures, self._best, self._config):
             return
         self._logbook.flush()  # a checkpoint must not be newer than the lines up to its step
-        self._best = figures | {"epoch": step.epoch}
-        meta = self._meta | {"epoch": step.epoch, "figures": figures}
+        self._best = figures | {"epoch": epoch}
+        meta = self._meta | {"epoch": epoch, "figures": figures}
         if films:
             decision = fit_decision(self._config.decision, films.labels, logits)
             meta["decision"] = decision._asdict()
-        self._setup.checkpoints.save_best(step.number, params, meta)
+        self._setup.checkpoints.save_best(step, params, meta)
 
     def _stop(self, signal_number: int, step: int) -> NoReturn:
         self._logbook.close()

@@ -23,9 +23,11 @@ class TrainingProgress:
         """Leaves out the time since the last step, which validation or saving has taken."""
         self._last = time.monotonic()
 
-    def step(self, step: int, loss: float) -> None:
+    def steps(self, numbers: range, loss: float) -> None:
+        """Takes note of the steps of one call, counted from 1, and of the loss of the last one."""
+        step = numbers[-1]
         now = time.monotonic()
-        seconds, self._last = now - self._last, now
+        seconds, self._last = (now - self._last) / len(numbers), now
         before = self._seconds_per_step or seconds
         self._seconds_per_step = 0.9 * before + 0.1 * seconds
         if not self._progress.is_due():
@@ -61,13 +63,18 @@ class StepClock:
         self._waited = 0.0
         self._began = time.perf_counter()
 
-    def next_batch(self, batches: Iterator[Batch], is_idle: Callable[[], bool]) -> Batch:
-        """The next batch. Its time counts as waiting only if the devices have nothing to do."""
+    def next_batch(
+        self, batches: Iterator[Batch], is_idle: Callable[[], bool], steps: int = 1
+    ) -> Batch:
+        """The batch of the next `steps` steps.
+
+        Its time counts as waiting only if the devices have nothing to do.
+        """
         began = time.perf_counter()
         batch = next(batches)
         if is_idle():
             self._waited += time.perf_counter() - began
-        self._steps += 1
+        self._steps += steps
         return batch
 
     def pause(self) -> None:

@@ -97,8 +97,9 @@ def resume_or_begin(
     check_config(meta, config, checkpoints.workdir)
     if "best" not in meta:
         raise UserError(
-            f"--workdir: the checkpoint in {str(checkpoints.workdir)!r} cannot be used: its "
-            "metadata's best is absent, so that a worse one could replace the best"
+            f"the checkpoint in {str(checkpoints.workdir)!r} cannot be used: its "
+            "metadata's best is absent, so that a worse one could replace the best",
+            flag="workdir",
         )
     return TrainState.from_items(items), meta["best"]
 

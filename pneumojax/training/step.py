@@ -12,6 +12,7 @@ from jax.sharding import Mesh, PartitionSpec
 from ml_collections import ConfigDict
 
 from pneumojax.augment.augment import Augment, film_keys, make_augment, mixup
+from pneumojax.data.resident import ResidentFilms
 from pneumojax.inference.forward import microbatch_size, to_unit_range
 from pneumojax.inference.network import Network
 from pneumojax.training.losses import BatchSums, Objective
@@ -67,6 +68,31 @@ def make_train_step(
         return new_state, metrics
 
     return train_step
+
+
+def from_rows(train_step: TrainStep) -> Callable[[TrainState, ResidentFilms, dict], Any]:
+    """The step with films that lie on the devices; a batch holds their `film` and `mask`."""
+
+    def train_step_from_rows(
+        state: TrainState, films: ResidentFilms, rows: dict
+    ) -> tuple[TrainState, dict]:
+        return train_step(state, films.batch(rows))
+
+    return train_step_from_rows
+
+
+def in_one_call(step: Callable[..., Any]) -> Callable[..., Any]:
+    """`(state, ..., batches) -> (state, metrics)`: a step for each batch along the leading axis.
+
+    The numbers are those of single steps within rounding, since a compiler may order sums otherwise
+    inside of a loop.
+    """
+
+    def train_steps(state: TrainState, *arguments: Any) -> tuple[TrainState, dict]:
+        *films, batches = arguments
+        return lax.scan(lambda state, batch: step(state, *films, batch), state, batches)
+
+    return train_steps
 
 
 def add_random_inputs(batch: dict, key: Array, step: Array, *, mixup: bool) -> dict:

@@ -1,4 +1,4 @@
-"""Reads each step's metrics one step late, so that the devices never wait for the host."""
+"""Reads each call's metrics one call late, so that the devices never wait for the host."""
 
 import math
 from dataclasses import dataclass
@@ -18,13 +18,17 @@ from pneumojax.training.state import TrainState
 
 
 @dataclass(frozen=True)
-class DispatchedStep:
-    """A step that the devices may still be computing; it and its epoch are counted from 1."""
+class DispatchedCall:
+    """Steps that the devices may still be computing; they and their epoch are counted from 1.
 
-    number: int
+    metrics: scalars, or arrays (steps,); JAX declares no `is_ready` in the type jax.Array.
+    films: int32 (batch,) or (steps, batch), rows of the training set.
+    """
+
+    numbers: range
     epoch: int
-    metrics: dict[str, Any]  # scalars; JAX declares no `is_ready` in the type jax.Array
-    films: jax.Array  # int32 (batch,), rows of the training set
+    metrics: dict[str, Any]
+    films: jax.Array
 
 
 class StepMonitor:
@@ -43,60 +47,68 @@ class StepMonitor:
         self._logbook = logbook
         self._progress = progress
         self._log_every = log_every
-        self._pending: DispatchedStep | None = None
+        self._pending: DispatchedCall | None = None
 
     def is_idle(self) -> bool:
         """Whether the devices have finished every step that was dispatched."""
         return self._pending is None or self._pending.metrics["loss"].is_ready()
 
-    def dispatched(self, step: DispatchedStep) -> None:
-        """Takes note of a step, and reads the metrics of the one before it."""
+    def dispatched(self, call: DispatchedCall) -> None:
+        """Takes note of a call, and reads the metrics of the one before it."""
         self.wait()
-        self._pending = step
+        self._pending = call
 
     def wait(self) -> None:
-        """Waits for the step that is pending, if there is one, and reads its metrics."""
+        """Waits for the call that is pending, if there is one, and reads its metrics."""
         if self._pending is None:
             return
-        step, self._pending = self._pending, None
-        metrics = host_metrics(step)
-        wrong = [f"{name} is {v}" for name, v in metrics.items() if not math.isfinite(v)]
-        if wrong:
-            self._fail(step, wrong)
-        if step.number % self._log_every == 0:
-            self._logbook.write("step", step.number, step.epoch, metrics)
-        self._progress.step(step.number, metrics["loss"])
+        call, self._pending = self._pending, None
+        steps = host_metrics(call)
+        for number, metrics in zip(call.numbers, steps, strict=True):
+            wrong = [f"{name} is {v}" for name, v in metrics.items() if not math.isfinite(v)]
+            if wrong:
+                self._fail(call, number, wrong)
+            if number % self._log_every == 0:
+                self._logbook.write("step", number, call.epoch, metrics)
+        self._progress.steps(call.numbers, steps[-1]["loss"])
 
-    def check(self, step: DispatchedStep, state: TrainState) -> None:
-        """Raises UserError if the state after `step` is one that no checkpoint should hold."""
+    def check(self, call: DispatchedCall, state: TrainState) -> None:
+        """Raises UserError if the state after `call` is one that no checkpoint should hold."""
         if wrong := wrong_arrays(state):
-            self._fail(step, wrong)
+            # A wrong state before the last step would have made that step's metrics wrong.
+            self._fail(call, call.numbers[-1], wrong)
 
-    def _fail(self, step: DispatchedStep, wrong: list[str]) -> NoReturn:
-        """Writes non_finite.json, which lists the films of the step, and raises UserError."""
+    def _fail(self, call: DispatchedCall, number: int, wrong: list[str]) -> NoReturn:
+        """Writes non_finite.json, which lists the films of a step, and raises UserError."""
+        step = call.numbers.index(number)
         with jax.transfer_guard("allow"):  # the films may lie on other processes' devices
-            rows = np.unique(runtime.gathered(step.films))
+            films = np.asarray(runtime.gathered(call.films)).reshape(len(call.numbers), -1)
+        figures = host_metrics(call)[step]
         report = {
-            "step": step.number,
-            "epoch": step.epoch,
+            "step": number,
+            "epoch": call.epoch,
             "wrong": wrong,
-            "figures": {name: str(value) for name, value in host_metrics(step).items()},
-            "films": [self._films.paths[row] for row in rows],
+            "figures": {name: str(value) for name, value in figures.items()},
+            "films": [self._films.paths[row] for row in np.unique(films[step])],
         }
         if runtime.is_leader():
             write_json(self._path, report)
         self._logbook.close()
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise UserError(
-            f"step {step.number} (epoch {step.epoch}): {', '.join(wrong[:3])}{more}. "
+            f"step {number} (epoch {call.epoch}): {', '.join(wrong[:3])}{more}. "
             f"{str(self._path)!r} lists the films of its batch; the last checkpoint is from "
             "before. Lower config.optimizer.learning_rate, or look at those films"
         )
 
 
-def host_metrics(step: DispatchedStep) -> dict[str, float]:
-    """The metrics of a step, for which this waits."""
-    return {name: float(value) for name, value in jax.device_get(step.metrics).items()}
+def host_metrics(call: DispatchedCall) -> list[dict[str, float]]:
+    """The metrics of each step of a call, for which this waits."""
+    arrays = {name: np.atleast_1d(v) for name, v in jax.device_get(call.metrics).items()}
+    return [
+        {name: float(values[step]) for name, values in arrays.items()}
+        for step in range(len(call.numbers))
+    ]
 
 
 def wrong_arrays(state: TrainState) -> list[str]:

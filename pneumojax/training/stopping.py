@@ -42,9 +42,13 @@ class StopRequest:
         if self._received and error is None:
             signal.raise_signal(self._received)
 
-    def reached(self, step: int) -> int:
-        """The number of the signal that makes this step the last one, or 0."""
-        if runtime.is_multiprocess() and multihost_utils.reached_preemption_sync_point(step):
+    def reached(self, call: int) -> int:
+        """The number of the signal that makes this call the last one, or 0.
+
+        Calls are counted by the same numbers in all processes, without leaving one out: JAX makes
+        the processes agree on the number of one that all of them will make.
+        """
+        if runtime.is_multiprocess() and multihost_utils.reached_preemption_sync_point(call):
             return signal.SIGTERM
         return self._received
 

@@ -14,6 +14,7 @@ from pneumojax.data import cache, cache_build
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
 from pneumojax.data.pipeline import (
+    BatchOrder,
     balanced_order,
     batch_rows,
     epoch_order,
@@ -153,7 +154,8 @@ def test_missing_split_names_those_that_are_there(own_root, tmp_path):
 def test_every_film_counts_once_in_an_epoch_at_any_batch_size(films_root, cache_dir, batch_size):
     films = load(films_root, cache_dir)
     steps = steps_per_epoch(len(films), batch_size)
-    stream = training_batches(films, batch_size, seed=3, start_step=0)
+    order = BatchOrder(films.labels, batch_size, seed=3)
+    stream = training_batches(films, order, order.calls())
     for batches in (
         [next(stream) for _ in range(steps)],
         list(evaluation_batches(films, batch_size)),
@@ -169,10 +171,11 @@ def test_every_film_counts_once_in_an_epoch_at_any_batch_size(films_root, cache_
 
 def test_a_stream_can_start_at_any_step(films_root, cache_dir):
     films = load(films_root, cache_dir)
-    whole = training_batches(films, 16, seed=5, start_step=0)
+    order = BatchOrder(films.labels, 16, seed=5)
+    whole = training_batches(films, order, order.calls())
     expected = [next(whole)["film"] for _ in range(12)]
     for start in (1, 4, 5, 9):
-        resumed = training_batches(films, 16, seed=5, start_step=start)
+        resumed = training_batches(films, order, order.calls(start))
         np.testing.assert_array_equal(next(resumed)["film"], expected[start])
 
 
@@ -184,11 +187,12 @@ from pathlib import Path
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
 from pneumojax.decoding.preprocessing import Preprocessing
-from pneumojax.data.pipeline import training_batches
+from pneumojax.data.pipeline import BatchOrder, training_batches
 root, cache_dir = map(Path, sys.argv[1:])
 cache = FilmCache(cache_dir)
 films = load_split(find_films(root), "train", Preprocessing(32), cache, max_rejected_fraction=0)
-stream = training_batches(films, 16, seed=0, start_step=0)
+order = BatchOrder(films.labels, 16, seed=0)
+stream = training_batches(films, order, order.calls())
 next(stream)
 raise SystemExit(3)
 """

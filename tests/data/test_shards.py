@@ -17,12 +17,17 @@ from PIL import Image
 from pneumojax.data import cache, cache_build, disk_space
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
-from pneumojax.data.pipeline import evaluation_batches, training_batches
+from pneumojax.data.pipeline import BatchOrder, evaluation_batches, training_batches
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
 STREAMED, CACHED = 1e-9, 1.0
 REDUCED = Preprocessing(32, reduced_decode=True)
+
+
+def batches_of(films, batch_size, *, seed, start_step, balanced=False):
+    order = BatchOrder(films.labels, batch_size, seed, balanced)
+    return training_batches(films, order, order.calls(start_step))
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +80,7 @@ def flip(path, at=0.5):
 def test_streamed_batches_are_the_cached_ones_bit_for_bit(all_kinds, cache_dir, balanced, start):
     """Batches of more than an epoch, from its start and from its middle."""
     streams = [
-        training_batches(
-            load(all_kinds, cache_dir, gb), 5, seed=3, start_step=start, balanced=balanced
-        )
+        batches_of(load(all_kinds, cache_dir, gb), 5, seed=3, start_step=start, balanced=balanced)
         for gb in (CACHED, STREAMED)
     ]
     for _ in range(12):
@@ -157,7 +160,7 @@ def test_what_nine_tenths_of_the_free_disk_would_not_hold_is_streamed_and_told_w
     disk_of(decoded / 0.9 - 1)
     load(all_kinds, tmp_path / "little", 0.0, log=told.append)
     assert told[0].startswith(
-        "train: 38 films take 38.9 kB decoded, more than 90% of the 43.2 kB free in --cache_dir; "
+        "train: 38 films take 38.9 kB decoded, more than 90% of the 43.2 kB free in the cache folder; "
         "films are streamed from shards in "
     )
     assert "38/38 films" in told[-1]
@@ -206,7 +209,7 @@ def test_a_shard_that_is_damaged_while_it_is_read_is_one_line_that_says_what_men
     flip(shard) if damage == "flipped byte" else shard.rename(shard.with_name("away"))
     line = "--cache_dir: the shards in .* are damaged at film 'train/.*'.* --verify_films"
     with pytest.raises(UserError, match=line):
-        for batch in itertools.islice(training_batches(films, 8, seed=0, start_step=0), 5):
+        for batch in itertools.islice(batches_of(films, 8, seed=0, start_step=0), 5):
             np.testing.assert_array_equal(batch["image"][..., 0], expected[batch["film"]])
     with pytest.raises(UserError, match=line):
         list(evaluation_batches(films, 8))
@@ -297,7 +300,7 @@ def test_no_more_films_are_read_ahead_than_the_cores_can_use(all_kinds, monkeypa
 @pytest.mark.parametrize("process", [0, 1])
 def test_each_of_two_processes_reads_its_share_alone(all_kinds, cache_dir, monkeypatch, process):
     films = load(all_kinds, cache_dir)
-    whole = next(training_batches(films, 8, seed=0, start_step=2))
+    whole = next(batches_of(films, 8, seed=0, start_step=2))
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(jax, "process_index", lambda: process)
     files, read = films.images._file, set()
@@ -309,7 +312,7 @@ def test_each_of_two_processes_reads_its_share_alone(all_kinds, cache_dir, monke
         return files(row)
 
     monkeypatch.setattr(films.images, "_file", counted)
-    batch = next(training_batches(films, 8, seed=0, start_step=2))
+    batch = next(batches_of(films, 8, seed=0, start_step=2))
     share = slice(4 * process, 4 * process + 4)
     np.testing.assert_array_equal(batch["image"], whole["image"][share])
     assert set(batch["film"]) <= read
@@ -325,11 +328,12 @@ from pathlib import Path
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
 from pneumojax.decoding.preprocessing import Preprocessing
-from pneumojax.data.pipeline import training_batches
+from pneumojax.data.pipeline import BatchOrder, training_batches
 root, cache_dir = map(Path, sys.argv[1:])
 cache = FilmCache(cache_dir, 1e-9)
 films = load_split(find_films(root), "train", Preprocessing(32), cache, max_rejected_fraction=0.1)
-next(training_batches(films, 16, seed=0, start_step=0))
+order = BatchOrder(films.labels, 16, seed=0)
+next(training_batches(films, order, order.calls()))
 raise SystemExit(3)
 """
     result = subprocess.run(

@@ -35,7 +35,7 @@ class Loss:
 def batches(seconds):
     while True:
         time.sleep(seconds)
-        yield {"label": np.zeros(4)}
+        yield {"mask": np.zeros(4)}
 
 
 def test_a_slow_input_is_waited_for_and_a_fast_one_is_not():

@@ -12,7 +12,7 @@ from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history, read_lines
 from pneumojax.run.seal import digest
 from pneumojax.sharding import make_mesh, placed
-from pneumojax.training import loop
+from pneumojax.training import calls
 from pneumojax.training.logbook import Logbook
 from pneumojax.training.loop import train
 from pneumojax.training.step_monitor import StepMonitor
@@ -58,7 +58,7 @@ def test_a_finished_run_is_left_as_it_is(finished_run, run_copy, cache_dir, caps
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_implicit_transfer_between_steps_is_an_error(config, tmp_path, cache_dir, monkeypatch):
     # Batches that stay on the host would be moved by each call of the compiled step.
-    monkeypatch.setattr(loop, "to_devices", lambda batches, mesh: batches)
+    monkeypatch.setattr(calls, "to_devices", lambda batches, mesh, **axis: batches)
     with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
         train(changed(config, log__tensorboard=False), tmp_path / "run", cache_dir)
 
@@ -97,9 +97,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
         train(config, undisturbed_run, cache_dir)
     dispatched = StepMonitor.dispatched
 
-    def interrupted(self, step):
-        dispatched(self, step)
-        if step.number == at:
+    def interrupted(self, call):
+        dispatched(self, call)
+        if call.numbers[-1] == at:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -128,9 +128,9 @@ def test_a_streamed_run_that_is_interrupted_ends_with_the_bits_of_the_cached_one
     streamed = changed(config, data__max_cache_gb=1e-6)
     dispatched = StepMonitor.dispatched
 
-    def interrupted(self, step):
-        dispatched(self, step)
-        if step.number == 3:  # an epoch has 4 steps, and step 2 was saved
+    def interrupted(self, call):
+        dispatched(self, call)
+        if call.numbers[-1] == 3:  # an epoch has 4 steps, and step 2 was saved
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from pneumojax.configs import base
-from pneumojax.data.pipeline import to_devices, training_batches
+from pneumojax.data.pipeline import BatchOrder, to_devices, training_batches
 from pneumojax.data.splits import load_splits
 from pneumojax.inference.network import make_network
 from pneumojax.nn.blocks import MainHead
@@ -37,7 +37,8 @@ def runs(films_root, cache_dir):
         state = jax.device_put(begin(), replicated(mesh))
         train_step = make_train_step(config, network, optimizer, 1_000, mesh)
         step = compile_step(train_step, state, config, mesh)
-        batches = to_devices(training_batches(films, 16, seed=0, start_step=0), mesh)
+        order = BatchOrder(films.labels, 16, seed=0)
+        batches = to_devices(training_batches(films, order, order.calls()), mesh)
         batch = next(batches)
         # With films of one class, gradients do not cancel to less than their rounding.
         state, metrics = step(state, batch | {"label": jnp.ones_like(batch["label"])})

@@ -9,7 +9,7 @@ import pytest
 
 from pneumojax.errors import UserError
 from pneumojax.training.progress import TrainingProgress
-from pneumojax.training.step_monitor import DispatchedStep, StepMonitor
+from pneumojax.training.step_monitor import DispatchedCall, StepMonitor
 
 
 class Lines:
@@ -27,7 +27,8 @@ class Lines:
 
 def dispatched(number, loss=0.5):
     metrics = {"loss": jnp.float32(loss)}
-    return DispatchedStep(number, (number + 1) // 2, metrics, jnp.array([2, 0, 2]))
+    numbers = range(number, number + 1)
+    return DispatchedCall(numbers, (number + 1) // 2, metrics, jnp.array([2, 0, 2]))
 
 
 @pytest.fixture
