@@ -5,7 +5,16 @@ Most functions may raise UserError; docstrings name it where a caller has to kno
 
 
 class UserError(Exception):
-    """A mistake of the user. The message is one line: where, what was wrong and what to do."""
+    """A mistake of the user. The message is one line: where, what was wrong and what to do.
+
+    `flag` names the flag of the command line that has to change, or is "". The command line shows
+    it before the message. A program that imports PneumoJAX has no flags, so it shows the message
+    alone.
+    """
+
+    def __init__(self, message: str, *, flag: str = ""):
+        super().__init__(message)
+        self.flag = flag
 
 
 class Stopped(KeyboardInterrupt):

@@ -85,21 +85,23 @@ def refuse_links_out(folder: Path) -> None:
             with os.scandir(listed) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            raise UserError(f"--workdir: cannot list {listed!r}: {error.strerror}") from error
+            raise UserError(f"cannot list {listed!r}: {error.strerror}", flag="workdir") from error
         for entry in found:
             if entry.is_symlink():
                 target = os.path.realpath(entry.path)
                 if not Path(target).is_relative_to(inside):
                     raise UserError(
-                        f"--workdir: {entry.path!r} is a link to {target!r}, outside the folder, "
-                        "and nothing is written through it; put a copy in its place or remove it"
+                        f"{entry.path!r} is a link to {target!r}, outside the folder, and "
+                        "nothing is written through it; put a copy in its place or remove it",
+                        flag="workdir",
                     )
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)
             elif not entry.is_file(follow_symlinks=False):
                 raise UserError(
-                    f"--workdir: {entry.path!r} is a pipe, a socket or a device, which no run "
-                    "writes; remove it"
+                    f"{entry.path!r} is a pipe, a socket or a device, which no run writes; "
+                    "remove it",
+                    flag="workdir",
                 )
 
 

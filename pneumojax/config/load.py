@@ -16,6 +16,7 @@ from pneumojax.config.flat import flatten
 from pneumojax.config.rules import NAMED_SETS
 from pneumojax.configs import base
 from pneumojax.errors import UserError
+from pneumojax.shipped import config_file
 
 _START_FROM = "start from a copy of configs/base.py, or from base.get_config()"
 # Every network has these fields; all others are arguments of its own class.
@@ -25,24 +26,30 @@ _OF_EVERY_NETWORK = frozenset({"model.network", "model.dtype"})
 def load_file(path: str) -> ConfigDict:
     """Returns the result of `get_config()` in a Python file; text after a colon is its argument.
 
-    The config must have the fields of `configs/base.py`.
+    Instead of a file, a shipped config can be named, such as "base". The config must have the
+    fields of `configs/base.py`.
     """
-    file, *argument = path.split(":", 1)
+    name, *argument = path.split(":", 1)
+    is_bare = Path(name).name == name and not Path(name).suffix
+    file = config_file(name) if is_bare and not Path(name).is_file() else Path(name)
     try:
-        get_config = runpy.run_path(file).get("get_config")
+        get_config = runpy.run_path(str(file)).get("get_config")
         config = get_config(*argument) if callable(get_config) else None
     # A config file is a program and may raise anything.
     except (Exception, SystemExit) as error:
-        raise UserError(f"--config={path}: it cannot be loaded: {_last_line(error)}") from error
+        raise UserError(
+            f"{path}: it cannot be loaded: {_last_line(error)}", flag="config"
+        ) from error
     if not callable(get_config):
-        raise UserError(f"--config={path}: it has no function get_config()")
+        raise UserError(f"{path}: it has no function get_config()", flag="config")
     if not isinstance(config, ConfigDict) or isinstance(config, FrozenConfigDict):
         kind = type(config).__name__
         raise UserError(
-            f"--config={path}: get_config() returned {kind}, not a ConfigDict of ml_collections"
+            f"{path}: get_config() returned {kind}, not a ConfigDict of ml_collections",
+            flag="config",
         )
     if wrong := _wrong_fields(config):
-        raise UserError(f"--config={path}: {wrong}")
+        raise UserError(f"{path}: {wrong}", flag="config")
     return config.lock()
 
 

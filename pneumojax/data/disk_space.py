@@ -34,7 +34,7 @@ def too_large(entry: Path, films: int, preprocessing: Preprocessing, max_cache_g
         return ""
     free, memory = _free(entry), _memory()
     if needed > DISK * free:
-        return f"{taken}, more than {DISK:.0%} of the {_bytes(free)} free in --cache_dir"
+        return f"{taken}, more than {DISK:.0%} of the {_bytes(free)} free in the cache folder"
     if needed > MEMORY * memory:
         return f"{taken}, more than {MEMORY:.0%} of the {_bytes(memory)} of memory"
     return ""
@@ -45,8 +45,9 @@ def require_disk_space(entry: Path, files: Sequence[FilmFile], reason: str) -> N
     needed, free = sum(file.size for file in files), _free(entry)
     if needed > free:
         raise UserError(
-            f"--cache_dir: {reason}; in shards they take {_bytes(needed)}, and {_bytes(free)} are "
-            f"free for {str(entry.parent)!r}; make room or name another folder"
+            f"{reason}; in shards they take {_bytes(needed)}, and {_bytes(free)} are free for "
+            f"{str(entry.parent)!r}; make room or name another folder",
+            flag="cache_dir",
         )
 
 

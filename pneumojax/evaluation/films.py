@@ -51,8 +51,9 @@ def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> C
     if choice.is_of_the_run:
         if len({_fingerprints(member.meta)["validation"] for member in predictor.members}) > 1:
             raise UserError(
-                "--workdir: these runs were validated on different patients, so each was trained "
-                "on films that another is validated on; use --split=test or --films"
+                "these runs were validated on different patients, so each was trained on films "
+                "that another is validated on; choose the split 'test', or name other films",
+                flag="workdir",
             )
         split = choice.split or "val"
         films = _films_of_the_run(split, choice, predictor.first, cache_dir)
@@ -97,13 +98,14 @@ def _films_of_the_run(
     if splits.fingerprint[name] != _fingerprints(trained.meta)[name]:
         raise UserError(
             f"config.data.root: the {name} films are no longer those of this run; restore them, "
-            "or name the folder with --films"
+            "or name their folder as other films"
         )
     films = splits.train if split == "train" else splits.validation
     if films is None:
         raise UserError(
-            "--split=val: this run has no validation films (config.data.val_fraction is 0); use "
-            "--split=test"
+            "this run has no validation films (config.data.val_fraction is 0); choose the split "
+            "'test'",
+            flag="split",
         )
     return films
 
@@ -112,7 +114,8 @@ def _fingerprints(meta: dict[str, Any]) -> dict[str, Any]:
     """Digests of the films of each split; UserError for a run of an early version, without any."""
     if "films" not in meta:
         raise UserError(
-            "--workdir: the checkpoint does not say which films it was trained and validated on; "
-            "name films with --split=test or --films"
+            "the checkpoint does not say which films it was trained and validated on; choose the "
+            "split 'test', or name other films",
+            flag="workdir",
         )
     return meta["films"]

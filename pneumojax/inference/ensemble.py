@@ -47,21 +47,23 @@ def resolve_members(workdirs: Sequence[Path]) -> tuple[list[Path], Decision | No
     on the films out of fold.
     """
     if len(set(workdirs)) < len(workdirs):
-        raise UserError("--workdir: a run folder is named twice")
+        raise UserError("a run folder is named twice", flag="workdir")
     folds = folds_of(workdirs[0]) if len(workdirs) == 1 else []
     if not folds:
         return list(workdirs), None
     path = workdirs[0] / OUT_OF_FOLD / "decision.json"
     if not path.is_file():
         raise UserError(
-            f"--workdir: the cross-validation in {str(workdirs[0])!r} is not finished: run it again"
+            f"the cross-validation in {str(workdirs[0])!r} is not finished: run it again",
+            flag="workdir",
         )
     count = read_config(folds[0]).data.folds
     if [fold.name for fold in folds] != [f"fold-{i}" for i in range(count)]:
         names = ", ".join(fold.name for fold in folds)
         raise UserError(
-            f"--workdir: of the {count} folds of {str(workdirs[0])!r} there are only {names}; name "
-            "those that you want with commas between"
+            f"of the {count} folds of {str(workdirs[0])!r} there are only {names}; name the run "
+            "folders of the folds that you want",
+            flag="workdir",
         )
     record = read_record(path, decision_fields())
     if other := sorted(record.keys() - set(Decision._fields)):
@@ -87,8 +89,9 @@ def check_alike(members: Sequence[TrainedRun], workdirs: Sequence[Path]) -> None
         for value, workdir in zip(values, workdirs, strict=True):
             if value != values[0]:
                 raise UserError(
-                    f"--workdir: {str(workdirs[0])!r} and {str(workdir)!r} differ in {field} "
-                    f"({values[0]}, {value}): runs that answer together must agree in it"
+                    f"{str(workdirs[0])!r} and {str(workdir)!r} differ in {field} "
+                    f"({values[0]}, {value}): runs that answer together must agree in it",
+                    flag="workdir",
                 )
 
 

@@ -106,8 +106,9 @@ class Predictor:
         for member in self.members:
             if not member.network.explains:
                 raise UserError(
-                    f"--overlays: {member.config.model.network} has no Grad-CAM maps, because it "
-                    "lacks the methods `features` and `logits`; leave the flag out"
+                    f"{member.config.model.network} has no Grad-CAM maps, because it lacks the "
+                    "methods `features` and `logits`; predict without them",
+                    flag="overlays",
                 )
 
     def read(self, files: Sequence[Path]) -> NDArray[np.uint8]:

@@ -36,8 +36,9 @@ class TrainedRun:
         """The operating point and temperature that were fitted on the validation films."""
         if self.meta["decision"] is None:  # the config's rule has changed after training
             raise UserError(
-                f"--workdir: config.decision of the run {self.config.name!r} has changed; "
-                "evaluate it, which fits the new rule on its validation films"
+                f"config.decision of the run {self.config.name!r} has changed; "
+                "evaluate it, which fits the new rule on its validation films",
+                flag="workdir",
             )
         return Decision(**self.meta["decision"])
 
@@ -94,7 +95,7 @@ def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = 
     splits = load_splits(trained.config, cache_dir)
     if splits.validation is None:
         raise UserError(
-            f"--workdir: {str(workdir)!r} has no validation films to fit its decision rule on"
+            f"{str(workdir)!r} has no validation films to fit its decision rule on", flag="workdir"
         )
     if splits.fingerprint != trained.meta["films"]:
         raise UserError(

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from pneumojax.config.check import first_problem
 from pneumojax.config.flat import flatten
 from pneumojax.config.rules import LARGEST_SIDE
-from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.data.out_of_distribution import STATISTICS
 from pneumojax.errors import UserError
 from pneumojax.fields import (
@@ -117,8 +117,9 @@ def check_meta(meta: dict[str, Any], folder: Path) -> None:
     """Raises UserError for the first value that cannot be used, with its folder and field."""
     if wrong := first_wrong(meta, FIELDS):
         raise UserError(
-            f"--workdir: the checkpoint in {str(folder)!r} cannot be used: its metadata's {wrong}; "
-            "train again, or take a whole copy of the run"
+            f"the checkpoint in {str(folder)!r} cannot be used: its metadata's {wrong}; "
+            "train again, or take a whole copy of the run",
+            flag="workdir",
         )
 
 
@@ -141,13 +142,15 @@ def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None
         trained = completed(meta["config"])
     except NOT_A_CONFIG as error:
         raise UserError(
-            f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} is not "
-            "that of a run; train again, or take a whole copy of the run"
+            f"the config in the checkpoint's metadata in {str(folder)!r} is not "
+            "that of a run; train again, or take a whole copy of the run",
+            flag="workdir",
         ) from error
     if wrong := first_problem(trained):
         raise UserError(
-            f"--workdir: the config in the checkpoint's metadata in {str(folder)!r} cannot be "
-            f"used: {wrong}; train again, or take a whole copy of the run"
+            f"the config in the checkpoint's metadata in {str(folder)!r} cannot be "
+            f"used: {wrong}; train again, or take a whole copy of the run",
+            flag="workdir",
         )
     ours = answering(config)
     preprocessing = {f"data.{name}": meta["preprocessing"][name] for name in _PREPROCESSING}
@@ -187,9 +190,10 @@ def check_size(abstract_params: dict, folder: Path) -> None:
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(abstract_params))
     if count > MOST_PARAMETERS:
         raise UserError(
-            f"--workdir: the config in {str(folder)!r} describes a network of {count:,} "
+            f"the config in {str(folder)!r} describes a network of {count:,} "
             f"parameters, but at most {MOST_PARAMETERS:,} are read, because more would take the "
-            "memory"
+            "memory",
+            flag="workdir",
         )
 
 
@@ -208,6 +212,7 @@ def _refuse_differences(theirs: dict[str, Any], ours: dict[str, Any], folder: Pa
         a, b = theirs.get(name, "absent"), ours.get(name, "absent")
         if a != b:
             raise UserError(
-                f"--workdir: config.{name} is {b!r} in the config of {str(folder)!r} and {a!r} in "
-                f"its checkpoint, which was trained with it: put {a!r} back into config.json"
+                f"config.{name} is {b!r} in the config of {str(folder)!r} and {a!r} in "
+                f"its checkpoint, which was trained with it: put {a!r} back into config.json",
+                flag="workdir",
             )

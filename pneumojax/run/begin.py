@@ -48,9 +48,13 @@ def claim(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozen
         ours = (LOCK, ".config.json.")
         occupied = any(not path.name.startswith(ours) for path in workdir.iterdir())
     except OSError as error:
-        raise UserError(f"--workdir: cannot make {str(workdir)!r}: {error.strerror}") from error
+        raise UserError(
+            f"cannot make {str(workdir)!r}: {error.strerror}", flag="workdir"
+        ) from error
     if occupied:
-        raise UserError(f"--workdir: {str(workdir)!r} holds files but no run; name another folder")
+        raise UserError(
+            f"{str(workdir)!r} holds files but no run; name another folder", flag="workdir"
+        )
     return False
 
 
@@ -105,15 +109,16 @@ def locked(workdir: Path) -> Iterator[None]:
         if error.errno == errno.ELOOP:
             target = os.path.realpath(path)
             reason = f"it is a link to {target!r}, and nothing is written through links"
-        raise UserError(f"--workdir: cannot write {str(path)!r}: {reason}") from error
+        raise UserError(f"cannot write {str(path)!r}: {reason}", flag="workdir") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
             raise UserError(
-                f"--workdir: {str(workdir)!r} is in use by process {holder or 'unknown'}; wait for "
-                "it, stop it, or name another folder"
+                f"{str(workdir)!r} is in use by process {holder or 'unknown'}; wait for "
+                "it, stop it, or name another folder",
+                flag="workdir",
             ) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()} on {os.uname().nodename}\n".encode(), 0)

@@ -47,7 +47,7 @@ def write_provenance(workdir: Path, splits: Splits, config: ConfigDict) -> None:
     if before["films"] != now["films"]:
         raise UserError(
             f"config.data.root: the films have changed since {str(workdir)!r} began "
-            f"({before['films']} -> {now['films']}); restore them or name another --workdir"
+            f"({before['films']} -> {now['films']}); restore them or name another run folder"
         )
 
 

@@ -195,11 +195,11 @@ def test_a_config_file_that_is_none_is_one_line_that_names_it(tmp_path, name):
     with pytest.raises(UserError) as told:
         load_file(str(path))
     line = str(told.value)
-    assert line.startswith(f"--config={path}: ") and said in line and "\n" not in line
+    assert line.startswith(f"{path}: ") and said in line and "\n" not in line
 
 
 def test_a_config_file_that_is_not_there_is_one_line():
-    with pytest.raises(UserError, match="^--config=configs/nope.py: .*No such file"):
+    with pytest.raises(UserError, match="^configs/nope.py: .*No such file"):
         load_file("configs/nope.py")
 
 

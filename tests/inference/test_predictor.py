@@ -121,7 +121,7 @@ def test_a_network_without_feature_maps_is_predicted_but_not_explained(config, t
     expected = (FILMS.astype(np.float32) / 255).mean((1, 2)) * 3 - 1.5
     np.testing.assert_allclose(predictor.logits(FILMS)[0], expected, atol=1e-5)
     assert not predictor.explains
-    with pytest.raises(UserError, match="--overlays: .*:Plain has no Grad-CAM maps"):
+    with pytest.raises(UserError, match=":Plain has no Grad-CAM maps"):
         predictor.explain(FILMS)
     Image.fromarray(FILMS[0]).save(tmp_path / "f.png")
     films, output = [str(tmp_path / "f.png")], tmp_path / "out.csv"

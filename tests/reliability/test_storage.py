@@ -86,7 +86,9 @@ def load(root, cache_dir, log=lambda line: None, max_gb=0.0):
 
 def test_a_full_disk_under_the_cache_is_one_line_and_leaves_nothing(films_root, small_disk):
     disk = small_disk(40)
-    with pytest.raises(UserError, match="more than 90% of the .* free in --cache_dir; in shards"):
+    with pytest.raises(
+        UserError, match="more than 90% of the .* free in the cache folder; in shards"
+    ):
         load(films_root, disk)
     assert list(disk.iterdir()) == []
     with pytest.raises(UserError, match="--cache_dir: cannot write .*No space left on device"):

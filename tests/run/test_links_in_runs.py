@@ -66,7 +66,7 @@ def is_untouched(victim):
 @pytest.mark.parametrize("target", ["", "notes", "absent"], ids=["folder", "file", "nothing"])
 def test_each_place_that_leads_out_is_named_with_its_target(begun, victim, place, target):
     link = put_link(begun, place, victim / target)
-    with pytest.raises(UserError, match="--workdir: .* outside the folder") as told:
+    with pytest.raises(UserError, match="outside the folder") as told:
         refuse_links_out(begun)
     assert repr(str(link)) in str(told.value)
     assert repr(str(victim / target)) in str(told.value)
