@@ -1,15 +1,48 @@
-"""Progress, durations and tables on the terminal, one way each."""
+"""Lines, progress, durations and tables on the terminal, one way each.
+
+The command line prints how a task goes. A program that imports PneumoJAX has an output of its own,
+so the Python API runs the same tasks within `silent`.
+"""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TextIO
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TextIO
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_is_silent: ContextVar[bool] = ContextVar("is_silent", default=False)
 _WIDTH = 78  # columns that a rewritten line fills, to erase the end of a longer one
 _TERMINAL_SECONDS = 0.2  # between two versions of a rewritten line
 
 
+@contextmanager
+def silent() -> Iterator[None]:
+    """A block in which `say`, `console` and `Progress` print nothing, in this thread alone."""
+    token = _is_silent.set(True)
+    try:
+        yield
+    finally:
+        _is_silent.reset(token)
+
+
+def say(text: str) -> None:
+    """Prints a line at once, unless this is `silent`."""
+    if not _is_silent.get():
+        print(text, flush=True)
+
+
+def console() -> "Console":
+    """A console for tables and coloured lines, which prints nothing if this is `silent`."""
+    from rich.console import Console
+
+    return Console(highlight=False, quiet=_is_silent.get())
+
+
 class Progress:
-    """Shows now and then how far a long task is.
+    """Shows now and then how far a long task is, unless the block is `silent`.
 
     On a terminal one line is rewritten five times a second. A file, a pipe or a function, such as
     print, gets a new line each time, at most every `seconds`.
@@ -17,6 +50,7 @@ class Progress:
 
     def __init__(self, out: TextIO | Callable[[str], object], seconds: float = 10.0):
         self._out = out
+        self._is_silent = _is_silent.get()
         self._rewrites = not callable(out) and out.isatty()
         self._seconds = _TERMINAL_SECONDS if self._rewrites else seconds
         self._shown = time.monotonic()
@@ -40,6 +74,8 @@ class Progress:
             self._write("", end="\r")
 
     def _write(self, text: str, end: str) -> None:
+        if self._is_silent:
+            return
         if callable(self._out):
             self._out(text)
         else:
