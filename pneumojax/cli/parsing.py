@@ -35,6 +35,15 @@ class Command:
         override(config, self.overrides)
         return config
 
+    @property
+    def network(self) -> str:
+        """The network class that the command names by a field or its config file, or ""."""
+        pairs = (text.lstrip("-").partition("=") for text in self.overrides)
+        named = [value for field, _, value in pairs if field == "config.model.network"]
+        if not named and self.config_file:
+            named = [self.config().model.network]
+        return named[-1] if named else ""
+
 
 def parse(argv: Sequence[str], verbs: Sequence[str]) -> Command:
     """Parses a command line; the first argument may be the verb, which is "train" by default."""

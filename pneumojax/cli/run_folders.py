@@ -91,8 +91,8 @@ def trained_runs(command: Command) -> TrainedRuns:
     if command.config_file or command.overrides:
         _take_changes(command, workdirs)
     results = REFERENCE_RESULTS.resolve() if workdirs == [reference_run()] else None
-    # The user agrees by the flag, or by naming a config file.
-    any_network = command.options.any_network or command.config_file is not None
+    # A network that the command names is trusted; by now it is known to be that of every run.
+    any_network = command.options.any_network or bool(command.network)
     return TrainedRuns(workdirs, results, any_network)
 
 
@@ -105,22 +105,26 @@ def _stored_config(command: Command) -> ConfigDict | None:
         if (run / "config.json").exists():
             config = read_config(run)
             if not command.options.any_network:
-                refuse_foreign_network(config, run)
+                refuse_foreign_network(config, run, command.network)
             return config.unlock()
     return None
 
 
 def _take_changes(command: Command, workdirs: list[Path]) -> None:
     """Changes the fields that may change before an evaluation, and refuses other changes."""
+    from pneumojax.inference.ensemble import folds_of
     from pneumojax.run.begin import take_changes
 
-    is_one_of_the_users = len(workdirs) == 1 and workdirs != [reference_run()]
+    runs = [run for named in workdirs for run in folds_of(named) or [named]]
+    is_one_of_the_users = len(runs) == 1 and runs != [reference_run()]
     takes_changes = command.verb == "evaluate" and is_one_of_the_users
     may_change = AFTER_TRAINING if takes_changes else frozenset[str]()
-    for workdir in workdirs:
+    for workdir in runs:
         stored = read_config(workdir)
         if command.config_file:
             wanted = command.config()
+            if wanted.data.folds:  # the file is that of a cross-validation and of all its folds
+                wanted.data.fold = stored.data.fold
         else:
             wanted = stored.copy_and_resolve_references()
             override(wanted, command.overrides)

@@ -29,7 +29,7 @@ class Network:
 
     def logits(self, params: dict, images: Array) -> dict:
         """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}, without dropout."""
-        return self.module(params)(images, None)
+        return _checked(self.module(params), images, None)
 
     def evaluation_logits(self, params: dict, images: Array) -> Array:
         """The predicting head's logits (batch,), averaged over the test-time views."""
@@ -48,9 +48,17 @@ class Network:
         """
         module = self.module(self.join(params, statistics))
         if not self.statistics or self.freeze_statistics:
-            return module(images, dropout_keys), statistics
-        module.set_attributes(nnx.BatchNorm, use_running_average=False, axis_name=axis)
-        logits = module(images, dropout_keys)
+            return _checked(module, images, dropout_keys), statistics
+        # Without momentum Flax's own batch norm stores this batch's statistics, as ours does: the
+        # training step averages them.
+        module.set_attributes(
+            nnx.BatchNorm,
+            use_running_average=False,
+            axis_name=axis,
+            momentum=0.0,
+            raise_if_not_found=False,
+        )
+        logits = _checked(module, images, dropout_keys)
         return logits, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
 
     def module(self, params: dict) -> Any:
@@ -73,9 +81,36 @@ def predicting_logits(heads: Mapping[str, Array]) -> Array:
     return heads["main"] if "main" in heads else heads["auxiliary"]
 
 
+def _checked(module: Any, images: Array, dropout_keys: Array | None) -> dict:
+    """A module's logits by head, after a check of their names and shapes while it is traced.
+
+    Logits of shape (batch, 1) would broadcast against the labels and train something else.
+    """
+    heads = module(images, dropout_keys)
+    films = len(images)
+    wanted = f"{{'main': logits}}, where the logits of {films} films have shape ({films},)"
+    if not isinstance(heads, Mapping) or not {"main", "auxiliary"} & heads.keys():
+        found = f"keys {sorted(heads)}" if isinstance(heads, Mapping) else type(heads).__name__
+        raise UserError(f"config.model.network: {_name(module)} returned {found}; use {wanted}")
+    for name, logits in heads.items():
+        if logits.shape != (films,):
+            raise UserError(
+                f"config.model.network: {_name(module)} returned {name!r} of shape "
+                f"{logits.shape}; use {wanted}"
+            )
+    return dict(heads)
+
+
+def _name(module: Any) -> str:
+    return type(module).__name__
+
+
 def make_network(config: ConfigDict) -> Network:
     """The network that `config` describes; only shapes are computed."""
     module = nnx.eval_shape(lambda: make_module(config, nnx.Rngs(params=0)))
+    # Flax's own batch norm normalises by the batch unless it is told to use what it has recorded.
+    module.set_attributes(nnx.BatchNorm, use_running_average=True, raise_if_not_found=False)
+    _refuse_other_state(module)
     definition, params = nnx.split(module)
     statistics = flatten_dict(nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)))
     return Network(
@@ -91,11 +126,13 @@ def make_network(config: ConfigDict) -> Network:
 def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
     """The module that `config.model` describes, with its initial parameters.
 
-    Its class is called with `image_size`, `normalise`, `rngs` and, by name, every field of
-    `config.model` except `network`.
+    Its class is called with `rngs`, with every field of `config.model` except `network` and, if it
+    takes them, with `dtype`, `image_size` and `normalise`, all by name.
     """
     build = _network_class(config.model.network)
     arguments = {name: value for name, value in config.model.items() if name != "network"}
+    if config.model.dtype == "float32":  # every network computes in it
+        del arguments["dtype"]
     taken = _arguments_of(build)
     for name in arguments:
         if name not in taken:
@@ -103,8 +140,17 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
                 f"config.model.{name}: {config.model.network} takes no such argument; it takes "
                 + ", ".join(sorted(taken - {"rngs", "image_size", "normalise"}))
             )
-    arguments["dtype"] = jnp.dtype(config.model.dtype)
-    arguments |= {"image_size": config.data.image_size, "normalise": config.data.normalise}
+    if "normalise" not in taken and config.data.normalise != "unit":
+        raise UserError(
+            f"config.data.normalise is {config.data.normalise!r}: {config.model.network} takes no "
+            "argument normalise, so films reach it in [0, 1]; use 'unit'"
+        )
+    common = {
+        "dtype": jnp.dtype(config.model.dtype),
+        "image_size": config.data.image_size,
+        "normalise": config.data.normalise,
+    }
+    arguments |= {name: value for name, value in common.items() if name in taken}
     try:
         return build(rngs=rngs, **arguments)
     except ValueError as error:
@@ -113,6 +159,18 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
             raise
         section = "data" if name in ("image_size", "normalise") else "model"
         raise UserError(f"config.{section}.{error}") from error
+
+
+def _refuse_other_state(module: nnx.Module) -> None:
+    """Raises UserError for variables that are neither trained nor statistics of batch norm."""
+    others = nnx.state(module, nnx.Not(nnx.Any(nnx.Param, nnx.BatchStat)))
+    for path, variable in nnx.to_flat_state(others):
+        raise UserError(
+            f"config.model.network: {_name(module)} holds a {type(variable).__name__} in "
+            f"{'.'.join(map(str, path))!r}, and only nnx.Param and nnx.BatchStat are kept between "
+            "steps; for dropout use the keys that the network is called with, as "
+            "pneumojax.nn.layers.dropout does"
+        )
 
 
 def _network_class(name: str) -> Any:

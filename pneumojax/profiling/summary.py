@@ -172,7 +172,7 @@ def _calls(network: Network, image_size: int) -> list[Any]:
     def run(params: dict, film: Array) -> None:
         module = network.module(params)
         module.set_attributes(BranchedModule, fused=False, raise_if_not_found=False)
-        nnx.tabulate(module, film, row_filter=collect)
+        nnx.tabulate(module, film, None, row_filter=collect)
 
     film = jax.ShapeDtypeStruct((1, image_size, image_size, 1), jnp.float32)
     jax.eval_shape(run, network.abstract_params, film)
