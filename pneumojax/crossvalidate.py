@@ -27,6 +27,7 @@ from pneumojax.inference.trained_run import fit_changed_decision
 from pneumojax.run.film_list import read_films
 from pneumojax.stats.estimates import json_ready
 from pneumojax.stats.metrics import auroc
+from pneumojax.terminal import say
 from pneumojax.training.loop import train
 
 
@@ -51,7 +52,7 @@ def cross_validate(
     refuse_links_out(workdir)
     folders = []
     for fold in range(config.data.folds):
-        print(f"fold {fold + 1} of {config.data.folds}")
+        say(f"fold {fold + 1} of {config.data.folds}")
         folders.append(workdir / f"fold-{fold}")
         of_fold = config.copy_and_resolve_references()
         of_fold.data.fold = fold
@@ -121,7 +122,7 @@ def _evaluate_out_of_fold(
         auroc_by_fold=[auroc(films.labels[fold == i], logits[fold == i]) for i in range(count)],
     )
     line = f"each film was scored by the one of {count} networks not trained on it"
-    print(line)
+    say(line)
     # No film is scored by a network that was trained on it or its patient.
     predictions = Predictions.of_films(films, logits, [""] * len(films))
     first, overlap = folds.members[0].first, Overlap(f"audit: {line}", {})

@@ -20,7 +20,7 @@ _TERMINAL_SECONDS = 0.2  # between two versions of a rewritten line
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """A block in which `say`, `console` and `Progress` print nothing, in this thread alone."""
+    """A block in which `say`, a console and `Progress` print nothing, in this thread alone."""
     token = _is_silent.set(True)
     try:
         yield
@@ -34,7 +34,7 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def console() -> "Console":
+def make_console() -> "Console":
     """A console for tables and coloured lines, which prints nothing if this is `silent`."""
     from rich.console import Console
 

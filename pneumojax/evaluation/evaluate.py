@@ -20,6 +20,7 @@ from pneumojax.inference.ensemble import Spread, output_folder
 from pneumojax.inference.predictor import Predictor
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.run.film_list import SeenFilms
+from pneumojax.terminal import say
 
 
 def evaluate_run(
@@ -46,8 +47,8 @@ def evaluate_run(
     overlap = training_overlap(predictor.workdirs, films, chosen.split, choice)
     several = len(predictor.members) > 1
     network = predictor.name if several else f"step {trained.meta['step']} of {workdir}"
-    print(f"evaluating {printable(network)} on {len(films):,} films of {chosen.split}")
-    print(overlap.line)
+    say(f"evaluating {printable(network)} on {len(films):,} films of {chosen.split}")
+    say(overlap.line)
     seen = SeenFilms.of_runs(predictor.workdirs)
     notes = [seen.note(*film) for film in zip(films.paths, films.digests, strict=True)]
     size = _batch_size(trained.config.batch_size, len(films), trained.mesh.size)
@@ -77,7 +78,7 @@ def evaluate_subject(
     record = write_report(folder, evaluation)
     print_table(summary, cautions=evaluation.cautions, synthetic=facts.synthetic)
     shown = printable(str(folder))
-    print(f"written to {shown}; the report is {shown}/report.html")
+    say(f"written to {shown}; the report is {shown}/report.html")
     return record
 
 

@@ -19,6 +19,7 @@ from pneumojax.run import agreement
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
 from pneumojax.sharding import make_mesh, placed
+from pneumojax.terminal import say
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = 
     logits = logits_of(trained.params, splits.validation)
     decision = fit_decision(trained.config.decision, splits.validation.labels, logits)
     agreement.write_decision(workdir, trained.config, trained.meta, decision._asdict())
-    print(
+    say(
         f"fitted the {decision.rule} rule on {decision.films:,} validation films: "
         f"threshold {decision.threshold:.3f}"
     )

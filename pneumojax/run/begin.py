@@ -18,6 +18,7 @@ from pneumojax.fields import Field, is_group, list_of, read_record
 from pneumojax.files import refuse_links_out, write_json
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.stored_config import read_config
+from pneumojax.terminal import say
 
 CHANGES = "changes.json"
 LOCK = ".lock"
@@ -81,7 +82,7 @@ def take_changes(workdir: Path, config: ConfigDict, may_change: frozenset[str]) 
         entry["time"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         write_json(workdir / CHANGES, {"changes": [*earlier, entry]})
     write_json(workdir / "config.json", config.to_dict())
-    print(f"changed after epoch {epoch}: {'; '.join(map(str, changes))}")
+    say(f"changed after epoch {epoch}: {'; '.join(map(str, changes))}")
 
 
 def read_changes(workdir: Path) -> list[dict[str, Any]]:

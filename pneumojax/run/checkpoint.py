@@ -23,6 +23,7 @@ from pneumojax import runtime
 from pneumojax.errors import UserError
 from pneumojax.files import failing_clearly, printable
 from pneumojax.run.seal import STORED_AS, cast, check_seal, digest, layout, sealed
+from pneumojax.terminal import say
 
 KEPT = 2
 OTHER_BYTES = 500_000  # upper limit for everything in a checkpoint except arrays
@@ -161,7 +162,7 @@ class Checkpoints:
             except Exception as error:  # damage may raise any exception
                 if runtime.is_of_another_process(error):
                     raise
-                print(
+                say(
                     f"checkpoint {kind}/{step} is damaged ({type(error).__name__}: "
                     f"{printable(_first_line(error))}); using the one before it"
                 )
@@ -202,7 +203,7 @@ class Checkpoints:
                 raise ValueError(f"the arrays of {name!r} are not those that were saved")
         if not has_seal and not self._has_warned:
             self._has_warned = True
-            print(
+            say(
                 f"{str(self._folder)!r} was written by an earlier version: damage to its "
                 "threshold, calibration and preprocessing would not be noticed"
             )

@@ -18,6 +18,7 @@ from pneumojax.data.pipeline import (
     training_batches,
 )
 from pneumojax.data.resident import ResidentFilms, choose_layout, place_films
+from pneumojax.terminal import say
 from pneumojax.training.compiling import compile_step
 from pneumojax.training.state import TrainState
 from pneumojax.training.step import TrainStep
@@ -56,7 +57,7 @@ def make_input(
         resident, batches = None, training_batches(films, order, calls)
     else:
         resident, batches = place_films(films, layout, mesh), row_batches(order, calls)
-        print(f"films: {len(films):,} on the devices, {layout}")
+        say(f"films: {len(films):,} on the devices, {layout}")
     on_devices = to_devices(batches, mesh, have_step_axis=calls.have_step_axis)
     return CallInput(calls, resident, on_devices, order.batch_size)
 

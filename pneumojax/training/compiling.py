@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from pneumojax.data.resident import ResidentFilms
 from pneumojax.sharding import replicated
+from pneumojax.terminal import say
 from pneumojax.training import heap
 from pneumojax.training.state import TrainState
 from pneumojax.training.step import TrainStep, from_rows, in_one_call
@@ -44,11 +45,11 @@ def compile_step(
     if films is not None:
         batch = {name: batch[name] for name in ("film", "mask")}
     what = "the train step" if steps is None else f"{steps} train steps in one call"
-    print(f"compiling {what} ...", flush=True)
+    say(f"compiling {what} ...")
     began = time.perf_counter()
     arguments = (state, batch) if films is None else (state, films, batch)
     compiled = jitted.lower(*arguments).compile()
-    print(f"compiled in {time.perf_counter() - began:.1f} s")
+    say(f"compiled in {time.perf_counter() - began:.1f} s")
     needs = compiled.memory_analysis()  # None if the backend does not report it
     if needs and jax.default_backend() == "cpu" and jax.local_device_count() == 1:
         heap.reserve(needs.temp_size_in_bytes)

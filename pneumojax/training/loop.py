@@ -20,6 +20,7 @@ from pneumojax.run.begin import begin, locked
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.provenance import write_provenance
 from pneumojax.sharding import make_mesh
+from pneumojax.terminal import say
 from pneumojax.training.calls import CompiledCalls, make_input
 from pneumojax.training.logbook import open_logbook
 from pneumojax.training.losses import class_factors
@@ -76,7 +77,7 @@ def train(
         splits = load_splits(config, cache_dir, verify=verify_films)
     setup = Setup(config, workdir, splits, network, mesh, checkpoints)
     if note := check_batch(config, mesh, setup.films_per_epoch):
-        print(note)
+        say(note)
     with runtime.leader_first("run folder"):
         begin(workdir, config, IN_TRAINING)
     with locked(workdir) if runtime.is_leader() else contextlib.nullcontext():
@@ -99,10 +100,10 @@ def _train(setup: Setup, weights_source: Source | None) -> None:
     first_step = int(state.step)
     epochs = first_step // per_epoch
     if first_step == setup.last_step or stops_early(epochs, best, config):
-        print(f"finished: this run has trained {epochs} of {config.epochs} epochs")
+        say(f"finished: this run has trained {epochs} of {config.epochs} epochs")
         return
     if first_step:
-        print(f"resuming after step {first_step} of {setup.last_step}")
+        say(f"resuming after step {first_step} of {setup.last_step}")
     order = BatchOrder(labels, config.batch_size, config.seed, config.data.balanced)
     source = make_input(setup.splits.train, order, config, mesh, first_step)
     weights = class_factors(labels, config.loss.class_weights)
@@ -168,7 +169,7 @@ class Trainer:
                 if signal_number:
                     self._stop(signal_number, number)
                 if ends_epoch and stops_early(epoch, self._best, self._config):
-                    print(
+                    say(
                         f"stopping: {self._config.early_stopping.patience} epochs without a "
                         f"better {self._config.checkpoint.best_metric}"
                     )

@@ -7,7 +7,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
-from pneumojax.terminal import plain_table
+from pneumojax.terminal import plain_table, say
 
 
 def is_fine_tuning(config: ConfigDict) -> bool:
@@ -59,7 +59,7 @@ def print_groups(config: ConfigDict, params: Mapping[str, Any], steps_per_epoch:
         shown = stages if len(stages) < 4 else [stages[0], "...", stages[-1]]
         count = sum(flat[path].size for path in paths)
         rows.append((group, ", ".join(shown), f"{rate:g}", begins, f"{count:,}"))
-    print(plain_table(("group", "stages", "rate", "from step", "parameters"), rows))
+    say(plain_table(("group", "stages", "rate", "from step", "parameters"), rows))
 
 
 def stage_name(path: tuple) -> str:

@@ -16,7 +16,7 @@ from pneumojax.files import printable, write_json
 from pneumojax.inference.network import Network
 from pneumojax.inference.trained_run import open_run
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
-from pneumojax.terminal import plain_table
+from pneumojax.terminal import plain_table, say
 from pneumojax.training.parameter_groups import stage_name, stage_of
 from pneumojax.training.state import TrainState
 from pneumojax.weights import published
@@ -53,10 +53,10 @@ def start_from(source: Source, network: Network, state: TrainState, workdir: Pat
     report = {"weights": source.path, "kind": source.kind, "stages": stages}
     if runtime.is_leader():
         write_json(workdir / "start.json", report)
-    print(f"starting from {source.kind} weights, {printable(source.path)}")
+    say(f"starting from {source.kind} weights, {printable(source.path)}")
     header = ("stage", "arrays taken", "new here", "of theirs unused")
     rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in s.values()] for s in stages]
-    print(plain_table(header, rows))
+    say(plain_table(header, rows))
     params, statistics = network.divide(unflatten_dict(merged))
     average = state.average
     if average is not None:

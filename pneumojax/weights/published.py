@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pneumojax.errors import UserError
 from pneumojax.files import replacing
+from pneumojax.terminal import say
 
 NAME = "imagenet"  # the value of config.start.weights that stands for them
 URL = (
@@ -34,7 +35,7 @@ def published_weights(cache_dir: Path, download: bool) -> Path:
             f"config.start.weights is {NAME!r}, and {str(path)!r} is not there or is damaged: "
             f"--download fetches it (88 MB). {WHERE}"
         )
-    print(f"downloading {URL} (88 MB)", flush=True)
+    say(f"downloading {URL} (88 MB)")
     try:
         with urllib.request.urlopen(URL, timeout=60) as response:
             data = response.read()
