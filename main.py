@@ -3,13 +3,7 @@
 Research and education only, not a medical device.
 """
 
-import sys
-
-from pneumojax import runtime
-from pneumojax.cli.program import main
-from pneumojax.data.tensorflow_import import quiet
+from pneumojax.cli.program import command
 
 if __name__ == "__main__":
-    runtime.tune_malloc()
-    quiet()
-    main(sys.argv[1:])
+    command()

@@ -28,6 +28,8 @@ def config_file(name: str) -> Path:
     """The file of a shipped config; raises UserError with the known names for any other name."""
     if name not in config_names():
         raise UserError(
-            f"{name!r} is not a config of PneumoJAX; it has {', '.join(config_names())}"
+            f"{name!r} is neither a file nor a config of PneumoJAX; its configs are "
+            f"{', '.join(config_names())}",
+            flag="config",
         )
     return _CONFIGS / f"{name}.py"

@@ -1,20 +1,25 @@
 """Every verb of the command line, once: its help, flags, examples and function; and --help."""
 
 import importlib.metadata
+import sys
 import textwrap
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pneumojax
 from pneumojax.cli import commands
 from pneumojax.cli.flags import FLAGS
 from pneumojax.cli.parsing import Command
 from pneumojax.errors import UserError
+from pneumojax.shipped import config_names
 
-_PROGRAM = "python main.py"
 _CONFIG_TO_USE = (
-    ("--config=<file>", "The config file; configs/base.py by default."),
+    (
+        "--config=<file>",
+        "A Python file that makes a config, or the name of a config that comes with PneumoJAX: "
+        f"{', '.join(config_names())}. Default: base.",
+    ),
     ("--config.<field>=<value>", "Change a field; configs/base.py lists and explains all of them."),
 )
 _CONFIG_OF_THE_RUN = (
@@ -38,7 +43,7 @@ class Verb(NamedTuple):
     help: str
     run: Callable[[Command], None]
     flags: tuple[str, ...]  # the flags that it reads, in `flags.FLAGS`; all others are refused
-    examples: tuple[str, ...]  # command lines without "python main.py"
+    examples: tuple[str, ...]  # command lines without the program's name
     arguments: str = ""  # the placeholder of the files that it takes
     takes_config: bool = True  # whether it reads --config and its fields
 
@@ -68,7 +73,7 @@ VERBS = {
             "process",
         ),
         examples=(
-            "train --config=configs/quick.py",
+            "train --config=quick",
             "train --config.data.root=<folder with train/>",
             "train --workdir=<run folder> --config.epochs=8",
         ),
@@ -123,21 +128,21 @@ VERBS = {
         summary="measure the training step of a config",
         help="Measures the time and the memory of a config's training step, and draws a page.",
         flags=(*_RUN, "verify_films", "any_network", "print_config"),
-        examples=("profile --config=configs/reference.py", "profile --workdir=<run folder>"),
+        examples=("profile --config=reference", "profile --workdir=<run folder>"),
         run=commands.profile,
     ),
     "preview": Verb(
         summary="draw training films as the network sees them",
         help="Draws a page of training films before and after augmentation.",
         flags=(*_RUN, "any_network", "print_config"),
-        examples=("preview --config=configs/reference.py",),
+        examples=("preview --config=reference",),
         run=commands.preview,
     ),
     "summary": Verb(
         summary="list the layers of a config's network",
         help="Lists the layers of a config's network with their shapes, parameters and work.",
         flags=(*_RUN, "output", "any_network", "print_config"),
-        examples=("summary --config=configs/inception_v3.py",),
+        examples=("summary --config=inception_v3",),
         run=commands.summarise,
     ),
 }
@@ -172,10 +177,10 @@ def _listed(names: Sequence[str]) -> str:
 
 def overview() -> str:
     """The help of the program: every verb in a line."""
-    width = max(map(len, VERBS))
+    program, width = _program(), max(map(len, VERBS))
     return "\n".join(
         [
-            f"usage: {_PROGRAM} [verb] [flags] [files]",
+            f"usage: {program} [verb] [flags] [files]",
             "",
             "PneumoJAX reads chest X-rays for pneumonia. Research and education only, not a "
             "medical device.",
@@ -184,18 +189,18 @@ def overview() -> str:
             *(f"  {name:{width}}  {verb.summary}" for name, verb in VERBS.items()),
             "",
             "Without a verb the program trains. --mode=<verb> works too.",
-            f"{_PROGRAM} <verb> --help shows the flags of a verb; --version the versions.",
+            f"{program} <verb> --help shows the flags of a verb; --version the versions.",
             "",
             "examples:",
-            *(f"  {_PROGRAM} {verb.examples[0]}" for verb in VERBS.values()),
+            *(f"  {program} {verb.examples[0]}" for verb in VERBS.values()),
         ]
     )
 
 
 def help_of(name: str) -> str:
     """The help of one verb: only its flags, and examples."""
-    verb = VERBS[name]
-    parts = [f"usage: {_PROGRAM} {name} [flags]"]
+    verb, program = VERBS[name], _program()
+    parts = [f"usage: {program} {name} [flags]"]
     if verb.makes_config:
         parts.append("[--config=<file>] [--config.<field>=<value> ...]")
     if verb.arguments:
@@ -211,14 +216,18 @@ def help_of(name: str) -> str:
         if flag.default:
             text += f" Default: {flag.default}."
         lines += _entry(f"--{flag.name}={flag.value}" if flag.value else f"--{flag.name}", text)
-    return "\n".join([*lines, "", "examples:", *(f"  {_PROGRAM} {e}" for e in verb.examples)])
+    return "\n".join([*lines, "", "examples:", *(f"  {program} {e}" for e in verb.examples)])
 
 
 def version() -> str:
     """The program's version, and those of the packages that its results depend on."""
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
-    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())
-    return f"PneumoJAX {project['project']['version']} ({packages})"
+    return f"PneumoJAX {pneumojax.__version__} ({packages})"
+
+
+def _program() -> str:
+    """The command that started this process: main.py of a checkout, or the installed one."""
+    return "python main.py" if Path(sys.argv[0]).name == "main.py" else "pneumojax"
 
 
 def _entry(flag: str, text: str) -> list[str]:

@@ -174,7 +174,8 @@ def test_evaluation_and_prediction_say_what_they_need(line, told):
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_the_help_of_a_verb_shows_its_own_flags_and_an_example(name):
+def test_the_help_of_a_verb_shows_its_own_flags_and_an_example(name, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/home/me/main.py"])
     text = help_of(name)
     shown = {line.split("=")[0].strip() for line in text.splitlines() if line.startswith("  --")}
     of_the_config = {"--config", "--config.<field>"} if VERBS[name].takes_config else set()
@@ -193,14 +194,15 @@ def test_every_flag_belongs_to_a_verb():
     ("line", "told"),
     [
         (["--help"], "verbs:"),
-        (["predict", "--help"], "usage: python main.py predict"),
-        (["--mode=evaluate", "--help"], "usage: python main.py evaluate"),
+        (["predict", "--help"], "usage: pneumojax predict"),
+        (["--mode=evaluate", "--help"], "usage: pneumojax evaluate"),
         (["--version"], "PneumoJAX 0."),
         (["predict", "film.png"], None),
         (["predict", "--", "--help"], None),
     ],
 )
-def test_questions_are_answered_without_running_a_verb(line, told):
+def test_questions_are_answered_without_running_a_verb(line, told, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/pneumojax"])
     text = answer(line)
     assert text is None if told is None else told in text
 

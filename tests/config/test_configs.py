@@ -36,6 +36,25 @@ def test_config_loads_has_every_field_and_describes_a_network(name):
     make_network(config)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_shipped_config_is_found_by_its_name_from_any_folder(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()  # such as a folder of runs
+    assert load_file(name).to_dict() == load_file(str(ROOT / "configs" / f"{name}.py")).to_dict()
+
+
+def test_a_file_comes_before_a_shipped_config_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quick").write_text(CHANGED % "c.name = 'mine'")
+    assert load_file("quick").name == "mine"
+
+
+def test_an_unknown_name_is_answered_with_the_shipped_configs():
+    with pytest.raises(UserError, match="^'qick' is neither a file .* base, .*, quick, ") as told:
+        load_file("qick")
+    assert told.value.flag == "config"
+
+
 def changed(**fields):
     config = base.get_config()
     config.update_from_flattened_dict({name.replace("__", "."): v for name, v in fields.items()})
