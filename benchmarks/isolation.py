@@ -15,19 +15,16 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
-
 from pneumojax.data import cache_build
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
-from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.film_error import FilmError
-from pneumojax.decoding.formats import decode_any
+from pneumojax.decoding.formats import TrainingFilm, decode_any, decode_training_film
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.isolation.films import Decoded, FilmDecoder
 from pneumojax.predict import predict
@@ -57,10 +54,10 @@ class InThisProcess:
         return Decoded(decode_any(data, preprocessing), None)
 
     def decode_for_training(
-        self, files: Sequence[bytes], preprocessing: Preprocessing
-    ) -> list[tuple[np.ndarray, int, int] | FilmError]:
+        self, files: Sequence[bytes], preprocessing: Preprocessing, texts: Collection[str] = ()
+    ) -> list[TrainingFilm | FilmError]:
         """Decodes several films; see `FilmDecoder.decode_for_training`."""
-        return [decode_film(file, preprocessing) for file in files]
+        return [decode_training_film(file, preprocessing, texts) for file in files]
 
 
 def _predict(films: list[Path], scratch: Path) -> None:

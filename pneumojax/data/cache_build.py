@@ -195,7 +195,9 @@ def _read_group(
             found.append((file, str(film)))
         elif isinstance(data, bytes):
             digest = hashlib.sha256(data).hexdigest()
-            found.append((file, DecodedFilm(*film, data, digest)))
+            found.append(
+                (file, DecodedFilm(film.pixels, film.width, film.height, data, digest, film.header))
+            )
     return found
 
 

@@ -98,6 +98,7 @@ class DecodedFilm:
     height: int
     data: bytes  # of the file
     sha256: str  # their digest, in hexadecimal digits
+    header: dict[str, str]  # texts of a DICOM header by keyword; {} for other kinds
 
 
 class IndexWriter(AbstractContextManager["IndexWriter"]):

@@ -20,8 +20,8 @@ import tensorflow_datasets as tfds
 
 from pneumojax.data.films import FilmFile
 from pneumojax.data.index import DecodedFilm, FilmIndex
-from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.formats import decode_training_film
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
@@ -99,7 +99,8 @@ class StreamedFilms:
         def read(place: int) -> None:
             row = int(rows[place])
             try:
-                pixels[place] = decode_film(self._file(row), self._preprocessing).pixels
+                film = decode_training_film(self._file(row), self._preprocessing)
+                pixels[place] = film.pixels
             except (FilmError, OSError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
                 raise UserError(

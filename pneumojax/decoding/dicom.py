@@ -1,10 +1,12 @@
-"""Decodes the film in a DICOM file as a viewer would show it, without reading the patient's data.
+"""Decodes the film in a DICOM file as a viewer would show it.
 
-Only the elements that the picture needs are read, and no message quotes a file. The standard is
-DICOM PS3.3 (C.7.6.3 pixels, C.11.1 modality LUT, C.11.2 VOI LUT) and PS3.5.
+Only the elements that the picture needs, the view and the texts asked for are read, and no message
+quotes a file. The standard is DICOM PS3.3 (C.7.6.3 pixels, C.11.1 modality LUT, C.11.2 VOI LUT) and
+PS3.5.
 """
 
 import struct
+from collections.abc import Collection
 
 import imagecodecs
 import numpy as np
@@ -15,7 +17,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from pneumojax.decoding.cursor import Cursor
 from pneumojax.decoding.decompression_limits import check_size, in_turn
-from pneumojax.decoding.dicom_file import read_elements
+from pneumojax.decoding.dicom_file import read_elements, text_of
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.jpeg import read_header
 from pneumojax.decoding.jpeg2000 import codestream_fault
@@ -37,8 +39,11 @@ _RLE_HEADER = struct.Struct("<16I")
 _RLE_PADDING = 1024  # bytes after the pixels of a segment that are ignored
 
 
-def decode_dicom(data: bytes) -> Image.Image:
+def decode_dicom(data: bytes, texts: Collection[str] = ()) -> tuple[Image.Image, dict[str, str]]:
     """Decodes a film of one frame at full size: mode "L", or "RGB" for a file in colour.
+
+    The second result has the text of ViewPosition, and of the elements whose keywords are in
+    `texts`, by keyword; "" for a missing or damaged one.
 
     Applies the rescaling or modality LUT, then the first VOI LUT or window. In a file with neither
     of the latter, 8 bits are shown unchanged and more bits from the darkest to the brightest pixel,
@@ -49,14 +54,16 @@ def decode_dicom(data: bytes) -> Image.Image:
         FilmError: damaged, without pixels, too small, too large, or of a kind not listed above.
             From the file the message quotes sizes and numbers only.
     """
+    texts = {"ViewPosition", *texts}
     try:
-        dataset = read_elements(data)
+        dataset = read_elements(data, texts)
+        header = {keyword: text_of(dataset, keyword) for keyword in sorted(texts)}
         _check(dataset)
         with in_turn(dataset.Columns, dataset.Rows):
             stored = stored_pixels(dataset)
             if stored.ndim == 3:
-                return _colour(stored, dataset)
-            return Image.fromarray(_grey(stored, dataset))
+                return _colour(stored, dataset), header
+            return Image.fromarray(_grey(stored, dataset)), header
     except FilmError:
         raise
     except Exception:  # damaged files make pydicom and the codecs raise nearly anything

@@ -7,6 +7,7 @@ before pydicom parses them.
 
 import io
 import zlib
+from collections.abc import Collection
 from typing import Literal
 
 from pydicom import uid
@@ -16,6 +17,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.values import converters
 
 from pneumojax.decoding.decompression_limits import MAX_PIXELS
+from pneumojax.decoding.dicom_header import MAX_TEXT
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.pillow import no_warnings
 
@@ -70,25 +72,26 @@ def _check_character_set(header: bytes) -> None:
         raise FilmError("damaged DICOM")
 
 
-def read_elements(data: bytes) -> Dataset:
+def read_elements(data: bytes, texts: Collection[str] = ()) -> Dataset:
     """Reads the elements that a picture needs, and the transfer syntax, from a DICOM file.
+
+    `texts` are the keywords of further elements, for `text_of`.
 
     Raises:
         FilmError: too many elements, values that are too long, or more deflated data than any film
             has.
         Exception: a damaged file may raise nearly any other.
     """
+    wanted = [*_NUMBERS, *map(Tag, texts)]
     with no_warnings():  # warnings about invalid values might quote them
         meta, rest = _meta(data)
         if meta.get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian:
             stream = _CountedReads(_inflated(data[rest:]))
-            dataset = read_dataset(
-                stream, False, True, None, _check_element, specific_tags=_NUMBERS
-            )
+            dataset = read_dataset(stream, False, True, None, _check_element, specific_tags=wanted)
             dataset.file_meta = meta
         else:
             stream = _CountedReads(data)
-            dataset = read_partial(stream, _check_element, force=True, specific_tags=_NUMBERS)
+            dataset = read_partial(stream, _check_element, force=True, specific_tags=wanted)
         for name in _LUTS:
             _check_tables(dataset, name)
         for name in _TAGS:  # converts the values, which may warn as well
@@ -99,6 +102,18 @@ def read_elements(data: bytes) -> Dataset:
         syntax = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = syntax
     return dataset
+
+
+def text_of(dataset: Dataset, keyword: str) -> str:
+    """The text of an element as it is stored; "" if it is missing, empty, too long or no text.
+
+    pydicom does not convert it, since that may fail or warn, and a film with a damaged text is
+    still a film.
+    """
+    value = getattr(dataset.get_item(keyword), "value", None)
+    if not isinstance(value, bytes) or len(value) > MAX_TEXT:
+        return ""
+    return value.decode("latin-1").strip(" \0")
 
 
 def _meta(data: bytes) -> tuple[FileMetaDataset, int]:

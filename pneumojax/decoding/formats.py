@@ -1,10 +1,11 @@
-"""Decodes films of all kinds that prediction reads: JPEG, PNG, WebP, TIFF and DICOM.
+"""Decodes films of all kinds: prediction reads JPEG, PNG, WebP, TIFF and DICOM.
 
-A file's contents decide its kind, and not its name. JPEG and PNG are decoded by `film.py`, as in
-training.
+Training and evaluation read JPEG, PNG and DICOM, which have the same pixels there. The contents of
+a file decide its kind, and not its name.
 """
 
 import io
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 from pneumojax.decoding import tiff_directories
 from pneumojax.decoding.chunks import webp_fault, webp_size
 from pneumojax.decoding.decompression_limits import check_size, in_turn
+from pneumojax.decoding.dicom_header import is_lateral
 from pneumojax.decoding.film import decode_film, decode_grey
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.pillow import (
@@ -54,6 +56,16 @@ class AnyFilm(NamedTuple):
     width: int  # of the upright film in the file, pixels
     height: int
     colour: float  # mean distance of a pixel's channels from each other, 0 to 255; 0 for grey
+    lateral: bool = False  # whether a DICOM header says that the film is a lateral view
+
+
+class TrainingFilm(NamedTuple):
+    """A film for training or evaluation, and the facts about its file."""
+
+    pixels: np.ndarray  # uint8 (image_size, image_size)
+    width: int  # of the upright film in the file, pixels
+    height: int
+    header: dict[str, str]  # texts of a DICOM header by keyword; {} for other kinds
 
 
 def kind_of(head: bytes) -> str | None:
@@ -93,14 +105,39 @@ def decode_any(data: bytes, preprocessing: Preprocessing) -> AnyFilm:
         pixels, width, height = decode_film(data, preprocessing)
         with in_turn(width, height):
             return AnyFilm(pixels, width, height, _colour(open_film(data)[0]))
-    grey, colour = _decode_more(data, kind)
-    return AnyFilm(np.array(resize_film(grey, preprocessing)), *grey.size, colour)
+    if kind == "DICOM":
+        picture, header = _decode_dicom(data)
+        grey, colour = picture.convert("L"), _colour(picture)
+        lateral = is_lateral(header)
+    else:
+        grey, colour = _decode_more(data, kind)
+        lateral = False
+    return AnyFilm(np.array(resize_film(grey, preprocessing)), *grey.size, colour, lateral)
 
 
 def decode_any_grey(data: bytes) -> Image.Image:
     """As `decode_any`, but at full size: the upright film of one channel, for display."""
     kind = _known(data)
-    return decode_grey(data) if kind in ("JPEG", "PNG") else _decode_more(data, kind)[0]
+    if kind in ("JPEG", "PNG"):
+        return decode_grey(data)
+    return _decode_dicom(data)[0].convert("L") if kind == "DICOM" else _decode_more(data, kind)[0]
+
+
+def decode_training_film(
+    data: bytes, preprocessing: Preprocessing, texts: Collection[str] = ()
+) -> TrainingFilm:
+    """Decodes a JPEG, PNG or DICOM film to the same pixels as `decode_any`.
+
+    `texts` are the keywords of the elements of a DICOM header to read beside ViewPosition.
+
+    Raises:
+        FilmError: of another kind, damaged, cut short, too small, too large or of several pictures.
+    """
+    if kind_of(data[:HEAD]) != "DICOM":
+        return TrainingFilm(*decode_film(data, preprocessing), {})
+    picture, header = _decode_dicom(data, texts)
+    grey = picture.convert("L")
+    return TrainingFilm(np.array(resize_film(grey, preprocessing)), *grey.size, header)
 
 
 def _known(data: bytes) -> str:
@@ -116,13 +153,14 @@ def _known(data: bytes) -> str:
     return kind
 
 
-def _decode_more(data: bytes, kind: str) -> tuple[Image.Image, float]:
-    """The upright film of one channel and its colour, for WebP, TIFF and DICOM."""
-    if kind == "DICOM":
-        from pneumojax.decoding.dicom import decode_dicom  # slow to import
+def _decode_dicom(data: bytes, texts: Collection[str] = ()) -> tuple[Image.Image, dict[str, str]]:
+    from pneumojax.decoding.dicom import decode_dicom  # slow to import
 
-        picture = decode_dicom(data)
-        return picture.convert("L"), _colour(picture)
+    return decode_dicom(data, texts)
+
+
+def _decode_more(data: bytes, kind: str) -> tuple[Image.Image, float]:
+    """The upright film of one channel and its colour, for WebP and TIFF."""
     plugin = _WebP if kind == "WebP" else TiffImagePlugin.TiffImageFile
     if kind == "TIFF" and tiff_directories.are_too_costly(data):
         raise FilmError("damaged TIFF header")

@@ -1,15 +1,21 @@
 """Decodes films in child processes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from pneumojax.decoding.film import Film, decode_film
+from pneumojax.decoding.dicom_header import MAX_TEXT
 from pneumojax.decoding.film_error import FilmError, UnfinishedDecoding
-from pneumojax.decoding.formats import AnyFilm, decode_any, decode_any_grey
+from pneumojax.decoding.formats import (
+    AnyFilm,
+    TrainingFilm,
+    decode_any,
+    decode_any_grey,
+    decode_training_film,
+)
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.isolation.child import SENSELESS, Refused, WorkerKilled, WorkerLost, WorkerTimeout
 from pneumojax.isolation.pool import Workers
@@ -49,51 +55,58 @@ class FilmDecoder(AbstractContextManager["FilmDecoder"]):
         values, arrays = self._call("film", preprocessing, arguments, data)
         wants, side = 1 + (preview_side > 0), preprocessing.image_size
         match values:
-            case {"width": int() as width, "height": int() as height, "colour": float() as colour}:
+            case {
+                "width": int() as width,
+                "height": int() as height,
+                "colour": float() as colour,
+                "lateral": bool() as lateral,
+            }:
                 if len(arrays) == wants and _is_square(arrays[0], side) and _is_grey(arrays[-1]):
-                    film = AnyFilm(arrays[0], width, height, colour)
+                    film = AnyFilm(arrays[0], width, height, colour, lateral)
                     return Decoded(film, arrays[1] if preview_side else None)
         raise FilmError(SENSELESS)
 
     def decode_for_training(
-        self, files: Sequence[bytes], preprocessing: Preprocessing
-    ) -> list[Film | FilmError]:
-        """Decodes several JPEG or PNG films in one call, which is faster for small films.
+        self, files: Sequence[bytes], preprocessing: Preprocessing, texts: Collection[str] = ()
+    ) -> list[TrainingFilm | FilmError]:
+        """Decodes several JPEG, PNG or DICOM films in one call, which is faster for small films.
 
         Returns:
-            For each file the result of `decode_film`, or the error that it raises. If the call is
-            lost, each file is tried again alone, so that only the one at fault is refused. If the
-            machine ends the decoding of a film both times, its result is UnfinishedDecoding.
+            For each file the result of `decode_training_film`, or the error that it raises. If the
+            call is lost, each file is tried again alone, so that only the one at fault is refused.
+            If the machine ends the decoding of a film both times, its result is UnfinishedDecoding.
         """
         try:
-            return self._decode_together(files, preprocessing)
+            return self._decode_together(files, preprocessing, texts)
         except FilmError:
-            return [self._decode_alone(file, preprocessing) for file in files]
+            return [self._decode_alone(file, preprocessing, texts) for file in files]
 
-    def _decode_alone(self, file: bytes, preprocessing: Preprocessing) -> Film | FilmError:
+    def _decode_alone(
+        self, file: bytes, preprocessing: Preprocessing, texts: Collection[str]
+    ) -> TrainingFilm | FilmError:
         try:
-            return self._decode_together([file], preprocessing)[0]
+            return self._decode_together([file], preprocessing, texts)[0]
         except FilmError as error:
             return error
 
     def _decode_together(
-        self, files: Sequence[bytes], preprocessing: Preprocessing
-    ) -> list[Film | FilmError]:
-        lengths = {"lengths": [len(file) for file in files]}
-        values, arrays = self._call("training films", preprocessing, lengths, b"".join(files))
+        self, files: Sequence[bytes], preprocessing: Preprocessing, texts: Collection[str]
+    ) -> list[TrainingFilm | FilmError]:
+        arguments = {"lengths": [len(file) for file in files], "texts": sorted(texts)}
+        values, arrays = self._call("training films", preprocessing, arguments, b"".join(files))
         answers = values.get("films")
         if not isinstance(answers, list) or len(answers) != len(files):
             raise FilmError(SENSELESS)
-        found: list[Film | FilmError] = []
+        found: list[TrainingFilm | FilmError] = []
         pixels = iter(arrays)
         for answer in answers:
             match answer:
                 case str() as reason:
                     found.append(FilmError(reason))
-                case [int() as width, int() as height] if _is_square(
+                case [int() as width, int() as height, header] if _is_square(
                     film := next(pixels, None), preprocessing.image_size
-                ):
-                    found.append(Film(film, width, height))
+                ) and _is_header(header):
+                    found.append(TrainingFilm(film, width, height, header))
                 case _:
                     raise FilmError(SENSELESS)
         return found
@@ -119,6 +132,12 @@ def _is_square(array: Any, side: int) -> TypeGuard[np.ndarray]:
     return _is_grey(array) and array.shape == (side, side)
 
 
+def _is_header(header: Any) -> TypeGuard[dict[str, str]]:
+    return isinstance(header, dict) and all(
+        isinstance(text, str) and len(text) <= MAX_TEXT for text in header.values()
+    )
+
+
 def _is_grey(array: Any) -> TypeGuard[np.ndarray]:
     return isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 2
 
@@ -131,7 +150,12 @@ def decode_task(arguments: dict[str, Any], data: bytes) -> Answer:
         picture = decode_any_grey(data)
         picture.thumbnail((arguments["preview_side"],) * 2)
         arrays.append(np.array(picture))
-    values = {"width": film.width, "height": film.height, "colour": float(film.colour)}
+    values = {
+        "width": film.width,
+        "height": film.height,
+        "colour": float(film.colour),
+        "lateral": film.lateral,
+    }
     return values, arrays
 
 
@@ -145,10 +169,10 @@ def decode_training_task(arguments: dict[str, Any], data: bytes) -> Answer:
         file = data[begin : begin + length]
         begin += length
         try:
-            pixels, width, height = decode_film(file, preprocessing)
+            film = decode_training_film(file, preprocessing, arguments["texts"])
         except FilmError as error:
             answers.append(str(error))
         else:
-            answers.append([width, height])
-            arrays.append(pixels)
+            answers.append([film.width, film.height, film.header])
+            arrays.append(film.pixels)
     return {"films": answers}, arrays

@@ -4,8 +4,8 @@ import pytest
 
 from pneumojax.data import cache_build
 from pneumojax.data.phantom import draw_film
-from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.formats import decode_training_film
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +24,12 @@ class InThisProcess:
     def __exit__(self, *exception):
         pass
 
-    def decode_for_training(self, files, preprocessing):
-        return [self._decode(file, preprocessing) for file in files]
+    def decode_for_training(self, files, preprocessing, texts=()):
+        return [self._decode(file, preprocessing, texts) for file in files]
 
-    def _decode(self, file, preprocessing):
+    def _decode(self, file, preprocessing, texts):
         try:
-            return decode_film(file, preprocessing)
+            return decode_training_film(file, preprocessing, texts)
         except FilmError as error:
             return error
 

@@ -15,7 +15,7 @@ NAMES = ["train/NORMAL/a.jpeg", "", "train/NORMAL/\udcff\n\u00e9.png", "b", "b"]
 def written(folder, names):
     with IndexWriter(folder) as index:
         for i, name in enumerate(names):
-            film = DecodedFilm(np.zeros((1, 1), np.uint8), 10 + i, 2**31 - 1, b"", f"{i:064x}")
+            film = DecodedFilm(np.zeros((1, 1), np.uint8), 10 + i, 2**31 - 1, b"", f"{i:064x}", {})
             index.add(FilmFile(name, "train", i % 2, 0, 0), film)
     return open_index(folder)
 

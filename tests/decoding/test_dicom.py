@@ -23,7 +23,7 @@ PLAIN = ("", "implicit", "big endian", "deflated")
 
 
 def shown(data):
-    return np.asarray(decode_dicom(data))
+    return np.asarray(decode_dicom(data)[0])
 
 
 def spread(values):
@@ -63,7 +63,7 @@ def test_a_dicom_of_a_png_film_gives_the_same_pixels_as_the_png(make_dicom, film
     for codec in ("", "2000", "lossless"):
         result = decode_any(make_dicom(np.asarray(grey), codec), settings)
         np.testing.assert_array_equal(result.pixels, expected.pixels)
-        assert result[1:] == expected[1:] == (*grey.size, 0.0)
+        assert result[1:] == expected[1:] == (*grey.size, 0.0, False)
 
 
 def test_monochrome1_is_inverted(make_dicom):
@@ -137,7 +137,7 @@ def test_colour_is_kept_for_the_warning_and_becomes_grey(make_dicom, kind):
     rgb = np.stack([GREY, GREY // 2, 255 - GREY], axis=-1)
     stored = np.asarray(Image.fromarray(rgb).convert("YCbCr")) if kind != "RGB" else rgb
     data = make_dicom(stored, PhotometricInterpretation=kind)
-    picture = decode_dicom(data)
+    picture, _ = decode_dicom(data)
     assert picture.mode == "RGB"
     assert np.abs(np.asarray(picture).astype(int) - rgb).max() <= 3  # YCbCr in 8 bits is rounded
     assert decode_any(data, Preprocessing(32)).colour > 50

@@ -43,7 +43,7 @@ def encoded(image, kind, **options):
 def test_lossless_films_keep_their_grey_levels(data):
     film = decode_any(data, SAME)
     np.testing.assert_array_equal(film.pixels, GREY)
-    assert film[1:] == (48, 48, 0.0)
+    assert film[1:] == (48, 48, 0.0, False)
     np.testing.assert_array_equal(np.asarray(decode_any_grey(data)), GREY)
 
 

@@ -15,16 +15,16 @@ import time
 from pneumojax.isolation import films
 
 def crashing(decode):
-    def run(data, preprocessing):
+    def run(data, *arguments):
         if data.endswith({MARK!r}):
             os.abort()
         if data.endswith({SLEEP!r}):
             time.sleep(60)
-        return decode(data, preprocessing)
+        return decode(data, *arguments)
     return run
 
 films.decode_any = crashing(films.decode_any)
-films.decode_film = crashing(films.decode_film)
+films.decode_training_film = crashing(films.decode_training_film)
 """
 
 

@@ -70,7 +70,7 @@ def test_training_films_come_back_in_order_with_the_refused_ones_in_their_places
     for found, data in ((first, files[0]), (third, files[2])):
         pixels, width, height = decode_film(data, SMALL)
         np.testing.assert_array_equal(found[0], pixels)
-        assert found[1:] == (width, height)
+        assert found[1:] == (width, height, {})
 
 
 def test_a_crash_refuses_its_own_training_film_alone(crashing_decoders):
