@@ -115,6 +115,8 @@ def _warnings(film: AnyFilm, distance: float, limit: float) -> list[str]:
     side = film.pixels.shape[0]
     if film.colour > MOST_COLOUR:
         found.append("a colour picture")
+    if film.lateral:
+        found.append("a lateral view by its DICOM header; the network is meant for frontal films")
     if min(film.width, film.height) < side:
         found.append(f"tiny: {film.width} x {film.height} pixels, the network sees {side} x {side}")
     if film.pixels.std() < LEAST_CONTRAST:

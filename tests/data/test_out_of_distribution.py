@@ -36,8 +36,8 @@ class Films:
         return self.images[chosen]
 
 
-def film(pixels, width=300, height=300, colour=0.0):
-    return AnyFilm(pixels, width, height, colour)
+def film(pixels, width=300, height=300, colour=0.0, lateral=False):
+    return AnyFilm(pixels, width, height, colour, lateral)
 
 
 def test_few_films_like_the_training_ones_are_warned_of_and_all_others_are(films):
@@ -97,13 +97,15 @@ def test_each_warning_has_its_cause(films):
     pictures = [
         film(usual),
         film(usual, colour=30.0),
+        film(usual, lateral=True),
         film(usual, height=31),
         film(np.full((32, 32), 90, np.uint8)),
         film(255 - usual),
     ]
     *known, far = warnings_about(pictures, fitted)
     tiny = "tiny: 300 x 31 pixels, the network sees 32 x 32"
-    assert known == [[], ["a colour picture"], [tiny], ["blank"]]
+    lateral = "a lateral view by its DICOM header; the network is meant for frontal films"
+    assert known == [[], ["a colour picture"], [lateral], [tiny], ["blank"]]
     assert len(far) == 1 and far[0].startswith("unlike the training films (")
     assert warnings_about(pictures, None) == [*known, []]
     assert warnings_about([], fitted) == []
