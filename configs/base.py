@@ -33,6 +33,10 @@ def get_config() -> ConfigDict:
     # those on all devices, with the same numbers for any count of devices; "device" means that
     # each device uses its own films and does not wait for the others.
     config.statistics_over = "devices"
+    # Precision of the network's float32 convolutions and matrix products. "default" is the fastest
+    # of the device: TF32, which keeps 10 bits of the mantissa, on NVIDIA GPUs from Ampere on; one
+    # pass of bfloat16 on a TPU; all of float32 on a CPU. "highest" is all of float32 everywhere.
+    config.precision = "default"
 
     config.train = train = ConfigDict()
     # Steps that one call to the devices takes. On a GPU a step of a small network takes about a
@@ -43,6 +47,23 @@ def get_config() -> ConfigDict:
 
     config.data = data = ConfigDict()
     data.root = "synthetic"  # "synthetic", "pneumonia_mnist", or a folder {train,val,test}/{class}
+    # A CSV file that lists films in place of the folders: a row for each film with its path and its
+    # label and, if known, its patient and its split. Paths are relative to the table or, if
+    # data.root is a folder, to that. "": the films are those of data.root.
+    data.table = ""
+    data.columns = columns = ConfigDict()  # the names of the table's columns
+    columns.path = "path"
+    columns.label = "label"
+    columns.patient = "patient"  # the table may lack it; data.patient_pattern is used then
+    columns.split = "split"  # the table may lack it; all films are for training then
+    # The names of the class folders, or the labels of a table, that count as class 0 and class 1.
+    # Case, blanks, hyphens and underscores do not matter.
+    data.negative = ("NORMAL",)
+    data.positive = ("PNEUMONIA",)
+    data.ignored = ()  # other names whose films are left out; others stop the run; "*" means all
+    # How a film's path tells its patient: "kermany", "nih", "chexpert", "mimic", or a regular
+    # expression whose groups are the patient. "": paths tell no patient.
+    data.patient_pattern = "kermany"
     data.val = "patients"  # "patients" held out of train/, or "folder": the films in val/
     data.val_fraction = 0.1  # fraction of each class held out; 0 trains on all films
     # Number of equal folds of patients, one of which is held out in place of val_fraction;

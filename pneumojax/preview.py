@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from pneumojax.augment.augment import film_keys, make_augment
-from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.data.splits import load_splits
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.files import printable, replacing

@@ -21,7 +21,8 @@ from pneumojax.config.flat import flatten
 from pneumojax.configs import base, inception_v3
 from pneumojax.data import chest_xray, phantom, phantom_films
 from pneumojax.data import out_of_distribution as scope
-from pneumojax.data.films import CLASS_NAMES, SPLITS
+from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.data.films import SPLITS
 from pneumojax.decoding import decompression_limits
 from pneumojax.nn import winograd
 from pneumojax.nn.inception import Inception, count_parameters

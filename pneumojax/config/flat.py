@@ -12,6 +12,7 @@ from pneumojax.errors import UserError
 AFTER_TRAINING = frozenset(
     {
         "data.max_cache_gb",
+        "data.ignored",
         "decision.rule",
         "decision.min_sensitivity",
         "decision.cost_ratio",

@@ -20,6 +20,12 @@ from pneumojax.shipped import config_file
 
 _START_FROM = "start from a copy of configs/base.py, or from base.get_config()"
 # Every network has these fields; all others are arguments of its own class.
+# Names of runs had a digest of all fields before there were these.
+_NEWER_FIELDS = (
+    *("data.table", "data.columns", "data.negative", "data.positive", "data.ignored"),
+    *("data.patient_pattern", "data.resident", "data.dicom_metadata", "data.stratify"),
+    *("train.", "precision"),
+)
 _OF_EVERY_NETWORK = frozenset({"model.network", "model.dtype"})
 
 
@@ -76,15 +82,20 @@ def override(config: ConfigDict, arguments: Sequence[str]) -> None:
 
 
 def resolve(config: ConfigDict) -> ConfigDict:
-    """A copy whose `data.root` is absolute, so that it means the same films from any folder."""
+    """A copy with absolute `data.root` and `data.table`: the same films from any folder."""
     config = config.copy_and_resolve_references()
     if config.data.root not in NAMED_SETS:
-        try:
-            config.data.root = str(Path(config.data.root).expanduser().resolve())
-        except (ValueError, RuntimeError, OSError) as error:
-            reason = f"it is not a path ({error})"
-            raise UserError(wrong_value("data.root", config.data.root, reason)) from error
+        config.data.root = _absolute("data.root", config.data.root)
+    if config.data.table:
+        config.data.table = _absolute("data.table", config.data.table)
     return config
+
+
+def _absolute(field: str, path: str) -> str:
+    try:
+        return str(Path(path).expanduser().resolve())
+    except (ValueError, RuntimeError, OSError) as error:
+        raise UserError(wrong_value(field, path, f"it is not a path ({error})")) from error
 
 
 def run_name(config: ConfigDict) -> str:
@@ -92,20 +103,31 @@ def run_name(config: ConfigDict) -> str:
 
     The digits are a digest of the fields that differ from `configs/base.py`. A new field with its
     default therefore leaves the names of earlier runs as they are. A field that is renamed must
-    keep its old name here.
+    keep its old name here. `data.ignored` changes no film of a run, so a run that it stopped goes
+    on under its name.
     """
-    defaults = flatten(base.get_config())
-    changed = {
-        name: value
-        for name, value in flatten(config).items()
-        if name not in defaults or defaults[name] != value
-    }
-    return f"{config.name}-{_digest(changed)}"
+    return f"{config.name}-{_digest(_changed(config))}"
 
 
 def earlier_run_name(config: ConfigDict) -> str:
-    """The name of the default run folder in earlier versions, with a digest of all fields."""
-    return f"{config.name}-{_digest(flatten(config))}"
+    """The name of the default run folder in earlier versions, with a digest of all their fields."""
+    changed = _changed(config)
+    fields = {
+        name: value
+        for name, value in flatten(config).items()
+        if name in changed or not name.startswith(_NEWER_FIELDS)
+    }
+    return f"{config.name}-{_digest(fields)}"
+
+
+def _changed(config: ConfigDict) -> dict[str, Any]:
+    """The fields that differ from `configs/base.py` and name a run."""
+    defaults = flatten(base.get_config())
+    return {
+        name: value
+        for name, value in flatten(config).items()
+        if name != "data.ignored" and (name not in defaults or defaults[name] != value)
+    }
 
 
 def _digest(fields: Mapping[str, Any]) -> str:

@@ -5,12 +5,23 @@ as the size of a class, are checked where the films are loaded. Limits of size a
 run folder may come from a stranger, whose config could take the memory of whoever opens it.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 LONGEST_NAME = 100
 NAMED_SETS = ("synthetic", "pneumonia_mnist")  # values of data.root that are not folders
+ANY_OTHER = "*"  # in data.ignored, every name that is not that of a class
+KERMANY = "kermany"  # the value of data.patient_pattern for the names of the Kermany set
+# Other values of data.patient_pattern with a name. The groups of an expression name the patient.
+PATIENT_PATTERNS = {
+    "nih": r"(?:^|/)(\d{8})_\d{3}\.[^/]*$",  # ChestX-ray14, such as 00000061_012.png
+    "chexpert": r"(?:^|/)patient(\d+)/",
+    "mimic": r"(?:^|/)p(\d{8})/",
+}
+LONGEST_PATTERN = 200
+LONGEST_CLASS_NAME = 40  # characters of a class, whose names may be joined by "or"
 # `inference`, `decoding` and `nn` have these names too. Configs are checked without importing
 # them, so the names are written twice, and a test compares them.
 VIEWS = ("flip", "zoom")
@@ -44,6 +55,34 @@ def _is_folder_name(name: str) -> bool:
     return 0 < len(name) <= LONGEST_NAME and name == Path(name).name and name.isprintable()
 
 
+def _is_class(names: Sequence[str]) -> bool:
+    shown = " or ".join(names)
+    return (
+        all(isinstance(name, str) and name.strip(" -_") for name in names)
+        and 0 < len(shown) <= LONGEST_CLASS_NAME
+        and shown.isprintable()
+    )
+
+
+def _class_rule(field: str) -> Rule:
+    return Rule(
+        field,
+        _is_class,
+        "use one or more names of folders or labels, printable and with at most "
+        f"{LONGEST_CLASS_NAME} characters together",
+    )
+
+
+def _is_patient_pattern(pattern: str) -> bool:
+    if pattern == KERMANY or pattern in PATIENT_PATTERNS:
+        return True
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError):
+        return False
+    return len(pattern) <= LONGEST_PATTERN
+
+
 RULES = (
     Rule(
         "name",
@@ -53,11 +92,25 @@ RULES = (
     ),
     _within("epochs", 1),
     _one_of("statistics_over", "devices", "device"),
+    _one_of("precision", "default", "highest"),
     _one_of("data.val", "patients", "folder"),
     _share("data.val_fraction"),
     Rule("data.folds", lambda folds: folds == 0 or folds >= 2, "use 0, or 2 or more"),
     _one_of("data.resize", *RESIZES),
     _within("data.max_cache_gb", 0),
+    _class_rule("data.negative"),
+    _class_rule("data.positive"),
+    Rule(
+        "data.ignored",
+        lambda names: all(isinstance(name, str) and name.strip(" -_") for name in names),
+        f"use names of folders or labels, or {ANY_OTHER!r} for all others",
+    ),
+    Rule(
+        "data.patient_pattern",
+        _is_patient_pattern,
+        f"use {', '.join(map(repr, (KERMANY, *PATIENT_PATTERNS)))}, a regular expression of at "
+        f"most {LONGEST_PATTERN} characters, or '' if paths tell no patient",
+    ),
     _one_of("data.resident", "auto", "off", "replicated", "sharded"),
     _within("data.resident_share", 0, 1),
     _one_of("data.normalise", *NORMALISATIONS),

@@ -13,7 +13,7 @@ import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,19 +30,20 @@ from pneumojax.data.cache_build import (
     checksum,
 )
 from pneumojax.data.disk_space import require_disk_space, too_large
-from pneumojax.data.film_set import FilmSet
-from pneumojax.data.films import FilmFolder
+from pneumojax.data.film_set import FilmFacts, FilmSet
+from pneumojax.data.films import FilmFile, FilmFolder
 from pneumojax.data.index import NAMES, RECORD, open_index
 from pneumojax.decoding.film import read_bytes
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.fields import is_text, list_of
+from pneumojax.terminal import say
 
 if TYPE_CHECKING:
     from pneumojax.data.shards import StreamedFilms
 
-FORMAT = 3  # of a cache entry; raise it when the stored contents change
+FORMAT = 4  # of a cache entry; raise it when the stored contents change
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class FilmCache:
     folder: Path  # named by --cache_dir
     max_gb: float = 0.0  # as `max_cache_gb` of `too_large`; a larger split is streamed from shards
     verify: bool = False  # hash every film, whose contents may change under the same size and time
-    log: Callable[[str], None] = print
+    log: Callable[[str], None] = say
 
 
 def load_split(
@@ -86,7 +87,8 @@ def load_split(
         if not entry.is_dir():
             build_entry(entry, wanted, preprocessing, PixelStore, cache.log)
         images = np.asarray(np.load(entry / IMAGES, mmap_mode="r"))
-    index, rejected = open_index(entry), json.loads((entry / REJECTED).read_text())
+    index, rejected = open_index(entry), dict(json.loads((entry / REJECTED).read_text()))
+    readable = [i for i, file in enumerate(wanted.files) if file.path not in rejected]
     films = FilmSet(
         index.records,
         index.text,
@@ -96,8 +98,10 @@ def load_split(
         preprocessing=preprocessing,
         images=images,
         places=index.rows,
-        rejected=[(path, reason) for path, reason in rejected],
+        facts=FilmFacts.of_folder(wanted, np.array(readable, np.int64)),
+        rejected=[*wanted.rejected, *rejected.items()],
         ignored=folder.ignored,
+        naming=folder.naming,
     )
     _check_rejected(films, wanted, max_rejected_fraction)
     return films
@@ -108,7 +112,7 @@ def _ignored(folder: FilmFolder) -> str:
     more = len(folder.ignored_folders) - 5
     return (
         f"ignored: the files in {names}{f' and {more:,} more folders' * (more > 0)} of "
-        f"{str(folder.root)!r}; only NORMAL and PNEUMONIA are classes"
+        f"{str(folder.root)!r}; only {' and '.join(folder.naming.classes.listed)} are classes"
     )
 
 
@@ -127,7 +131,7 @@ def _remove_unusable(
     """Removes an entry that is damaged or, if films are verified, older than its films."""
     if not os.path.lexists(entry):
         return
-    if not (_is_whole(entry) and _fits(entry, len(folder.files), preprocessing)):
+    if not (_is_whole(entry) and _fits(entry, folder.files, preprocessing)):
         cache.log(f"cache: {str(entry)!r} is damaged; decoding its films again")
         _remove(entry)
     elif cache.verify and _has_changed_films(folder.root, entry):
@@ -144,8 +148,9 @@ def _remove(entry: Path) -> None:
             entry.unlink()
     except OSError as error:
         raise UserError(
-            f"--cache_dir: {str(entry)!r} is damaged and cannot be removed ({error.strerror}); "
-            "remove it or name another folder"
+            f"{str(entry)!r} is damaged and cannot be removed ({error.strerror}); "
+            "remove it or name another folder",
+            flag="cache_dir",
         ) from error
 
 
@@ -186,7 +191,8 @@ def _check_rejected(films: FilmSet, folder: FilmFolder, allowed: float) -> None:
     if not films.rejected:
         return
     path, reason = films.rejected[0]
-    example, found = f"first: {path}: {reason}", len(folder.files)
+    example = f"first: {path}: {reason}"
+    found = len(folder.files) + len(folder.rejected)
     if not len(films):
         raise UserError(
             f"{folder.named_by}: none of {found:,} files in {films.split!r} is a readable film "
@@ -215,8 +221,8 @@ def _is_whole(entry: Path) -> bool:
         return False
 
 
-def _fits(entry: Path, films: int, preprocessing: Preprocessing | None) -> bool:
-    """Whether the index, the list of rejected files and the pixels match a number of files.
+def _fits(entry: Path, files: Sequence[FilmFile], preprocessing: Preprocessing | None) -> bool:
+    """Whether the index, the list of rejected files and the pixels match the files.
 
     `preprocessing` is None for shards, whose films are checked as they are read.
     """
@@ -224,6 +230,9 @@ def _fits(entry: Path, films: int, preprocessing: Preprocessing | None) -> bool:
         rejected = json.loads((entry / REJECTED).read_text())
         if not list_of(list_of(is_text, 2))(rejected):
             return False
+        if len(dict(rejected).keys() & {file.path for file in files}) != len(rejected):
+            return False
+        films = len(files)
         if (entry / NAMES[0]).stat().st_size != (films - len(rejected)) * RECORD.itemsize:
             return False
         side = preprocessing.image_size if preprocessing else 0
@@ -233,14 +242,13 @@ def _fits(entry: Path, films: int, preprocessing: Preprocessing | None) -> bool:
 
 
 def _is_index(entry: Path) -> bool:
-    """Whether every path lies within the text of paths, and every label is a class."""
+    """Whether every path lies within the text of paths, and every size is positive."""
     index = open_index(entry)
     ends = index.records["path_end"]
     edges = np.concatenate([[0], ends, [len(index.text)]])
     return bool(
         np.all(np.diff(edges[:-1]) > 0)
         and edges[-2] == edges[-1]
-        and np.all(index.records["label"] <= 1)
         and np.all(index.records["size"] > 0)
     )
 

@@ -10,7 +10,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pneumojax.data.films import CLASS_NAMES, LAYOUT, SPLITS, FilmFile, FilmFolder, find_films
+from pneumojax.data.classes import CLASS_NAMES, Classes
+from pneumojax.data.films import SPLITS, FilmFile, FilmFolder, find_films, layout
 from pneumojax.data.patients import identify
 from pneumojax.decoding.film import decode_grey
 from pneumojax.decoding.film_error import FilmError
@@ -18,6 +19,7 @@ from pneumojax.errors import UserError
 
 Examples = Iterator[tuple[str, dict[str, Any]]]  # a film's name, and its features by name
 
+_LAYOUT = layout(Classes())
 _HOMEPAGE = "https://doi.org/10.17632/rscbjbr9sj"
 _LICENSE = "CC BY 4.0"
 _CITATION = """
@@ -74,7 +76,7 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Unpack the films; {LAYOUT}."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Unpack the films; {_LAYOUT}."
 
     def __init__(self, *, root: str | Path | None = None, **kwargs: Any) -> None:
         self._root = root
@@ -160,7 +162,9 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
             if first := next(examples, None):
                 generators[split] = itertools.chain([first], examples)
         if not generators:
-            raise UserError(f"chest_xray: no readable film in {str(self._folder.root)!r}; {LAYOUT}")
+            raise UserError(
+                f"chest_xray: no readable film in {str(self._folder.root)!r}; {_LAYOUT}"
+            )
         return generators
 
     def _generate_examples(self, files: list[FilmFile]) -> Examples:
@@ -190,7 +194,7 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
 def _find_some(root: str | Path) -> FilmFolder:
     folder = find_films(Path(root).expanduser(), "chest_xray")
     if not folder.files:
-        raise UserError(f"chest_xray: no films in {str(root)!r}; {LAYOUT}")
+        raise UserError(f"chest_xray: no films in {str(root)!r}; {_LAYOUT}")
     return folder
 
 

@@ -1,19 +1,56 @@
 """The readable films of one split: their pixels by index, and the known facts about each."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pneumojax.data import patients
+from pneumojax.data.films import FilmFolder
 from pneumojax.data.index import FilmIndex
+from pneumojax.data.naming import KERMANY, FilmNaming
 from pneumojax.decoding.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from pneumojax.data.shards import StreamedFilms
+
+
+@dataclass(frozen=True)
+class FilmFacts:
+    """What a folder or a table tells about m films, in the order of their records in the cache.
+
+    The cache does not hold these facts, so a corrected table does not decode its films again.
+    """
+
+    labels: np.ndarray  # int32 (m,)
+    patients: np.ndarray | None = None  # object (m,) of text, "" if unknown; None: see the paths
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)  # object (m,), "" if missing
+    from_table: bool = False
+
+    @classmethod
+    def of_folder(cls, folder: FilmFolder, films: np.ndarray) -> "FilmFacts":
+        """The facts of some listed files, by index."""
+        files = [folder.files[film] for film in films.tolist()]
+        known = any(file.patient for file in files)
+        return cls(
+            np.array([file.label for file in files], np.int32),
+            np.array([file.patient for file in files], object) if known else None,
+            {name: values[films] for name, values in folder.columns.items()},
+            folder.table is not None,
+        )
+
+    def take(self, films: np.ndarray) -> "FilmFacts":
+        """The facts of some of the films, by index or bool (m,)."""
+        return replace(
+            self,
+            labels=self.labels[films],
+            patients=None if self.patients is None else self.patients[films],
+            columns={name: values[films] for name, values in self.columns.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -26,8 +63,10 @@ class FilmSet(FilmIndex):
     # uint8 (m, image_size, image_size), memory-mapped or streamed; m may exceed n.
     images: "np.ndarray | StreamedFilms"
     places: np.ndarray  # int64 (n,), each film's place in `images`; `pixels` applies it
+    facts: FilmFacts  # of the n films
     rejected: list[tuple[str, str]]  # path and reason of each file that is not a readable film
     ignored: int  # the number of other files under the root
+    naming: FilmNaming = KERMANY
 
     def pixels(self, films: np.ndarray) -> np.ndarray:
         """uint8 (k, image_size, image_size) of k films by their index."""
@@ -35,12 +74,30 @@ class FilmSet(FilmIndex):
 
     def select(self, films: np.ndarray) -> "FilmSet":
         """Some of the films, by index or bool (n,). The pixels are shared and not read."""
-        return replace(self, rows=self.rows[films], places=self.places[films])
+        return replace(
+            self, rows=self.rows[films], places=self.places[films], facts=self.facts.take(films)
+        )
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int32 (n,), 1 is the positive class, by default pneumonia."""
+        return self.facts.labels
+
+    @property
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """The other columns of a table by name: object (n,) of text, "" for a missing value."""
+        return self.facts.columns
 
     @property
     def identities(self) -> Iterator[patients.Identity]:
-        """Patient and pathogen of each film, from the file name."""
-        return map(patients.identify, self.paths, self.labels.tolist())
+        """Patient and pathogen of each film, from the table or from the file's name."""
+        named = map(self.naming.patients.identify, self.paths, self.labels.tolist())
+        if self.facts.patients is None:
+            return named
+        return (
+            patients.Identity(patient or who.patient, who.pathogen, bool(patient) or who.known)
+            for patient, who in zip(self.facts.patients, named, strict=True)
+        )
 
     @property
     def patients(self) -> list[str]:
@@ -50,13 +107,29 @@ class FilmSet(FilmIndex):
 
     @property
     def patients_known(self) -> list[bool]:
-        """Whether each film's name tells its patient."""
+        """Whether the patient of each film is known."""
         return [identity.known for identity in self.identities]
 
     @property
+    def contradictions(self) -> int:
+        """The number of films with a Kermany-style name of the other class."""
+        if not self.naming.classes.are_default:
+            return 0
+        return patients.count_contradictions(self.paths, self.labels)
+
+    @property
     def fingerprint(self) -> str:
-        """16 hex digits of all paths and contents, the same wherever the folder lies."""
+        """16 hex digits of all paths and contents, the same wherever the folder lies.
+
+        For a table, the digits cover labels and patients as well, which its paths do not tell.
+        """
         digest = hashlib.sha256()
-        for path, contents in zip(self.paths, self.digests, strict=True):
-            digest.update(f"{contents} {path}\n".encode("utf-8", "surrogateescape"))
+        for path, contents, told in zip(self.paths, self.digests, self._told(), strict=True):
+            digest.update(f"{contents} {path}{told}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
+
+    def _told(self) -> Iterator[str]:
+        """The part of each film's fingerprint that comes from a table."""
+        if not self.facts.from_table:
+            return itertools.repeat("", len(self))
+        return (f" {label} {who}" for label, who in zip(self.labels, self.patients, strict=True))

@@ -1,20 +1,25 @@
-"""Finds the films of a folder in the Kaggle layout; only names, sizes and times are read."""
+"""Finds the films of a folder in the Kaggle layout; only names, sizes and times are read.
+
+`table_films.py` lists the films of a table as a `FilmFolder` as well.
+"""
 
 import errno
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
+from pneumojax.data.classes import Classes
+from pneumojax.data.naming import KERMANY, FilmNaming
 from pneumojax.errors import UserError
 
-CLASS_NAMES = ("NORMAL", "PNEUMONIA")  # the index is the label
 SPLITS = ("train", "val", "test")
 SUFFIXES = (".jpeg", ".jpg", ".png")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
-LAYOUT = "expected <root>/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg"
 
 _HIDDEN = (".", "__MACOSX")  # prefixes of folders that operating systems add
 _SHOWN = 5  # names in a message
@@ -30,11 +35,12 @@ class FilmFile:
     label: int
     size: int  # bytes
     mtime_ns: int
+    patient: str = ""  # from a table; "" if it tells none
 
 
 @dataclass(frozen=True)
 class FilmFolder:
-    """The films under a root, sorted by path, and the other contents of the folder."""
+    """The films of a folder or of a table, sorted by path, and what was left out."""
 
     root: Path
     files: tuple[FilmFile, ...]
@@ -42,6 +48,11 @@ class FilmFolder:
     ignored: int = 0  # the number of other files
     # Folders with files that are not class folders, relative to the root, such as a third class.
     ignored_folders: tuple[str, ...] = ()
+    naming: FilmNaming = KERMANY
+    table: Path | None = None
+    # The other columns of the table by name: object (number of files,) of text, "" if missing.
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    rejected: tuple[tuple[str, str], ...] = ()  # path and reason of each row that was left out
 
     @property
     def splits(self) -> list[str]:
@@ -49,54 +60,74 @@ class FilmFolder:
         return sorted({film.split for film in self.files})
 
     def of_split(self, split: str) -> "FilmFolder":
-        """The folder with the files of one split only; raises UserError if it has none."""
-        files = tuple(file for file in self.files if file.split == split)
-        if not files:
+        """The folder with the files of one split only; raises UserError if it has none.
+
+        "all" of a table means all of its rows, and its rows without a split belong to any split.
+        """
+        wanted = {split} if self.table is None else {split, "all"}
+        chosen = [
+            place
+            for place, file in enumerate(self.files)
+            if file.split in wanted or (split == "all" and self.table is not None)
+        ]
+        if not chosen:
             raise UserError(
-                f"{self.named_by}: split {split!r} of {str(self.root)!r} holds no film "
+                f"{self.named_by}: split {split!r} of {self._shown} holds no film "
                 f"{self._contents()}"
             )
-        return replace(self, files=files)
+        columns = {name: values[chosen] for name, values in self.columns.items()}
+        return replace(self, files=tuple(self.files[i] for i in chosen), columns=columns)
 
     def only_split(self) -> str:
         """The one split that has films; raises UserError if several have, or none."""
         splits = self.splits
+        if self.table is not None and splits:
+            return "all"
         if not splits:
             raise UserError(
-                f"{self.named_by}: {str(self.root)!r} holds no JPEG or PNG film {self._contents()}"
+                f"{self.named_by}: {self._shown} holds no JPEG or PNG film {self._contents()}"
             )
         if len(splits) > 1:
             raise UserError(
-                f"{self.named_by}: {str(self.root)!r} has several splits ({', '.join(splits)}); "
+                f"{self.named_by}: {self._shown} has several splits ({', '.join(splits)}); "
                 "name one with --split"
             )
         return splits[0]
 
+    @property
+    def _shown(self) -> str:
+        return repr(str(self.table or self.root))
+
     def _contents(self) -> str:
         others = f", {self.ignored:,} other files" if self.ignored else ""
         found = ", ".join(self.splits) or "none"
-        return f"(splits with films: {found}{others}){_dicom_hint(self.root)}"
+        hint = _dicom_hint(self.root) if self.table is None else ""
+        return f"(splits with films: {found}{others}){hint}"
 
 
-def find_films(root: Path, named_by: str = "config.data.root") -> FilmFolder:
+def find_films(
+    root: Path, named_by: str = "config.data.root", naming: FilmNaming = KERMANY
+) -> FilmFolder:
     """Lists the films of a folder in the Kaggle layout.
 
     Only direct children of class folders count. Folder names and suffixes may be in any case.
-    Hidden files, `__MACOSX`, other suffixes and a nested second copy are counted as ignored. Where
+    Hidden files, `__MACOSX`, other suffixes and a nested second copy are counted as ignored. If
     the splits lie one folder further down, that folder is the root. A folder of the two classes
     alone is one split named "all".
 
     Raises:
-        UserError: the root is missing, not a folder, cannot be read, or has no class folder.
+        UserError: the root is missing, not a folder, cannot be read, or has no class folder; or a
+            folder of films beside the class folders is not listed in `config.data.ignored`.
     """
     if not root.is_dir():
         wrong = "is not a folder" if root.exists() else "does not exist"
         if root.name.lower().endswith(ARCHIVES):
             wrong += "; unpack it first"
-        raise UserError(f"{named_by}: {str(root)!r} {wrong}; {LAYOUT}")
+        raise UserError(f"{named_by}: {str(root)!r} {wrong}; {layout(naming.classes)}")
     try:
-        root, splits = _locate_splits(root, named_by)
-        return _scan(root, splits, named_by)
+        root, splits = _locate_splits(root, named_by, naming.classes)
+        _refuse_other_classes(root, splits, named_by, naming.classes)
+        return replace(_scan(root, splits, naming.classes), named_by=named_by, naming=naming)
     except OSError as error:
         raise UserError(
             f"{named_by}: cannot read {str(error.filename)!r} ({error.strerror}); "
@@ -104,22 +135,60 @@ def find_films(root: Path, named_by: str = "config.data.root") -> FilmFolder:
         ) from error
 
 
-def _locate_splits(root: Path, named_by: str) -> tuple[Path, dict[Path, str]]:
+def layout(classes: Classes) -> str:
+    """The layout of folders that is expected, for messages."""
+    return f"expected <root>/{{train,val,test}}/{{{','.join(classes.listed)}}}/*.jpeg"
+
+
+def _locate_splits(root: Path, named_by: str, classes: Classes) -> tuple[Path, dict[Path, str]]:
     """The folder that holds the split folders, and the split of each of them."""
-    if splits := _split_folders(root):
+    if splits := _split_folders(root, classes):
         return root, splits
-    if _class_folders(root):
+    if _class_folders(root, classes):
         return root, {root: "all"}
-    below = [(child, splits) for child in _subfolders(root) if (splits := _split_folders(child))]
+    below = [(folder, _split_folders(folder, classes)) for folder in _subfolders(root)]
+    below = [(folder, splits) for folder, splits in below if splits]
     if len(below) == 1:
         return below[0]
     if below:
         names = ", ".join(repr(child.name) for child, _ in below)
         raise UserError(f"{named_by}: {str(root)!r} holds several data sets ({names}); name one")
     raise UserError(
-        f"{named_by}: no NORMAL or PNEUMONIA folder in {str(root)!r} "
-        f"(found {_listing(root)}){_dicom_hint(root)}; {LAYOUT}"
+        f"{named_by}: no {' or '.join(classes.listed)} folder in {str(root)!r} "
+        f"(found {_listing(root)}){_dicom_hint(root)}{_naming_hint(root)}; {layout(classes)}"
     )
+
+
+def _naming_hint(root: Path) -> str:
+    """How to name the classes, if just two names of folders with films are found; otherwise ""."""
+    near = [root, *_subfolders(root)]
+    names = sorted({child.name for folder in near for child in _folders_of_films(folder)})
+    if len(names) != 2:
+        return ""
+    return (
+        f". If these are the classes, name them: --config.data.negative={names[0]!r} "
+        f"--config.data.positive={names[1]!r}, or the other way round"
+    )
+
+
+def _refuse_other_classes(
+    root: Path, splits: dict[Path, str], named_by: str, classes: Classes
+) -> None:
+    """Raises UserError for a folder of films beside the class folders, such as a third class."""
+    others = [
+        folder
+        for parent in splits
+        for folder in _folders_of_films(parent)
+        if folder not in splits and not classes.is_listed(folder.name)
+    ]
+    if others:
+        shown = ", ".join(repr(path.relative_to(root).as_posix()) for path in others[:_SHOWN])
+        more = ", ..." * (len(others) > _SHOWN)
+        raise UserError(
+            f"{named_by}: films lie in {shown}{more} of {str(root)!r}, beside the classes "
+            f"{' and '.join(classes.listed)}. Add the name to config.data.negative or positive, or "
+            f"leave these films out with --config.data.ignored={others[0].name!r}"
+        )
 
 
 def _listing(folder: Path) -> str:
@@ -148,11 +217,21 @@ def _dicom_hint(root: Path) -> str:
     return ""
 
 
-def _scan(root: Path, splits: dict[Path, str], named_by: str) -> FilmFolder:
+def _folders_of_films(parent: Path) -> list[Path]:
+    """The subfolders that have a film directly in them."""
+    found = []
+    for folder in _subfolders(parent):
+        with os.scandir(folder) as entries:
+            if any(map(_looks_like_film, entries)):
+                found.append(folder)
+    return found
+
+
+def _scan(root: Path, splits: dict[Path, str], names: Classes) -> FilmFolder:
     classes = {
         folder: (split, label)
         for parent, split in splits.items()
-        for folder, label in _class_folders(parent).items()
+        for folder, label in _class_folders(parent, names).items()
     }
     films, ignored, folders = [], 0, []
     known = {root, *splits, *classes}
@@ -173,26 +252,20 @@ def _scan(root: Path, splits: dict[Path, str], named_by: str) -> FilmFolder:
                     if others and is_folder and not entry.name.startswith(_HIDDEN):
                         folders.append(Path(entry.path).relative_to(root).as_posix())
     ordered = tuple(sorted(films, key=lambda film: film.path))
-    return FilmFolder(root, ordered, named_by, ignored, tuple(sorted(folders)))
+    return FilmFolder(root, ordered, ignored=ignored, ignored_folders=tuple(sorted(folders)))
 
 
-def _split_folders(folder: Path) -> dict[Path, str]:
-    named = _named(folder, SPLITS)
-    return {child: split for child, split in named.items() if _class_folders(child)}
-
-
-def _class_folders(folder: Path) -> dict[Path, int]:
-    return {child: CLASS_NAMES.index(name) for child, name in _named(folder, CLASS_NAMES).items()}
-
-
-def _named(folder: Path, names: Sequence[str]) -> dict[Path, str]:
-    """The subfolders that have one of the names, in any case, each with that name."""
-    by_lower = {name.lower(): name for name in names}
+def _split_folders(folder: Path, classes: Classes) -> dict[Path, str]:
     return {
-        child: by_lower[child.name.lower()]
+        child: child.name.lower()
         for child in _subfolders(folder)
-        if child.name.lower() in by_lower
+        if child.name.lower() in SPLITS and _class_folders(child, classes)
     }
+
+
+def _class_folders(folder: Path, classes: Classes) -> dict[Path, int]:
+    labels = {child: classes.label_of(child.name) for child in _subfolders(folder)}
+    return {child: label for child, label in labels.items() if label is not None}
 
 
 def _subfolders(folder: Path) -> list[Path]:

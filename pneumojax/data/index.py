@@ -20,7 +20,6 @@ RECORD = np.dtype(
         ("sha256", "u1", (32,)),
         ("size", "<i4", (2,)),  # width and height of the file's picture, pixels
         ("path_end", "<i8"),  # the position after the path in paths.bin, bytes
-        ("label", "u1"),
     ]
 )
 NAMES = ("films.bin", "paths.bin")
@@ -59,11 +58,6 @@ class FilmIndex:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @functools.cached_property
-    def labels(self) -> np.ndarray:
-        """int32 (n,), 1 is pneumonia."""
-        return self.records["label"][self.rows].astype(np.int32)
 
     @functools.cached_property
     def sizes(self) -> np.ndarray:
@@ -114,7 +108,7 @@ class IndexWriter(AbstractContextManager["IndexWriter"]):
         self._end += len(path)
         self._paths.write(path)
         sha256 = np.frombuffer(bytes.fromhex(film.sha256), np.uint8)
-        record = (sha256, (film.width, film.height), self._end, file.label)
+        record = (sha256, (film.width, film.height), self._end)
         self._films.write(np.array(record, RECORD).tobytes())
 
     def __exit__(self, *exception: object) -> None:

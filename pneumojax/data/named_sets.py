@@ -9,7 +9,8 @@ from PIL import Image
 
 from pneumojax.config.rules import NAMED_SETS
 from pneumojax.data import phantom_films
-from pneumojax.data.films import CLASS_NAMES, SPLITS
+from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.data.films import SPLITS
 from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
 

@@ -8,13 +8,16 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.data.film_set import FilmSet
-from pneumojax.data.films import CLASS_NAMES, FilmFolder, find_films
+from pneumojax.data.films import FilmFolder, find_films
 from pneumojax.data.hold_out import divide_into_folds, hold_out
 from pneumojax.data.leakage import LeakageAudit, audit_leakage
 from pneumojax.data.named_sets import resolve_root
+from pneumojax.data.naming import naming_of
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
+from pneumojax.terminal import say
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def load_splits(
     cache_dir: Path,
     *,
     verify: bool = False,
-    log: Callable[[str], None] = print,
+    log: Callable[[str], None] = say,
 ) -> Splits:
     """Loads the training split and divides it, or loads the shipped validation, as configured.
 
@@ -79,7 +82,7 @@ def load_splits(
 
 def configured_folder(config: ConfigDict, cache_dir: Path) -> FilmFolder:
     """Lists the films of `config.data.root`, which are drawn or fetched first if need be."""
-    return find_films(resolve_root(config.data.root, cache_dir))
+    return find_films(resolve_root(config.data.root, cache_dir), naming=naming_of(config))
 
 
 def load_configured(

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pneumojax.config.flat import flatten
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.data.film_set import FilmSet
-from pneumojax.data.films import CLASS_NAMES
 from pneumojax.data.patients import count_contradictions
 from pneumojax.evaluation.stability import Stability
 from pneumojax.inference.trained_run import TrainedRun

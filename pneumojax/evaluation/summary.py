@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.predictions import Predictions, TrainedOn
 from pneumojax.inference.decision import Decision

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.evaluation.summary import Summary
 from pneumojax.evaluation.wording import (
@@ -20,6 +19,7 @@ from pneumojax.evaluation.wording import (
 )
 from pneumojax.files import printable
 from pneumojax.stats.estimates import LEVEL
+from pneumojax.terminal import make_console
 
 _ROWS = (
     *HEADLINE,
@@ -34,7 +34,7 @@ _ROWS = (
 
 def print_table(summary: Summary, *, cautions: Iterable[str] = (), synthetic: bool = False) -> None:
     """Prints the metrics in 80 columns, and plain when piped."""
-    console = Console(highlight=False)
+    console = make_console()
     for line in cautions:
         console.print(line, style="bold yellow")
     people = "" if summary.patients is None else f" of {summary.patients:,} patients"

@@ -6,6 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from pneumojax.config.check import first_problem
+from pneumojax.config.rules import ANY_OTHER
 from pneumojax.configs import base
 from pneumojax.errors import UserError
 from pneumojax.fields import read_record
@@ -21,7 +22,7 @@ def read_config(workdir: Path) -> ConfigDict:
     if not path.exists():
         known = sorted(str(p.parent) for p in workdir.parent.glob("*/config.json"))
         hint = f"; runs beside it: {', '.join(known[:5])}" if known else ""
-        raise UserError(f"--workdir: no run in {str(workdir)!r} (no config.json){hint}")
+        raise UserError(f"no run in {str(workdir)!r} (no config.json){hint}", flag="workdir")
     values = read_record(path, ())
     try:
         config = completed(values)
@@ -41,6 +42,8 @@ def completed(values: dict[str, Any]) -> ConfigDict:
         if isinstance(config.get(name), dict) and not isinstance(value, dict):
             raise TypeError(f"{name} is not a group of fields")
         config[name] = config.get(name, {}) | value if isinstance(value, dict) else value
+    if "ignored" not in values.get("data", {}):
+        config["data"]["ignored"] = (ANY_OTHER,)  # earlier versions ignored every other class
     return ConfigDict(_with_tuples(config)).lock()
 
 
@@ -53,15 +56,16 @@ def refuse_foreign_network(config: ConfigDict, workdir: Path, named_by_user: str
     network = config.model.network
     if not str(network).startswith(OUR_NETWORKS) and network != named_by_user:
         raise UserError(
-            f"--workdir: the config in {str(workdir)!r} names the network {str(network)!r}, which "
-            "is not one of PneumoJAX's, and importing it runs its code. If you trust it, add "
-            "--any_network"
+            f"the config in {str(workdir)!r} names the network {str(network)!r}, which is not one "
+            "of PneumoJAX's, and importing it runs its code. If you trust it, pass --any_network "
+            "on the command line, or any_network=True in Python",
+            flag="workdir",
         )
 
 
 def is_synthetic(config: ConfigDict) -> bool:
     """Whether the run's films are the embedded drawings."""
-    return config.data.root == "synthetic"
+    return config.data.root == "synthetic" and not config.data.table
 
 
 def _with_tuples(value: Any) -> Any:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from pneumojax.data import phantom, phantom_films
-from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.decoding.formats import KINDS
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.inference.trained_run import TrainedRun

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax.config.check import check, wrong_value
-from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.data.out_of_distribution import fit_distribution
 from pneumojax.data.patients import contradiction_warning, count_contradictions
 from pneumojax.data.pipeline import films_per_epoch, steps_per_epoch
@@ -25,6 +25,7 @@ from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.provenance import versions
 from pneumojax.run.stored_config import is_synthetic
 from pneumojax.sharding import placed, replicated
+from pneumojax.terminal import say
 from pneumojax.training.selection import Figures
 from pneumojax.training.state import TrainState, initial_state
 
@@ -123,13 +124,13 @@ def describe(setup: Setup) -> None:
     splits, mesh = setup.splits, setup.mesh
     pneumonia = float(np.mean(splits.train.labels))
     stamp = "  [synthetic films]" if is_synthetic(setup.config) else ""
-    print(f"run: {printable(str(setup.workdir))}{stamp}")
-    print(f"devices: {mesh.size} x {mesh.devices.flat[0].device_kind}")
-    print(
+    say(f"run: {printable(str(setup.workdir))}{stamp}")
+    say(f"devices: {mesh.size} x {mesh.devices.flat[0].device_kind}")
+    say(
         f"films: {len(splits.train):,} to train on, {pneumonia:.1%} pneumonia; "
         f"{len(splits.rejected)} unreadable left out, {splits.train.ignored} other files ignored"
     )
     contradictions = count_contradictions(splits.train.paths, splits.train.labels)
     if warning := contradiction_warning(contradictions, len(splits.train)):
-        print(warning)
-    print(splits.audit.line(), flush=True)
+        say(warning)
+    say(splits.audit.line())

@@ -65,9 +65,9 @@ def paths_beyond_the_text(entry):
     records.tofile(entry / "films.bin")
 
 
-def a_third_class(entry):
+def a_film_without_a_size(entry):
     records = np.fromfile(entry / "films.bin", RECORD)
-    records["label"][3] = 2
+    records["size"][3] = 0
     records.tofile(entry / "films.bin")
 
 
@@ -98,7 +98,7 @@ CHANGES = [
     an_index_too_short,
     an_index_cut_within_a_record,
     paths_beyond_the_text,
-    a_third_class,
+    a_film_without_a_size,
     no_paths,
     a_file_too_many,
     no_list_of_rejected,

@@ -71,7 +71,7 @@ class TestFindFilms:
             "train/NORMAL/._IM-0001-0001.jpeg",
             "train/NORMAL/notes.txt",
             "train/NORMAL/deeper/IM-0002-0001.jpeg",
-            "train/COVID/x.jpeg",
+            "train/COVID/deeper/x.jpeg",
             "extra/NORMAL/x.jpeg",
             "chest_xray/train/NORMAL/IM-0001-0001.jpeg",
             "chest_xray/test/PNEUMONIA/person1_virus_6.jpeg",

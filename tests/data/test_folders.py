@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.classes import Classes
 from pneumojax.data.films import find_films
+from pneumojax.data.naming import FilmNaming
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
@@ -82,8 +84,9 @@ def test_a_third_class_is_named_before_the_films_are_read(tmp_path):
     (tmp_path / "films" / ".thumbnails").mkdir()
     (tmp_path / "films" / ".thumbnails" / "c.png").write_bytes(b"")
     told: list[str] = []
+    naming = FilmNaming(Classes(ignored=("covid",)))
     load_split(
-        find_films(tmp_path / "films"),
+        find_films(tmp_path / "films", naming=naming),
         "train",
         Preprocessing(32),
         FilmCache(tmp_path / "cache", log=told.append),
@@ -91,3 +94,24 @@ def test_a_third_class_is_named_before_the_films_are_read(tmp_path):
     )
     assert told[0].startswith("ignored: the files in 'extra', 'train/COVID' of ")
     assert "only NORMAL and PNEUMONIA are classes" in told[0]
+
+
+def test_a_third_class_that_is_not_listed_is_refused_with_the_field_that_leaves_it_out(tmp_path):
+    for name in ("NORMAL", "PNEUMONIA", "COVID"):
+        film(tmp_path / "train" / name / "a.png")
+    with pytest.raises(UserError, match=r"'train/COVID'.*--config\.data\.ignored='COVID'"):
+        find_films(tmp_path)
+    merged = find_films(tmp_path, naming=FilmNaming(Classes(positive=("PNEUMONIA", "COVID"))))
+    assert [file.label for file in merged.files] == [1, 0, 1]
+    apart = find_films(tmp_path, naming=FilmNaming(Classes(("no-rmal",), ("covid",), ("*",))))
+    assert [(file.path, file.label) for file in apart.files] == [
+        ("train/COVID/a.png", 1),
+        ("train/NORMAL/a.png", 0),
+    ]
+
+
+def test_two_folders_of_other_names_are_named_with_the_fields_that_would_take_them(tmp_path):
+    for name in ("healthy", "sick"):
+        film(tmp_path / "train" / name / "a.png")
+    with pytest.raises(UserError, match=r"negative='healthy' --config\.data\.positive='sick'"):
+        find_films(tmp_path)

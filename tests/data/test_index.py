@@ -26,7 +26,6 @@ def test_what_was_written_is_read_whatever_the_names(tmp_path):
     assert index.paths[-1] == "b" and index.paths[1:3] == NAMES[1:3] and "b" in index.paths
     assert index.paths != NAMES[:4] and index.paths != [*NAMES[:4], "c"]
     assert index.digests[3] == f"{3:064x}" and len(set(index.digests)) == 5
-    assert index.labels.tolist() == [0, 1, 0, 1, 0] and index.labels.dtype == np.int32
     assert index.sizes.tolist() == [[10 + i, 2**31 - 1] for i in range(5)]
     some = replace(index, rows=np.array([0, 4, 0]))
     assert list(some.paths) == [NAMES[0], "b", NAMES[0]]
@@ -35,7 +34,7 @@ def test_what_was_written_is_read_whatever_the_names(tmp_path):
 
 def test_no_film_at_all_is_an_index_too(tmp_path):
     index = written(tmp_path, [])
-    assert len(index) == 0 and list(index.paths) == [] and index.labels.shape == (0,)
+    assert len(index) == 0 and list(index.paths) == []
 
 
 class Colliding(str):

@@ -160,8 +160,8 @@ def test_what_nine_tenths_of_the_free_disk_would_not_hold_is_streamed_and_told_w
     disk_of(decoded / 0.9 - 1)
     load(all_kinds, tmp_path / "little", 0.0, log=told.append)
     assert told[0].startswith(
-        "train: 38 films take 38.9 kB decoded, more than 90% of the 43.2 kB free in the cache folder; "
-        "films are streamed from shards in "
+        "train: 38 films take 38.9 kB decoded, more than 90% of the 43.2 kB free in the cache "
+        "folder; films are streamed from shards in "
     )
     assert "38/38 films" in told[-1]
     disk_of(decoded / 0.9 + 1)

@@ -61,7 +61,7 @@ def film_set(count: int) -> Any:
 
     Without a pattern in the labels the gradients would cancel to rounding errors.
     """
-    from pneumojax.data.film_set import FilmSet
+    from pneumojax.data.film_set import FilmFacts, FilmSet
     from pneumojax.data.index import RECORD
     from pneumojax.decoding.preprocessing import Preprocessing
 
@@ -70,7 +70,7 @@ def film_set(count: int) -> Any:
     labels = (rng.random(count) < 0.75).astype(np.int32)
     images[labels == 1, : SIDE // 2] //= 2
     records = np.zeros(count, RECORD)
-    records["label"], records["size"] = labels, SIDE
+    records["size"] = SIDE
     return FilmSet(
         records=records,
         text=np.zeros(0, np.uint8),  # nothing reads a path
@@ -80,6 +80,7 @@ def film_set(count: int) -> Any:
         preprocessing=Preprocessing(SIDE),
         images=images,
         places=np.arange(count),
+        facts=FilmFacts(labels),
         rejected=[],
         ignored=0,
     )

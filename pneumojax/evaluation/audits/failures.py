@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.evaluation.audits.audit import Subject, png
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.inference.decision import Decision

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
-from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.matched_pairs import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
 from pneumojax.stats.curves import weighted_average_precision
 from pneumojax.stats.delong import PairedTest, delong_interval, delong_test

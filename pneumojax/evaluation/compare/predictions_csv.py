@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.errors import UserError
 from pneumojax.files import from_text

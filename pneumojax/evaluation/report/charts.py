@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.data.films import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.style import DASHED, card, empty_card, tidy
 from pneumojax.evaluation.summary import Summary
