@@ -1,0 +1,199 @@
+"""Sensitivity, specificity and AUROC of parts of the films, as numbers, a table and a chart."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from pneumojax.evaluation.predictions import Predictions
+from pneumojax.evaluation.report.style import DASHED, empty_card, tidy
+from pneumojax.evaluation.wording import HEADLINE, TITLES, with_limits
+from pneumojax.inference.decision import Decision
+from pneumojax.palette import BLUE, INK, MUTED
+from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
+from pneumojax.stats.delong import delong_interval
+from pneumojax.stats.estimates import LEVEL, Bootstrap, Estimate, sample
+from pneumojax.stats.metrics import Floats, Ints, check_scores, confusion
+from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
+
+# With 20 films Wilson's interval of one half is 0.30 to 0.70; with fewer it says too little.
+FEW = 20
+ALL = "all"  # the `by` of the part that has all films
+_LONGEST_LABEL = 28  # characters; longer ones would leave no room for the chart
+
+
+class FilmPart(NamedTuple):
+    """Some of the films before they are measured.
+
+    films: their indices.
+    ranked: indices of the films over which the AUROC is taken, which may be more.
+    low, high: the range of the statistic that divides the films; nan if there is none.
+    one_class: whether the part has films of class 1 only by its definition.
+    """
+
+    by: str
+    title: str
+    name: str
+    films: Ints
+    ranked: Ints
+    low: float = math.nan
+    high: float = math.nan
+    one_class: bool = False
+
+
+def all_films(n: int) -> FilmPart:
+    return FilmPart(ALL, "All", "all films", np.arange(n), np.arange(n))
+
+
+@dataclass(frozen=True)
+class Part:
+    """The metrics of some of the films; the range is nan if `by` is no statistic.
+
+    `normal` and `pneumonia` are numbers of films. `too_few` names metrics that rest on fewer than
+    `FEW` films of a class that they need.
+    """
+
+    by: str
+    title: str
+    name: str
+    low: float
+    high: float
+    n: int
+    normal: int
+    pneumonia: int
+    too_few: Sequence[str]
+    sensitivity: Estimate
+    specificity: Estimate
+    auroc: Estimate
+
+
+def measure(
+    predictions: Predictions, decision: Decision, parts: Sequence[FilmPart], bootstrap: Bootstrap
+) -> list[Part]:
+    """Measures each part. All parts have the same draws of the bootstrap."""
+    truth, values = check_scores(predictions.labels, predictions.logits)
+    called = decision.calls(decision.probabilities(values))
+
+    def metrics(weights: Floats) -> dict[str, Floats]:
+        found = {}
+        for i, part in enumerate(parts):
+            own, ranked = part.films, part.ranked
+            counted = weighted_confusion(truth[own], called[own], weights[:, own])
+            area = weighted_auroc(truth[ranked], values[ranked], weights[:, ranked])
+            found[f"{i} sensitivity"] = counted.sensitivity
+            found[f"{i} specificity"] = counted.specificity
+            found[f"{i} auroc"] = area
+        return found
+
+    sampled = sample(metrics, predictions.units, bootstrap)
+    measured = []
+    for i, part in enumerate(parts):
+        own, ranked = part.films, part.ranked
+        area = delong_interval(truth[ranked], values[ranked], LEVEL)
+        formulas = closed_forms(confusion(truth[own], called[own]), LEVEL)
+        formulas["auroc"] = ClosedForm(area, "delong")
+        estimates = {name: sampled.estimate(f"{i} {name}", formulas[name]) for name in HEADLINE}
+        measured.append(_part(part, truth, estimates))
+    return measured
+
+
+def _part(part: FilmPart, truth: Ints, estimates: Mapping[str, Estimate]) -> Part:
+    normal, ill = np.bincount(truth[part.films], minlength=2).tolist()
+    against = int(np.sum(truth[part.ranked] == 0))
+    needed = {"sensitivity": ill, "specificity": normal, "auroc": min(ill, against)}
+    if part.one_class:
+        del needed["specificity"]
+    return Part(
+        by=part.by,
+        title=part.title,
+        name=part.name,
+        low=part.low,
+        high=part.high,
+        n=part.films.size,
+        normal=normal,
+        pneumonia=ill,
+        too_few=[name for name, count in needed.items() if count < FEW],
+        **estimates,
+    )
+
+
+def cells(part: Part) -> list[str]:
+    """The three metrics of a part as text, with a * at those that rest on too few films."""
+    return [
+        with_limits(each) + " *" * (name in part.too_few)
+        if not math.isnan((each := getattr(part, name)).value)
+        else ""
+        for name in HEADLINE
+    ]
+
+
+def forest_chart(parts: Sequence[Part]) -> Figure:
+    """The three metrics of each part with their closed-form intervals; the first has all films.
+
+    Metrics of too few films are hollow and grey, and do not stretch the axis.
+    """
+    heights: list[int] = []
+    labels: list[str] = []
+    headings = []
+    for i, part in enumerate(parts):
+        if part.by != ALL and (i == 0 or part.title != parts[i - 1].title):
+            headings.append(len(labels))
+            labels.append(_shortened(part.title))
+        heights.append(len(labels))
+        labels.append(f"{_range(part)} (n {part.n:,})")
+    figure = empty_card(1.25 + 0.255 * len(labels))
+    panels = figure.subplots(1, 3, sharey=True)
+    for axes, name in zip(panels, HEADLINE, strict=True):
+        tidy(axes)
+        axes.grid(visible=False, axis="y")
+        axes.set_title(TITLES[name], size=11, color=INK)
+        _forest(axes, parts, heights, name)
+        axes.tick_params(axis="y", length=0)
+    # Names in a table may have dollar signs, which would be read as a formula.
+    panels[0].set_yticks(range(len(labels)), labels, size=10, color=INK, parse_math=False)
+    panels[0].set_ylim(len(labels) - 0.4, -0.6)
+    for i in headings:
+        panels[0].get_yticklabels()[i].set(weight="bold", color=MUTED)
+    few = f"rests on fewer than {FEW} films of a class"
+    hollow = Line2D([], [], color=MUTED, marker="o", mfc="white", label=few)
+    figure.legend(handles=[hollow], loc="outside upper left", frameon=False, fontsize=10.5)
+    return figure
+
+
+def _range(part: Part) -> str:
+    if math.isnan(part.low):
+        return _shortened(part.name)
+    digits = 0 if part.high >= 10 else 2
+    return f"{part.low:.{digits}f} to {part.high:.{digits}f}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"
+
+
+def _forest(axes: Axes, parts: Sequence[Part], heights: Sequence[int], name: str) -> None:
+    whole = getattr(parts[0], name).value
+    if not math.isnan(whole):
+        axes.axvline(whole, color=MUTED, linewidth=1, linestyle=DASHED)
+    lowest = 1.0
+    for part, height in zip(parts, heights, strict=True):
+        metric, few = getattr(part, name), name in part.too_few
+        if math.isnan(metric.value):
+            continue
+        colour = MUTED if few else BLUE
+        reach = metric.value
+        if not math.isnan(metric.low):
+            limits = [metric.low, metric.high]
+            axes.plot(limits, [height] * 2, color=colour, linewidth=1.8, alpha=0.7)
+            reach = metric.low
+        face = "white" if few else colour
+        axes.plot(metric.value, height, "o", mec=colour, mfc=face, markersize=5, zorder=3)
+        lowest = lowest if few else min(lowest, reach)
+    axes.set_xlim(np.floor(20 * (lowest - 0.01)) / 20, 1.01)
+    axes.xaxis.set_major_locator(MaxNLocator(2))
