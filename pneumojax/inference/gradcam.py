@@ -26,6 +26,10 @@ def make_explainer(network: Network, mesh: Mesh) -> Forward:
     """
 
     def explain(params: dict, images: Array) -> tuple[Array, Array]:
+        with network.in_precision():
+            return explained(params, images)
+
+    def explained(params: dict, images: Array) -> tuple[Array, Array]:
         module = network.module(params)
         features = module.features(to_unit_range(images))
 

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,11 @@ class Network:
     views: tuple[str, ...] = ()  # test-time views whose logits are averaged with the film's own
     freeze_statistics: bool = False  # training normalises by the statistics and leaves them too
     explains: bool = False  # the module has `features` and `logits`, which Grad-CAM needs
+    precision: str = "default"  # `config.precision`
 
     def logits(self, params: dict, images: Array) -> dict:
         """Images (batch, h, w, 1) in [0, 1] -> {head: logits (batch,)}, without dropout."""
-        return _checked(self.module(params), images, None)
+        return self._heads(self.module(params), images, None)
 
     def evaluation_logits(self, params: dict, images: Array) -> Array:
         """The predicting head's logits (batch,), averaged over the test-time views."""
@@ -48,7 +50,7 @@ class Network:
         """
         module = self.module(self.join(params, statistics))
         if not self.statistics or self.freeze_statistics:
-            return _checked(module, images, dropout_keys), statistics
+            return self._heads(module, images, dropout_keys), statistics
         # Without momentum Flax's own batch norm stores this batch's statistics, as ours does: the
         # training step averages them.
         module.set_attributes(
@@ -58,8 +60,21 @@ class Network:
             momentum=0.0,
             raise_if_not_found=False,
         )
-        logits = _checked(module, images, dropout_keys)
+        logits = self._heads(module, images, dropout_keys)
         return logits, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
+
+    def _heads(self, module: Any, images: Array, dropout_keys: Array | None) -> dict:
+        with self.in_precision():
+            return _checked(module, images, dropout_keys)
+
+    def in_precision(self) -> AbstractContextManager[Any]:
+        """A block in which JAX traces convolutions and products with the config's precision.
+
+        With "default" the environment variable JAX_DEFAULT_MATMUL_PRECISION stays in force.
+        """
+        if self.precision == "default":
+            return nullcontext()
+        return jax.default_matmul_precision(self.precision)
 
     def module(self, params: dict) -> Any:
         """The module with these parameters, for callers that need more than its logits."""
@@ -120,6 +135,7 @@ def make_network(config: ConfigDict) -> Network:
         tuple(config.test_time.views),
         config.finetune.freeze_statistics,
         hasattr(module, "features") and hasattr(module, "logits"),
+        config.precision,
     )
 
 

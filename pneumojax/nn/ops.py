@@ -25,10 +25,13 @@ FILMS_IN_CACHE = 4
 WIDE = 512
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolution(x: Array, kernel: Array, strides: Pair = (1, 1), padding: str = "SAME") -> Array:
-    """x (batch, h, w, in) and kernel (rows, columns, in, out) -> (batch, h', w', out)."""
-    return _convolved(x, kernel, strides, padding)
+    """x (batch, h, w, in) and kernel (rows, columns, in, out) -> (batch, h', w', out).
+
+    Like those of JAX's own functions, the gradients have the precision of products
+    (`jax.default_matmul_precision`) that was in force when this was called.
+    """
+    return _convolution(x, kernel, strides, padding, jax.config.jax_default_matmul_precision)
 
 
 # Jitted, here and below, so that JAX traces layers of equal shape only once.
@@ -60,10 +63,10 @@ def _by_xla(x: Array, kernel: Array, strides: Pair, padding: str | Sequence[Pair
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _convolution_backward(
-    strides: Pair, padding: str, saved: tuple[Array, Array], gradient: Array
+def _gradients(
+    strides: Pair, padding: str, x: Array, kernel: Array, gradient: Array
 ) -> tuple[Array, Array]:
-    x, kernel = saved
+    """The gradients with respect to x and to the kernel."""
     window = kernel.shape[0], kernel.shape[1]
     plain = partial(_by_xla, strides=strides, padding=padding)
     # The platform is chosen separately for each gradient, so that JAX can drop the input gradient
@@ -84,7 +87,27 @@ def _convolution_backward(
     return x_gradient, kernel_gradient
 
 
-convolution.defvjp(lambda *args: (_convolved(*args), args[:2]), _convolution_backward)
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _convolution(
+    x: Array, kernel: Array, strides: Pair, padding: str, precision: str | None
+) -> Array:
+    del precision  # the caller's, which holds here as well
+    return _convolved(x, kernel, strides, padding)
+
+
+def _backward(
+    strides: Pair,
+    padding: str,
+    precision: str | None,
+    saved: tuple[Array, Array],
+    gradient: Array,
+) -> tuple[Array, Array]:
+    # JAX calls this after the caller's block has ended, so the precision is set again.
+    with jax.default_matmul_precision(precision):
+        return _gradients(strides, padding, *saved, gradient)
+
+
+_convolution.defvjp(lambda *args: (_convolved(*args[:4]), args[:2]), _backward)
 
 
 def _input_gradient(x: Array, kernel: Array, gradient: Array, strides: Pair, padding: str) -> Array:
