@@ -7,7 +7,6 @@ import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +16,12 @@ from pneumojax.data.naming import KERMANY, FilmNaming
 from pneumojax.errors import UserError
 
 SPLITS = ("train", "val", "test")
-SUFFIXES = (".jpeg", ".jpg", ".png")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
+SUFFIXES = (".jpeg", ".jpg", ".png", *DICOM_SUFFIXES)
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 _HIDDEN = (".", "__MACOSX")  # prefixes of folders that operating systems add
 _SHOWN = 5  # names in a message
-_LOOKED_AT = 1000  # files of a folder that are searched for DICOM
 
 
 @dataclass(frozen=True, slots=True)  # slots halve the memory, and there may be millions of files
@@ -85,7 +83,8 @@ class FilmFolder:
             return "all"
         if not splits:
             raise UserError(
-                f"{self.named_by}: {self._shown} holds no JPEG or PNG film {self._contents()}"
+                f"{self.named_by}: {self._shown} holds no JPEG, PNG or DICOM film "
+                f"{self._contents()}"
             )
         if len(splits) > 1:
             raise UserError(
@@ -101,8 +100,7 @@ class FilmFolder:
     def _contents(self) -> str:
         others = f", {self.ignored:,} other files" if self.ignored else ""
         found = ", ".join(self.splits) or "none"
-        hint = _dicom_hint(self.root) if self.table is None else ""
-        return f"(splits with films: {found}{others}){hint}"
+        return f"(splits with films: {found}{others})"
 
 
 def find_films(
@@ -155,7 +153,7 @@ def _locate_splits(root: Path, named_by: str, classes: Classes) -> tuple[Path, d
         raise UserError(f"{named_by}: {str(root)!r} holds several data sets ({names}); name one")
     raise UserError(
         f"{named_by}: no {' or '.join(classes.listed)} folder in {str(root)!r} "
-        f"(found {_listing(root)}){_dicom_hint(root)}{_naming_hint(root)}; {layout(classes)}"
+        f"(found {_listing(root)}){_naming_hint(root)}; {layout(classes)}"
     )
 
 
@@ -202,19 +200,6 @@ def _listing(folder: Path) -> str:
             below = f" with {below or 'nothing'} in it"
         found.append(f"{child.name!r}{below}")
     return "; ".join(found) + "; ..." * (len(os.listdir(folder)) > _SHOWN) or "nothing"
-
-
-def _dicom_hint(root: Path) -> str:
-    """A sentence about DICOM files under the root, which the layout excludes; "" without any."""
-    near = _subfolders(root)
-    for folder in (root, *near, *(below for child in near for below in _subfolders(child))):
-        for child in islice(folder.iterdir(), _LOOKED_AT):
-            if child.suffix.lower() in DICOM_SUFFIXES and child.is_file():
-                return (
-                    f". {child.name!r} looks like DICOM: predict reads DICOM files, but "
-                    "training and evaluation read JPEG and PNG only"
-                )
-    return ""
 
 
 def _folders_of_films(parent: Path) -> list[Path]:

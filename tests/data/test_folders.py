@@ -36,14 +36,19 @@ def test_a_list_of_what_was_found_is_short(tmp_path):
     assert "folder-5" not in str(caught.value)
 
 
-@pytest.mark.parametrize("place", ["a.dcm", "study/a.DCM", "PNEUMONIA/a.dcm", "test/NORMAL/a.dcm"])
-def test_dicom_files_are_named_where_films_are_looked_for(tmp_path, place):
-    file = tmp_path / place
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(b"\0" * 128 + b"DICM")
-    with pytest.raises(UserError, match=r"looks like DICOM: predict reads DICOM") as caught:
-        find_films(tmp_path).only_split()
-    assert "several splits" not in str(caught.value)
+@pytest.mark.parametrize("name", ["a.dcm", "a.DICOM", "a.dic"])
+def test_dicom_files_in_class_folders_are_films_and_others_are_named(tmp_path, name):
+    for folder in ("NORMAL", "PNEUMONIA"):
+        film(tmp_path / "films" / folder / "b.png")
+        (tmp_path / "films" / folder / name).write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "films" / "NORMAL" / "IM0001").write_bytes(b"\0" * 128 + b"DICM")
+    found = find_films(tmp_path / "films")
+    assert [Path(file.path).name for file in found.files] == [name, "b.png"] * 2
+    assert found.ignored == 1  # a name without a suffix is no film in a folder
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / name).write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(UserError, match=f"found '{name}'"):
+        find_films(tmp_path / "study")
 
 
 @pytest.mark.parametrize("flag", ["--films", "config.data.root"])
@@ -73,7 +78,7 @@ def test_several_splits_are_named(tmp_path):
 def test_class_folders_without_a_film_hold_no_split(tmp_path):
     (tmp_path / "NORMAL").mkdir()
     (tmp_path / "NORMAL" / "notes.txt").write_text("nothing to see")
-    with pytest.raises(UserError, match=r"holds no JPEG or PNG film .*1 other files"):
+    with pytest.raises(UserError, match=r"holds no JPEG, PNG or DICOM film .*1 other files"):
         find_films(tmp_path).only_split()
 
 
