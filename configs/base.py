@@ -37,10 +37,6 @@ def get_config() -> ConfigDict:
     # of the device: TF32, which keeps 10 bits of the mantissa, on NVIDIA GPUs from Ampere on; one
     # pass of bfloat16 on a TPU; all of float32 on a CPU. "highest" is all of float32 everywhere.
     config.precision = "default"
-    # Precision of the network's float32 convolutions and matrix products. "default" is the fastest
-    # of the device: TF32, which keeps 10 bits of the mantissa, on NVIDIA GPUs from Ampere on; one
-    # pass of bfloat16 on a TPU; all of float32 on a CPU. "highest" is all of float32 everywhere.
-    config.precision = "default"
 
     config.train = train = ConfigDict()
     # Steps that one call to the devices takes. On a GPU a step of a small network takes about a
