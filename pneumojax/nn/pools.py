@@ -1,7 +1,8 @@
-"""Max and average pool, computed along the columns and then along the rows.
+"""Max and average pool of images (batch, height, width, channels).
 
-On accelerators a max pool is the vendor's operation. On a CPU, XLA computes the gradient of a pool
-by a slow scatter, so there pools and their gradients are maxima and sums of shifted slices.
+On accelerators they are XLA's window operations, and their gradients are those that JAX derives. On
+a CPU these are slow, the gradient of a max pool above all, which is a scatter. There pools and
+their gradients are maxima and sums of shifted slices, along the columns and then along the rows.
 """
 
 import functools
@@ -146,10 +147,12 @@ def average_pool(
 
     With `count_padding` padding counts as zeros; without, only values inside of x are averaged.
     """
+    total = lax.platform_dependent(
+        x,
+        cpu=partial(_sum_by_slices, window=window, strides=strides, padding=padding),
+        default=partial(_sum_by_windows, window=window, strides=strides, padding=padding),
+    )
     tall, wide = _windows(x.shape, window, strides, padding)
-    total = jnp.pad(x, ((0, 0), (tall.before, tall.after), (wide.before, wide.after), (0, 0)))
-    for windows in (tall, wide):
-        total = functools.reduce(lax.add, _slices(total, windows))
     return total / _value_counts(tall, wide, count_padding).astype(x.dtype)
 
 
@@ -157,22 +160,46 @@ def average_pool(
 def _average_pool_backward(
     window: Pair, strides: Pair, padding: str, count_padding: bool, no_films: Array, gradient: Array
 ) -> tuple[Array]:
+    shape = len(gradient), *no_films.shape[1:]
+    tall, wide = _windows(shape, window, strides, padding)
+    share = gradient / _value_counts(tall, wide, count_padding).astype(gradient.dtype)
+    sums = partial(_sum_by_windows, window=window, strides=strides, padding=padding)
+    films = jax.ShapeDtypeStruct(shape, gradient.dtype)
+    x_gradient = lax.platform_dependent(
+        share,
+        cpu=partial(_sum_gradient_by_slices, tall=tall, wide=wide),
+        default=lambda g: jax.linear_transpose(sums, films)(g)[0],
+    )
+    return (x_gradient,)
+
+
+# The empty slice keeps only the shape.
+average_pool.defvjp(lambda x, *rest: (average_pool(x, *rest), x[:0]), _average_pool_backward)
+
+
+def _sum_by_windows(x: Array, window: Pair, strides: Pair, padding: str) -> Array:
+    return lax.reduce_window(x, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), padding)
+
+
+def _sum_by_slices(x: Array, window: Pair, strides: Pair, padding: str) -> Array:
+    tall, wide = _windows(x.shape, window, strides, padding)
+    total = jnp.pad(x, ((0, 0), (tall.before, tall.after), (wide.before, wide.after), (0, 0)))
+    for windows in (tall, wide):
+        total = functools.reduce(lax.add, _slices(total, windows))
+    return total
+
+
+def _sum_gradient_by_slices(gradient: Array, tall: _Windows, wide: _Windows) -> Array:
     """Adds up, for each position, the gradients of the windows that it is in.
 
     The gradient that JAX derives pads once for each position of a window, at the cost of a branch
     for each element.
     """
-    tall, wide = _windows(no_films.shape, window, strides, padding)
-    total = gradient / _value_counts(tall, wide, count_padding).astype(gradient.dtype)
     for windows in (tall, wide):
         # The barrier is here for the same reason as in `_max_gradient_along`.
-        spread = lax.optimization_barrier(_spread(total, windows))
-        total = functools.reduce(lax.add, _slices(spread, windows._replace(stride=1)))
-    return (total,)
-
-
-# The empty slice keeps only the shape.
-average_pool.defvjp(lambda x, *rest: (average_pool(x, *rest), x[:0]), _average_pool_backward)
+        spread = lax.optimization_barrier(_spread(gradient, windows))
+        gradient = functools.reduce(lax.add, _slices(spread, windows._replace(stride=1)))
+    return gradient
 
 
 def _value_counts(tall: _Windows, wide: _Windows, count_padding: bool) -> np.ndarray:
