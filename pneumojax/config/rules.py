@@ -93,7 +93,6 @@ RULES = (
     _within("epochs", 1),
     _one_of("statistics_over", "devices", "device"),
     _one_of("precision", "default", "highest"),
-    _one_of("precision", "default", "highest"),
     _one_of("data.val", "patients", "folder"),
     _share("data.val_fraction"),
     Rule("data.folds", lambda folds: folds == 0 or folds >= 2, "use 0, or 2 or more"),
