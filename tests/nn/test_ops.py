@@ -9,6 +9,7 @@ import pytest
 from jax import lax
 
 from pneumojax.nn import ops, pools
+from tests.nn import stock
 
 # window, strides, padding, (batch, height, width, channels)
 CONVOLUTIONS = [
@@ -27,23 +28,6 @@ POOLS = [
     ((2, 2), (3, 3), "VALID", (2, 10, 11, 2)),
     ((5, 5), (3, 3), "VALID", (3, 11, 12, 4)),
 ]
-
-
-def lax_convolution(x, kernel, strides, padding):
-    return lax.conv_general_dilated(
-        x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
-def lax_max_pool(x, window, strides, padding):
-    return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), padding)
-
-
-def lax_average_pool(x, window, strides, padding, count_padding):
-    def total(x):
-        return lax.reduce_window(x, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), padding)
-
-    return total(x) / (window[0] * window[1] if count_padding else total(jnp.ones_like(x)))
 
 
 def random(*shape, seed=0, dtype=jnp.float32):
@@ -73,7 +57,7 @@ def assert_close(ours, theirs, relative):
 def test_convolution_is_that_of_lax_in_value_and_gradients(window, strides, padding, shape):
     x, kernel = random(*shape), random(*window, shape[-1], 6, seed=1)
     ours = value_and_gradients(lambda x, k: ops.convolution(x, k, strides, padding), x, kernel)
-    theirs = value_and_gradients(lambda x, k: lax_convolution(x, k, strides, padding), x, kernel)
+    theirs = value_and_gradients(lambda x, k: stock.convolution(x, k, strides, padding), x, kernel)
     assert_close(ours, theirs, 1e-6)
 
 
@@ -81,7 +65,7 @@ def test_convolution_is_that_of_lax_in_value_and_gradients(window, strides, padd
 def test_max_pool_is_that_of_lax_where_nothing_ties(window, strides, padding, shape):
     x = random(*shape)
     ours = value_and_gradients(lambda x: pools.max_pool(x, window, strides, padding), x)
-    theirs = value_and_gradients(lambda x: lax_max_pool(x, window, strides, padding), x)
+    theirs = value_and_gradients(lambda x: stock.max_pool(x, window, strides, padding), x)
     assert_close(ours, theirs, 1e-6)
 
 
@@ -95,7 +79,7 @@ def test_average_pool_is_that_of_lax_in_value_and_gradient(
     how = window, strides, padding, count_padding
     x = random(*shape)
     ours = value_and_gradients(lambda x: pools.average_pool(x, *how), x)
-    assert_close(ours, value_and_gradients(lambda x: lax_average_pool(x, *how), x), 1e-6)
+    assert_close(ours, value_and_gradients(lambda x: stock.average_pool(x, *how), x), 1e-6)
 
 
 def test_bfloat16_is_summed_in_float32_and_returned_as_bfloat16():
@@ -113,7 +97,7 @@ def test_bfloat16_is_summed_in_float32_and_returned_as_bfloat16():
     # 256 values that bfloat16 tells apart, so that none ties.
     x = jnp.asarray(np.random.default_rng(0).permutation(256).reshape(1, 16, 16, 1), jnp.bfloat16)
     pooled = value_and_gradients(lambda x: pools.max_pool(x, (3, 3), (2, 2)), x)
-    theirs = value_and_gradients(lambda x: lax_max_pool(x, (3, 3), (2, 2), "VALID"), x)
+    theirs = value_and_gradients(lambda x: stock.max_pool(x, (3, 3), (2, 2), "VALID"), x)
     assert_close(pooled, theirs, 2**-7)
 
 
