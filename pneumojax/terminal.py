@@ -90,7 +90,13 @@ def rate(done: int, total: int, seconds: float, *, earlier: int = 0) -> str:
     """
     films_per_second = (done - earlier) / max(seconds, 1e-3)
     left = duration((total - done) / films_per_second) if films_per_second else "unknown time"
-    return f"{done:,}/{total:,} films, {films_per_second:,.0f} films/s, {left} left"
+    return f"{done:,}/{total:,} films, {speed(films_per_second)}, {left} left"
+
+
+def speed(films_per_second: float) -> str:
+    """A number of films per second, with one decimal below 10 so that a slow one is not 0."""
+    decimals = 1 if films_per_second < 9.95 else 0
+    return f"{films_per_second:,.{decimals}f} films/s"
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from pneumojax import terminal
-from pneumojax.terminal import Progress, duration, plain_table, rate
+from pneumojax.terminal import Progress, duration, plain_table, rate, speed
 
 
 class _Terminal(io.StringIO):
@@ -56,7 +56,13 @@ def test_elsewhere_lines_follow_each_other_with_the_given_time_between(clock, is
 def test_the_rate_counts_only_the_films_of_this_run():
     assert rate(100, 1_600, 10.0) == "100/1,600 films, 10 films/s, 2:30 left"
     assert rate(1_100, 1_600, 10.0, earlier=1_000) == "1,100/1,600 films, 10 films/s, 0:50 left"
-    assert rate(0, 5, 10.0) == "0/5 films, 0 films/s, unknown time left"
+    assert rate(0, 5, 10.0) == "0/5 films, 0.0 films/s, unknown time left"
+
+
+def test_a_slow_rate_is_not_shown_as_zero():
+    rates = (0.5, 9.94, 9.96, 64.4, 1_234.0)
+    shown = ("0.5", "9.9", "10", "64", "1,234")
+    assert tuple(map(speed, rates)) == tuple(f"{number} films/s" for number in shown)
 
 
 def test_durations_have_hours_only_when_there_are_any():

@@ -12,6 +12,7 @@ from rich.table import Table
 from pneumojax.palette import BLUE, INK, MUTED, ORANGE, RULE
 from pneumojax.profiling.measure import Profile, Timing
 from pneumojax.profiling.trace import CALLS, Operation
+from pneumojax.terminal import speed
 
 COLOURS = {"forward": BLUE, "backward": ORANGE, "other": "#7a8694"}
 LONGEST = 10  # operations on the page and in the table
@@ -28,7 +29,7 @@ def figures(profile: Profile) -> list[tuple[str, str]]:
         ("steps in a call", f"{profile.steps_per_call}"),
         ("films a second", f"{profile.films_per_second:,.1f}"),
         ("wait for data", f"{timing.wait_share:.1%} of the step"),
-        ("input alone", f"{profile.input_alone:,.0f} films/s"),
+        ("input alone", speed(profile.input_alone)),
         ("network's work", f"{profile.flops_per_step / 1e9:,.2f} GFLOP a step"),
         ("  multiply-adds a film", f"{(work.forward + work.backward) / 1e6:,.1f} million"),
         ("speed", f"{profile.flops_per_second / 1e12:.3g} TFLOP/s"),

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from pneumojax.data.pipeline import Batch
-from pneumojax.terminal import Progress, duration
+from pneumojax.terminal import Progress, duration, speed
 
 
 class TrainingProgress:
@@ -37,7 +37,7 @@ class TrainingProgress:
         self._progress.show(
             f"epoch {epoch + 1}/{self._epochs}  "
             f"step {step_of_epoch + 1}/{self._steps_per_epoch}  loss {loss:.4f}  "
-            f"{self._batch_size / self._seconds_per_step:,.0f} films/s  {duration(left)} left"
+            f"{speed(self._batch_size / self._seconds_per_step)}  {duration(left)} left"
         )
 
     def epoch(self, epoch: int, figures: dict[str, float]) -> None:
