@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,9 @@ from pneumojax.terminal import say
 if TYPE_CHECKING:
     from pneumojax.data.shards import StreamedFilms
 
+Log = Callable[[str], None]  # prints one line
+
+_SHOWN = 3  # reasons in a message
 FORMAT = 4  # of a cache entry; raise it when the stored contents change
 
 
@@ -53,7 +57,7 @@ class FilmCache:
     folder: Path  # named by --cache_dir
     max_gb: float = 0.0  # as `max_cache_gb` of `too_large`; a larger split is streamed from shards
     verify: bool = False  # hash every film, whose contents may change under the same size and time
-    log: Callable[[str], None] = say
+    log: Log = say
 
 
 def load_split(
@@ -99,11 +103,13 @@ def load_split(
         images=images,
         places=index.rows,
         facts=FilmFacts.of_folder(wanted, np.array(readable, np.int64)),
-        rejected=[*wanted.rejected, *rejected.items()],
+        rejected=[*((row.path, row.reason) for row in wanted.rejected), *rejected.items()],
         ignored=folder.ignored,
         naming=folder.naming,
     )
     _check_rejected(films, wanted, max_rejected_fraction)
+    if folder.table is not None:
+        _check_contents(films, wanted, max_rejected_fraction, cache.log)
     return films
 
 
@@ -198,12 +204,40 @@ def _check_rejected(films: FilmSet, folder: FilmFolder, allowed: float) -> None:
             f"{folder.named_by}: none of {found:,} files in {films.split!r} is a readable film "
             f"({example})"
         )
+    if folder.table is not None:
+        reasons = Counter(reason for _, reason in films.rejected).most_common(_SHOWN)
+        example += "".join(f"; {count:,} because {reason}" for reason, count in reasons)
     if len(films.rejected) > allowed * found:
         raise UserError(
             f"config.data.max_rejected_fraction: {len(films.rejected):,} of {found:,} files in "
             f"{films.split!r} are not readable films, more than {allowed:.1%} ({example}); "
             "mend or remove them, or raise the field"
         )
+
+
+def _check_contents(films: FilmSet, folder: FilmFolder, allowed: float, log: Log) -> None:
+    """Counts the films of a table whose bytes are those of an earlier one, and names the first.
+
+    They stay: the division by patient keeps films of the same bytes together.
+    """
+    first: dict[str, str] = {}
+    pairs = [
+        (path, original)
+        for path, digest in zip(films.paths, films.digests, strict=True)
+        if (original := first.setdefault(digest, path)) != path
+    ]
+    if not pairs:
+        return
+    line = (
+        f"{len(pairs):,} of {len(films):,} films of {folder.shown} have the same bytes as "
+        f"another film, such as {pairs[0][0]!r} and {pairs[0][1]!r}"
+    )
+    if len(pairs) > allowed * len(films):
+        raise UserError(
+            f"config.data.max_rejected_fraction: {line}, more than {allowed:.1%}; remove the "
+            "copies from the table, or raise the field"
+        )
+    log(f"note: {line}")
 
 
 def _is_whole(entry: Path) -> bool:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,14 @@ class FilmFile:
     patient: str = ""  # from a table; "" if it tells none
 
 
+class Rejected(NamedTuple):
+    """A row of a table that cannot be used."""
+
+    path: str  # as the table has it
+    reason: str
+    split: str  # "all" if the row tells none
+
+
 @dataclass(frozen=True)
 class FilmFolder:
     """The films of a folder or of a table, sorted by path, and what was left out."""
@@ -50,7 +59,7 @@ class FilmFolder:
     table: Path | None = None
     # The other columns of the table by name: object (number of files,) of text, "" if missing.
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
-    rejected: tuple[tuple[str, str], ...] = ()  # path and reason of each row that was left out
+    rejected: tuple["Rejected", ...] = ()  # rows of a table that cannot be used
 
     @property
     def splits(self) -> list[str]:
@@ -70,11 +79,16 @@ class FilmFolder:
         ]
         if not chosen:
             raise UserError(
-                f"{self.named_by}: split {split!r} of {self._shown} holds no film "
-                f"{self._contents()}"
+                f"{self.named_by}: split {split!r} of {self.shown} holds no film {self._contents()}"
             )
-        columns = {name: values[chosen] for name, values in self.columns.items()}
-        return replace(self, files=tuple(self.files[i] for i in chosen), columns=columns)
+        return replace(
+            self,
+            files=tuple(self.files[i] for i in chosen),
+            columns={name: values[chosen] for name, values in self.columns.items()},
+            rejected=tuple(
+                row for row in self.rejected if split == "all" or row.split in (split, "all")
+            ),
+        )
 
     def only_split(self) -> str:
         """The one split that has films; raises UserError if several have, or none."""
@@ -83,18 +97,18 @@ class FilmFolder:
             return "all"
         if not splits:
             raise UserError(
-                f"{self.named_by}: {self._shown} holds no JPEG, PNG or DICOM film "
-                f"{self._contents()}"
+                f"{self.named_by}: {self.shown} holds no JPEG, PNG or DICOM film {self._contents()}"
             )
         if len(splits) > 1:
             raise UserError(
-                f"{self.named_by}: {self._shown} has several splits ({', '.join(splits)}); "
+                f"{self.named_by}: {self.shown} has several splits ({', '.join(splits)}); "
                 "name one with --split"
             )
         return splits[0]
 
     @property
-    def _shown(self) -> str:
+    def shown(self) -> str:
+        """The folder or the table in a message."""
         return repr(str(self.table or self.root))
 
     def _contents(self) -> str:

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from pneumojax.config.rules import NAMED_SETS
 from pneumojax.data.cache import FilmCache, load_split
-from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import FilmFolder, find_films
 from pneumojax.data.hold_out import divide_into_folds, hold_out
 from pneumojax.data.leakage import LeakageAudit, audit_leakage
 from pneumojax.data.named_sets import resolve_root
 from pneumojax.data.naming import naming_of
+from pneumojax.data.table_films import find_table_films
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.terminal import say
@@ -64,25 +65,38 @@ def load_splits(
     films = load_configured(config, folder, "train", cache)
     if len(present := np.unique(films.labels)) < 2:
         raise UserError(
-            f"config.data.root: train of {str(folder.root)!r} holds only "
-            f"{CLASS_NAMES[present[0]]} films; a network needs both classes to learn from"
+            f"{folder.named_by}: train of {folder.shown} holds only "
+            f"{folder.naming.classes.names[present[0]]} films; a network needs both classes to "
+            "learn from"
         )
     if config.data.val == "folder":
         shipped = load_configured(config, folder, "val", cache)
         if len(present := np.unique(shipped.labels)) < 2:
             raise UserError(
-                f"config.data.val: val of {str(folder.root)!r} holds only "
-                f"{CLASS_NAMES[present[0]]} films, which cannot choose between epochs; use "
-                "'patients'"
+                f"config.data.val: val of {folder.shown} holds only "
+                f"{folder.naming.classes.names[present[0]]} films, which cannot choose between "
+                "epochs; use 'patients'"
             )
         return _with_audit(films, shipped)
+    if folder.table is not None and "val" in folder.splits:
+        cache.log(
+            "note: the val rows of the table are not used, because config.data.val is 'patients'; "
+            "'folder' validates on them"
+        )
     chosen = _validation(films, config)
     return _with_audit(films.select(~chosen), films.select(chosen) if chosen.any() else None)
 
 
 def configured_folder(config: ConfigDict, cache_dir: Path) -> FilmFolder:
-    """Lists the films of `config.data.root`, which are drawn or fetched first if need be."""
-    return find_films(resolve_root(config.data.root, cache_dir), naming=naming_of(config))
+    """Lists the films of `config.data.table`, or else of `config.data.root`.
+
+    A named set is drawn or fetched first if need be.
+    """
+    data, naming = config.data, naming_of(config)
+    if data.table:
+        root = None if data.root in NAMED_SETS else Path(data.root)
+        return find_table_films(Path(data.table), root, "config.data.table", naming)
+    return find_films(resolve_root(data.root, cache_dir), naming=naming)
 
 
 def load_configured(
