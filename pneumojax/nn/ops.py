@@ -150,17 +150,27 @@ def _input_gradient_by_products(
         ).reshape(*gradients.shape[:3], *window, into)
         total = jnp.zeros((), wide)
         for position in np.ndindex(*window):
-            edges = [
-                (at - before, size + before - at - (seen - 1) * stride - 1, stride - 1)
-                for at, (before, _), size, seen, stride in zip(
-                    position, pads, sizes, gradients.shape[1:3], strides, strict=True
-                )
-            ]
-            config = [(0, 0, 0), *edges, (0, 0, 0)]
-            total += lax.pad(products[:, :, :, *position], np.zeros((), wide), config)
+            total += placed(products[:, :, :, *position], position, sizes, strides, pads)
         return total.astype(gradient.dtype)
 
     return map_chunks(input_gradient, gradient, FILMS_IN_CACHE)
+
+
+def placed(
+    values: Array, position: Sequence[int], sizes: Pair, strides: Pair, pads: Sequence[Pair]
+) -> Array:
+    """Moves one value of each window to where its `position` lies in a film; elsewhere 0 stands.
+
+    values are (batch, h', w', channels), one for each window; the result has the film's sizes,
+    (batch, *sizes, channels).
+    """
+    edges = [
+        (at - before, size + before - at - (seen - 1) * stride - 1, stride - 1)
+        for at, (before, _), size, seen, stride in zip(
+            position, pads, sizes, values.shape[1:3], strides, strict=True
+        )
+    ]
+    return lax.pad(values, np.zeros((), values.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
 
 
 def _kernel_gradient(x: Array, gradient: Array, window: Pair, strides: Pair, padding: str) -> Array:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from pneumojax.nn.ops import Pair
+from pneumojax.nn.ops import Pair, placed
 
 
 # Jitted, here and below, so that JAX traces layers of equal shape only once.
@@ -43,6 +43,7 @@ def _max_pool_backward(
         x,
         gradient,
         cpu=partial(_max_gradient_by_slices, window=window, strides=strides, padding=padding),
+        cuda=partial(_max_gradient_by_positions, window=window, strides=strides, padding=padding),
         default=lambda x, g: jax.vjp(windows, x)[1](g)[0],
     )
     return (x_gradient,)
@@ -53,6 +54,33 @@ max_pool.defvjp(lambda x, *windows: (max_pool(x, *windows), x), _max_pool_backwa
 
 def _max_by_windows(x: Array, window: Pair, strides: Pair, padding: str) -> Array:
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *strides, 1), padding)
+
+
+def _max_gradient_by_positions(
+    x: Array, gradient: Array, window: Pair, strides: Pair, padding: str
+) -> Array:
+    """Gradient of `_max_by_windows`: each value collects the gradients of the windows it won.
+
+    XLA has no such operation for NVIDIA GPUs. The one that JAX derives becomes four arrays of
+    indices and a scatter there, whose atomic additions round differently from run to run.
+    """
+    pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
+    padded = lax.pad(
+        x, jnp.array(-jnp.inf, x.dtype), [(0, 0, 0), *((*p, 0) for p in pads), (0, 0, 0)]
+    )
+    batch, *grid, channels = gradient.shape
+    positions = list(np.ndindex(*window))
+    largest, winner = jnp.full_like(gradient, -jnp.inf), jnp.zeros(gradient.shape, jnp.int8)
+    for number, (i, j) in enumerate(positions):
+        ends = [at + (n - 1) * step + 1 for at, n, step in zip((i, j), grid, strides, strict=True)]
+        value = lax.slice(padded, (0, i, j, 0), (batch, *ends, channels), (1, *strides, 1))
+        winner = jnp.where(value > largest, jnp.int8(number), winner)
+        largest = jnp.maximum(largest, value)
+    total = jnp.zeros(x.shape, jnp.promote_types(x.dtype, jnp.float32))
+    for number, position in enumerate(positions):
+        won = jnp.where(winner == number, gradient.astype(total.dtype), 0)
+        total += placed(won, position, (x.shape[1], x.shape[2]), strides, pads)
+    return total.astype(x.dtype)
 
 
 class _Windows(NamedTuple):
