@@ -1,6 +1,6 @@
 """Compares the speed of PneumoJAX, Keras, PyTorch and ONNX Runtime on this machine.
 
-Command:   pip install -r requirements-bench.txt
+Command:   pip install -r requirements.txt -r requirements-bench.txt
            python -m benchmarks.against_peers --peer-python=<python with torch> [contest ...]
 Contests:  train_step, inception_v3, inference, latency, input, startup; all by default.
 Each contestant is a process of its own, new for each contest. A round asks each of them for the

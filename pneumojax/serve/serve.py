@@ -37,7 +37,8 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
             if error.name not in _PACKAGES:
                 raise
             raise UserError(
-                "serve needs Starlette and uvicorn: pip install -r requirements-serve.txt"
+                "serve needs Starlette and uvicorn: `pip install -r requirements-serve.txt` in a "
+                "checkout, or else `pip install 'pneumojax[serve]'`"
             ) from error
         predictor = Predictor.open([workdir], any_network=any_network)
         trained = predictor.first
