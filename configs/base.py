@@ -64,6 +64,9 @@ def get_config() -> ConfigDict:
     # How a film's path tells its patient: "kermany", "nih", "chexpert", "mimic", or a regular
     # expression whose groups are the patient. "": paths tell no patient.
     data.patient_pattern = "kermany"
+    # Elements of DICOM headers that describe the films: any of "PatientID" (the patient, stored as a
+    # hash), "PatientAge", "PatientSex" and "ViewPosition", which become columns age, sex and view.
+    data.dicom_metadata = ()
     data.val = "patients"  # "patients" held out of train/, or "folder": the films in val/
     data.val_fraction = 0.1  # fraction of each class held out; 0 trains on all films
     # Number of equal folds of patients, one of which is held out in place of val_fraction;

@@ -22,9 +22,10 @@ PATIENT_PATTERNS = {
 }
 LONGEST_PATTERN = 200
 LONGEST_CLASS_NAME = 40  # characters of a class, whose names may be joined by "or"
-# `inference`, `decoding` and `nn` have these names too. Configs are checked without importing
-# them, so the names are written twice, and a test compares them.
+# `inference`, `decoding` and `nn` have the following names too. Configs are checked without
+# importing them, so the names are written twice, and a test compares them.
 VIEWS = ("flip", "zoom")
+DICOM_METADATA = ("PatientID", "PatientAge", "PatientSex", "ViewPosition")
 RESIZES = ("bilinear_antialias", "bilinear", "nearest")
 NORMALISATIONS = ("unit", "film", "symmetric")
 
@@ -40,6 +41,15 @@ class Rule(NamedTuple):
 def _one_of(field: str, *values: str) -> Rule:
     names = ", ".join(repr(value) for value in values)
     return Rule(field, lambda value: value in values, f"use one of {names}")
+
+
+def _some_of(field: str, *values: str) -> Rule:
+    names = ", ".join(map(repr, values))
+    return Rule(
+        field,
+        lambda chosen: set(chosen) <= set(values) and len(set(chosen)) == len(chosen),
+        f"use any of {names}, each once",
+    )
 
 
 def _within(field: str, low: float, high: float = float("inf")) -> Rule:
@@ -105,6 +115,7 @@ RULES = (
         lambda names: all(isinstance(name, str) and name.strip(" -_") for name in names),
         f"use names of folders or labels, or {ANY_OTHER!r} for all others",
     ),
+    _some_of("data.dicom_metadata", *DICOM_METADATA),
     Rule(
         "data.patient_pattern",
         _is_patient_pattern,
@@ -155,11 +166,7 @@ RULES = (
     _within("finetune.backbone_rate", 0),
     _share("average.decay"),
     _within("early_stopping.patience", 0),
-    Rule(
-        "test_time.views",
-        lambda views: set(views) <= set(VIEWS) and len(set(views)) == len(views),
-        f"use any of {', '.join(map(repr, VIEWS))}, each once",
-    ),
+    _some_of("test_time.views", *VIEWS),
     _one_of("checkpoint.best_metric", "loss", "auroc", "last"),
     _one_of("decision.rule", "youden", "sensitivity", "cost"),
     Rule(

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,23 +22,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import PIL
 
-from pneumojax.data.cache_build import (
-    CHECKSUMS,
-    IMAGES,
-    REJECTED,
-    PixelStore,
-    build_entry,
-    checksum,
-)
+from pneumojax.data.cache_build import IMAGES, REJECTED, PixelStore, build_entry
+from pneumojax.data.cache_check import fits, is_whole
+from pneumojax.data.dicom_metadata import HeaderCollector, read_facts
 from pneumojax.data.disk_space import require_disk_space, too_large
 from pneumojax.data.film_set import FilmFacts, FilmSet
-from pneumojax.data.films import FilmFile, FilmFolder
-from pneumojax.data.index import NAMES, RECORD, open_index
+from pneumojax.data.films import DICOM_SUFFIXES, SUFFIXES, FilmFolder
+from pneumojax.data.index import open_index
 from pneumojax.decoding.film import read_bytes
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
-from pneumojax.fields import is_text, list_of
 from pneumojax.terminal import say
 
 if TYPE_CHECKING:
@@ -77,22 +71,26 @@ def load_split(
     wanted = folder.of_split(split)
     if folder.ignored_folders:
         cache.log(_ignored(folder))
-    decoded = cache.folder / "films" / _key(wanted, PIL.__version__, preprocessing)
+    headers = HeaderCollector(folder.naming.dicom_metadata, cache.folder)
+    more = headers.dependencies if headers.wanted or _may_have_dicom(wanted) else ()
+    decoded = cache.folder / "films" / _key(wanted, PIL.__version__, preprocessing, *more)
     reason = too_large(decoded, len(wanted.files), preprocessing, cache.max_gb)
     images: np.ndarray | StreamedFilms
     if reason:
-        entry = cache.folder / "shards" / _key(wanted)
+        entry = cache.folder / "shards" / _key(wanted, *more)
         cache.log(f"{split}: {reason}; films are streamed from shards in {str(entry)!r}")
         _remove_unusable(entry, wanted, None, cache)
-        images = _streamed(entry, wanted, preprocessing, reason, cache)
+        images = _streamed(entry, wanted, preprocessing, reason, headers, cache)
     else:
         entry = decoded
         _remove_unusable(entry, wanted, preprocessing, cache)
         if not entry.is_dir():
-            build_entry(entry, wanted, preprocessing, PixelStore, cache.log)
+            build_entry(entry, wanted, preprocessing, PixelStore, headers, cache.log)
         images = np.asarray(np.load(entry / IMAGES, mmap_mode="r"))
     index, rejected = open_index(entry), dict(json.loads((entry / REJECTED).read_text()))
     readable = [i for i, file in enumerate(wanted.files) if file.path not in rejected]
+    facts = FilmFacts.of_folder(wanted, np.array(readable, np.int64))
+    paths = [wanted.files[i].path for i in readable]
     films = FilmSet(
         index.records,
         index.text,
@@ -102,7 +100,7 @@ def load_split(
         preprocessing=preprocessing,
         images=images,
         places=index.rows,
-        facts=FilmFacts.of_folder(wanted, np.array(readable, np.int64)),
+        facts=facts.with_headers(read_facts(entry), paths),
         rejected=[*((row.path, row.reason) for row in wanted.rejected), *rejected.items()],
         ignored=folder.ignored,
         naming=folder.naming,
@@ -110,7 +108,24 @@ def load_split(
     _check_rejected(films, wanted, max_rejected_fraction)
     if folder.table is not None:
         _check_contents(films, wanted, max_rejected_fraction, cache.log)
+    _name_lateral(films, cache.log)
     return films
+
+
+def _may_have_dicom(folder: FilmFolder) -> bool:
+    """Whether some file is DICOM by its suffix, or has another suffix than JPEG and PNG."""
+    pictures = tuple(set(SUFFIXES) - set(DICOM_SUFFIXES))
+    return not all(file.path.lower().endswith(pictures) for file in folder.files)
+
+
+def _name_lateral(films: FilmSet, log: Callable[[str], None]) -> None:
+    lateral = films.lateral
+    if len(lateral):
+        log(
+            f"warning: {len(lateral):,} of {len(films):,} films of {films.split!r} are lateral "
+            f"views by their DICOM headers, such as {films.paths[int(lateral[0])]!r}; the network "
+            "is meant for frontal films"
+        )
 
 
 def _ignored(folder: FilmFolder) -> str:
@@ -137,7 +152,7 @@ def _remove_unusable(
     """Removes an entry that is damaged or, if films are verified, older than its films."""
     if not os.path.lexists(entry):
         return
-    if not (_is_whole(entry) and _fits(entry, folder.files, preprocessing)):
+    if not (is_whole(entry) and fits(entry, folder.files, preprocessing)):
         cache.log(f"cache: {str(entry)!r} is damaged; decoding its films again")
         _remove(entry)
     elif cache.verify and _has_changed_films(folder.root, entry):
@@ -172,7 +187,12 @@ def _has_changed_films(root: Path, entry: Path) -> bool:
 
 
 def _streamed(
-    entry: Path, folder: FilmFolder, preprocessing: Preprocessing, reason: str, cache: FilmCache
+    entry: Path,
+    folder: FilmFolder,
+    preprocessing: Preprocessing,
+    reason: str,
+    headers: HeaderCollector,
+    cache: FilmCache,
 ) -> "StreamedFilms":
     """Opens the shards of the films, which are written first if there are none."""
     if importlib.util.find_spec("array_record") is None:  # TFDS requires it on Linux only
@@ -189,7 +209,7 @@ def _streamed(
         shutil.rmtree(entry)
     if not entry.is_dir():
         require_disk_space(entry, folder.files, reason)
-        build_entry(entry, folder, preprocessing, ShardStore, cache.log)
+        build_entry(entry, folder, preprocessing, ShardStore, headers, cache.log)
     return StreamedFilms(entry, open_index(entry), preprocessing)
 
 
@@ -238,61 +258,3 @@ def _check_contents(films: FilmSet, folder: FilmFolder, allowed: float, log: Log
             "copies from the table, or raise the field"
         )
     log(f"note: {line}")
-
-
-def _is_whole(entry: Path) -> bool:
-    """Whether an entry holds the files that were written and no others, with the same bytes.
-
-    Every file has to be listed, so that an empty list of checksums does not pass. 117 MB take a
-    twentieth of a second. For shards only the sizes are compared; their bytes are checked film by
-    film as they are read.
-    """
-    try:
-        checksums = json.loads((entry / CHECKSUMS).read_text())
-        found = [path for path in entry.iterdir() if path.name != CHECKSUMS]
-        return bool(found) and checksums == {path.name: checksum(path) for path in found}
-    except (OSError, ValueError, RecursionError):
-        return False
-
-
-def _fits(entry: Path, files: Sequence[FilmFile], preprocessing: Preprocessing | None) -> bool:
-    """Whether the index, the list of rejected files and the pixels match the files.
-
-    `preprocessing` is None for shards, whose films are checked as they are read.
-    """
-    try:
-        rejected = json.loads((entry / REJECTED).read_text())
-        if not list_of(list_of(is_text, 2))(rejected):
-            return False
-        if len(dict(rejected).keys() & {file.path for file in files}) != len(rejected):
-            return False
-        films = len(files)
-        if (entry / NAMES[0]).stat().st_size != (films - len(rejected)) * RECORD.itemsize:
-            return False
-        side = preprocessing.image_size if preprocessing else 0
-        return _is_index(entry) and (not side or _is_pixels(entry, films, side))
-    except (OSError, ValueError, TypeError, EOFError, RecursionError):
-        return False
-
-
-def _is_index(entry: Path) -> bool:
-    """Whether every path lies within the text of paths, and every size is positive."""
-    index = open_index(entry)
-    ends = index.records["path_end"]
-    edges = np.concatenate([[0], ends, [len(index.text)]])
-    return bool(
-        np.all(np.diff(edges[:-1]) > 0)
-        and edges[-2] == edges[-1]
-        and np.all(index.records["size"] > 0)
-    )
-
-
-def _is_pixels(entry: Path, films: int, side: int) -> bool:
-    # An array of objects, which would be unpickled, is a ValueError.
-    images = np.load(entry / IMAGES, mmap_mode="r", allow_pickle=False)
-    return (
-        isinstance(images, np.ndarray)
-        and images.dtype == np.uint8
-        and images.shape == (films, side, side)
-        and images.flags.c_contiguous
-    )

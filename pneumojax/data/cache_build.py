@@ -19,6 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pneumojax.data.dicom_metadata import HeaderCollector
 from pneumojax.data.films import FilmFile, FilmFolder
 from pneumojax.data.index import DecodedFilm, IndexWriter
 from pneumojax.decoding.film import read_bytes
@@ -77,6 +78,7 @@ def build_entry(
     folder: FilmFolder,
     preprocessing: Preprocessing,
     make_store: Callable[[Path, Sequence[FilmFile], Preprocessing], Store],
+    headers: HeaderCollector,
     log: Callable[[str], None],
 ) -> None:
     """Decodes all films into a temporary folder beside `entry`, which is then renamed to it.
@@ -92,7 +94,8 @@ def build_entry(
         _remove_abandoned(entry)
         building.mkdir(parents=True)
         store = make_store(building, folder.files, preprocessing)
-        rejected = _store_films(building, folder, preprocessing, store, log)
+        rejected = _store_films(building, folder, preprocessing, store, headers, log)
+        headers.write(building)
         store.close()
         del store
         (building / REJECTED).write_text(json.dumps(rejected))
@@ -124,6 +127,7 @@ def _store_films(
     folder: FilmFolder,
     preprocessing: Preprocessing,
     store: Store,
+    headers: HeaderCollector,
     log: Callable[[str], None],
 ) -> list[tuple[str, str]]:
     rejected: list[tuple[str, str]] = []
@@ -136,6 +140,7 @@ def _store_films(
             else:
                 store.add(film)
                 index.add(file, film)
+                headers.add(file.path, film.header)
             # The clock starts with the first film, so that starting the decoders does not count.
             began = began or time.monotonic()
             if progress.is_due() or done == total:
@@ -180,7 +185,8 @@ def _read_group(
 ) -> list[Answer]:
     contents = [_contents(folder, file) for file in group]
     readable = [data for data in contents if isinstance(data, bytes)]
-    films = iter(decoder.decode_for_training(readable, preprocessing))
+    texts = folder.naming.dicom_metadata
+    films = iter(decoder.decode_for_training(readable, preprocessing, texts))
     found: list[Answer] = []
     for file, data in zip(group, contents, strict=True):
         film = next(films) if isinstance(data, bytes) else data

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumojax.data import patients
+from pneumojax.data.dicom_metadata import HeaderFacts
 from pneumojax.data.films import FilmFolder
 from pneumojax.data.index import FilmIndex
 from pneumojax.data.naming import KERMANY, FilmNaming
@@ -30,6 +31,7 @@ class FilmFacts:
     patients: np.ndarray | None = None  # object (m,) of text, "" if unknown; None: see the paths
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)  # object (m,), "" if missing
     from_table: bool = False
+    lateral: np.ndarray | None = None  # bool (m,), by the DICOM headers; None: no film is
 
     @classmethod
     def of_folder(cls, folder: FilmFolder, films: np.ndarray) -> "FilmFacts":
@@ -43,6 +45,21 @@ class FilmFacts:
             folder.table is not None,
         )
 
+    def with_headers(self, headers: HeaderFacts, paths: Sequence[str]) -> "FilmFacts":
+        """Adds the facts of DICOM headers; a table's own values are kept."""
+        added = {name: np.array(values, object) for name, values in headers.columns.items()}
+        patients = added.pop("patient", None)
+        columns = dict(self.columns)
+        for name, values in added.items():
+            columns[name] = _filled(columns.get(name), values)
+        lateral = set(headers.lateral)
+        return replace(
+            self,
+            patients=self.patients if patients is None else _filled(self.patients, patients),
+            columns=columns,
+            lateral=np.array([path in lateral for path in paths]) if lateral else None,
+        )
+
     def take(self, films: np.ndarray) -> "FilmFacts":
         """The facts of some of the films, by index or bool (m,)."""
         return replace(
@@ -50,7 +67,13 @@ class FilmFacts:
             labels=self.labels[films],
             patients=None if self.patients is None else self.patients[films],
             columns={name: values[films] for name, values in self.columns.items()},
+            lateral=None if self.lateral is None else self.lateral[films],
         )
+
+
+def _filled(values: np.ndarray | None, others: np.ndarray) -> np.ndarray:
+    """The values, and those of `others` where a value is "" or all are None."""
+    return others if values is None else np.where(values == "", others, values)
 
 
 @dataclass(frozen=True)
@@ -87,6 +110,12 @@ class FilmSet(FilmIndex):
     def columns(self) -> Mapping[str, np.ndarray]:
         """The other columns of a table by name: object (n,) of text, "" for a missing value."""
         return self.facts.columns
+
+    @property
+    def lateral(self) -> np.ndarray:
+        """int64 (k,), the indices of the films that their DICOM headers call lateral views."""
+        found = self.facts.lateral
+        return np.flatnonzero(found) if found is not None else np.empty(0, np.int64)
 
     @property
     def identities(self) -> Iterator[patients.Identity]:

@@ -8,6 +8,7 @@ These are the fields of `config.data` that describe a set and not a recipe:
   A table with a column of patients does not need it.
 - `Columns`: the names of the columns of a table that have a meaning. All other columns are kept as
   text in `FilmFolder.columns` and `FilmSet.columns`, with "" for a missing value.
+- `dicom_metadata`: the elements of DICOM headers that become patients and columns of a `FilmSet`.
 """
 
 from dataclasses import dataclass, field
@@ -35,8 +36,11 @@ class FilmNaming:
     classes: Classes = field(default_factory=Classes)
     patients: PatientPattern = field(default_factory=PatientPattern)
     columns: Columns = field(default_factory=Columns)
+    dicom_metadata: tuple[str, ...] = ()  # keywords, such as "PatientAge"
 
 
+# The fields of `config.data` that may describe other films than those of the run.
+DESCRIBING = ("columns.", "negative", "positive", "ignored", "patient_pattern", "dicom_metadata")
 KERMANY = FilmNaming()  # folders NORMAL and PNEUMONIA, and patients in the names of the files
 
 
@@ -48,4 +52,5 @@ def naming_of(config: ConfigDict) -> FilmNaming:
         Classes(tuple(data.negative), tuple(data.positive), tuple(data.ignored)),
         PatientPattern(data.patient_pattern),
         Columns(columns.path, columns.label, columns.patient, columns.split),
+        tuple(data.dicom_metadata),
     )

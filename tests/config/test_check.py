@@ -8,7 +8,7 @@ import pytest
 from pneumojax.config import rules
 from pneumojax.config.check import check, first_problem
 from pneumojax.config.flat import flatten
-from pneumojax.decoding import preprocessing
+from pneumojax.decoding import dicom_header, preprocessing
 from pneumojax.errors import UserError
 from pneumojax.inference.network import VIEWS
 from pneumojax.inference.trained_run import open_run
@@ -129,6 +129,7 @@ def test_a_value_out_of_range_is_named_with_what_it_must_be(fields, named):
 def test_the_names_that_a_config_may_use_are_those_of_the_code_that_reads_them():
     assert set(rules.VIEWS) == set(VIEWS)
     assert set(rules.RESIZES) == set(preprocessing.RESIZES)
+    assert set(rules.DICOM_METADATA) == set(dicom_header.COLUMNS)
     assert set(rules.NORMALISATIONS) == set(layers.NORMALISATIONS)
 
 
