@@ -3,7 +3,7 @@
 Research and education only, not a medical device.
 """
 
-from pneumojax.cli.program import command
+from pneumojax.cli import command
 
 if __name__ == "__main__":
     command()

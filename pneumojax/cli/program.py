@@ -15,20 +15,12 @@ from pneumojax import runtime, signals
 from pneumojax.cli import commands
 from pneumojax.cli.parsing import Command, parse
 from pneumojax.cli.verbs import VERBS, help_of, overview, refuse_unread, version
-from pneumojax.data.tensorflow_import import quiet
 from pneumojax.errors import Stopped, UserError
 from pneumojax.files import printable
 
 # The system's errors when there is no space to write, or nobody reads the output any more.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPIPE)
 _HELP = frozenset(("--help", "-help", "-h", "-?", "--helpfull", "--helpshort"))
-
-
-def command() -> None:
-    """Runs the command line of this process: the command `pneumojax`, and main.py."""
-    runtime.tune_malloc()
-    quiet()
-    main(sys.argv[1:])
 
 
 def main(argv: Sequence[str]) -> None:

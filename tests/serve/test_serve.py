@@ -24,7 +24,7 @@ def test_without_the_web_server_one_line_says_what_to_install(workdir, monkeypat
         monkeypatch.delitem(sys.modules, f"pneumojax.serve.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "starlette", None)  # as if it were not installed
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    needed = r"^serve needs Starlette and uvicorn: pip install -r requirements-serve\.txt"
+    needed = r"^serve needs Starlette and uvicorn: `pip install -r requirements-serve\.txt` in a"
     with pytest.raises(UserError, match=needed):
         serve.serve(workdir, 0)
 
