@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pneumojax.evaluation.compare.predictions_csv import read_predictions
 from pneumojax.files import as_text, from_text, printable, read_csv, write_csv
-from pneumojax.predict.output import Prediction, PredictionFile, RunStamp
+from pneumojax.predict.output import PredictionFile
+from pneumojax.predict.prediction import Prediction, RunStamp
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 NAMES = [

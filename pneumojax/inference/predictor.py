@@ -5,8 +5,8 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -60,6 +60,9 @@ class Predictor:
     decisions: tuple[Decision, ...]  # each member's own, which calibrates its logits
     decision: Decision  # calibrates the logits that `combine` returns, and makes calls of them
     batch_size: int  # a multiple of the devices; each network is compiled once for it
+    # The jitted functions, which keep what they compiled for each batch size. Predictors that
+    # `in_batches_of` made from one another share them.
+    _steps: dict[Any, Step] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, workdirs: Sequence[Path], *, any_network: bool = False) -> "Predictor":
@@ -180,19 +183,22 @@ class Predictor:
                 "Predictor.read makes them from files"
             )
 
-    @cached_property
+    @property
     def _score(self) -> Step:
-        return self._compiled(make_forward)
+        return self._step(make_forward)
 
-    @cached_property
+    @property
     def _explain(self) -> Step:
-        return self._compiled(make_explainer)
+        return self._step(make_explainer)
 
-    def _compiled(self, make: Callable[[Network, Mesh], Forward]) -> Step:
-        steps = [
-            partial(make_step(make(m.network, m.mesh), m.mesh), m.params) for m in self.members
-        ]
-        return lambda images: [step(images) for step in steps]
+    def _step(self, make: Callable[[Network, Mesh], Forward]) -> Step:
+        """A function that applies every member to images, by the functions that `make` makes."""
+        if make not in self._steps:
+            steps = [
+                partial(make_step(make(m.network, m.mesh), m.mesh), m.params) for m in self.members
+            ]
+            self._steps[make] = lambda images: [step(images) for step in steps]
+        return self._steps[make]
 
 
 def _with_maps(outputs: list[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

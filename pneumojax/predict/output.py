@@ -5,8 +5,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,8 +13,8 @@ from pneumojax.errors import UserError
 from pneumojax.files import as_text, failing_clearly, from_text
 from pneumojax.numerals import decimal, probability
 from pneumojax.predict.destination import open_alone
+from pneumojax.predict.prediction import Prediction, RunStamp
 
-CALLS = ("normal", "pneumonia")
 # `file`, `probability` and `call` are read by `--mode=compare`.
 COLUMNS = (
     *("file", "probability", "call", "threshold", "note", "warnings"),
@@ -28,46 +27,6 @@ _EARLIER = "an earlier version wrote it, without telling films of one name apart
 _ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}  # names may not be UTF-8
 _LONGEST_ROW = 1 << 20  # bytes; two paths and the warnings take a few thousand
 _Record = dict[str, Any]  # a row as JSON values, by column
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One row: a film's answer, or the reason why there is none.
-
-    file: its name in the column `file`, which no other row has.
-    path: absolute, with links resolved.
-    sha256: of the file's bytes, in hexadecimal digits; "" if they cannot be read.
-    probability: calibrated probability of pneumonia; None if the film cannot be read.
-    call: one of `CALLS`; "" if the film cannot be read.
-    note: the reason why the film cannot be read, or "".
-    warnings: reasons why the probability may mean nothing.
-    deviation, lowest, highest: of the members' probabilities; None with a single network.
-    """
-
-    file: str
-    path: str
-    sha256: str
-    probability: float | None = None
-    call: str = ""
-    note: str = ""
-    warnings: tuple[str, ...] = ()
-    deviation: float | None = None
-    lowest: float | None = None
-    highest: float | None = None
-
-
-@dataclass(frozen=True)
-class RunStamp:
-    """The columns that are the same in every row of one run's predictions.
-
-    trained_on: name of the folder of training films.
-    checkpoint: identity of the networks and of everything else that decides an answer.
-    """
-
-    threshold: float
-    trained_on: str
-    checkpoint: str
-    disclaimer: str
 
 
 class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
@@ -88,7 +47,7 @@ class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
 
     def __init__(self, path: Path, stamp: RunStamp):
         self._path = path
-        self._stamp = vars(stamp)
+        self._stamp = stamp
         self._json = path.suffix.lower() == ".jsonl"
         self.done: dict[str, str] = {}
         self.names: set[str] = set()
@@ -117,8 +76,7 @@ class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
     def append(self, predictions: Iterable[Prediction]) -> None:
         """Writes rows, either all of them or none; raises UserError, as on a full disk."""
         predictions = list(predictions)
-        line = _json_line if self._json else _csv_row
-        self._write(b"".join(line(vars(each) | self._stamp) for each in predictions))
+        self._write(_rows(predictions, self._stamp, _json_line if self._json else _csv_row))
         for each in predictions:
             self._note(vars(each))
 
@@ -183,7 +141,7 @@ class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
         return record
 
     def _check_run(self, record: _Record) -> None:
-        for name, value in self._stamp.items():
+        for name, value in vars(self._stamp).items():
             if record[name] != value:
                 raise self._refused(
                     f"it belongs to another run ({name}: {record[name]!r}, now {value!r})"
@@ -198,6 +156,17 @@ class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
 
     def _refused(self, reason: str) -> UserError:
         return UserError(f"--output: cannot continue {str(self._path)!r}: {reason}; name another")
+
+
+def csv_of(predictions: Iterable[Prediction], stamp: RunStamp) -> bytes:
+    """The contents of a CSV of predictions, as a `PredictionFile` would hold them."""
+    return _csv_line(COLUMNS) + _rows(predictions, stamp, _csv_row)
+
+
+def _rows(
+    predictions: Iterable[Prediction], stamp: RunStamp, line: Callable[[_Record], bytes]
+) -> bytes:
+    return b"".join(line(vars(each) | vars(stamp)) for each in predictions)
 
 
 def _from_csv(text: str) -> _Record:

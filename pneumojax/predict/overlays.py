@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from pneumojax.errors import UserError
 from pneumojax.files import printable, replacing
 from pneumojax.inference.overlay import Tile, overlay, sheet
+from pneumojax.predict.answering import AnsweredFilm
 from pneumojax.predict.destination import make_new
-from pneumojax.predict.output import Prediction
-from pneumojax.predict.reading import ReadFilm
+from pneumojax.predict.prediction import Prediction
 
 ON_SHEET = 40
 _COLUMNS, _TILE = 5, 240
@@ -56,16 +57,11 @@ class Overlays:
         except OSError as error:
             raise UserError(f"--overlays: cannot make {str(folder)!r}: {error.strerror}") from error
 
-    def add(
-        self, films: Sequence[ReadFilm], predictions: Sequence[Prediction], maps: NDArray
-    ) -> None:
-        """Draws the readable films of a batch, and keeps the first ones for the sheet.
-
-        `maps` is float32 (at least as many, h, w), the Grad-CAM map of each film.
-        """
-        for film, prediction, evidence in zip(films, predictions, maps, strict=False):
-            if film.preview is not None:
-                self._draw(film.preview, prediction, evidence)
+    def add(self, films: Sequence[AnsweredFilm]) -> None:
+        """Draws the readable films of a batch, and keeps the first ones for the sheet."""
+        for each in films:
+            if each.film.preview is not None and each.evidence is not None:
+                self._draw(each.film.preview, each.prediction, each.evidence)
 
     def _draw(self, film: NDArray[np.uint8], prediction: Prediction, evidence: NDArray) -> None:
         picture = overlay(film, evidence)
@@ -74,21 +70,32 @@ class Overlays:
             picture.save(temporary, "PNG", compress_level=1)
         self._drawn += 1
         if len(self._tiles) < ON_SHEET:
-            title = printable(Path(prediction.file).name)
-            answer = f"{prediction.probability:.4f}  {prediction.call}"
-            picture.thumbnail((_TILE, _TILE))
-            self._tiles.append(Tile(picture, (title, answer, *prediction.warnings[:1])))
+            self._tiles.append(tile_of(picture, prediction))
 
     def finish(self) -> str:
         """Writes the sheet; returns a line that says how many pictures there are and where."""
         line = f"{self._drawn:,} overlays in {printable(str(self._folder))}"
         if not self._tiles:
             return line
-        drawn = sheet(self._tiles, columns=_COLUMNS, side=_TILE, synthetic=self._synthetic)
+        drawn = contact_sheet(self._tiles, synthetic=self._synthetic)
         path = make_new(self._folder / "contact_sheet.png")
         with replacing(path) as temporary:
             temporary.write_bytes(drawn)
         return f"{line}, the first {len(self._tiles)} on {path.name}"
+
+
+def tile_of(picture: Image.Image, prediction: Prediction) -> Tile:
+    """A film's picture on the sheet, with its name, its answer and its first warning below."""
+    small = picture.copy()
+    small.thumbnail((_TILE, _TILE))
+    title = printable(Path(prediction.file).name)
+    answer = f"{prediction.probability:.4f}  {prediction.call}"
+    return Tile(small, (title, answer, *prediction.warnings[:1]))
+
+
+def contact_sheet(tiles: Sequence[Tile], *, synthetic: bool) -> bytes:
+    """A PNG of the tiles in rows."""
+    return sheet(tiles, columns=_COLUMNS, side=_TILE, synthetic=synthetic)
 
 
 def name_of(path: str, sha256: str, checkpoint: str) -> str:

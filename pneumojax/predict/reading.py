@@ -31,11 +31,12 @@ class ReadFilm:
     """A film, of which only `file`, `path` and `note` are known before it is read.
 
     file: its name as it was found.
-    path: absolute, with links resolved.
+    path: absolute, with links resolved; "" for a film that is not a file.
     sha256: of its bytes, in hexadecimal digits; "" if they cannot be read.
     film: the decoded film; None if it cannot be decoded, or already has a row.
     note: why it cannot be read, or "".
     preview: uint8 (h, w), for an overlay; None if no overlays are drawn.
+    load: returns the bytes of a film that is not a file, or raises FilmError; None for a file.
     """
 
     file: str
@@ -44,6 +45,7 @@ class ReadFilm:
     film: AnyFilm | None = None
     note: str = ""
     preview: np.ndarray | None = None
+    load: Callable[[], bytes] | None = None
 
 
 def make_reader(
@@ -60,7 +62,7 @@ def make_reader(
         if film.note:
             return film
         try:
-            data = read_bytes(Path(film.file))
+            data = film.load() if film.load else read_bytes(Path(film.file))
             film = replace(film, sha256=hashlib.sha256(data).hexdigest())
             if film.path in done:
                 return film

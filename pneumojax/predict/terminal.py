@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.files import printable
-from pneumojax.predict.output import Prediction, RunStamp
+from pneumojax.predict.prediction import Prediction, RunStamp
 from pneumojax.run.film_list import banner, is_seen
 from pneumojax.terminal import Progress, rate
 

@@ -8,7 +8,8 @@ import pytest
 
 from pneumojax.errors import UserError
 from pneumojax.predict.destination import check_destination, make_new
-from pneumojax.predict.output import COLUMNS, PredictionFile, RunStamp
+from pneumojax.predict.output import COLUMNS, PredictionFile
+from pneumojax.predict.prediction import RunStamp
 from tests.predict.test_output import OF_RUN, ROWS, each_kind, prediction, written
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from pneumojax.errors import UserError
 from pneumojax.evaluation.compare.predictions_csv import read_predictions
-from pneumojax.predict.output import COLUMNS, Prediction, PredictionFile, RunStamp
+from pneumojax.predict.output import COLUMNS, PredictionFile
+from pneumojax.predict.prediction import Prediction, RunStamp
 
 OF_RUN = {"threshold": 0.25, "trained_on": "some", "checkpoint": "7-abc", "disclaimer": "None."}
 ROWS = [

@@ -16,10 +16,12 @@ from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import FilmDecoder
+from pneumojax.predict import answering
 from pneumojax.predict import predict as room
-from pneumojax.predict.output import CALLS
 from pneumojax.predict.predict import predict_files
 from tests.predict.conftest import DECISION, save
+
+CALLS = ("normal", "pneumonia")
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def test_probabilities_are_calibrated_and_called_at_the_threshold(workdir, film,
 def test_a_killed_run_goes_on_and_ends_with_the_same_file(
     workdir, films_root, tmp_path, suffix, monkeypatch, capsys
 ):
-    monkeypatch.setattr(room, "LARGEST_BATCH", 4)
+    monkeypatch.setattr(answering, "LARGEST_BATCH", 4)
     inputs = [
         str(films_root / "test"),
         str(films_root / "test" / "*" / "*"),
@@ -165,7 +167,7 @@ def test_the_output_of_another_checkpoint_is_refused_and_left_alone(
 
 
 def test_films_are_found_and_decoded_only_a_little_ahead(workdir, film, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "LARGEST_BATCH", 4)
+    monkeypatch.setattr(answering, "LARGEST_BATCH", 4)
     for i in range(40):
         film.save(tmp_path / f"{i:02d}.png")
     found, written, most = 0, 0, 0

@@ -27,7 +27,8 @@ from pneumojax.decoding.film_error import FilmError
 from pneumojax.errors import UserError
 from pneumojax.evaluation.compare import predictions_csv
 from pneumojax.files import printable, read_csv, write_csv
-from pneumojax.predict.output import COLUMNS, PredictionFile, RunStamp
+from pneumojax.predict.output import COLUMNS, PredictionFile
+from pneumojax.predict.prediction import RunStamp
 from pneumojax.predict.sources import Sources
 from pneumojax.run.film_list import FILM_COLUMNS, read_films
 from pneumojax.run.history import read_history
