@@ -64,8 +64,9 @@ def get_config() -> ConfigDict:
     # How a film's path tells its patient: "kermany", "nih", "chexpert", "mimic", or a regular
     # expression whose groups are the patient. "": paths tell no patient.
     data.patient_pattern = "kermany"
-    # Elements of DICOM headers that describe the films: any of "PatientID" (the patient, stored as a
-    # hash), "PatientAge", "PatientSex" and "ViewPosition", which become columns age, sex and view.
+    # Elements of DICOM headers that describe the films: any of "PatientID", "PatientAge",
+    # "PatientSex" and "ViewPosition". They become the patient, stored as a hash, and the columns
+    # age, sex and view.
     data.dicom_metadata = ()
     data.val = "patients"  # "patients" held out of train/, or "folder": the films in val/
     data.val_fraction = 0.1  # fraction of each class held out; 0 trains on all films
@@ -73,6 +74,9 @@ def get_config() -> ConfigDict:
     # `crossvalidate` trains one network for each. 0: val_fraction decides.
     data.folds = 0
     data.fold = 0  # the fold that is held out
+    # A column of the table or of data.dicom_metadata, such as "view", whose groups get the same
+    # shares on both sides of the division by patient. "": only the classes do.
+    data.stratify = ""
     data.split_seed = 0  # chooses the patients held out; separate from `seed`, to compare seeds
     data.image_size = 150  # pixels, height and width
     data.resize = "bilinear_antialias"  # or "bilinear", or "nearest" as in the original

@@ -183,6 +183,8 @@ def broken_relation(flat: Mapping[str, Any]) -> tuple[str, str] | None:
     epochs, folds = flat["epochs"], flat["data.folds"]
     if folds and flat["data.val"] == "folder":
         return "data.folds", "folds are groups of patients, so config.data.val must be 'patients'"
+    if flat["data.stratify"] and flat["data.val"] == "folder":
+        return "data.stratify", "films are only divided with config.data.val='patients'"
     if folds and not 0 <= flat["data.fold"] < folds:
         return "data.fold", f"with config.data.folds={folds} use 0 to {folds - 1}"
     if flat["finetune.frozen_epochs"] > epochs:

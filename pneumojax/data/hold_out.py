@@ -19,17 +19,20 @@ def hold_out(
     digests: Sequence[str],
     fraction: float,
     seed: int,
+    strata: np.ndarray | None = None,
 ) -> np.ndarray:
     """Chooses the validation films, bool (n,), by patient and stratified by class.
 
     Patients who share a byte-identical film stay together as a group, and the majority of a group's
-    films decides its class. The groups of a class are visited in an order hashed from the seed and
-    the group's name, so that the choice depends neither on the order of the files nor on other
-    patients. A group is taken if it brings its class closer to the fraction.
+    films decides its class and its stratum. The groups of a class and stratum are visited in an
+    order hashed from the seed and the group's name, so that the choice depends neither on the order
+    of the files nor on other patients. A group is taken if it brings its class and stratum closer
+    to the fraction.
 
     Args:
         patients, labels, digests: (n,) patient and label of each film, and hash of its file.
         fraction: fraction of the films wanted for validation, 0 for none.
+        strata: int (n,) from 0, a further division whose shares are kept; None for none.
 
     Raises:
         UserError: training or validation would lack a class.
@@ -38,11 +41,12 @@ def hold_out(
         return np.zeros(len(patients), bool)
     labels = np.asarray(labels)
     groups = _groups(patients, digests)
-    majority = {name: int(labels[films].mean() >= 0.5) for name, films in groups.items()}
+    sizes: dict[tuple[int, int], dict[str, int]] = {}
+    for name, films in groups.items():
+        sizes.setdefault(_majority(labels, strata, films), {})[name] = len(films)
     validation = np.zeros(len(patients), bool)
-    for label in range(len(CLASS_NAMES)):
-        sizes = {name: len(films) for name, films in groups.items() if majority[name] == label}
-        for name in _take(sizes, fraction, seed):
+    for of_one_kind in sizes.values():
+        for name in _take(of_one_kind, fraction, seed):
             validation[groups[name]] = True
     for split, mask in (("validation", validation), ("training", ~validation)):
         for label, name in enumerate(CLASS_NAMES):
@@ -56,25 +60,31 @@ def hold_out(
 
 
 def divide_into_folds(
-    patients: Sequence[str], labels: np.ndarray, digests: Sequence[str], folds: int, seed: int
+    patients: Sequence[str],
+    labels: np.ndarray,
+    digests: Sequence[str],
+    folds: int,
+    seed: int,
+    strata: np.ndarray | None = None,
 ) -> np.ndarray:
     """Gives each film a fold, int64 (n,) from 0, by patient and stratified by class.
 
     Groups of patients are formed and visited as in `hold_out`; each goes to the fold that has the
-    fewest films of its class so far.
+    fewest films of its class and stratum so far and, among such folds, the fewest of its class.
 
     Raises:
         UserError: a fold would have no film of a class.
     """
     labels = np.asarray(labels)
     groups = _groups(patients, digests)
-    sizes = np.zeros((len(CLASS_NAMES), folds), np.int64)
+    kinds = 1 if strata is None else int(strata.max(initial=0)) + 1
+    sizes = np.zeros((len(CLASS_NAMES), kinds, folds), np.int64)
     fold_of = np.zeros(len(patients), np.int64)
     for name in sorted(groups, key=lambda name: _rank(name, seed)):
         films = groups[name]
-        label = int(labels[films].mean() >= 0.5)
-        fold = int(np.argmin(sizes[label]))
-        sizes[label, fold] += len(films)
+        label, stratum = _majority(labels, strata, films)
+        fold = int(np.lexsort((sizes[label].sum(axis=0), sizes[label, stratum]))[0])
+        sizes[label, stratum, fold] += len(films)
         fold_of[films] = fold
     for label, name in enumerate(CLASS_NAMES):
         if len(np.unique(fold_of[labels == label])) < folds:
@@ -84,6 +94,14 @@ def divide_into_folds(
             )
             raise UserError(wrong_value("data.folds", folds, rule))
     return fold_of
+
+
+def _majority(
+    labels: np.ndarray, strata: np.ndarray | None, films: Sequence[int]
+) -> tuple[int, int]:
+    """The class and the stratum of most films of a group; on a tie, class 1 and the lower one."""
+    stratum = 0 if strata is None else int(np.argmax(np.bincount(strata[films])))
+    return int(labels[films].mean() >= 0.5), stratum
 
 
 def _groups(patients: Sequence[str], digests: Sequence[str]) -> dict[str, list[int]]:

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from pneumojax.config.check import wrong_value
 from pneumojax.config.rules import NAMED_SETS
 from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.column_groups import group_films
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import FilmFolder, find_films
 from pneumojax.data.hold_out import divide_into_folds, hold_out
@@ -116,9 +118,24 @@ def _validation(films: FilmSet, config: ConfigDict) -> np.ndarray:
     """bool (n,): the films to validate on, one fold or the hold-out."""
     seed = config.data.split_seed
     who = films.patients, films.labels, films.digests
+    strata = _strata(films, config.data.stratify)
     if config.data.folds == 0:
-        return hold_out(*who, config.data.val_fraction, seed)
-    return divide_into_folds(*who, config.data.folds, seed) == config.data.fold
+        return hold_out(*who, config.data.val_fraction, seed, strata)
+    return divide_into_folds(*who, config.data.folds, seed, strata) == config.data.fold
+
+
+def _strata(films: FilmSet, column: str) -> np.ndarray | None:
+    """int64 (n,): each film's group in the column of `config.data.stratify`; None without one."""
+    if not column:
+        return None
+    if column not in films.columns:
+        names = ", ".join(map(repr, films.columns)) or "none"
+        rule = f"use a column of the table or of data.dicom_metadata; the films have {names}"
+        raise UserError(wrong_value("data.stratify", column, rule))
+    groups = group_films(column, films.columns[column])
+    if groups.reason:
+        raise UserError(wrong_value("data.stratify", column, f"{groups.reason}; use another"))
+    return groups.of_film
 
 
 def _with_audit(train: FilmSet, validation: FilmSet | None) -> Splits:

@@ -225,6 +225,73 @@ class TestAudit:
         assert result.duplicate_groups == 0 and result.shared_patients == 0
 
 
+def _strata(patients, shares=(60, 30, 10)):
+    """A stratum for each film; all films of a patient have the same, drawn with these shares."""
+    rng = np.random.default_rng([1])
+    of = {who: rng.choice(len(shares), p=np.array(shares) / 100) for who in sorted(set(patients))}
+    return np.array([of[who] for who in patients])
+
+
+# The patients held out, and each patient's fold, of `_films()` before there were strata.
+HELD_OUT = [11, 14, 17, 24, 50, 52, 59, 64]
+FOLDS = "12220002002111010000222021011101211022122200222012010021012212001211100110210210"
+
+
+class TestStrata:
+    """A column's groups keep their shares within each class."""
+
+    def test_the_hold_out_takes_the_fraction_of_every_stratum_of_every_class(self):
+        patients, labels, digests = _films(patients_per_class=400)
+        strata = _strata(patients)
+        chosen = hold_out(patients, labels, digests, 0.2, 0, strata)
+        for label in (0, 1):
+            for stratum in range(3):
+                films = (labels == label) & (strata == stratum)
+                # A patient has at most three films, so a stratum may miss its share by one or two.
+                assert abs(chosen[films].sum() - 0.2 * films.sum()) <= 2
+        alike = hold_out(patients, labels, digests, 0.2, 0)
+        assert np.any(chosen != alike)
+        sides = {who: set() for who in patients}
+        for who, side in zip(patients, chosen, strict=True):
+            sides[who].add(bool(side))
+        assert all(len(side) == 1 for side in sides.values())
+
+    def test_folds_share_every_stratum_and_stay_equally_large(self):
+        patients, labels, digests = _films(patients_per_class=400)
+        strata = _strata(patients)
+        folds = divide_into_folds(patients, labels, digests, 5, 3, strata)
+        for films in [labels == label for label in (0, 1)] + [
+            (labels == label) & (strata == stratum) for label in (0, 1) for stratum in range(3)
+        ]:
+            sizes = np.bincount(folds[films], minlength=5)
+            assert np.ptp(sizes) <= 6  # two patients of three films
+
+    def test_one_stratum_is_none(self):
+        films = _films()
+        one = np.zeros(len(films[0]), int)
+        np.testing.assert_array_equal(hold_out(*films, 0.2, 5, one), hold_out(*films, 0.2, 5))
+        np.testing.assert_array_equal(
+            divide_into_folds(*films, 4, 5, one), divide_into_folds(*films, 4, 5)
+        )
+
+    def test_without_strata_the_division_is_that_of_earlier_versions(self):
+        films = _films()
+        held_out = hold_out(*films, 0.1, 0).reshape(-1, 3)  # a row for each patient
+        assert np.flatnonzero(held_out.all(axis=1)).tolist() == HELD_OUT
+        assert held_out.sum() == 3 * len(HELD_OUT)
+        folds = divide_into_folds(*films, 3, 0).reshape(-1, 3)
+        assert "".join(map(str, folds[:, 0])) == FOLDS
+
+    def test_a_patient_of_two_strata_counts_for_that_of_most_films(self):
+        patients = ["IM-1"] * 3 + [f"IM-{i}" for i in range(2, 41)] + [f"virus-{i}" for i in "ab"]
+        labels = np.array([0] * 42 + [1] * 2)
+        strata = np.array([1, 1, 0] + [0] * 39 + [0, 0])
+        digests = [str(i) for i in range(len(patients))]
+        chosen = hold_out(patients, labels, digests, 0.5, 0, strata)
+        assert not chosen[:3].any()  # the only patient of a stratum is never held out
+        assert chosen[3:42].sum() == 19  # half of 39
+
+
 class TestFolds:
     def test_each_film_is_in_one_fold_and_no_patient_in_two(self):
         patients, labels, digests = _films()
