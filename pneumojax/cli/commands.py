@@ -9,7 +9,13 @@ from typing import NoReturn
 from pneumojax import runtime
 from pneumojax.cli.flags import path_of
 from pneumojax.cli.parsing import Command
-from pneumojax.cli.run_folders import config_of, inspected_folder, new_or_own_folder, trained_runs
+from pneumojax.cli.run_folders import (
+    config_of,
+    films_naming,
+    inspected_folder,
+    new_or_own_folder,
+    trained_runs,
+)
 from pneumojax.errors import UserError
 
 
@@ -52,11 +58,14 @@ def evaluate(command: Command) -> None:
     options, cache_dir = command.options, cache_dir_of(command)
     if len(runs.workdirs) == 1:
         fit_changed_decision(runs.workdirs[0], cache_dir, any_network=runs.any_network)
-    root = None if options.films is None else str(path_of("films", options.films))
+    root = naming = None
+    if options.films is not None:
+        root = str(path_of("films", options.films))
+        naming = films_naming(command, runs.workdirs[0])
     evaluate_run(
         runs.workdirs,
         cache_dir,
-        FilmChoice(options.split, root, options.verify_films),
+        FilmChoice(options.split, root, options.verify_films, naming),
         results=runs.results,
         any_network=runs.any_network,
     )

@@ -15,6 +15,7 @@ from pneumojax.cli.parsing import Command
 from pneumojax.config.check import check
 from pneumojax.config.flat import AFTER_TRAINING, accepted_changes, differences
 from pneumojax.config.load import earlier_run_name, override, resolve, run_name
+from pneumojax.data.naming import DESCRIBING, FilmNaming, naming_of
 from pneumojax.errors import UserError
 from pneumojax.files import printable
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
@@ -88,12 +89,32 @@ def trained_runs(command: Command) -> TrainedRuns:
         workdirs = [reference]
     else:
         workdirs = [path_of("workdir", name) for name in command.options.workdir.split(",")]
-    if command.config_file or command.overrides:
+    if command.config_file or _of_the_run(command):
         _take_changes(command, workdirs)
     results = REFERENCE_RESULTS.resolve() if workdirs == [reference_run()] else None
     # A network that the command names is trusted; by now it is known to be that of every run.
     any_network = command.options.any_network or bool(command.network)
     return TrainedRuns(workdirs, results, any_network)
+
+
+def films_naming(command: Command, workdir: Path) -> FilmNaming:
+    """The naming of the films in --films: that of the run, changed by the command's fields."""
+    from pneumojax.inference.ensemble import folds_of
+
+    run = next(iter(folds_of(workdir)), workdir)
+    config = read_config(run).copy_and_resolve_references()
+    described = set(command.overrides) - set(_of_the_run(command))
+    override(config, [argument for argument in command.overrides if argument in described])
+    check(config)
+    return naming_of(config)
+
+
+def _of_the_run(command: Command) -> list[str]:
+    """The overrides that are compared with the run: with --films, some describe other films."""
+    if command.options.films is None:
+        return list(command.overrides)
+    describing = tuple(f"--config.data.{name}" for name in DESCRIBING)
+    return [argument for argument in command.overrides if not argument.startswith(describing)]
 
 
 def _stored_config(command: Command) -> ConfigDict | None:
@@ -127,7 +148,7 @@ def _take_changes(command: Command, workdirs: list[Path]) -> None:
                 wanted.data.fold = stored.data.fold
         else:
             wanted = stored.copy_and_resolve_references()
-            override(wanted, command.overrides)
+            override(wanted, _of_the_run(command))
         check(wanted)
         wanted = resolve(wanted)
         if accepted_changes(stored, wanted, may_change, str(workdir)):

@@ -9,9 +9,10 @@ import numpy as np
 
 from pneumojax.data.cache import FilmCache
 from pneumojax.data.film_set import FilmSet
-from pneumojax.data.films import find_films
 from pneumojax.data.leakage import audit_leakage
+from pneumojax.data.naming import FilmNaming, naming_of
 from pneumojax.data.splits import configured_folder, load_configured, load_splits
+from pneumojax.data.table_films import find_any_films
 from pneumojax.errors import UserError
 from pneumojax.evaluation.run_facts import Overlap
 from pneumojax.inference.predictor import Predictor
@@ -23,13 +24,15 @@ from pneumojax.run.film_list import hidden, read_films
 class FilmChoice:
     """The films that a user asks to evaluate.
 
-    A split is "train" or "val" as the run divided them, "test", or one of another folder, `root`;
-    None means "val", or the only one that `root` has. `verify` hashes every film again.
+    A split is "train" or "val" as the run divided them, "test", or one of another folder or table,
+    `root`; None means "val", or the only one that `root` has, or all rows of a table. `verify`
+    hashes every film again. `naming` describes `root`; None means as the films of the run.
     """
 
     split: str | None = None
     root: str | None = None
     verify: bool = False
+    naming: FilmNaming | None = None
 
     @property
     def is_of_the_run(self) -> bool:
@@ -62,7 +65,8 @@ def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> C
     if choice.root is None:
         folder = configured_folder(config, cache_dir)
     else:
-        folder = find_films(Path(choice.root).expanduser(), "--films")
+        naming = choice.naming or naming_of(config)
+        folder = find_any_films(Path(choice.root).expanduser(), "--films", naming)
     split = choice.split or folder.only_split()
     cache = FilmCache(cache_dir, config.data.max_cache_gb, choice.verify)
     films = load_configured(config, folder, split, cache)
