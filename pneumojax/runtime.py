@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 
 from pneumojax.errors import UserError
 
+# The folder of decoded films and compiled steps, which all runs and programs of a user share.
+CACHE_DIR = os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "pneumojax")
 HEARTBEAT = 20  # seconds without a sign of life after which a process counts as lost
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -46,16 +48,29 @@ def tune_malloc() -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
-def prepare(cache_dir: Path, *, deterministic: bool) -> None:
-    """Sets the variables that JAX reads when it is imported.
+def use_compilation_cache(cache_dir: Path) -> None:
+    """Lets JAX store what it compiles, unless a cache was chosen, so that a second start is faster.
 
-    The cache holds compiled steps, so a second start is faster. `deterministic` restricts GPUs to
-    operations whose results do not depend on timing, at some cost; CPUs and TPUs have no others.
+    JAX reads the variable when it is imported, and a program may have imported it already.
     """
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir / "xla"))
+    folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir / "xla"))
+    if "jax" in sys.modules:
+        import jax
+
+        if jax.config.jax_compilation_cache_dir is None:
+            jax.config.update("jax_compilation_cache_dir", folder)
     # If a compiled step cannot be stored or read, for instance on a full disk, it is compiled
     # again, which only costs time. JAX would warn about each one with lines of its own source.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+
+
+def prepare(cache_dir: Path, *, deterministic: bool) -> None:
+    """Prepares a process before JAX is imported.
+
+    `deterministic` restricts GPUs to operations whose results do not depend on timing, at some
+    cost; CPUs and TPUs have no others.
+    """
+    use_compilation_cache(cache_dir)
     if deterministic:
         given = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{given} --xla_gpu_deterministic_ops=true".strip()

@@ -1,12 +1,12 @@
 """Every flag of the command line, once. Nothing heavy is imported: `--help` must be quick."""
 
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from absl import flags
 
+from pneumojax import runtime
 from pneumojax.errors import UserError
 
 
@@ -22,7 +22,6 @@ class Flag(NamedTuple):
     highest: int | None = None
 
 
-_CACHE_DIR = os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "pneumojax")
 _FLAGS = (
     Flag(
         "workdir",
@@ -64,7 +63,7 @@ _FLAGS = (
         "cache_dir",
         "<folder>",
         "Decoded films, the embedded data set and compiled steps, which all runs share.",
-        default=_CACHE_DIR,
+        default=runtime.CACHE_DIR,
     ),
     Flag("verify_films", "", "Hash every film again before trusting the cache of decoded films."),
     Flag("deterministic", "", "Give the same bits each time on GPUs too, at some cost in speed."),

@@ -1,0 +1,108 @@
+"""Opens trained networks for use from Python, finds configs, and trains."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumojax import runtime
+from pneumojax.errors import UserError
+from pneumojax.shipped import reference_run
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+    from pneumojax.api.model import Model
+
+AnyPath = str | os.PathLike[str]
+REFERENCE_RESULTS = Path("runs/reference")  # its own folder may be read-only
+
+
+def load(
+    runs: AnyPath | Sequence[AnyPath] | None = None,
+    *,
+    any_network: bool = False,
+    cache_dir: AnyPath | None = None,
+) -> "Model":
+    """Opens a trained network: a run folder, several that answer together, or the bundled one.
+
+    Args:
+        runs: a run folder; a list of them, whose mean probability is the answer; the folder of a
+            cross-validation, for all its folds; None for the reference network.
+        any_network: lets a run name a network class that is not PneumoJAX's. Importing the class
+            runs its code.
+        cache_dir: decoded films and compiled networks; None means that of the command line.
+
+    Raises:
+        UserError: a run cannot be opened, or the runs do not fit together.
+    """
+    cache = cache_folder(cache_dir)
+    runtime.use_compilation_cache(cache)
+    from pneumojax.api.model import Model, Places
+    from pneumojax.api.quiet import quiet
+    from pneumojax.inference.predictor import Predictor
+    from pneumojax.predict.answering import Answerer
+
+    folders = _folders(runs)
+    with quiet():
+        predictor = Predictor.open(folders, any_network=any_network)
+    results = REFERENCE_RESULTS.absolute() if folders == (reference_run(),) else None
+    return Model(Answerer.of(predictor), Places(folders, results, cache, any_network))
+
+
+def get_config(name: AnyPath = "base") -> "ConfigDict":
+    """A shipped config by its name, or the config of a file; its fields can be changed.
+
+    Raises UserError, with the names of the shipped configs, if there is no such file or config.
+    """
+    from pneumojax.config.load import load_file
+
+    return load_file(os.fspath(name))
+
+
+def train(
+    config: "ConfigDict | AnyPath",
+    workdir: AnyPath,
+    *,
+    cache_dir: AnyPath | None = None,
+    verify_films: bool = False,
+    download: bool = False,
+    progress: bool = False,
+) -> "Model":
+    """Trains as the command `train` does, evaluates on validation films, and opens the network.
+
+    Args:
+        config: of `get_config`, or its name. A network class that it names is trusted.
+        workdir: the run folder; an interrupted or shorter run in it is continued.
+        cache_dir: as for `load`.
+        verify_films: whether to hash every film again before trusting the cache.
+        download: whether published weights to start from may be fetched.
+        progress: prints what the command line prints.
+    """
+    cache, folder = cache_folder(cache_dir), Path(workdir).expanduser().absolute()
+    runtime.use_compilation_cache(cache)
+    from pneumojax.api.quiet import quiet
+    from pneumojax.api.training import checked, train_and_evaluate
+
+    named = get_config(config) if isinstance(config, str | os.PathLike) else config
+    with quiet(progress=progress):
+        train_and_evaluate(
+            checked(named), folder, cache, verify_films=verify_films, download=download
+        )
+    return load(folder, any_network=True, cache_dir=cache)
+
+
+def cache_folder(cache_dir: AnyPath | None) -> Path:
+    """The folder of decoded films and compiled networks; None means the command line's."""
+    return Path(runtime.CACHE_DIR if cache_dir is None else cache_dir).expanduser().absolute()
+
+
+def _folders(runs: AnyPath | Sequence[AnyPath] | None) -> tuple[Path, ...]:
+    if runs is None:
+        if not (reference_run() / "config.json").exists():
+            raise UserError(f"the reference network is not in {str(reference_run())!r}; name a run")
+        return (reference_run(),)
+    named = [runs] if isinstance(runs, str | os.PathLike) else list(runs)
+    if not named or not all(isinstance(name, str | os.PathLike) for name in named):
+        raise UserError(f"runs is {runs!r}; pass a run folder, or a list of run folders")
+    return tuple(Path(name).expanduser().absolute() for name in named)

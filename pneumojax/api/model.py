@@ -1,0 +1,196 @@
+"""A trained network, or several that answer together, for use from Python."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumojax.api.figures import Figure, figures_in
+from pneumojax.api.info import Info, info_of
+from pneumojax.api.inputs import films_of
+from pneumojax.api.predictions import Explanation, Explanations, Predictions
+from pneumojax.api.quiet import quiet
+from pneumojax.errors import UserError
+from pneumojax.inference.ensemble import output_folder
+from pneumojax.isolation.films import FilmDecoder
+from pneumojax.predict.answering import AnsweredFilm, Answerer
+from pneumojax.predict.reading import ReadFilm, make_reader, read_ahead
+from pneumojax.predict.terminal import FilmProgress
+from pneumojax.run.film_list import banner, is_seen
+
+if TYPE_CHECKING:
+    from pneumojax.api.inputs import Films
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The outcome of an evaluation.
+
+    films: how many films were scored.
+    figures: metrics with their 95 % intervals, by name.
+    folder: the folder of metrics.json, predictions.csv and the report.
+    """
+
+    films: int
+    figures: dict[str, Figure]
+    folder: Path
+
+    @property
+    def report(self) -> Path:
+        """The page with all results."""
+        return self.folder / "report.html"
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders that a model reads and writes, and whether it may import foreign code.
+
+    runs: the run folders as they were named.
+    results: None means the run folder, or a folder of the ensemble beside its first run.
+    cache: decoded films and compiled steps.
+    """
+
+    runs: tuple[Path, ...]
+    results: Path | None
+    cache: Path
+    any_network: bool
+
+
+class Model:
+    """One trained network, or several that answer together; `load` opens it.
+
+    Films are paths, folders, patterns such as "films/*.dcm", arrays, PIL pictures, pydicom data
+    sets, or a list or generator of these. An array is uint8 or uint16 of shape (h, w),
+    (n, h, w) or (n, h, w, 1 or 3), or of floats with `value_range`, the values of black and white.
+    It is answered as a PNG of the same pixels would be, whatever its size.
+
+    Numbers are those of the command line for the same films, to the last bit. They may differ in
+    the last digits if the films are passed in parts, since batches then have another size.
+    """
+
+    def __init__(self, answerer: Answerer, places: Places):
+        self._answerer = answerer
+        self._places = places
+
+    def __repr__(self) -> str:
+        return repr(self.info)
+
+    @property
+    def info(self) -> Info:
+        """The films it was trained on, how it was validated, its licence and its limits."""
+        return info_of(self._answerer.predictor)
+
+    @property
+    def threshold(self) -> float:
+        """The calibrated probability from which a film is called class 1."""
+        return self._answerer.predictor.decision.threshold
+
+    def predict(
+        self, films: "Films", *, value_range: Range | None = None, progress: bool = False
+    ) -> Predictions:
+        """Answers films. A film that cannot be read is a row with its error and no probability.
+
+        `progress` shows on standard error how far it is. Raises UserError for paths that do not
+        exist and for arrays that are not of films.
+        """
+        answered = list(self._answers(films_of(films, value_range), progress=progress))
+        return self._predictions(answered)
+
+    def explain(
+        self, films: "Films", *, value_range: Range | None = None, progress: bool = False
+    ) -> Explanations:
+        """Answers films, with a Grad-CAM map of each, as `predict --overlays` does.
+
+        Raises UserError as `predict`, and if the network has no maps.
+        """
+        self._answerer.predictor.check_explains()
+        found = films_of(films, value_range)
+        answered = list(self._answers(found, explain=True, progress=progress))
+        rows = [Explanation(a.prediction, a.evidence, a.film.preview) for a in answered]
+        return Explanations(tuple(rows), self._predictions(answered))
+
+    def logits(self, films: "Films", *, value_range: Range | None = None) -> NDArray:
+        """One logit per film (n,), before calibration.
+
+        That of several networks is the logit of the mean of their calibrated probabilities. Raises
+        UserError as `predict`, and for a film that cannot be read.
+        """
+        found = films_of(films, value_range)
+        with quiet():
+            pixels = [self._pixels(film) for film in self._read(found, explain=False)]
+            predictor = self._answerer.for_films(len(found)).predictor
+            return predictor.combine(predictor.logits(np.array(pixels)))[0]
+
+    def evaluate(
+        self,
+        films: str | Path | None = None,
+        *,
+        split: str | None = None,
+        output: str | Path | None = None,
+        progress: bool = False,
+    ) -> Evaluated:
+        """Scores labelled films, audits the network on them and writes a report.
+
+        Args:
+            films: a folder with a folder for each class, or a table; None means the run's own.
+            split: "train", "val" or "test"; None means "val" for the run's own films, and the only
+                split of others.
+            output: the folder in which `evaluation/` is made; None means the run folder, or
+                runs/reference for the reference network.
+            progress: prints what the command line prints.
+        """
+        from pneumojax.evaluation.evaluate import evaluate_run
+        from pneumojax.evaluation.films import FilmChoice
+
+        places = self._places
+        results = Path(output).absolute() if output else places.results
+        root = None if films is None else str(Path(films).expanduser().absolute())
+        with quiet(progress=progress):
+            evaluated = evaluate_run(
+                places.runs,
+                places.cache,
+                FilmChoice(split, root),
+                results=results,
+                any_network=places.any_network,
+            )
+        name = evaluated["split"]
+        folder = (results or output_folder(places.runs)) / "evaluation" / name
+        return Evaluated(evaluated["n"], figures_in(evaluated), folder)
+
+    def _answers(
+        self, found: list[ReadFilm], *, explain: bool = False, progress: bool
+    ) -> Iterator[AnsweredFilm]:
+        answerer = self._answerer.for_films(len(found))
+        with quiet(progress=progress):
+            shown = FilmProgress(len(found))
+            for answered in answerer.answers(self._read(found, explain=explain), explain=explain):
+                yield from answered
+                shown.update(len(answered))
+            shown.close()
+
+    def _read(self, found: list[ReadFilm], *, explain: bool) -> Iterator[ReadFilm]:
+        """Decodes films in child processes, a little ahead."""
+        answerer = self._answerer.for_films(len(found))
+        preprocessing = answerer.predictor.first.preprocessing
+        with FilmDecoder(len(found)) as decoder:
+            read = make_reader(decoder, preprocessing, (), explain)
+            yield from read_ahead(found, read, 2 * answerer.predictor.batch_size)
+
+    def _predictions(self, answered: list[AnsweredFilm]) -> Predictions:
+        rows = tuple(each.prediction for each in answered)
+        seen = sum(is_seen(row.warnings) for row in rows)
+        warning = banner(seen, sum(row.probability is not None for row in rows))
+        notes = filter(None, (warning, *self._answerer.notes))
+        name = self._answerer.class_names.positive
+        return Predictions(rows, self._answerer.stamp, name, tuple(notes))
+
+    @staticmethod
+    def _pixels(read: ReadFilm) -> NDArray[np.uint8]:
+        if read.film is None:
+            raise UserError(f"{read.file!r}: {read.note}")
+        return read.film.pixels
