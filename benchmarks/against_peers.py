@@ -35,7 +35,7 @@ from pneumojax.files import write_json
 ROOT = Path(__file__).resolve().parents[1]
 
 PARAMETERS = 1_176_297  # of configs/base.py
-INCEPTION_V3 = 21_804_833  # with one logit, running statistics included
+INCEPTION_V3 = 21_804_833  # of Inception-v3 with one logit, and its running statistics
 SETTLE = 0.25  # seconds; threads of the last contestant may spin for this long
 ENLARGED = 5  # synthetic films have about 200 x 250 pixels, published ones 860 x 1,270 (median)
 

@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def others(films: np.ndarray) -> dict[str, np.ndarray]:
-    """Makes pictures uint8 (n, s, s) of each kind, with the side of the films."""
+    """Makes pictures uint8 (n, s, s) of each kind, as large as the films."""
     rng, side = np.random.default_rng(0), films.shape[1]
     return {
         "films inverted": 255 - films,

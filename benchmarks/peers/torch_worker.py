@@ -99,9 +99,9 @@ def _torchvision() -> nn.Module:
 
 
 def parameters_of(network: nn.Module) -> int:
-    """Counts values with running statistics and without the scales of batch norms.
+    """Counts parameters and running statistics, but not the scales of batch norms.
 
-    Keras's Inception-v3 has no such scales.
+    Keras's Inception-v3 has no such scales, and all contestants must have equal counts.
     """
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     statistics = sum(layer.running_mean.numel() + layer.running_var.numel() for layer in norms)

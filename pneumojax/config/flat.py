@@ -1,4 +1,4 @@
-"""A nested config as a flat mapping, and the differences between two: which a run may take."""
+"""Flattens nested configs, and finds the differences between two that a run may or may not take."""
 
 import json
 from collections.abc import Mapping

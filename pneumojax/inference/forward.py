@@ -125,10 +125,11 @@ def image_batches(films: Films, batch_size: int) -> Iterator[Images]:
 
 
 def in_turn(step: Step, batches: Iterable[tuple[T, Images]]) -> Iterator[tuple[T, Any]]:
-    """Runs pairs of any tag and a batch in order; yields each tag with the outputs on the host.
+    """Runs `step` on batches in order, and yields the outputs on the host.
 
-    The outputs of a batch are fetched after the next batch has been dispatched, so that the
-    devices do not wait while the host prepares a batch.
+    Each batch comes in a pair with a tag of the caller's, such as a name, which is yielded with its
+    outputs. Outputs are fetched after the next batch has been dispatched, so that the devices do
+    not wait while the host prepares a batch.
     """
     pending: tuple[T, Any] | None = None
     for tag, images in batches:

@@ -1,4 +1,4 @@
-"""Grad-CAM: where on a film the last Inception module found evidence for pneumonia.
+"""Grad-CAM: where on a film the last feature maps hold evidence for pneumonia.
 
 Source: Selvaraju et al., Proc. ICCV 2017, 618. A map shows which places raise the logit of the
 network. It does not show disease, or that the network is right, or that the call would change if

@@ -160,8 +160,8 @@ class Predictor:
     ) -> Iterator[tuple[T, Answer]]:
         """Answers batches one by one, so that films may come from an endless source.
 
-        A batch is a pair of any tag, which is yielded with the answer, and images, uint8
-        (batch_size, h, w, 1).
+        Each batch is a pair: a tag of the caller's, such as a name, which is yielded with the
+        answer, and images, uint8 (batch_size, h, w, 1).
         """
         if explain:
             self.check_explains()
@@ -192,7 +192,7 @@ class Predictor:
         return self._step(make_explainer)
 
     def _step(self, make: Callable[[Network, Mesh], Forward]) -> Step:
-        """A function that applies every member to images, by the functions that `make` makes."""
+        """A function from images to the outputs of every member, each compiled from `make`."""
         if make not in self._steps:
             steps = [
                 partial(make_step(make(m.network, m.mesh), m.mesh), m.params) for m in self.members

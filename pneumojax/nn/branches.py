@@ -88,7 +88,7 @@ def _run_fused(
     averaged: list[tuple[AveragePool, Conv]],
     pools: list[Branch],
 ) -> Array:
-    # All 1x1 convolutions of x are one operation, which completes the single branches.
+    # One operation computes all 1x1 convolutions of x; single branches have nothing else.
     narrow = [branch[0] for branch in longer if _is_1x1(branch[0])]
     starts, averages = _run_first([*(conv for (conv,) in single), *narrow], averaged, x)
     results, starts = starts[: len(single)], starts[len(single) :]

@@ -18,7 +18,7 @@ from pneumojax.training.calls import CompiledCalls
 from pneumojax.training.state import TrainState
 
 CALLS = 3  # few, since every loop iteration adds events: a step on a CPU takes megabytes
-# Files whose lines do not tell which layer an operation belongs to.
+# Every layer calls these files, so their lines do not tell to which layer an operation belongs.
 PRIMITIVES = tuple(
     f"nn/{name}.py" for name in ("ops", "pools", "winograd", "chunked", "batch_norm", "branches")
 )

@@ -59,7 +59,7 @@ def _count(jaxpr: Jaxpr, learned: list[bool]) -> tuple[Work, list[bool]]:
         ]
         if candidates:
             work, flags = max(candidates, key=lambda counted: counted[0].forward)
-            repeats = equation.params.get("length", 1)  # turns of a scan
+            repeats = equation.params.get("length", 1)  # iterations of a scan
             forward += work.forward * repeats
             backward += work.backward * repeats
             if len(flags) == len(results):

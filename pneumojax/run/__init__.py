@@ -4,7 +4,7 @@
 config.json         the resolved config
 changes.json        fields that changed after the run began, and from which epoch on
 provenance.json     versions, devices, command, the films' fingerprint and audit
-films.csv           every film used, with its side, patient, pathogen and hash
+films.csv           every film used, with its split, patient, pathogen and hash
 rejected_films.csv  every file left out, and why
 start.json          the weights that the run began from, if any
 metrics.jsonl       a line for each step and for each epoch

@@ -18,7 +18,7 @@ from pneumojax.run.film_list import write_films
 from pneumojax.run.stored_config import is_synthetic
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
-# Digests of the films of each side; null for a side that has none.
+# Digests of the films of each split; null for a split without films.
 FINGERPRINTS = (
     Field(("films",), mapping_of(optional(is_text)), "an object of texts or null", False),
     Field(("films", "train"), is_text, "text"),

@@ -1,4 +1,4 @@
-"""What reveals damage to a checkpoint: digests of its arrays, and the seal of its metadata.
+"""Digests of a checkpoint's arrays and the seal of its metadata, which reveal damage.
 
 Format 2 adds two fields to the metadata: "format", and "seal", the SHA-256 of the canonical JSON
 of all other fields. These include the digests of the arrays, so one seal covers the whole
@@ -49,7 +49,7 @@ def sealed(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_seal(meta: Any) -> bool:
-    """Whether metadata has a seal, as all but an earlier version's has; ValueError for damage."""
+    """Whether metadata has a seal; early versions wrote none. Raises ValueError for damage."""
     if not isinstance(meta, dict):
         raise ValueError("the metadata is not a JSON object")
     if "format" not in meta and "seal" not in meta:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pneumojax.errors import UserError
 from pneumojax.isolation import Limits, Refused, WorkerLost, Workers
 
-LARGEST = 1 << 30  # bytes of all arrays; Inception-v3's are 96 MB, with an optimizer's 290
+LARGEST = 1 << 30  # bytes of all arrays; Inception-v3 takes 96 MB, or 290 with its optimizer
 LIMITS = Limits(memory=4 << 30, cpu=60.0, wall=120.0)
 MOST_OBJECTS = 20_000  # groups and data sets; a network with its optimizer has some 2,000
 MOST_ARRAYS = 1_000  # in an answer; Inception-v3 has 378
@@ -31,7 +31,7 @@ _MOST_MEMBERS = 1_000
 _PIECE = 1 << 20
 _ZIP_ERRORS = (
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError),
-    *(RuntimeError, OverflowError),  # of encrypted members and of absurd sizes
+    *(RuntimeError, OverflowError),  # for encrypted members and absurd sizes
 )
 # HDF5 brings these filters along; it would load the code of others from elsewhere on the disk.
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}

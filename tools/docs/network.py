@@ -90,7 +90,7 @@ def draw_network(path: Path) -> None:
     left, right = (24, 136, 364, 262), (412, 136, 364, 262)
     _module(axes, left, config.model.modules[0], shapes["pool"], shapes["modules.0"])
     _module(axes, right, config.model.modules[1], shapes["modules.0"], shapes["modules.1"])
-    # From the end of the stem back to the first module, then across to the second.
+    # Arrows from the end of the stem to the first module, and from there to the second.
     _path(axes, [(711, 88), (711, 107), (206, 107), (206, 149)])
     _path(axes, [(375, 376), (400, 376), (400, 161), (425, 161)])
     _path(axes, [(594, 389), (594, 416), (12, 416), (12, 473), (24, 473)])

@@ -33,7 +33,9 @@ _SHOWN = 6  # films in the pictures
 class Stage:
     """The maps as trained against those after one more part was shuffled, by rank correlation.
 
-    Compared are films whose map is constant neither before nor after; a vanished map became so.
+    compared: films whose map is constant neither before nor after; the others have no ranks.
+    vanished: films whose map became constant.
+    median, quartiles: of the rank correlations of the compared films.
     """
 
     shuffled: str

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pneumojax.data.film_set import FilmSet
 from pneumojax.stats.metrics import Floats
 
-DARK, BRIGHT = 16, 240  # a pixel of the border is dark below one, bright from the other on
+DARK, BRIGHT = 16, 240  # a border pixel is dark below the first and bright from the second on
 _BORDER = 20  # the border at each edge is a twentieth of the side wide
 _BLOCK = 2_000_000  # pixels at a time: a few MB fit the processor's caches
 

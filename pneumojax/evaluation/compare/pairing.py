@@ -82,7 +82,7 @@ def _left_out_notes(networks: Networks, files: Sequence[str]) -> list[str]:
 
 
 def _labels(networks: Networks, files: Sequence[str]) -> tuple[NDArray, list[str]]:
-    """From the files that have it, which must agree."""
+    """The label of each film, on which the files that have one must agree; and notes."""
     labels, notes = [], []
     for file in files:
         known = {network.films[file].label for network in networks.values()} - {None}
@@ -101,7 +101,7 @@ def _labels(networks: Networks, files: Sequence[str]) -> tuple[NDArray, list[str
 
 
 def _patients(networks: Networks, files: Sequence[str]) -> list[str] | None:
-    """From the first file that has all of them."""
+    """The patient of each film, from the first file that has one for every film."""
     for network in networks.values():
         patients = [network.films[file].patient for file in files]
         if all(patients):
