@@ -124,8 +124,8 @@ def _evaluate_out_of_fold(
     line = f"each film was scored by the one of {count} networks not trained on it"
     say(line)
     # No film is scored by a network that was trained on it or its patient.
-    predictions = Predictions.of_films(films, logits, [""] * len(films))
     first, overlap = folds.members[0].first, Overlap(f"audit: {line}", {})
+    predictions = Predictions.of_films(films, logits, [""] * len(films), first.class_names)
     facts = run_facts(first, folds.folders[0], films, OUT_OF_FOLD, overlap)
     facts = replace(facts, run=workdir.name, out_of_fold=out_of_fold)
     subject = Subject(first, decision, films, predictions, folds.logits)

@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from pneumojax.augment.augment import film_keys, make_augment
-from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.data.splits import load_splits
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.files import printable, replacing
@@ -32,7 +31,7 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
     """
     begin(workdir, config)
     films = load_splits(config, cache_dir).train
-    classes = [np.flatnonzero(films.labels == label) for label in range(len(CLASS_NAMES))]
+    classes = [np.flatnonzero(films.labels == label) for label in (0, 1)]
     chosen = np.concatenate([_evenly_spaced(of_class) for of_class in classes]).astype(np.int32)
     images = films.pixels(chosen)
     shown = augmented(config, images, chosen, EPOCHS)
@@ -40,7 +39,7 @@ def preview(config: ConfigDict, workdir: Path, cache_dir: Path) -> Path:
     foot = f"{config.name}: {size} pixels in training, {config.data.image_size} in evaluation"
     if is_synthetic(config):
         foot += f". {SYNTHETIC_STAMP}"
-    names = [CLASS_NAMES[label] for label in films.labels[chosen]]
+    names = [films.naming.classes.names[label] for label in films.labels[chosen]]
     path = workdir / "preview.png"
     figure = contact_sheet(images, shown, names, foot)
     with replacing(path) as temporary:

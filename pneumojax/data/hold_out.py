@@ -8,9 +8,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pneumojax.config.check import wrong_value
-from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.data.index import group_numbers
 from pneumojax.errors import UserError
+
+_CLASS_FIELDS = ("data.negative", "data.positive")  # the fields that name class 0 and class 1
 
 
 def hold_out(
@@ -49,11 +50,11 @@ def hold_out(
         for name in _take(of_one_kind, fraction, seed):
             validation[groups[name]] = True
     for split, mask in (("validation", validation), ("training", ~validation)):
-        for label, name in enumerate(CLASS_NAMES):
+        for label, field in enumerate(_CLASS_FIELDS):
             if not np.any(labels[mask] == label):
                 rule = (
-                    f"it leaves no {name} film for {split} ({np.sum(labels == label)} in all); "
-                    "give more patients or set it to 0"
+                    f"it leaves no film of config.{field} for {split} "
+                    f"({np.sum(labels == label)} in all); give more patients or set it to 0"
                 )
                 raise UserError(wrong_value("data.val_fraction", fraction, rule))
     return validation
@@ -78,7 +79,7 @@ def divide_into_folds(
     labels = np.asarray(labels)
     groups = _groups(patients, digests)
     kinds = 1 if strata is None else int(strata.max(initial=0)) + 1
-    sizes = np.zeros((len(CLASS_NAMES), kinds, folds), np.int64)
+    sizes = np.zeros((len(_CLASS_FIELDS), kinds, folds), np.int64)
     fold_of = np.zeros(len(patients), np.int64)
     for name in sorted(groups, key=lambda name: _rank(name, seed)):
         films = groups[name]
@@ -86,11 +87,11 @@ def divide_into_folds(
         fold = int(np.lexsort((sizes[label].sum(axis=0), sizes[label, stratum]))[0])
         sizes[label, stratum, fold] += len(films)
         fold_of[films] = fold
-    for label, name in enumerate(CLASS_NAMES):
+    for label, field in enumerate(_CLASS_FIELDS):
         if len(np.unique(fold_of[labels == label])) < folds:
             rule = (
-                f"they leave one without a {name} film ({np.sum(labels == label)} in all); "
-                "give more patients or fewer folds"
+                f"they leave one without a film of config.{field} "
+                f"({np.sum(labels == label)} in all); give more patients or fewer folds"
             )
             raise UserError(wrong_value("data.folds", folds, rule))
     return fold_of

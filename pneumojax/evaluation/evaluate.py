@@ -58,7 +58,7 @@ def evaluate_run(
         trained=trained,
         decision=predictor.decision,
         films=films,
-        predictions=Predictions.of_films(films, logits, notes),
+        predictions=Predictions.of_films(films, logits, notes, trained.class_names),
         score=lambda some: predictor.combine(predictor.logits(some))[0],
     )
     facts = run_facts(trained, workdir, films, chosen.name, overlap)

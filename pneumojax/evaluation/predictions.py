@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.data.film_set import FilmSet
 from pneumojax.run.film_list import THIS_FILM
 
@@ -15,7 +16,8 @@ class Predictions:
     """The logits of n films, and what is known about the films; all fields are in one order.
 
     `patients` is None where some are unknown. A pathogen is "bacteria", "virus", "none" (a normal
-    film) or "unknown". `trained_on` holds notes of `SeenFilms.note`.
+    film) or "unknown". `trained_on` holds notes of `SeenFilms.note`. `class_names` are those of the
+    network, which another folder may name otherwise.
     """
 
     files: Sequence[str]
@@ -24,6 +26,7 @@ class Predictions:
     labels: NDArray
     logits: NDArray
     trained_on: Sequence[str]
+    class_names: ClassNames = CLASS_NAMES
 
     @property
     def units(self) -> NDArray:
@@ -37,7 +40,9 @@ class Predictions:
         return "film" if self.patients is None else "patient"
 
     @classmethod
-    def of_films(cls, films: FilmSet, logits: NDArray, trained_on: Sequence[str]) -> "Predictions":
+    def of_films(
+        cls, films: FilmSet, logits: NDArray, trained_on: Sequence[str], class_names: ClassNames
+    ) -> "Predictions":
         return cls(
             files=films.paths,
             patients=films.patients if all(films.patients_known) else None,
@@ -45,6 +50,7 @@ class Predictions:
             labels=films.labels,
             logits=logits,
             trained_on=trained_on,
+            class_names=class_names,
         )
 
 

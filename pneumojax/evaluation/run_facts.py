@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pneumojax.config.flat import flatten
-from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.data.film_set import FilmSet
-from pneumojax.data.patients import count_contradictions
 from pneumojax.evaluation.stability import Stability
 from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.run.film_list import read_films
@@ -34,7 +33,8 @@ class FilmCount:
 class Flow:
     """How many films were found and left out, and how they were split.
 
-    Swapped films have names of the other class; duplicates are byte-identical to another film.
+    Swapped films have names of the other class; duplicates are byte-identical to another film;
+    lateral ones are called so by their DICOM headers.
     """
 
     films: Sequence[FilmCount]
@@ -43,6 +43,7 @@ class Flow:
     duplicates: int
     audit: str
     training_prevalence: float
+    lateral: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ class RunFacts:
         record = json_ready(self)
         for row in record["flow"]["films"]:
             row["class"] = row.pop("class_name")
+        if not self.flow.lateral:  # earlier versions did not store it
+            del record["flow"]["lateral"]
         for name in ("members", "out_of_fold"):
             if record[name] is None:
                 del record[name]
@@ -134,12 +137,13 @@ def run_facts(
         provenance=read_provenance(workdir),
         config=flatten(config.to_dict()),
         flow=Flow(
-            films=film_flow(sides),
+            films=film_flow(sides, trained.class_names),
             rejected=films.rejected,
-            swapped=count_contradictions(films.paths, films.labels),
+            swapped=films.contradictions,
             duplicates=len(films) - len(set(films.digests)),
             audit=overlap.line,
             training_prevalence=sum(training) / len(training),
+            lateral=len(films.lateral),
         ),
         selection=Selection(config.checkpoint.best_metric, config.epochs, validation_films),
         history=read_history(workdir),
@@ -147,12 +151,14 @@ def run_facts(
     )
 
 
-def film_flow(sides: Mapping[str, Sequence[Film]]) -> list[FilmCount]:
-    """Counts by side, class and pathogen."""
+def film_flow(
+    sides: Mapping[str, Sequence[Film]], class_names: ClassNames = CLASS_NAMES
+) -> list[FilmCount]:
+    """Counts by split, class and pathogen."""
     rows = []
     for side, films in sides.items():
         for label, pathogen in sorted({(label, pathogen) for label, pathogen, _ in films}):
             patients = [who for *kind, who in films if kind == [label, pathogen]]
             known = None if None in patients else len(set(patients))
-            rows.append(FilmCount(side, CLASS_NAMES[label], pathogen, len(patients), known))
+            rows.append(FilmCount(side, class_names[label], pathogen, len(patients), known))
     return rows

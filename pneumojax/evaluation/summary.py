@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.data.classes import ClassNames
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.predictions import Predictions, TrainedOn
 from pneumojax.inference.decision import Decision
@@ -81,10 +81,11 @@ class Summary:
     uncalibrated: Calibration
     calibrated: Calibration
     bootstrap: Bootstrap
+    class_names: ClassNames
 
     @property
     def estimates(self) -> Mapping[str, Estimate]:
-        """At the operating point, and of the ranking."""
+        """The metrics at the operating point and those of the ranking, by name."""
         ranking = {"auroc": self.auroc, "average_precision": self.average_precision}
         return {**self.calls.estimates, **ranking}
 
@@ -122,7 +123,9 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
     draws films and its method reads "film bootstrap".
     """
     n = len(predictions.labels)
-    lengths = {len(field) for field in vars(predictions).values() if field is not None}
+    class_names = predictions.class_names
+    of_films = {name: of for name, of in vars(predictions).items() if name != "class_names"}
+    lengths = {len(field) for field in of_films.values() if field is not None}
     if n == 0 or lengths != {n}:
         raise ValueError(f"predictions need one length of at least 1, not {sorted(lengths)}")
     labels, logits = metrics.check_scores(predictions.labels, predictions.logits)
@@ -136,7 +139,7 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
             "average_precision": weighted_average_precision(labels, logits, weights),
         }
         for place, of_place in called.items():
-            counted = threshold_metrics(weighted_confusion(labels, of_place, weights), CLASS_NAMES)
+            counted = threshold_metrics(weighted_confusion(labels, of_place, weights), class_names)
             result |= {place + name: value for name, value in counted.items()}
         return result
 
@@ -146,7 +149,7 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
     def calls_at(place: str) -> Calls:
         counted = metrics.confusion(labels, called[place])
         formulas = closed_forms(counted, LEVEL)
-        names = threshold_metrics(counted, CLASS_NAMES)
+        names = threshold_metrics(counted, class_names)
         of_each = {name: sampled.estimate(place + name, formulas.get(name)) for name in names}
         return Calls(counted, of_each)
 
@@ -162,13 +165,14 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
         calls=at_operating_point,
         auroc=sampled.estimate("auroc", area),
         average_precision=sampled.estimate("average_precision"),
-        by_class=_by_class(counted),
+        by_class=_by_class(counted, class_names),
         sensitivity_by_pathogen=_by_pathogen(predictions.pathogens, labels, calls),
         at_half=calls_at("half "),
         at_prevalences=at_prevalences(counted),
         uncalibrated=_calibration(labels, logits, predictions, seed),
         calibrated=_calibration(labels, logits / decision.temperature, predictions, seed),
         bootstrap=bootstrap,
+        class_names=class_names,
     )
 
 
@@ -191,9 +195,9 @@ def _calibration(labels: Ints, logits: Floats, predictions: Predictions, seed: i
     return Calibration(estimates, reliability(labels, metrics.probability(logits)))
 
 
-def _by_class(counted: Confusion) -> list[ClassMetrics]:
+def _by_class(counted: Confusion, class_names: ClassNames) -> list[ClassMetrics]:
     columns = zip(
-        (*CLASS_NAMES, "weighted"),
+        (*class_names, "weighted"),
         (*counted.precision, counted.weighted_precision),
         (*counted.recall, counted.weighted_recall),
         (*counted.f1, counted.weighted_f1),

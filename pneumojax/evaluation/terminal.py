@@ -6,15 +6,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.evaluation.summary import Summary
 from pneumojax.evaluation.wording import (
     HEADLINE,
-    SHORT_TITLES,
     decision_line,
     limits_of,
     number,
+    titles,
     value_of,
 )
 from pneumojax.files import printable
@@ -38,8 +37,11 @@ def print_table(summary: Summary, *, cautions: Iterable[str] = (), synthetic: bo
     for line in cautions:
         console.print(line, style="bold yellow")
     people = "" if summary.patients is None else f" of {summary.patients:,} patients"
-    console.print(f"{summary.n:,} films{people}, {summary.prevalence:.1%} PNEUMONIA")
-    console.print(printable(decision_line(summary.decision)), markup=False)
+    console.print(
+        f"{summary.n:,} films{people}, {summary.prevalence:.1%} {summary.class_names.positive}",
+        markup=False,
+    )
+    console.print(printable(decision_line(summary.decision, summary.class_names)), markup=False)
     if synthetic:
         console.print(SYNTHETIC_STAMP, style="bold yellow")
     for part in (_metrics(summary), _classes(summary), _confusion(summary)):
@@ -55,14 +57,14 @@ def print_table(summary: Summary, *, cautions: Iterable[str] = (), synthetic: bo
 
 
 def _metrics(summary: Summary) -> Table:
-    rows = []
+    rows, named = [], titles(summary.class_names, short=True)
     for name in _ROWS:
         estimate = summary.estimates[name]
         closed = "" if estimate.method.endswith("bootstrap") else limits_of(estimate)
         at_half = summary.at_half.estimates
         half = value_of(at_half[name]) if name in at_half else ""
         bootstrap = limits_of(estimate.bootstrap)
-        rows.append((SHORT_TITLES[name], value_of(estimate), closed, bootstrap, half))
+        rows.append((named[name], value_of(estimate), closed, bootstrap, half))
     for pathogen, share in summary.sensitivity_by_pathogen.items():
         rows.append((f"Sensitivity, {pathogen}", value_of(share), limits_of(share), "", ""))
     bootstrap = f"{summary.bootstrap.unit} bootstrap"
@@ -82,13 +84,13 @@ def _confusion(summary: Summary) -> Table:
     rows = ((counts.tn, counts.fp), (counts.fn, counts.tp))
     cells = [
         (name, *(f"{count:,}" for count in row))
-        for name, row in zip(CLASS_NAMES, rows, strict=True)
+        for name, row in zip(summary.class_names, rows, strict=True)
     ]
-    return table(("", *(f"called {name}" for name in CLASS_NAMES)), cells)
+    return table(("", *(f"called {name}" for name in summary.class_names)), cells)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table of text as it is, whose first column and "metric" are on the left."""
+    """A table of text; the first column and the column "metric" are aligned on the left."""
     made = Table(box=SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(header):
         made.add_column(column, justify="left" if i == 0 or column == "metric" else "right")

@@ -2,12 +2,13 @@
 
 import math
 
+from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.inference.decision import Decision
 from pneumojax.stats.intervals import Interval
 from pneumojax.stats.threshold_metrics import Bounded
 
 HEADLINE = ("sensitivity", "specificity", "auroc")
-TITLES = {
+_TITLES = {
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
     "auroc": "AUROC",
@@ -16,14 +17,13 @@ TITLES = {
     "negative_predictive_value": "Negative predictive value",
     "positive_likelihood_ratio": "Positive likelihood ratio",
     "negative_likelihood_ratio": "Negative likelihood ratio",
-    "f1_PNEUMONIA": "F1 of PNEUMONIA",
-    "f1_NORMAL": "F1 of NORMAL",
+    "f1 positive": "F1 of",
+    "f1 negative": "F1 of",
     "balanced_accuracy": "Balanced accuracy",
     "mcc": "Matthews correlation",
     "accuracy": "Accuracy",
 }
-# For narrow columns.
-SHORT_TITLES = TITLES | {
+_SHORT_TITLES = _TITLES | {
     "positive_predictive_value": "PPV",
     "negative_predictive_value": "NPV",
     "mcc": "MCC",
@@ -32,6 +32,21 @@ _RULES_OF_SEVERAL = {
     "out of fold": "as fitted on the films out of fold",
     "mean": "the mean of the networks' own thresholds",
 }
+
+
+def titles(class_names: ClassNames, *, short: bool = False) -> dict[str, str]:
+    """The titles of metrics by their names, in the order of the tables; `short` ones for columns.
+
+    The F1 of a class has the name of the class in both.
+    """
+    named = {}
+    for metric, title in (_SHORT_TITLES if short else _TITLES).items():
+        if metric.startswith("f1 "):
+            name = getattr(class_names, metric.removeprefix("f1 "))
+            named[f"f1_{name}"] = f"{title} {name}"
+        else:
+            named[metric] = title
+    return named
 
 
 def value_of(estimate: Bounded) -> str:
@@ -64,8 +79,8 @@ def two_decimals(value: float) -> str:
     return "undefined" if math.isnan(value) else f"{value:.2f}"
 
 
-def decision_line(decision: Decision) -> str:
-    line = f"called PNEUMONIA at a probability of {decision.threshold:.4g} or more"
+def decision_line(decision: Decision, class_names: ClassNames = CLASS_NAMES) -> str:
+    line = f"called {class_names.positive} at a probability of {decision.threshold:.4g} or more"
     if decision.rule == "default":
         return f"{line} (nothing fitted: {decision.note})"
     if decision.rule in _RULES_OF_SEVERAL:

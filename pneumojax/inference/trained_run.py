@@ -7,6 +7,7 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from pneumojax.data.classes import ClassNames
 from pneumojax.data.splits import load_splits
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.disclaimer import SYNTHETIC_STAMP
@@ -44,6 +45,11 @@ class TrainedRun:
         return Decision(**self.meta["decision"])
 
     @property
+    def class_names(self) -> ClassNames:
+        """The names of the two classes in everything that shows an answer."""
+        return ClassNames(*self.meta["class_names"])
+
+    @property
     def preprocessing(self) -> Preprocessing:
         return Preprocessing(**self.meta["preprocessing"])
 
@@ -56,8 +62,9 @@ class TrainedRun:
 
     @property
     def trained_on(self) -> str:
-        """Name of the folder of training films, or the stamp of synthetic ones."""
-        return SYNTHETIC_STAMP if self.meta["synthetic"] else Path(self.config.data.root).name
+        """Name of the folder or table of training films, or the stamp of synthetic ones."""
+        data = self.config.data
+        return SYNTHETIC_STAMP if self.meta["synthetic"] else Path(data.table or data.root).name
 
 
 def open_run(workdir: Path, *, any_network: bool = False) -> TrainedRun:

@@ -1,6 +1,6 @@
 """Checks of a checkpoint's metadata: each value is usable, and agrees with config.json.
 
-It holds the decision that was fitted in training. When `config.decision` changes later, evaluation
+The metadata holds the decision that was fitted in training. When `config.decision` changes later, evaluation
 fits it again on the validation films and keeps it in decision.json.
 """
 
@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 
 from pneumojax.config.check import first_problem
 from pneumojax.config.flat import flatten
-from pneumojax.config.rules import LARGEST_SIDE
-from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.config.rules import LARGEST_SIDE, LONGEST_CLASS_NAME
+from pneumojax.data.naming import naming_of
 from pneumojax.data.out_of_distribution import STATISTICS
 from pneumojax.errors import UserError
 from pneumojax.fields import (
@@ -68,12 +68,20 @@ def decision_fields(*place: str) -> list[Field]:
     return [Field(place, with_keys(DECISION_FIELDS), f"an object of {names}", False), *fields]
 
 
+def _are_class_names(value: Any) -> bool:
+    return (
+        list_of(is_text, 2)(value)
+        and len(set(value)) == 2
+        and all(0 < len(name) <= LONGEST_CLASS_NAME and name.isprintable() for name in value)
+    )
+
+
 # Fields that earlier versions did not write are not required.
 FIELDS = (
     Field(("step",), is_count, "a count"),
     Field(("epoch",), is_count, "a count", required=False),
     Field(("synthetic",), is_flag, "true or false"),
-    Field(("class_names",), lambda v: v == list(CLASS_NAMES), f"{list(CLASS_NAMES)}"),
+    Field(("class_names",), _are_class_names, "two different short names"),
     Field(
         ("preprocessing",), with_keys(_PREPROCESSING), "an object of " + ", ".join(_PREPROCESSING)
     ),
@@ -156,6 +164,8 @@ def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None
     preprocessing = {f"data.{name}": meta["preprocessing"][name] for name in _PREPROCESSING}
     _refuse_differences(preprocessing, {name: ours.get(name) for name in preprocessing}, folder)
     _refuse_differences(answering(trained), ours, folder)
+    names = {"data.negative and positive": list(naming_of(config).classes.names)}
+    _refuse_differences({name: meta["class_names"] for name in names}, names, folder)
 
 
 def current_decision(

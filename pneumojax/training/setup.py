@@ -11,9 +11,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax.config.check import check, wrong_value
-from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.data.classes import ClassNames
 from pneumojax.data.out_of_distribution import fit_distribution
-from pneumojax.data.patients import contradiction_warning, count_contradictions
+from pneumojax.data.patients import contradiction_warning
 from pneumojax.data.pipeline import films_per_epoch, steps_per_epoch
 from pneumojax.data.splits import Splits, preprocessing_of
 from pneumojax.errors import UserError
@@ -40,6 +40,10 @@ class Setup:
     network: Network
     mesh: Mesh
     checkpoints: Checkpoints
+
+    @property
+    def class_names(self) -> ClassNames:
+        return self.splits.train.naming.classes.names
 
     @property
     def films_per_epoch(self) -> int:
@@ -110,7 +114,7 @@ def checkpoint_meta(setup: Setup) -> dict[str, Any]:
     return {
         "config": setup.config.to_dict(),
         "preprocessing": preprocessing_of(setup.config).as_dict(),
-        "class_names": list(CLASS_NAMES),
+        "class_names": list(setup.class_names),
         "films": setup.splits.fingerprint,
         "synthetic": is_synthetic(setup.config),
         "decision": undecided("no validation film")._asdict(),  # replaced once one is fitted
@@ -122,15 +126,16 @@ def checkpoint_meta(setup: Setup) -> dict[str, Any]:
 def describe(setup: Setup) -> None:
     """Prints what is about to be trained, on which films and devices."""
     splits, mesh = setup.splits, setup.mesh
-    pneumonia = float(np.mean(splits.train.labels))
+    share = float(np.mean(splits.train.labels))
     stamp = "  [synthetic films]" if is_synthetic(setup.config) else ""
     say(f"run: {printable(str(setup.workdir))}{stamp}")
     say(f"devices: {mesh.size} x {mesh.devices.flat[0].device_kind}")
     say(
-        f"films: {len(splits.train):,} to train on, {pneumonia:.1%} pneumonia; "
+        f"films: {len(splits.train):,} to train on, {share:.1%} "
+        f"{setup.class_names.words.positive}; "
         f"{len(splits.rejected)} unreadable left out, {splits.train.ignored} other files ignored"
     )
-    contradictions = count_contradictions(splits.train.paths, splits.train.labels)
+    contradictions = splits.train.contradictions
     if warning := contradiction_warning(contradictions, len(splits.train)):
         say(warning)
     say(splits.audit.line())

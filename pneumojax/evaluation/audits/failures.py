@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.evaluation.audits.audit import Subject, png
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.inference.decision import Decision
@@ -47,12 +47,13 @@ class Failures:
     false_positives: Kind
     false_negatives: Kind
     doubtful_labels: Kind
+    positive: str = CLASS_NAMES.positive
     explained: bool = True
     overlays: Mapping[str, bytes] | None = None
 
     def record(self) -> dict[str, Any]:
         entry = asdict(self)
-        del entry["explained"], entry["overlays"]
+        del entry["positive"], entry["explained"], entry["overlays"]
         return {"failures": entry}
 
     def section(self) -> Section:
@@ -77,7 +78,7 @@ class Failures:
         }
         if captions:
             text.append(
-                "Colour marks where evidence for PNEUMONIA lies (Grad-CAM), relative to its "
+                f"Colour marks where evidence for {self.positive} lies (Grad-CAM), relative to its "
                 "strongest place on that film. It shows what raised the output, not where disease "
                 "is."
             )
@@ -95,7 +96,13 @@ class Failures:
 def audit(subject: Subject) -> Failures:
     """Finds the failures and, where the network has maps, lays each mistake's map over its film."""
     predictions, films = subject.predictions, subject.films
-    found = failures(predictions.labels, predictions.logits, subject.decision, predictions.files)
+    found = failures(
+        predictions.labels,
+        predictions.logits,
+        subject.decision,
+        predictions.files,
+        class_names=predictions.class_names,
+    )
     if subject.explain is None:
         return replace(found, explained=False)
     overlays = {}
@@ -111,7 +118,12 @@ def audit(subject: Subject) -> Failures:
 
 
 def failures(
-    labels: ArrayLike, logits: ArrayLike, decision: Decision, files: Sequence[str], k: int = SHOWN
+    labels: ArrayLike,
+    logits: ArrayLike,
+    decision: Decision,
+    files: Sequence[str],
+    k: int = SHOWN,
+    class_names: ClassNames = CLASS_NAMES,
 ) -> Failures:
     """Finds the k most confident false positives and false negatives, and k doubtful labels.
 
@@ -133,12 +145,13 @@ def failures(
         films = np.flatnonzero(of_kind)
         chosen = films[np.argsort(-wrong[films], kind="stable")][:k]
         rows = [
-            Film(int(i), files[i], CLASS_NAMES[truth[i]], float(probabilities[i])) for i in chosen
+            Film(int(i), files[i], class_names[truth[i]], float(probabilities[i])) for i in chosen
         ]
         return Kind(int(films.size), rows)
 
     return Failures(
         k=k,
+        positive=class_names.positive,
         false_positives=kind((calls == 1) & (truth == 0)),
         false_negatives=kind((calls == 0) & (truth == 1)),
         doubtful_labels=kind(_doubtful(truth, probabilities)),

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report.style import DASHED, empty_card, tidy
-from pneumojax.evaluation.wording import HEADLINE, TITLES, with_limits
+from pneumojax.evaluation.wording import HEADLINE, titles, with_limits
 from pneumojax.inference.decision import Decision
 from pneumojax.palette import BLUE, INK, MUTED
 from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
@@ -24,7 +25,6 @@ from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
 
 # With 20 films Wilson's interval of one half is 0.30 to 0.70; with fewer it says too little.
 FEW = 20
-ALL = "all"  # the `by` of the part that has all films
 _LONGEST_LABEL = 28  # characters; longer ones would leave no room for the chart
 
 
@@ -48,7 +48,7 @@ class FilmPart(NamedTuple):
 
 
 def all_films(n: int) -> FilmPart:
-    return FilmPart(ALL, "All", "all films", np.arange(n), np.arange(n))
+    return FilmPart("all", "All", "all films", np.arange(n), np.arange(n))
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def forest_chart(parts: Sequence[Part]) -> Figure:
     labels: list[str] = []
     headings = []
     for i, part in enumerate(parts):
-        if part.by != ALL and (i == 0 or part.title != parts[i - 1].title):
+        if i and part.title != parts[i - 1].title:
             headings.append(len(labels))
             labels.append(_shortened(part.title))
         heights.append(len(labels))
@@ -152,7 +152,7 @@ def forest_chart(parts: Sequence[Part]) -> Figure:
     for axes, name in zip(panels, HEADLINE, strict=True):
         tidy(axes)
         axes.grid(visible=False, axis="y")
-        axes.set_title(TITLES[name], size=11, color=INK)
+        axes.set_title(titles(CLASS_NAMES)[name], size=11, color=INK)
         _forest(axes, parts, heights, name)
         axes.tick_params(axis="y", length=0)
     # Names in a table may have dollar signs, which would be read as a formula.

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
-from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.matched_pairs import (
@@ -44,7 +44,6 @@ from pneumojax.stats.metrics import (
 PAIRED_BY = ("sharpness", "brightness")
 # With fewer pairs the chart leaves their AUROC out, since chance alone moves it far from one half.
 FEWEST_PAIRS = 20
-_COLOURS = dict(zip(CLASS_NAMES, (BLUE, ORANGE), strict=True))
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,7 @@ class Shortcuts:
     statistics: Sequence[StatisticAudit]
     pairs: PairAudit
     softest_normal: Share
+    class_names: ClassNames = CLASS_NAMES
 
     def record(self) -> dict[str, Any]:
         shortcuts = {
@@ -90,11 +90,12 @@ class Shortcuts:
                 f"{row.title} ({row.meaning})",
                 with_limits(row.auroc),
                 row.higher_in or "neither",
-                *(two_decimals(row.rank_correlation[name]) for name in CLASS_NAMES),
+                *(two_decimals(row.rank_correlation[name]) for name in self.class_names),
                 two_decimals(row.auroc_in_pairs),
             )
             for row in self.statistics
         ]
+        normal, positive = self.class_names.words.negative, self.class_names.positive
         text = [
             "None of these statistics depends on anatomy. One that predicts the label is a "
             "shortcut that the network may have taken. Its rank correlation with the logit within "
@@ -102,20 +103,20 @@ class Shortcuts:
         ]
         if self.pairs.pairs:
             text.append(
-                f"Among {self.pairs.pairs:,} pairs of a normal film and one of PNEUMONIA that are "
-                f"alike in {' and '.join(PAIRED_BY)}, the network's AUROC is "
+                f"Among {self.pairs.pairs:,} pairs of a {normal} film and one of {positive} that "
+                f"are alike in {' and '.join(PAIRED_BY)}, the network's AUROC is "
                 f"{with_limits(self.pairs.auroc)}; on all films it is {value_of(self.model)}. A "
                 "statistic that still predicts the label in the pairs is not balanced by them."
             )
         else:
-            text.append("No normal film is like one of PNEUMONIA in sharpness and brightness.")
+            text.append(f"No {normal} film is like one of {positive} in sharpness and brightness.")
         softest = self.softest_normal
         if softest.n:
             text.append(
-                f"Of the least sharp third of the normal films ({softest.n:,}) the network calls "
-                f"{with_limits(softest)} normal."
+                f"Of the least sharp third of the {normal} films ({softest.n:,}) the network "
+                f"calls {with_limits(softest)} {normal}."
             )
-        by_class = [f"with logit, {name}" for name in CLASS_NAMES]
+        by_class = [f"with logit, {name}" for name in self.class_names]
         headings = ("statistic", "AUROC alone", "higher in", *by_class, "AUROC in pairs")
         captions = {"shortcuts": "AUROC of each statistic alone; the line is the network's."}
         return Section("Shortcut audit", text, [Table(headings, rows)], captions)
@@ -123,6 +124,7 @@ class Shortcuts:
     def pictures(self) -> dict[str, Figure]:
         """AUROC of each statistic alone and in pairs of like films, beside the network's."""
         # A statistic that all films share has an AUROC of one half and nothing to show.
+        colours = dict(zip(self.class_names, (BLUE, ORANGE), strict=True))
         rows = [row for row in self.statistics if not math.isnan(row.auroc.low)]
         figure, axes = card(1.7 + 0.36 * max(len(rows), 3))
         axes.grid(visible=False, axis="y")
@@ -132,7 +134,7 @@ class Shortcuts:
             text = "no statistic can be told by class"
             axes.text(0.71, 0.5, text, ha="center", color=INK, size=12)
         for i, row in enumerate(rows):
-            colour = _COLOURS.get(row.higher_in or "", MUTED)
+            colour = colours.get(row.higher_in or "", MUTED)
             value = row.auroc.value
             axes.barh(i, value - 0.5, left=0.5, height=0.62, color=colour, alpha=0.3)
             axes.plot([row.auroc.low, row.auroc.high], [i, i], color=colour, linewidth=2)
@@ -149,7 +151,7 @@ class Shortcuts:
         axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
         paired = "statistic, paired films"
         handles: list[Artist] = [
-            Patch(color=c, alpha=0.6, label=f"higher in {n}") for n, c in _COLOURS.items()
+            Patch(color=c, alpha=0.6, label=f"higher in {n}") for n, c in colours.items()
         ]
         handles += [
             Line2D([], [], color=INK, linewidth=2, label="the network"),
@@ -164,7 +166,13 @@ class Shortcuts:
 def audit(subject: Subject) -> Shortcuts:
     predictions, decision = subject.predictions, subject.decision
     calls = decision.calls(decision.probabilities(predictions.logits))
-    return shortcuts(subject.statistics, predictions.labels, predictions.logits, calls)
+    return shortcuts(
+        subject.statistics,
+        predictions.labels,
+        predictions.logits,
+        calls,
+        class_names=predictions.class_names,
+    )
 
 
 def shortcuts(
@@ -174,11 +182,15 @@ def shortcuts(
     calls: ArrayLike,
     *,
     resamples: int = RESAMPLES,
+    class_names: ClassNames = CLASS_NAMES,
 ) -> Shortcuts:
     """Audits n films for shortcuts; `statistics` are as from `film_statistics`."""
     truth, values = check_scores(labels, logits)
     pairs = pair_films(truth, [statistics[name] for name in PAIRED_BY])
-    rows = [_statistic(name, each, truth, values, pairs) for name, each in statistics.items()]
+    rows = [
+        _statistic(name, each, truth, values, pairs, class_names)
+        for name, each in statistics.items()
+    ]
     rows.sort(key=lambda row: -np.nan_to_num(row.auroc.value))
     return Shortcuts(
         n=truth.size,
@@ -186,6 +198,7 @@ def shortcuts(
         statistics=rows,
         pairs=audit_pairs(values, pairs, resamples),
         softest_normal=softest_normal(statistics["sharpness"], labels, calls),
+        class_names=class_names,
     )
 
 
@@ -201,7 +214,12 @@ def softest_normal(sharpness: ArrayLike, labels: ArrayLike, calls: ArrayLike) ->
 
 
 def _statistic(
-    name: str, statistic: ArrayLike, truth: Ints, logits: Floats, pairs: Ints
+    name: str,
+    statistic: ArrayLike,
+    truth: Ints,
+    logits: Floats,
+    pairs: Ints,
+    class_names: ClassNames,
 ) -> StatisticAudit:
     _, values = check_scores(truth, statistic)
     area = auroc(truth, values)
@@ -209,14 +227,14 @@ def _statistic(
     limits = delong_interval(truth, sign * values, LEVEL)
     by_class = {
         name: rank_correlation(values[truth == c], logits[truth == c])
-        for c, name in enumerate(CLASS_NAMES)
+        for c, name in enumerate(class_names)
     }
     return StatisticAudit(
         name=name,
         title=STATISTICS[name].title,
         meaning=STATISTICS[name].meaning,
         auroc=Limited.of(max(area, 1 - area), limits, "delong"),
-        higher_in=None if area == 0.5 or np.isnan(area) else CLASS_NAMES[int(area > 0.5)],
+        higher_in=None if area == 0.5 or np.isnan(area) else class_names[int(area > 0.5)],
         rank_correlation={"all": rank_correlation(values, logits), **by_class},
         auroc_in_pairs=auroc(classes_of_pairs(pairs), sign * values[pairs.ravel()]),
     )

@@ -8,18 +8,19 @@ from typing import Any
 
 from rich.console import Console
 
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.evaluation.compare.comparison import COMPARED, Comparison, Pair
 from pneumojax.evaluation.compare.configs import ConfigDifferences
 from pneumojax.evaluation.compare.pairing import PairedFilms
 from pneumojax.evaluation.compare.predictions_csv import PredictionsFile
 from pneumojax.evaluation.terminal import table
-from pneumojax.evaluation.wording import SHORT_TITLES, limits_of, value_of, with_limits
+from pneumojax.evaluation.wording import limits_of, titles, value_of, with_limits
 from pneumojax.files import printable
 from pneumojax.stats.estimates import LIKELIHOOD_RATIOS, Estimate, json_ready
 
 _HEADER = ("pair", "metric", "difference", "interval", "p")
-_TITLES = SHORT_TITLES | {"brier": "Brier score"}
+_TITLES = titles(CLASS_NAMES, short=True) | {"brier": "Brier score"}
 _LONGEST_VALUE = 80  # characters; comparison.json has whole values
 _HEADLINE = ("sensitivity", "specificity", "auroc", "accuracy")
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.style import DASHED, card, empty_card, tidy
 from pneumojax.evaluation.summary import Summary
@@ -40,8 +40,8 @@ def draw_charts(evaluation: Evaluation) -> dict[str, Figure]:
     drawn = {
         "roc": roc_chart(*films, _points(summary)),
         "precision_recall": precision_recall_chart(*films),
-        "confusion": confusion_chart(summary.calls.confusion),
-        "reliability": reliability_chart(bins),
+        "confusion": confusion_chart(summary.calls.confusion, summary.class_names),
+        "reliability": reliability_chart(bins, summary.class_names.positive),
     }
     if evaluation.facts.history:
         drawn["training"] = training_chart(evaluation.facts.history, evaluation.facts.epoch)
@@ -98,7 +98,7 @@ def precision_recall_chart(
     return figure
 
 
-def confusion_chart(counts: Confusion) -> Figure:
+def confusion_chart(counts: Confusion, class_names: ClassNames = CLASS_NAMES) -> Figure:
     """The confusion matrix: counts, and each as a share of its row (the film's own class)."""
     cells = np.array([[counts.tn, counts.fp], [counts.fn, counts.tp]])
     rows = cells.sum(axis=1, keepdims=True)
@@ -113,8 +113,8 @@ def confusion_chart(counts: Confusion) -> Figure:
         percent = f"{100 * shares[row, column]:.1f} %" if rows[row, 0] else "no films"
         axes.text(column, row - 0.08, f"{cells[row, column]:,}", size=24, **text)
         axes.text(column, row + 0.2, percent, size=12, **text)
-    axes.set_xticks([0, 1], [f"called {name}" for name in CLASS_NAMES], size=11, color=INK)
-    names = [f"{name}\n{rows[i, 0]:,} films" for i, name in enumerate(CLASS_NAMES)]
+    axes.set_xticks([0, 1], [f"called {name}" for name in class_names], size=11, color=INK)
+    names = [f"{name}\n{rows[i, 0]:,} films" for i, name in enumerate(class_names)]
     axes.set_yticks([0, 1], names, size=11, color=INK)
     axes.tick_params(length=0, pad=6)
     axes.axhline(0.5, color="white", linewidth=4)
@@ -123,14 +123,16 @@ def confusion_chart(counts: Confusion) -> Figure:
     return figure
 
 
-def reliability_chart(bins: Mapping[str, Sequence[Bin]]) -> Figure:
+def reliability_chart(
+    bins: Mapping[str, Sequence[Bin]], positive: str = CLASS_NAMES.positive
+) -> Figure:
     """Observed share over probability, with the number of films of each bin."""
     figure = empty_card(4.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     for axes in (above, below):
         tidy(axes)
     above.set(xlim=_SHARE, ylim=_SHARE, ylabel="observed share")
-    below.set(xlabel="probability of PNEUMONIA", ylabel="films")
+    below.set(xlabel=f"probability of {positive}", ylabel="films")
     below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=2))
     above.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=DASHED)
     looks = ((MUTED, -0.004), (BLUE, 0.004))

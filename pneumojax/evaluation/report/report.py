@@ -10,14 +10,13 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.evaluation.report import run_sections, sections
 from pneumojax.evaluation.report.charts import draw_charts
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.section import Picture, Section
 from pneumojax.evaluation.report.style import signed
-from pneumojax.evaluation.wording import HEADLINE, TITLES, limits_of, value_of
+from pneumojax.evaluation.wording import HEADLINE, limits_of, titles, value_of
 from pneumojax.files import printable, replacing, write_csv, write_json
 from pneumojax.templates import environment
 
@@ -94,13 +93,14 @@ def _markdown(evaluation: Evaluation, report: Sequence[Section], files: Mapping[
 
 def _values(evaluation: Evaluation, report: Sequence[Section]) -> dict[str, Any]:
     estimates = evaluation.summary.estimates
+    named = titles(evaluation.summary.class_names)
     return {
         "facts": evaluation.facts,
         "summary": evaluation.summary,
         "cautions": evaluation.cautions,
         "sections": report,
         "headline": [
-            (TITLES[name], value_of(estimates[name]), limits_of(estimates[name]))
+            (named[name], value_of(estimates[name]), limits_of(estimates[name]))
             for name in HEADLINE
         ],
         "disclaimer": DISCLAIMER,
@@ -145,9 +145,9 @@ def _prediction_rows(evaluation: Evaluation) -> Iterator[tuple[object, ...]]:
     for file, label, probability, call, patient, note, spread in rows:
         yield (
             file,
-            CLASS_NAMES[label],
+            predictions.class_names[label],
             f"{probability:.9g}",
-            CLASS_NAMES[call],
+            predictions.class_names[call],
             patient,
             stamp,
             note,

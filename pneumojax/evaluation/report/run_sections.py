@@ -1,5 +1,6 @@
 """The report's sections on the run: what was evaluated, on which films, and how it was chosen."""
 
+from pneumojax.evaluation.audits.metadata import Metadata
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.section import Section, Table
 
@@ -43,13 +44,19 @@ def flow(evaluation: Evaluation) -> Section:
         if found.duplicates
         else "No two of the films scored are byte-identical."
     )
+    if found.lateral:
+        text.append(
+            f"{found.lateral:,} of the films scored are lateral views by their DICOM headers; the "
+            "network is meant for frontal films."
+        )
     tables = [Table(("side", "class", "pathogen", "films", "patients"), rows)]
     if found.rejected:
         tables.append(Table(("left out", "reason"), found.rejected))
     else:
         text.append("No file was left out as unreadable.")
     text.append(
-        "Splits are divided by patient, as read from file names; docs/data.md has the rule."
+        "Splits are divided by patient, as told by a table, DICOM headers or the names of the "
+        "files; docs/data.md has the rule."
     )
     return Section("Flow of films", text, tables)
 
@@ -58,6 +65,12 @@ def population(evaluation: Evaluation) -> Section:
     if evaluation.facts.synthetic:
         text = [
             "The films are drawings made by a program. Metrics on them show that the code works."
+        ]
+    elif columns := _columns(evaluation):
+        text = [
+            f"The films came with the columns {', '.join(columns)}; the section on subgroups by "
+            "metadata has the metrics of each group. Who the patients are and how the films were "
+            "labelled has to be known from where they come.",
         ]
     else:
         text = [
@@ -71,10 +84,17 @@ def population(evaluation: Evaluation) -> Section:
     return Section("Population and reference standard", text)
 
 
+def _columns(evaluation: Evaluation) -> list[str]:
+    """The names of the columns that came with the films."""
+    found = (finding for finding in evaluation.findings if isinstance(finding, Metadata))
+    return [name for finding in found for name in finding.names]
+
+
 def prevalence(evaluation: Evaluation) -> Section:
     text = [
-        f"{evaluation.summary.prevalence:.1%} of the films scored are PNEUMONIA; in training it "
-        f"was {evaluation.facts.flow.training_prevalence:.1%}. Predictive values, accuracy and "
+        f"{evaluation.summary.prevalence:.1%} of the films scored are "
+        f"{evaluation.summary.class_names.positive}; in training it was "
+        f"{evaluation.facts.flow.training_prevalence:.1%}. Predictive values, accuracy and "
         "probabilities depend on it; sensitivity, specificity and AUROC do not."
     ]
     return Section("Prevalence", text)

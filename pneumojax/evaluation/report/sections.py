@@ -6,7 +6,7 @@ from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.run_facts import OutOfFold
-from pneumojax.evaluation.wording import TITLES, decision_line, limits_of, value_of, with_limits
+from pneumojax.evaluation.wording import decision_line, limits_of, titles, value_of, with_limits
 
 _CALIBRATION = {
     "brier": "Brier score (0 is best)",
@@ -26,9 +26,10 @@ _RULES = {
 def discrimination(evaluation: Evaluation) -> Section:
     summary = evaluation.summary
     area, precision = summary.auroc, summary.average_precision
+    named = titles(summary.class_names)
     rows = [
-        (TITLES["auroc"], value_of(area), limits_of(area), limits_of(area.bootstrap)),
-        (TITLES["average_precision"], value_of(precision), "", limits_of(precision.bootstrap)),
+        (named["auroc"], value_of(area), limits_of(area), limits_of(area.bootstrap)),
+        (named["average_precision"], value_of(precision), "", limits_of(precision.bootstrap)),
     ]
     unit = summary.bootstrap.unit
     headings = ("metric", "value", "DeLong", f"{unit} bootstrap")
@@ -42,7 +43,7 @@ def discrimination(evaluation: Evaluation) -> Section:
 
 def operating_point(evaluation: Evaluation) -> Section:
     facts, decision = evaluation.facts, evaluation.summary.decision
-    text = [f"Films are {decision_line(decision)}."]
+    text = [f"Films are {decision_line(decision, evaluation.summary.class_names)}."]
     if decision.rule in _RULES:
         same = facts.split == "val" or facts.out_of_fold
         which = "which are the films scored here" if same else "none of which is scored here"
@@ -73,11 +74,11 @@ def _counts(evaluation: Evaluation) -> Table:
     sides = {f"{summary.decision.threshold:.3g}": summary.calls.confusion}
     if summary.decision.rule != "default":
         sides["0.5"] = summary.at_half.confusion
-    rows = []
+    rows, (negative, positive) = [], summary.class_names
     for at, counts in sides.items():
-        rows.append((f"NORMAL, at {at}", f"{counts.tn:,}", f"{counts.fp:,}"))
-        rows.append((f"PNEUMONIA, at {at}", f"{counts.fn:,}", f"{counts.tp:,}"))
-    return Table(("films of", "called NORMAL", "called PNEUMONIA"), rows)
+        rows.append((f"{negative}, at {at}", f"{counts.tn:,}", f"{counts.fp:,}"))
+        rows.append((f"{positive}, at {at}", f"{counts.fn:,}", f"{counts.tp:,}"))
+    return Table(("films of", f"called {negative}", f"called {positive}"), rows)
 
 
 def _metrics(evaluation: Evaluation) -> Table:
@@ -85,11 +86,11 @@ def _metrics(evaluation: Evaluation) -> Table:
     fitted = summary.decision.rule != "default"
     headings = ["metric", "value", "closed form", f"{unit} bootstrap"]
     headings += ["at 0.5", f"{unit} bootstrap"] * fitted
-    rows = []
-    for name in (name for name in TITLES if name in summary.calls.estimates):
+    rows, named = [], titles(summary.class_names)
+    for name in (name for name in named if name in summary.calls.estimates):
         estimate = summary.calls.estimates[name]
         closed = "" if "bootstrap" in estimate.method else limits_of(estimate)
-        row = [TITLES[name], value_of(estimate), closed, limits_of(estimate.bootstrap)]
+        row = [named[name], value_of(estimate), closed, limits_of(estimate.bootstrap)]
         if fitted:
             half = summary.at_half.estimates[name]
             row += [value_of(half), limits_of(half.bootstrap)]
@@ -165,11 +166,11 @@ def training(evaluation: Evaluation) -> Section:
 def limitations(evaluation: Evaluation) -> Section:
     text = [
         f"{DISCLAIMER} It is not for the diagnosis, triage or treatment of anybody.",
-        "The network was trained on films of one kind from one place. Adults, lateral views, other "
-        "devices and other hospitals were not measured. Networks of this kind lose much of their "
-        "accuracy elsewhere: one trained on these films fell from an AUROC of 0.95 to 0.54 on "
-        "another hospital's (Xin et al. 2021).",
+        "A network knows films like those that it was trained on. Patients of another age, lateral "
+        "views, other devices and other hospitals need an evaluation of their own. Networks of "
+        "this kind lose much of their accuracy elsewhere: one trained on the films of Kermany et "
+        "al. fell from an AUROC of 0.95 to 0.54 on another hospital's (Xin et al. 2021).",
         "The network answers one question. It does not know other diseases, and a film without "
-        "pneumonia need not be healthy.",
+        f"{evaluation.summary.class_names.words.positive} need not be healthy.",
     ]
     return Section("Limitations and intended use", text)

@@ -11,6 +11,7 @@ import pytest
 
 from pneumojax.configs import base
 from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.data.films import find_films
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.evaluation.audits import explanations, failures, registry
@@ -46,7 +47,7 @@ def subject(films_root, cache_dir):
         network.abstract_params,
     )
     trained = TrainedRun(config, network, mesh, jax.device_put(params, replicated(mesh)), {})
-    predictions = Predictions.of_films(films, score(films), [""] * len(films))
+    predictions = Predictions.of_films(films, score(films), [""] * len(films), CLASS_NAMES)
     return Subject(trained, undecided("no validation film"), films, predictions, score)
 
 
