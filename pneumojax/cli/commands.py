@@ -124,6 +124,19 @@ def preview(command: Command) -> None:
     preview(config, inspected_folder(command, config), cache_dir_of(command))
 
 
+def write_table(command: Command) -> None:
+    """Writes the films of a folder as a table."""
+    from pneumojax.data.films import find_films
+    from pneumojax.data.naming import naming_of
+    from pneumojax.data.table_writing import write_table
+
+    films, output = command.options.films, command.options.output
+    if films is None or output is None:
+        raise UserError("table needs --films=<folder> and --output=<file>.csv")
+    folder = find_films(path_of("films", films), "--films", naming_of(config_of(command)))
+    print("\n".join(write_table(folder, path_of("output", output))))
+
+
 def summarise(command: Command) -> None:
     """Lists the layers of a config's network."""
     from pneumojax.profiling.summary import summary

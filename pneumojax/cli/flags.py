@@ -38,13 +38,19 @@ _FLAGS = (
         "split of --films.",
         choices=("train", "val", "test", "all"),
     ),
-    Flag("films", "<folder>", "Evaluate the films in this folder instead of the run's own."),
+    Flag(
+        "films",
+        "<folder or table>",
+        "evaluate: the films to evaluate instead of the run's own, in a folder or in a CSV file. "
+        "The fields config.data.negative, positive, ignored, patient_pattern and columns then "
+        "describe these films. table: the folder to write as a table.",
+    ),
     Flag(
         "output",
         "<path>",
         "Where to write. predict writes CSV, or JSON lines if the name ends in .jsonl, and skips "
         "films that are already there; by default it makes a new CSV in the run folder. compare "
-        "makes a folder; summary a JSON file.",
+        "makes a folder; summary a JSON file; table a CSV file.",
     ),
     Flag(
         "overlays",

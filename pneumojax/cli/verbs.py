@@ -138,6 +138,15 @@ VERBS = {
         examples=("preview --config=reference",),
         run=commands.preview,
     ),
+    "table": Verb(
+        summary="write a folder of films as a table",
+        help="Writes the films of a folder as a CSV file with the columns path, label, patient and "
+        "split, which config.data.table reads. Further columns, such as age and sex, can be added "
+        "to it. config.data names the classes and the patients of the folder.",
+        flags=("films", "output", "print_config"),
+        examples=("table --films=<folder> --output=films.csv",),
+        run=commands.write_table,
+    ),
     "summary": Verb(
         summary="list the layers of a config's network",
         help="Lists the layers of a config's network with their shapes, parameters and work.",

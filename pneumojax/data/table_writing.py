@@ -1,0 +1,63 @@
+"""Writes the films of a folder as a table, which trains to the same bits as the folder."""
+
+from pathlib import Path, PurePosixPath
+
+from pneumojax.data.films import FilmFolder
+from pneumojax.data.naming import Columns
+from pneumojax.errors import UserError
+from pneumojax.files import failing_clearly, write_csv
+
+
+def write_table(folder: FilmFolder, output: Path) -> list[str]:
+    """Writes a row for each film, and returns lines for the user.
+
+    Paths are relative to the root of the folder, and labels are the names of the class folders. The
+    patients are a column only if every path tells
+    one: a row without a patient could not be used, while `data.patient_pattern` works for a table
+    as it does for the folder. The splits are a column only if the folder has some.
+
+    Raises:
+        UserError: the folder has no film, a path is not text, or the file cannot be written.
+    """
+    if not folder.files:
+        raise UserError(f"{folder.named_by}: {folder.shown} holds no film")
+    for file in folder.files:
+        if not file.path.isprintable():
+            raise UserError(
+                f"{folder.named_by}: the name {file.path!r} is not printable text, so it cannot "
+                "stand in a table; rename the file"
+            )
+    who = [folder.naming.patients.identify(file.path, file.label) for file in folder.files]
+    known = all(identity.known for identity in who)
+    has_splits = folder.splits != ["all"]
+    columns = Columns()
+    header = [columns.path, columns.label]
+    header += [columns.patient] * known + [columns.split] * has_splits
+    with failing_clearly(output.parent, "--output", "name another file"):
+        write_csv(
+            output,
+            header,
+            (
+                [file.path, PurePosixPath(file.path).parent.name]
+                + [identity.patient] * known
+                + [file.split] * has_splits
+                for file, identity in zip(folder.files, who, strict=True)
+            ),
+        )
+    return _lines(folder, output, sum(not identity.known for identity in who))
+
+
+def _lines(folder: FilmFolder, output: Path, unknown: int) -> list[str]:
+    lines = [f"{len(folder.files):,} films of {folder.shown} are listed in {str(output)!r}"]
+    if unknown:
+        lines.append(
+            f"the patients of {unknown:,} films are not known from their names, so the table has "
+            "no column of patients"
+        )
+    root = (
+        ""
+        if output.parent.resolve() == folder.root.resolve()
+        else (f" --config.data.root={folder.root}")
+    )
+    lines.append(f"train on it with --config.data.table={output}{root}")
+    return lines
