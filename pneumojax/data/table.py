@@ -15,6 +15,7 @@ from pneumojax.data.naming import Columns
 from pneumojax.errors import UserError
 from pneumojax.files import from_text
 
+TABLES = (".csv", ".tsv")  # suffixes by which predict knows a table
 _SEPARATORS = ",;\t|"
 _SHOWN = 12  # names of columns in a message
 
@@ -48,6 +49,25 @@ def read_table(path: Path, columns: Columns, named_by: str) -> Table:
         UserError: it is no CSV file in UTF-8, it lacks a column, or it has no row.
     """
     where = f"{named_by}: {str(path)!r}"
+    return _table(*_cells(path, where), columns, where)
+
+
+def read_paths(path: Path, named_by: str) -> list[str]:
+    """The paths of a table, whose films need no labels; raises UserError as `read_table` does."""
+    where = f"{named_by}: {str(path)!r}"
+    names, rows = _cells(path, where)
+    lower = [name.casefold() for name in names]
+    if Columns().path not in lower:
+        raise UserError(
+            f"{where} has no column {Columns().path!r}, which names the films (found "
+            f"{_listed(names)})"
+        )
+    place = lower.index(Columns().path)
+    return [from_text(row[place].strip()) for row in rows if len(row) > place and row[place]]
+
+
+def _cells(path: Path, where: str) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns, and the cells of each row."""
     if path.is_dir():
         raise UserError(f"{where} is a folder; a folder of films is named by config.data.root")
     try:
@@ -56,8 +76,10 @@ def read_table(path: Path, columns: Columns, named_by: str) -> Table:
             header = next(lines, "")
             separator = max(_SEPARATORS, key=header.count)
             names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+            if not any(names):
+                raise UserError(f"{where} is empty; its first line must name the columns")
             reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-            return _table(names, reader, columns, where)
+            return names, list(reader)
     except UnicodeDecodeError as error:
         raise UserError(
             f"{where} is not text in UTF-8 ({error.reason}); save it as CSV in UTF-8"
@@ -78,10 +100,8 @@ def _text_lines(stream: Iterable[str], where: str) -> Iterator[str]:
 
 
 def _table(
-    names: Sequence[str], reader: Iterable[Sequence[str]], columns: Columns, where: str
+    names: Sequence[str], lines: Iterable[Sequence[str]], columns: Columns, where: str
 ) -> Table:
-    if not any(names):
-        raise UserError(f"{where} is empty; its first line must name the columns")
     path, label = (_place(names, columns, field, where) for field in ("path", "label"))
     patient, split = (_place(names, columns, field, where) for field in ("patient", "split"))
     known = {path, label, patient, split}
@@ -103,7 +123,7 @@ def _table(
             is_broken,
         )
 
-    rows = tuple(row(cells) for cells in reader if any(cell.strip() for cell in cells))
+    rows = tuple(row(cells) for cells in lines if any(cell.strip() for cell in cells))
     if not rows:
         raise UserError(f"{where} names columns but has no row, and so no film")
     return Table(rows, tuple(names[i] for i in others), patient is not None, split is not None)
@@ -122,8 +142,11 @@ def _place(names: Sequence[str], columns: Columns, field: str, where: str) -> in
     lower = {name.casefold(): name for name in names}
     near = difflib.get_close_matches(wanted.casefold(), lower, n=1, cutoff=0.5)
     meant = lower[near[0]] if near else "<name>"
-    more = ", ..." * (len(names) > _SHOWN)
     raise UserError(
-        f"{where} has no column {wanted!r} (found {quoted(names[:_SHOWN])}{more}); "
-        f"name its column with --config.data.columns.{field}={meant!r}"
+        f"{where} has no column {wanted!r} (found {_listed(names)}); name the column with "
+        f"--config.data.columns.{field}={meant!r}"
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return quoted(names[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)

@@ -50,7 +50,7 @@ def evaluate_run(
     say(f"evaluating {printable(network)} on {len(films):,} films of {chosen.split}")
     say(overlap.line)
     seen = SeenFilms.of_runs(predictor.workdirs)
-    notes = [seen.note(*film) for film in zip(films.paths, films.digests, strict=True)]
+    notes = seen.notes(films)
     size = _batch_size(trained.config.batch_size, len(films), trained.mesh.size)
     predictor = predictor.in_batches_of(size)
     logits, spread = predictor.combine(predictor.logits(films))

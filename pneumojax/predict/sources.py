@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
+from pneumojax.data.table import TABLES, read_paths
+from pneumojax.data.table_paths import TablePaths
 from pneumojax.decoding.formats import HEAD, kind_of
 from pneumojax.errors import UserError
 
@@ -31,9 +33,9 @@ class FoundFilm(NamedTuple):
 class Sources:
     """The inputs of a prediction, all of which exist.
 
-    They are files, folders, and patterns with `*`, `?`, `[...]` and `**`. Folders are searched with
-    everything below them, in the order of names, without dot-files. A folder that is reached again,
-    by a symbolic link or another pattern, is searched only once.
+    They are files, folders, tables of films in CSV files, and patterns with `*`, `?`, `[...]` and
+    `**`. Folders are searched with everything below them, in the order of names, without dot-files.
+    A folder that is reached again, by a symbolic link or another pattern, is searched only once.
     """
 
     def __init__(self, inputs: list[str]):
@@ -56,6 +58,8 @@ class Sources:
                     yield from self._below(found, visited)
             elif os.path.isdir(path):
                 yield from self._below(path, visited)
+            elif path.suffix.lower() in TABLES:
+                yield from _of_table(path)
             else:
                 yield FoundFilm(path)
 
@@ -87,6 +91,18 @@ class Sources:
                 yield FoundFilm(path, f"folder cannot be read: {error.strerror}")
                 continue
             stack.extend(path / name for name in names if not name.startswith("."))
+
+
+def _of_table(table: Path) -> Iterator[FoundFilm]:
+    """The films of a table in its order; its column "path" alone is read."""
+    names = read_paths(table, "predict")
+    paths = TablePaths.of(names, table, None)
+    for name in names:
+        found = paths.find(name)
+        if isinstance(found, str):
+            yield FoundFilm(paths.base / name, found)
+        else:
+            yield FoundFilm(paths.base / found.name)
 
 
 def _expanded(name: str) -> Path:

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pneumojax.data.patients import identify
+from pneumojax.data.film_set import FilmSet
+from pneumojax.data.naming import naming_of
+from pneumojax.data.patients import PatientPattern
 from pneumojax.data.splits import Splits
 from pneumojax.errors import UserError
 from pneumojax.files import read_csv, write_csv
@@ -20,6 +22,7 @@ FILM_COLUMNS = ("file", "side", "label", "patient", "patient_known", "pathogen",
 _HIDDEN = "hash-"
 THIS_FILM = "the network was trained on this film"
 THIS_PATIENT = "the network was trained on films of this patient (by the file's name)"
+THIS_IDENTIFIER = "the network was trained on films of this patient (by the patient's identifier)"
 CANNOT_TELL = (
     "note: this run does not list the films it was trained on, so it cannot be told whether the "
     "network has seen a film before"
@@ -77,29 +80,33 @@ class SeenFilms(NamedTuple):
     """The films that the parameters of one or several runs were trained on."""
 
     digests: frozenset[str]  # sha256 of the files, in hexadecimal digits
-    patients: frozenset[str]  # as far as file names tell them, hashed by `hidden`
+    patients: frozenset[str]  # as far as they are known, hashed by `hidden`
     known: bool  # whether every run lists its films
+    patterns: frozenset[PatientPattern]  # of the runs; they find the patient in a file's name
 
     @classmethod
     def of_runs(cls, workdirs: Sequence[Path]) -> "SeenFilms":
         """Reads the training films from films.csv of each run folder."""
         digests: set[str] = set()
         patients: set[str] = set()
+        patterns: set[PatientPattern] = set()
         known = True
         for workdir in workdirs:
             if not (workdir / "films.csv").exists():
                 known = False
                 continue
             # Synthetic films have names of the same form, whose numbers are not real patients.
-            synthetic = is_synthetic(read_config(workdir))
+            config = read_config(workdir)
+            synthetic = is_synthetic(config)
+            patterns.add(naming_of(config).patients)
             for row in read_films(workdir):
                 if row["side"] != "train":
                     continue
                 digests.add(row["sha256"].lower())
-                # If the file name tells no patient, the column holds the file's path instead.
+                # If the patient is unknown, the column holds the file's path instead.
                 if row["patient_known"] == "1" and not synthetic:
                     patients.add(hidden(row["patient"]))
-        return cls(frozenset(digests), frozenset(patients), known)
+        return cls(frozenset(digests), frozenset(patients), known, frozenset(patterns))
 
     def note(self, name: str, sha256: str) -> str:
         """`THIS_FILM`, `THIS_PATIENT`, or "" for a film that the network was not trained on.
@@ -109,15 +116,30 @@ class SeenFilms(NamedTuple):
         """
         if sha256.lower() in self.digests:
             return THIS_FILM
-        who = identify(name, 0)  # the patient does not depend on the label
-        if who.known and hidden(who.patient) in self.patients:
-            return THIS_PATIENT
+        for pattern in self.patterns:
+            who = pattern.identify(name, 0)  # the patient does not depend on the label
+            if who.known and hidden(who.patient) in self.patients:
+                return THIS_PATIENT
         return ""
+
+    def notes(self, films: FilmSet) -> list[str]:
+        """The note on each film, also by the patients that a table or DICOM headers tell."""
+        told = films.facts.patients
+        return [
+            self.note(path, digest)
+            or (THIS_IDENTIFIER if patient and hidden(patient) in self.patients else "")
+            for path, digest, patient in zip(
+                films.paths,
+                films.digests,
+                [""] * len(films) if told is None else told,
+                strict=True,
+            )
+        ]
 
 
 def is_seen(warnings: Iterable[str]) -> bool:
     """Whether a film's warnings say that the network was trained on it or on its patient."""
-    return any(warning in (THIS_FILM, THIS_PATIENT) for warning in warnings)
+    return any(warning in (THIS_FILM, THIS_PATIENT, THIS_IDENTIFIER) for warning in warnings)
 
 
 def banner(seen: int, films: int) -> str:

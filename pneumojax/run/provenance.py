@@ -1,5 +1,6 @@
 """Writes and reads provenance.json: versions, devices, command, revision and films of a run."""
 
+import hashlib
 import importlib.metadata
 import platform
 import subprocess
@@ -39,6 +40,12 @@ def write_provenance(workdir: Path, splits: Splits, config: ConfigDict) -> None:
     """Records the films and the surroundings of a run that begins."""
     path = workdir / "provenance.json"
     now = provenance(config) | {"films": splits.fingerprint, "audit": splits.audit.as_dict()}
+    if config.data.table:
+        contents = Path(config.data.table).read_bytes()
+        now["table"] = {
+            "path": config.data.table,
+            "sha256": hashlib.sha256(contents).hexdigest(),
+        }
     if not path.exists():
         write_films(workdir, splits)
         write_json(path, now)
