@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pneumojax.config.check import wrong_value
 from pneumojax.data.index import group_numbers
@@ -107,6 +105,10 @@ def _majority(
 
 def _groups(patients: Sequence[str], digests: Sequence[str]) -> dict[str, list[int]]:
     """Films that must stay together, under the name of the group's first patient."""
+    # Slow to import, and prediction, which imports this module too, divides no films.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     films = len(patients)
     patient, contents = group_numbers(patients), group_numbers(digests)
     # A node for each patient and for each contents of a file, and an edge for each film.

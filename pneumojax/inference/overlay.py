@@ -4,7 +4,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -30,6 +29,8 @@ def overlay(film: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Ima
     Colours and opacity rise with the evidence. The colours are matplotlib's "inferno", from black
     over red to yellow, whose lightness rises evenly.
     """
+    import matplotlib  # slow to import, and most predictions draw nothing
+
     height, width = film.shape
     stretched = Image.fromarray(np.asarray(evidence, np.float32))
     shares = np.clip(stretched.resize((width, height), Image.Resampling.BILINEAR), 0, 1)
@@ -51,6 +52,8 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
 
     Pictures keep their aspect ratio. Lines that are too long lose their middle.
     """
+    import matplotlib
+
     # Matplotlib's own font, because Pillow's has no characters beyond ASCII.
     file = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
     font, small = ImageFont.truetype(file, 12), ImageFont.truetype(file, 11)
