@@ -45,8 +45,9 @@ def predict_files(
 
     Raises:
         UserError: there is no film or no run, `output` belongs to another run or cannot be
-            written, a link leads out of `results`, the network has no maps for `overlays`, or
-            films have changed since their rows were written (the others are predicted).
+            written, a link leads out of `results`, or the network has no maps for `overlays`.
+            Also, once all other films are predicted: films have changed since their rows were
+            written, or the machine did not let a decoder finish.
     """
     sources = Sources(inputs)
     path = user_path(output, "--output") if output else None
@@ -84,7 +85,7 @@ def _predict(
 ) -> int:
     """Writes the predictions to `path`, and the overlays; see `predict_files`."""
     predictor, shown = answerer.predictor, printable(str(path))
-    summary, progress = Summary(), FilmProgress(total)
+    summary, progress, unfinished = Summary(), FilmProgress(total), 0
     with PredictionFile(path, answerer.stamp) as output:
         if output.done:
             print(f"continuing: {len(output.done):,} films are already in {shown}")
@@ -96,7 +97,10 @@ def _predict(
             predictions = [each.prediction for each in answered]
             if overlays is not None:
                 overlays.add(answered)
-            output.append(predictions)
+            # A film without a row is tried again when the file is continued.
+            finished = [each.prediction for each in answered if not each.film.unfinished]
+            output.append(finished)
+            unfinished += len(predictions) - len(finished)
             summary.add(predictions)
             progress.update(len(predictions))
         progress.close()
@@ -108,4 +112,9 @@ def _predict(
     if overlays is not None:
         print(overlays.finish())
     resumed.refuse_changed(path)
+    if unfinished:
+        raise UserError(
+            f"{unfinished:,} films have no row, because the machine was too busy or had too little "
+            f"memory to decode them: --output={shown} tries them again"
+        )
     return unreadable

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pneumojax.decoding.film import read_bytes
-from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.film_error import FilmError, UnfinishedDecoding
 from pneumojax.decoding.formats import AnyFilm
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
@@ -35,6 +35,7 @@ class ReadFilm:
     sha256: of its bytes, in hexadecimal digits; "" if they cannot be read.
     film: the decoded film; None if it cannot be decoded, or already has a row.
     note: why it cannot be read, or "".
+    unfinished: whether that is the machine's fault, so that another try may succeed.
     preview: uint8 (h, w), for an overlay; None if no overlays are drawn.
     load: returns the bytes of a film that is not a file, or raises FilmError; None for a file.
     """
@@ -44,6 +45,7 @@ class ReadFilm:
     sha256: str = ""
     film: AnyFilm | None = None
     note: str = ""
+    unfinished: bool = False
     preview: np.ndarray | None = None
     load: Callable[[], bytes] | None = None
 
@@ -68,7 +70,8 @@ def make_reader(
                 return film
             decoded, preview = decoder.decode(data, preprocessing, preview_side=side)
         except FilmError as error:
-            return replace(film, note=str(error))
+            unfinished = isinstance(error, UnfinishedDecoding)
+            return replace(film, note=str(error), unfinished=unfinished)
         return replace(film, film=decoded, preview=preview)
 
     return read

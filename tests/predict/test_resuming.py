@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pneumojax.decoding.film_error import UnfinishedDecoding
 from pneumojax.errors import UserError
 from pneumojax.files import read_csv, write_csv
+from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.overlays import name_of
 from pneumojax.predict.predict import predict_files
 from pneumojax.run.film_list import FILM_COLUMNS, THIS_FILM, THIS_PATIENT
@@ -45,6 +47,25 @@ def test_one_film_under_several_spellings_is_one_row(workdir, tmp_path, monkeypa
     assert len(predicted(workdir, names, tmp_path / "out.csv")) == 1
     for name in names:
         assert len(predicted(workdir, [name], tmp_path / "out.csv")) == 1
+
+
+def test_a_film_whose_decoding_the_machine_ended_is_tried_again(workdir, tmp_path, monkeypatch):
+    films = [save_film(tmp_path / name, seed) for seed, name in enumerate(("a.png", "b.png"))]
+    late, decode = films[0].read_bytes(), FilmDecoder.decode
+
+    def too_late(self, data, *arguments, **options):
+        if data == late:
+            raise UnfinishedDecoding("took longer than 90 s: the machine is too busy")
+        return decode(self, data, *arguments, **options)
+
+    output = tmp_path / "out.csv"
+    monkeypatch.setattr(FilmDecoder, "decode", too_late)
+    with pytest.raises(UserError, match=r"^1 films have no row.*--output=\S+out\.csv tries"):
+        predicted(workdir, films, output)
+    assert [row["file"] for row in read_csv(output)] == [str(films[1])]
+    monkeypatch.undo()
+    assert [row["file"] for row in predicted(workdir, films, output)] == [*map(str, films[::-1])]
+    assert all(row["probability"] for row in read_csv(output))
 
 
 def test_a_film_that_changed_since_its_row_is_told_and_the_others_are_answered(workdir, tmp_path):
