@@ -80,8 +80,8 @@ def _moved(image: Array, key: Array, size: int, settings: Mapping[str, Any]) -> 
     """Maps a film (h, w) to (size, size) by a random crop, rotation, shift and mirror image.
 
     One affine map means one interpolation, which blurs less than one for each change.
-    Pixels outside of the film repeat its edge. Black pixels would show which films were moved, and
-    many films have a bright edge.
+    Pixels outside of the film repeat its edge. Many films have a bright edge, and black pixels next
+    to it would show the network which films were moved.
     """
     keys = jax.random.split(key, 7)
     height, width = image.shape

@@ -159,9 +159,9 @@ def _input_gradient_by_products(
 def placed(
     values: Array, position: Sequence[int], sizes: Pair, strides: Pair, pads: Sequence[Pair]
 ) -> Array:
-    """Moves one value of each window to where its `position` lies in a film; elsewhere 0 stands.
+    """Places the value of each window at that window's `position` in the film, and 0 elsewhere.
 
-    values are (batch, h', w', channels), one for each window; the result has the film's sizes,
+    values (batch, h', w', channels) hold one for each window; the result is
     (batch, *sizes, channels).
     """
     edges = [
