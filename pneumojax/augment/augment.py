@@ -68,7 +68,7 @@ def mixup(
 
 
 def _moves_nothing(settings: Mapping[str, Any]) -> bool:
-    """Whether no change of the geometry is on."""
+    """Whether the settings leave every pixel in its place."""
     return (
         tuple(settings["crop_area"]) == (1, 1)
         and tuple(settings["crop_aspect"]) == (1, 1)
@@ -79,7 +79,7 @@ def _moves_nothing(settings: Mapping[str, Any]) -> bool:
 def _moved(image: Array, key: Array, size: int, settings: Mapping[str, Any]) -> Array:
     """Maps a film (h, w) to (size, size) by a random crop, rotation, shift and mirror image.
 
-    One affine map means one interpolation, which blurs less than one for each change.
+    All of them are one affine map, so that the film is interpolated, and thereby blurred, only once.
     Pixels outside of the film repeat its edge. Many films have a bright edge, and black pixels next
     to it would show the network which films were moved.
     """

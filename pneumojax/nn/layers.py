@@ -111,7 +111,7 @@ class MaxPool:
 class AveragePool:
     """The mean of each 3x3 window at stride 1, which keeps height and width."""
 
-    count_padding: bool = False  # averages in the zeros outside of the film, as torchvision does
+    count_padding: bool = False  # zeros outside of the film count, as in torchvision
 
     def __call__(self, x: Array) -> Array:
         return pools.average_pool(x, (3, 3), (1, 1), "SAME", self.count_padding)

@@ -28,8 +28,8 @@ WIDE = 512
 def convolution(x: Array, kernel: Array, strides: Pair = (1, 1), padding: str = "SAME") -> Array:
     """x (batch, h, w, in) and kernel (rows, columns, in, out) -> (batch, h', w', out).
 
-    Like those of JAX's own functions, the gradients have the precision of products
-    (`jax.default_matmul_precision`) that was in force when this was called.
+    The gradients are computed with the precision (`jax.default_matmul_precision`) that was in force
+    when this function was called, as with JAX's own functions.
     """
     return _convolution(x, kernel, strides, padding, jax.config.jax_default_matmul_precision)
 

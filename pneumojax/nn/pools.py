@@ -140,9 +140,9 @@ def _max_gradient_along(x: Array, gradient: Array, windows: _Windows) -> Array:
 
 
 def _spread(x: Array, windows: _Windows, fill: int = 0) -> Array:
-    """Moves the windows' values to the positions where the windows begin, along their axis.
+    """Puts the value of each window where the window begins along its axis, and `fill` elsewhere.
 
-    Position k of a window then lies k further on. Positions where no window begins get `fill`.
+    Position k of a window then lies k places after its value.
     """
     before = windows.size - 1 - windows.before
     last = before + (x.shape[windows.axis] - 1) * windows.stride

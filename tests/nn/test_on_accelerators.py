@@ -76,14 +76,14 @@ def test_pools_are_window_operations(name, monkeypatch):
     ours = traced_step(name)[0]
     use_stock_primitives(monkeypatch)
     stock = traced_step.__wrapped__(name)[0]
-    # These are the gradients of average pools and of max pools.
+    # This operation is the gradient of a max pool.
     gradients = counted(stock, "tpu", "select_and_scatter")
     assert counted(ours, "tpu", "select_and_scatter") == gradients
     assert not counted(ours, "cuda", "select_and_scatter", "scatter")
     for platform in ("cuda", "tpu"):
         windows = counted(stock, platform, "reduce_window")
         found = counted(ours, platform, "reduce_window")
-        # The stock pool counts the values of each window on the device.
+        # A stock average pool has one more, which counts the values in each window.
         assert found <= windows and sum(found.values()) >= sum(gradients.values()) + 2
 
 
