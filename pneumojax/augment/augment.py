@@ -79,7 +79,7 @@ def _moves_nothing(settings: Mapping[str, Any]) -> bool:
 def _moved(image: Array, key: Array, size: int, settings: Mapping[str, Any]) -> Array:
     """Maps a film (h, w) to (size, size) by a random crop, rotation, shift and mirror image.
 
-    All of them are one affine map, so that the film is interpolated, and thereby blurred, only once.
+    All of them are one affine map, so that the film is interpolated, and thereby blurred, once.
     Pixels outside of the film repeat its edge. Many films have a bright edge, and black pixels next
     to it would show the network which films were moved.
     """

@@ -192,7 +192,7 @@ def _transformed_along(at: int, which: str, taps: int, count: int, x: Array) -> 
         for column, part in zip(matrix.T, parts, strict=True)
     ]
     # Zero terms are added too: stacking sums without them would be faster on one core, but XLA:CPU
-    # computes a stack on one core only. The barrier keeps XLA from computing the sum anew at each use.
+    # stacks on one core only. The barrier keeps XLA from computing the sum anew at each use.
     return lax.optimization_barrier(functools.reduce(lax.add, terms))
 
 
