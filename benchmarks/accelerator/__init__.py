@@ -1,0 +1,1 @@
+"""Correctness and speed of training on one accelerator: `python -m benchmarks.accelerator`."""

@@ -1,0 +1,78 @@
+"""Films a second of several devices and processes, against those of one."""
+
+import statistics
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from benchmarks.accelerator.recipes import BATCHES, RandomFilms, Recipe
+from benchmarks.accelerator.steps import prepare_steps
+from benchmarks.accelerator.training import timed_steps
+from pneumojax.runtime import barrier
+from pneumojax.sharding import make_mesh
+
+
+@dataclass(frozen=True)
+class ScalingPoint:
+    """Steps of a number of devices.
+
+    efficiency: films a second over those of the first point times the ratio of devices.
+    """
+
+    devices: int
+    films: int
+    median_seconds: float
+    films_per_second: float
+    efficiency: float
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The step of base with 1, 2, 4 ... devices; in a job of processes, with one's and with all.
+
+    The first point of a job is timed in all processes at once, each on its own devices.
+
+    weak: with as many films for each device. strong: with the films of one device divided.
+    """
+
+    processes: int
+    weak: list[ScalingPoint]
+    strong: list[ScalingPoint]
+
+
+def measure_scaling(smoke: bool) -> Scaling:
+    """Times every mesh once for each way of sharing the batch."""
+    make_mesh()  # sets how a CPU dispatches, before it is first used
+    meshes = _meshes()
+    weak, strong = [], []
+    # All strong batches must be divisible by the largest mesh.
+    of_one = 4 if smoke else BATCHES["base"]
+    whole = -(-of_one // meshes[-1].size) * meshes[-1].size
+    for mesh in meshes:
+        weak.append(_point(mesh, of_one * mesh.size, smoke, weak))
+        strong.append(_point(mesh, whole, smoke, strong))
+    return Scaling(jax.process_count(), weak, strong)
+
+
+def _meshes() -> list[Mesh]:
+    if jax.process_count() > 1:
+        counts = [jax.local_devices(), jax.devices()]
+    else:
+        every, count = jax.devices(), jax.device_count()
+        powers = [2**i for i in range(count.bit_length()) if 2**i < count]
+        counts = [every[:some] for some in (*powers, count)]
+    return [Mesh(np.array(devices), ("data",)) for devices in counts]
+
+
+def _point(mesh: Mesh, films: int, smoke: bool, before: list[ScalingPoint]) -> ScalingPoint:
+    recipe = Recipe("base", "bfloat16", batch=films, smoke=smoke)
+    config = recipe.config()
+    barrier(f"scaling over {mesh.size} devices, {films} films, {len(before)}")
+    prepared = prepare_steps(config, RandomFilms.of(config, max(films, recipe.films)), mesh)
+    seconds = statistics.median(timed_steps(prepared, smoke=smoke))
+    rate = films / seconds
+    first = before[0] if before else None
+    fair = first.films_per_second * mesh.size / first.devices if first else rate
+    return ScalingPoint(mesh.size, films, seconds, rate, rate / fair)
