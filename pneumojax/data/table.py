@@ -139,7 +139,8 @@ def _place(names: Sequence[str], columns: Columns, field: str, where: str) -> in
         return places[0]
     if field in ("patient", "split") and wanted in ("", getattr(Columns(), field)):
         return None
-    lower = {name.casefold(): name for name in names}
+    own = {getattr(columns, name).casefold() for name in ("path", "label", "patient", "split")}
+    lower = {name.casefold(): name for name in names if name.casefold() not in own}
     near = difflib.get_close_matches(wanted.casefold(), lower, n=1, cutoff=0.5)
     meant = lower[near[0]] if near else "<name>"
     raise UserError(
