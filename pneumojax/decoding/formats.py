@@ -76,9 +76,10 @@ def kind_of(head: bytes) -> str | None:
         return "PNG"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "TIFF"
-    return "DICOM" if _is_dicom(head) else None
+    # The preamble of a DICOM file may be a TIFF header (PS3.10, 7.1), so the mark behind it counts.
+    if _is_dicom(head):
+        return "DICOM"
+    return "TIFF" if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") else None
 
 
 def _is_dicom(head: bytes) -> bool:
