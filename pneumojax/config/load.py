@@ -20,6 +20,7 @@ from pneumojax.shipped import config_file
 
 _START_FROM = "start from a copy of configs/base.py, or from base.get_config()"
 # Every network has these fields; all others are arguments of its own class.
+_NAMES = ("data.negative", "data.positive", "data.ignored", "data.dicom_metadata")
 # Names of runs had a digest of all fields before there were these.
 _NEWER_FIELDS = (
     *("data.table", "data.columns", "data.negative", "data.positive", "data.ignored"),
@@ -69,7 +70,7 @@ def override(config: ConfigDict, arguments: Sequence[str]) -> None:
         if wrong := _unknown_field(argument, config):
             raise UserError(wrong)
     values = flags.FlagValues()
-    line = ["", *arguments]
+    line = ["", *map(_with_names_as_tuple, arguments)]
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=line)
         values(line)
@@ -143,6 +144,17 @@ def nearest_fields(name: str, fields: Collection[str]) -> list[str]:
         field for field in fields if difflib.get_close_matches(leaf, [field.rsplit(".", 1)[-1]])
     ]
     return near[:2]
+
+
+def _with_names_as_tuple(argument: str) -> str:
+    """An override of a field of names, in which `a,b` means `('a','b')` and 0 the name "0"."""
+    field, given, value = argument.partition("=")
+    if field.lstrip("-").removeprefix("config.") not in _NAMES or not given:
+        return argument
+    if value.startswith(("(", "[", "'", '"')):
+        return argument
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    return f"{field}={names!r}"
 
 
 def _unknown_field(argument: str, config: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,8 @@ PATIENT_PATTERNS = {
     "chexpert": r"(?:^|/)patient(\d+)/",
     "mimic": r"(?:^|/)p(\d{8})/",
 }
+# Separators and case of names do not matter: "No finding" and "NO_FINDING" are one name.
+_SEPARATORS = str.maketrans("", "", " \t-_")
 LONGEST_PATTERN = 200
 LONGEST_CLASS_NAME = 40  # characters of a class, whose names may be joined by "or"
 # `inference`, `decoding` and `nn` have the following names too. Configs are checked without
@@ -65,10 +67,15 @@ def _is_folder_name(name: str) -> bool:
     return 0 < len(name) <= LONGEST_NAME and name == Path(name).name and name.isprintable()
 
 
+def plain(name: str) -> str:
+    """A class's name without case, blanks, hyphens and underscores, by which names are compared."""
+    return name.casefold().translate(_SEPARATORS)
+
+
 def _is_class(names: Sequence[str]) -> bool:
     shown = " or ".join(names)
     return (
-        all(isinstance(name, str) and name.strip(" -_") for name in names)
+        all(isinstance(name, str) and plain(name) for name in names)
         and 0 < len(shown) <= LONGEST_CLASS_NAME
         and shown.isprintable()
     )
@@ -112,7 +119,7 @@ RULES = (
     _class_rule("data.positive"),
     Rule(
         "data.ignored",
-        lambda names: all(isinstance(name, str) and name.strip(" -_") for name in names),
+        lambda names: all(isinstance(name, str) and plain(name) for name in names),
         f"use names of folders or labels, or {ANY_OTHER!r} for all others",
     ),
     _some_of("data.dicom_metadata", *DICOM_METADATA),
@@ -187,6 +194,8 @@ def broken_relation(flat: Mapping[str, Any]) -> tuple[str, str] | None:
         return "data.stratify", "films are only divided with config.data.val='patients'"
     if folds and not 0 <= flat["data.fold"] < folds:
         return "data.fold", f"with config.data.folds={folds} use 0 to {folds - 1}"
+    if shared := set(map(plain, flat["data.negative"])) & set(map(plain, flat["data.positive"])):
+        return "data.positive", f"config.data.negative has the name {min(shared)!r} as well"
     if flat["finetune.frozen_epochs"] > epochs:
         return "finetune.frozen_epochs", f"it must be at most config.epochs, {epochs}"
     if flat["optimizer.warmup_epochs"] >= epochs:

@@ -4,10 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pneumojax.config.rules import ANY_OTHER
-
-# Separators and case do not matter, so "No finding", "no-finding" and "NO_FINDING" are one name.
-_SEPARATORS = str.maketrans("", "", " \t-_")
+from pneumojax.config.rules import ANY_OTHER, plain
 
 
 class ClassNames(NamedTuple):
@@ -62,11 +59,6 @@ class Classes:
         """Whether a name is that of a class, or is left out by `config.data.ignored`."""
         ignored = ANY_OTHER in self.ignored or plain(name) in map(plain, self.ignored)
         return ignored or self.label_of(name) is not None
-
-
-def plain(name: str) -> str:
-    """A name without case, blanks, hyphens and underscores, by which names are compared."""
-    return name.casefold().translate(_SEPARATORS)
 
 
 def quoted(names: Iterable[str]) -> str:
