@@ -85,7 +85,8 @@ def _predict(
 ) -> int:
     """Writes the predictions to `path`, and the overlays; see `predict_files`."""
     predictor, shown = answerer.predictor, printable(str(path))
-    summary, progress, unfinished = Summary(), FilmProgress(total), 0
+    summary = Summary(answerer.class_names.positive)
+    progress, unfinished = FilmProgress(total), 0
     with PredictionFile(path, answerer.stamp) as output:
         if output.done:
             print(f"continuing: {len(output.done):,} films are already in {shown}")

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.files import printable
 from pneumojax.predict.prediction import Prediction, RunStamp
@@ -23,7 +24,8 @@ MOST_SHOWN = 50  # rows of the table, and unreadable files below it
 class Summary:
     """Counts all predictions; keeps the first ones and the first unreadable files after them."""
 
-    def __init__(self) -> None:
+    def __init__(self, finding: str = CLASS_NAMES.words.positive) -> None:
+        self._finding = finding  # the positive class in a sentence
         self._first: list[Prediction] = []
         self._unreadable: list[Prediction] = []
         self._counts: Counter[str] = Counter()
@@ -65,7 +67,8 @@ class Summary:
         folder = os.path.commonpath([os.path.dirname(path) for path in paths])
         console.print(f"films below {printable(folder)}", markup=False, soft_wrap=True)
         films = escape(printable(stamp.trained_on))
-        table = Table(title=f"Probability of pneumonia (network trained on {films})")
+        finding = escape(printable(self._finding))
+        table = Table(title=f"Probability of {finding} (network trained on {films})")
         table.add_column("file", overflow="fold")
         table.add_column("probability", justify="right")
         table.add_column(f"call at {stamp.threshold:.3g}")

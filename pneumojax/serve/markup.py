@@ -10,7 +10,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from pneumojax.data import phantom, phantom_films
-from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.decoding.formats import KINDS
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.inference.trained_run import TrainedRun
@@ -46,7 +46,7 @@ class About(NamedTuple):
 
     run: the name of the run folder.
     trained_on: the name of the folder of training films, or the stamp of synthetic films.
-    threshold: the calibrated probability from which a film is called PNEUMONIA, by `rule`.
+    threshold: the calibrated probability from which a film is called positive, by `rule`.
     fitted_on: the films that the threshold was fitted on, in words.
     recognises_training_films: whether a picture that is unlike the training films is recognised.
     explains: whether the network has Grad-CAM maps.
@@ -60,6 +60,7 @@ class About(NamedTuple):
     fitted_on: str
     recognises_training_films: bool
     explains: bool = True
+    class_names: ClassNames = CLASS_NAMES
 
 
 def about(trained: TrainedRun, workdir: Path) -> About:
@@ -73,6 +74,7 @@ def about(trained: TrainedRun, workdir: Path) -> About:
         fitted_on=_fitted_on(trained),
         recognises_training_films=bool(trained.meta.get("scope")),
         explains=trained.network.explains,
+        class_names=trained.class_names,
     )
 
 
@@ -114,7 +116,7 @@ def reading_of(reading: Reading, network: About, seen: str) -> str:
     return _render(
         "reading",
         reading=reading,
-        call=CLASS_NAMES[reading.pneumonia],
+        call=network.class_names[reading.positive],
         network=network,
         seen=seen,
         value=three_places(reading.probability),
@@ -128,7 +130,7 @@ def reading_of(reading: Reading, network: About, seen: str) -> str:
 def values_of(reading: Reading, network: About, seen: str) -> dict[str, Any]:
     """A reading without its pictures, for JSON, with the probability in full precision."""
     return {
-        "call": CLASS_NAMES[reading.pneumonia],
+        "call": network.class_names[reading.positive],
         "probability": reading.probability,
         "threshold": network.threshold,
         "warnings": [*([seen] if seen else []), *reading.warnings],

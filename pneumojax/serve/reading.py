@@ -16,15 +16,15 @@ LARGEST_SIDE = 640  # pixels; the longest side of a picture on the page
 class Reading(NamedTuple):
     """The network's answer to one film.
 
-    probability: the calibrated probability of PNEUMONIA.
-    pneumonia: whether the film is called PNEUMONIA.
+    probability: the calibrated probability of the positive class, by default pneumonia.
+    positive: whether the film is called positive.
     warnings: the reasons why the probability may be meaningless.
     film: the upright film, of one channel, no side longer than `LARGEST_SIDE`.
     evidence: the film with the Grad-CAM map over it, RGB; None without a map.
     """
 
     probability: float
-    pneumonia: bool
+    positive: bool
     warnings: list[str]
     film: Image.Image
     evidence: Image.Image | None

@@ -62,7 +62,7 @@ def test_a_film_gets_the_calibrated_probability_and_call_of_its_run(predictor, r
     threshold = read(middle.data).probability
     decision = predictor.decision._replace(threshold=threshold)
     read = reader(dataclasses.replace(predictor, decision=decision))
-    assert [read(each.data).pneumonia for each in (low, middle, high)] == [False, True, True]
+    assert [read(each.data).positive for each in (low, middle, high)] == [False, True, True]
 
 
 def test_a_network_without_maps_reads_films_without_a_picture_of_evidence(predictor, reader):

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.evaluation.audits.audit import Explain, Subject, png
 from pneumojax.evaluation.audits.robustness import sample_films
 from pneumojax.evaluation.report.section import Section, Table
@@ -59,10 +60,11 @@ class Explanations:
     stages: Sequence[Stage]
     passed: bool | None
     strips: Mapping[str, bytes] = field(default_factory=dict)
+    finding: str = CLASS_NAMES.words.positive  # the positive class in a sentence
 
     def record(self) -> dict[str, Any]:
         entry = {**vars(self), "fewest": FEWEST, "limit": MOST_ALIKE}
-        del entry["strips"]
+        del entry["strips"], entry["finding"]
         return {"explanations": json_ready(entry)}
 
     def section(self) -> Section:
@@ -84,7 +86,7 @@ class Explanations:
         if self.constant or any(row.vanished for row in self.stages):
             text.append(
                 f"{self.constant} of the {self.films} films have no map as trained, because "
-                "nothing on them speaks for pneumonia. A map that vanishes when weights are "
+                f"nothing on them speaks for {self.finding}. A map that vanishes when weights are "
                 "shuffled has changed, but it does not tell whether the maps that remain follow "
                 "the film. Neither kind of film is counted in the correlations."
             )
@@ -125,7 +127,7 @@ def audit(subject: Subject) -> Explanations | None:
         f"explanations-{i}": png(strip(images[:_SHOWN], of_stage[:_SHOWN]))
         for i, of_stage in enumerate(maps)
     }
-    return replace(found, strips=strips)
+    return replace(found, strips=strips, finding=subject.predictions.class_names.words.positive)
 
 
 def randomisation_check(
