@@ -12,6 +12,7 @@ from tools.docs import (
     augmentation,
     contests,
     devices,
+    kernels,
     network,
     profiles,
     reference_card,
@@ -29,6 +30,7 @@ from tools.docs.places import IMAGES, ROOT
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": results.rendered},
     "docs/performance.md": {
+        "kernels": kernels.rendered,
         "benchmarks": contests.rendered,
         "profiles": profiles.rendered,
         "roofline": roofline.rendered,
