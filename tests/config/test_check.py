@@ -76,6 +76,7 @@ WRONG = [
     ({"name": "a/b"}, "name"),
     ({"epochs": 0}, "epochs"),
     ({"statistics_over": "device 0"}, "statistics_over"),
+    ({"precision": "tf32"}, "precision"),
     ({"data.val": "folders"}, "data.val"),
     ({"data.val_fraction": 1.0}, "data.val_fraction"),
     ({"data.folds": 1}, "data.folds"),
