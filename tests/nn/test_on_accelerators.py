@@ -11,6 +11,7 @@ import pytest
 
 from pneumojax.configs import base, inception_v3, reference, two_heads
 from pneumojax.inference.forward import microbatch_size
+from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.network import make_network
 from pneumojax.sharding import make_mesh
 from pneumojax.training.optimizer import make_optimizer
@@ -51,7 +52,7 @@ def traced_step(name, **fields):
 
 
 def counted(traced, platform, *names):
-    """How often the lowered step runs each operation of these names."""
+    """How often the lowered program runs each operation of these names."""
     lowered = traced.lower(lowering_platforms=(platform,))
     found = (o for o in operations(lowered) if o.name.removeprefix("stablehlo.") in names)
     return Counter(map(described, found))
@@ -132,3 +133,13 @@ def test_the_precision_of_the_config_reaches_every_product_and_its_gradients(pre
     assert sum(found.values()) == 3 * 16 - 1 + 6
     product = f"#stablehlo<precision {lowered}>"
     assert all(f"precision_config=[{product}, {product}]" in text for text in found)
+
+
+def test_the_precision_of_the_config_reaches_explanations():
+    config = base.get_config()
+    config.precision = "highest"
+    network = make_network(config)
+    films = jax.ShapeDtypeStruct((1, 150, 150, 1), jnp.uint8)
+    explain = jax.jit(make_explainer(network, make_mesh()))
+    found = counted(explain.trace(network.abstract_params, films), "cuda", "convolution")
+    assert found and all("precision HIGHEST" in text for text in found)
