@@ -44,6 +44,7 @@ def compare(
             {name: [film.probability for film in some] for name, some in films.items()},
             {name: [film.call for film in some] for name, some in films.items()},
             paired.patients,
+            class_names=paired.class_names,
         ),
     )
     with replacing(folder / "comparison.md") as temporary:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
 from pneumojax.stats.curves import weighted_average_precision
 from pneumojax.stats.delong import PairedTest, delong_interval, delong_test
@@ -34,7 +34,7 @@ from pneumojax.stats.threshold_metrics import (
 
 # The metrics of which differences are computed, in the order of the tables. Likelihood ratios are
 # given for each network only.
-COMPARED = (
+_COMPARED = (
     "auroc",
     "average_precision",
     "sensitivity",
@@ -43,11 +43,15 @@ COMPARED = (
     "accuracy",
     "positive_predictive_value",
     "negative_predictive_value",
-    "f1_PNEUMONIA",
+    "f1",  # of the positive class
     "mcc",
     "brier",
 )
-_OF_EACH = (*COMPARED, *LIKELIHOOD_RATIOS)
+
+
+def compared(class_names: ClassNames) -> tuple[str, ...]:
+    """The names of the compared metrics, of which F1 has the name of the positive class."""
+    return tuple(f"f1_{class_names.positive}" if name == "f1" else name for name in _COMPARED)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,12 @@ class Comparison:
     networks: Mapping[str, NetworkEstimates]
     pairs: Sequence[Pair]
     bootstrap: Bootstrap
+    class_names: ClassNames
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the compared metrics, in the order of the tables."""
+        return compared(self.class_names)
 
 
 @dataclass(frozen=True)
@@ -90,10 +100,11 @@ class _Scored:
     labels: Ints
     probabilities: Floats
     calls: Ints
+    class_names: ClassNames
 
     def metrics(self, weights: Floats) -> dict[str, Floats]:
         counted = weighted_confusion(self.labels, self.calls, weights)
-        found = threshold_metrics(counted, CLASS_NAMES)
+        found = threshold_metrics(counted, self.class_names)
         error = (self.labels - self.probabilities) ** 2
         return {
             "auroc": weighted_auroc(self.labels, self.probabilities, weights),
@@ -101,7 +112,7 @@ class _Scored:
                 self.labels, self.probabilities, weights
             ),
             "brier": weights @ error / weights.sum(axis=1),
-            **{name: found[name] for name in _OF_EACH if name in found},
+            **{name: found[name] for name in _of_each(self.class_names) if name in found},
         }
 
     def closed_forms(self) -> dict[str, ClosedForm]:
@@ -117,6 +128,7 @@ def compare_networks(
     patients: Sequence[str] | NDArray | None,
     *,
     resamples: int = RESAMPLES,
+    class_names: ClassNames = CLASS_NAMES,
 ) -> Comparison:
     """Metrics of two or more networks on the same films, and the differences of each pair.
 
@@ -127,7 +139,9 @@ def compare_networks(
     if not truth.size or len(probabilities) < 2 or probabilities.keys() != calls.keys():
         raise ValueError("a comparison needs films and two networks, each with calls")
     scored = {
-        name: _Scored(truth, check_scores(truth, of_films)[1], check_labels(calls[name]))
+        name: _Scored(
+            truth, check_scores(truth, of_films)[1], check_labels(calls[name]), class_names
+        )
         for name, of_films in probabilities.items()
     }
     units = np.arange(truth.size) if patients is None else np.asarray(patients)
@@ -144,7 +158,9 @@ def compare_networks(
     networks = {}
     for name, network in scored.items():
         closed = network.closed_forms()
-        estimates = {m: sampled.estimate(f"{name} {m}", closed.get(m)) for m in _OF_EACH}
+        estimates = {
+            m: sampled.estimate(f"{name} {m}", closed.get(m)) for m in _of_each(class_names)
+        }
         at = at_prevalences(confusion(truth, network.calls))
         networks[name] = NetworkEstimates(estimates, at)
     pairs = []
@@ -157,7 +173,8 @@ def compare_networks(
             name: mcnemar(truth[some], one.calls[some], two.calls[some])
             for name, some in films.items()
         }
-        pairs.append(Pair(first, second, _differences(first, second, sampled), areas, calls_of))
+        differences = _differences(first, second, sampled, class_names)
+        pairs.append(Pair(first, second, differences, areas, calls_of))
     return Comparison(
         n=truth.size,
         patients=None if patients is None else len(set(units.tolist())),
@@ -166,12 +183,19 @@ def compare_networks(
         networks=networks,
         pairs=pairs,
         bootstrap=bootstrap,
+        class_names=class_names,
     )
 
 
-def _differences(first: str, second: str, sampled: Sample) -> dict[str, Difference]:
+def _of_each(class_names: ClassNames) -> tuple[str, ...]:
+    return (*compared(class_names), *LIKELIHOOD_RATIOS)
+
+
+def _differences(
+    first: str, second: str, sampled: Sample, class_names: ClassNames
+) -> dict[str, Difference]:
     differences = {}
-    for metric in COMPARED:
+    for metric in compared(class_names):
         one, two = f"{first} {metric}", f"{second} {metric}"
         limits = percentile_interval(sampled.drawn[two] - sampled.drawn[one], LEVEL)
         differences[metric] = Difference(sampled.values[two] - sampled.values[one], *limits)

@@ -8,9 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
-from pneumojax.evaluation.compare.comparison import COMPARED, Comparison, Pair
+from pneumojax.evaluation.compare.comparison import Comparison, Pair
 from pneumojax.evaluation.compare.configs import ConfigDifferences
 from pneumojax.evaluation.compare.pairing import PairedFilms
 from pneumojax.evaluation.compare.predictions_csv import PredictionsFile
@@ -20,7 +19,6 @@ from pneumojax.files import printable
 from pneumojax.stats.estimates import LIKELIHOOD_RATIOS, Estimate, json_ready
 
 _HEADER = ("pair", "metric", "difference", "interval", "p")
-_TITLES = titles(CLASS_NAMES, short=True) | {"brier": "Brier score"}
 _LONGEST_VALUE = 80  # characters; comparison.json has whole values
 _HEADLINE = ("sensitivity", "specificity", "auroc", "accuracy")
 
@@ -41,6 +39,11 @@ class ComparisonResult:
     def synthetic(self) -> bool:
         return any(file.synthetic for file in self.files.values())
 
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """The title of each compared metric by its name."""
+        return titles(self.comparison.class_names, short=True) | {"brier": "Brier score"}
+
     def record(self) -> dict[str, Any]:
         comparison, compared = self.comparison, set(self.paired.files)
         networks = {
@@ -60,7 +63,7 @@ class ComparisonResult:
                 "warnings": self.warnings,
                 "notes": self.paired.notes,
                 "configs": self.configs,
-                **vars(comparison),
+                **{name: v for name, v in vars(comparison).items() if name != "class_names"},
                 "networks": networks,
             }
         )
@@ -83,7 +86,7 @@ def print_comparison(result: ComparisonResult) -> None:
     for name, network in result.comparison.networks.items():
         shown = [network.estimates[metric] for metric in _HEADLINE]
         of_each.append((name, *(f"{value_of(e)}\n{limits_of(e)}" for e in shown)))
-    console.print(table(("", *(_TITLES[name] for name in _HEADLINE)), of_each))
+    console.print(table(("", *(result.titles[name] for name in _HEADLINE)), of_each))
     console.print(table(_HEADER, _difference_rows(result)))
     for line in _config_lines(result.configs):
         say(line)
@@ -122,16 +125,16 @@ def markdown(result: ComparisonResult) -> str:
 
 
 def _metric_rows(result: ComparisonResult) -> Rows:
-    for metric in (*COMPARED, *LIKELIHOOD_RATIOS):
+    for metric in (*result.comparison.metrics, *LIKELIHOOD_RATIOS):
         of_each = [network.estimates[metric] for network in result.comparison.networks.values()]
-        yield _TITLES[metric], of_each[0].method, *map(_with_both_limits, of_each)
+        yield result.titles[metric], of_each[0].method, *map(_with_both_limits, of_each)
 
 
 def _mcnemar_rows(result: ComparisonResult) -> Rows:
     for pair in result.comparison.pairs:
         for metric, test in pair.mcnemar.items():
             yield (
-                _TITLES[metric],
+                result.titles[metric],
                 f"{pair.first} alone {test.only_first_right:,}",
                 f"{pair.second} alone {test.only_second_right:,}",
                 _p_value(test.p),
@@ -143,7 +146,7 @@ def _prevalence_rows(result: ComparisonResult) -> Rows:
     for of_each in zip(*tables, strict=True):
         for name in ("positive_predictive_value", "negative_predictive_value"):
             shown = (with_limits(getattr(at, name)) for at in of_each)
-            yield f"{of_each[0].prevalence:g}", _TITLES[name], *shown
+            yield f"{of_each[0].prevalence:g}", result.titles[name], *shown
 
 
 def _with_both_limits(metric: Estimate) -> str:
@@ -169,7 +172,8 @@ def _escaped(text: str) -> str:
 def _heading(result: ComparisonResult) -> list[str]:
     comparison = result.comparison
     people = "unknown" if comparison.patients is None else f"{comparison.patients:,}"
-    films = f"{comparison.n:,} films, {comparison.prevalence:.1%} PNEUMONIA, patients: {people}"
+    films = f"{comparison.n:,} films, {comparison.prevalence:.1%} "
+    films += f"{comparison.class_names.positive}, patients: {people}"
     return [films, *(f"{name}: {str(file.path)!r}" for name, file in result.files.items())]
 
 
@@ -178,7 +182,7 @@ def _difference_rows(result: ComparisonResult) -> Iterator[tuple[str, ...]]:
         for metric, row in pair.differences.items():
             change = "undefined" if math.isnan(row.difference) else f"{row.difference:+.3f}"
             limits = "no interval" if math.isnan(row.low) else f"{row.low:+.3f} to {row.high:+.3f}"
-            names = f"{pair.second} - {pair.first}", _TITLES[metric]
+            names = f"{pair.second} - {pair.first}", result.titles[metric]
             yield *names, change, limits, _tested(pair, metric)
 
 

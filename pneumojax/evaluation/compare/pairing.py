@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.errors import UserError
 from pneumojax.evaluation.compare.predictions_csv import THRESHOLD, PredictionsFile
 
@@ -18,23 +19,39 @@ Networks = Mapping[str, PredictionsFile]  # by the network's letter
 class PairedFilms:
     """The films for which every network has a probability, in the first network's order.
 
-    patients: None where no file has all of them. notes: what a reader of the comparison must know.
+    patients: None where no file has all of them. class_names: those of all files. notes: what a
+    reader of the comparison must know.
     """
 
     files: Sequence[str]
     labels: NDArray
     patients: Sequence[str] | None
     notes: Sequence[str]
+    class_names: ClassNames = CLASS_NAMES
 
 
 def pair_films(networks: Networks) -> PairedFilms:
+    class_names = _class_names(networks)
     files = _shared_films(networks)
     labels, label_notes = _labels(networks, files)
     patients = _patients(networks, files)
     notes = _left_out_notes(networks, files) + label_notes
     if patients is None:
         notes.append("no file has the patients of all films: the bootstrap draws films instead")
-    return PairedFilms(files, labels, patients, notes + _threshold_notes(networks))
+    notes += _threshold_notes(networks, class_names)
+    return PairedFilms(files, labels, patients, notes, class_names)
+
+
+def _class_names(networks: Networks) -> ClassNames:
+    first, *others = networks.values()
+    for other in others:
+        if other.class_names != first.class_names:
+            raise UserError(
+                f"compare: {str(first.path)!r} has the classes {' and '.join(first.class_names)}, "
+                f"but {str(other.path)!r} has {' and '.join(other.class_names)}; compare networks "
+                "that answer one question"
+            )
+    return first.class_names
 
 
 def seen_warnings(networks: Networks, files: Sequence[str]) -> list[str]:
@@ -109,15 +126,16 @@ def _patients(networks: Networks, files: Sequence[str]) -> list[str] | None:
     return None
 
 
-def _threshold_notes(networks: Networks) -> list[str]:
+def _threshold_notes(networks: Networks, class_names: ClassNames) -> list[str]:
     notes = []
     for name, network in networks.items():
         if not network.has_calls:
             notes.append(f"{name} has no column 'call'; its films are called at {THRESHOLD}")
         elif network.mixes_thresholds:
             notes.append(
-                f"{name} is called at several thresholds: a film that it calls NORMAL has a higher "
-                "probability than one that it calls PNEUMONIA"
+                f"{name} is called at several thresholds: a film that it calls "
+                f"{class_names.negative} has a higher probability than one that it calls "
+                f"{class_names.positive}"
             )
     known = {k: n.threshold for k, n in networks.items() if n.has_calls and n.threshold is not None}
     if len(set(known.values())) > 1:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pneumojax.data.classes import CLASS_NAMES
+from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.errors import UserError
+from pneumojax.evaluation.compare.class_names import find_class_names
 from pneumojax.files import from_text
 from pneumojax.numerals import decimal
 from pneumojax.numerals import probability as probability_of
@@ -42,6 +43,7 @@ class PredictionsFile:
     has_calls: bool
     synthetic: bool
     threshold: float | None = None
+    class_names: ClassNames = CLASS_NAMES
 
     @property
     def mixes_thresholds(self) -> bool:
@@ -109,8 +111,10 @@ def _parse(lines: Iterable[str], path: Path) -> PredictionsFile:
     without: dict[str, None] = {}  # an ordered set
     synthetic = False
     of_network: dict[str, str] = {}
-    for row in rows:
-        where = f"{name}, line {rows.line_num}"
+    numbered = [(rows.line_num, row) for row in rows]
+    class_names = find_class_names(path, [row for _, row in numbered])
+    for line, row in numbered:
+        where = f"{name}, line {line}"
         if None in row or None in row.values():
             raise UserError(f"{where}: the number of cells is not that of the first line")
         file = from_text(row["file"])
@@ -119,13 +123,15 @@ def _parse(lines: Iterable[str], path: Path) -> PredictionsFile:
         synthetic |= SYNTHETIC_STAMP in row.get("disclaimer", "")
         _check_network(row, of_network, where)
         if row["probability"]:
-            films[file] = _film(row, where)
+            films[file] = _film(row, class_names, where)
         else:
             without[file] = None
     if not films:
         raise UserError(f"{name} holds no film with a probability")
     threshold = _threshold(of_network.get("threshold", ""), name)
-    return PredictionsFile(path, films, tuple(without), "call" in columns, synthetic, threshold)
+    return PredictionsFile(
+        path, films, tuple(without), "call" in columns, synthetic, threshold, class_names
+    )
 
 
 def _check_network(row: Mapping[str, str], before: dict[str, str], where: str) -> None:
@@ -148,14 +154,14 @@ def _threshold(text: str, name: str) -> float | None:
         raise UserError(f"{name}: threshold {error}") from error
 
 
-def _film(row: Mapping[str, str], where: str) -> FilmPrediction:
+def _film(row: Mapping[str, str], class_names: ClassNames, where: str) -> FilmPrediction:
     try:
         probability = probability_of(row["probability"])
     except ValueError as error:
         raise UserError(
             f"{where}: {row['probability']!r} is not a probability between 0 and 1"
         ) from error
-    label, called = _class(row, "label", where), _class(row, "call", where)
+    label, called = (_class(row, column, class_names, where) for column in ("label", "call"))
     return FilmPrediction(
         probability=probability,
         call=int(call(probability, THRESHOLD)) if called is None else called,
@@ -166,11 +172,12 @@ def _film(row: Mapping[str, str], where: str) -> FilmPrediction:
     )
 
 
-def _class(row: Mapping[str, str], column: str, where: str) -> int | None:
+def _class(row: Mapping[str, str], column: str, class_names: ClassNames, where: str) -> int | None:
     """Index of the class named in any case; None without the column, or for an empty label."""
     text = row.get(column, "").strip()
     if column not in row or not text and column == "label":
         return None
-    if text.upper() not in CLASS_NAMES:
-        raise UserError(f"{where}: {column} {text!r} is neither {' nor '.join(CLASS_NAMES)}")
-    return CLASS_NAMES.index(text.upper())
+    known = [name.casefold() for name in class_names]
+    if text.casefold() not in known:
+        raise UserError(f"{where}: {column} {text!r} is neither {' nor '.join(class_names)}")
+    return known.index(text.casefold())

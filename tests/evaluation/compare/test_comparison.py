@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from pneumojax.evaluation.compare.comparison import COMPARED, compare_networks
+from pneumojax.evaluation.compare.comparison import compare_networks
 from pneumojax.stats.delong import delong_test
 from pneumojax.stats.threshold_metrics import mcnemar
 from tests.support.resampling import patient_bootstrap
@@ -55,7 +55,7 @@ def test_a_pair_has_differences_and_both_tests(compared):
     labels, probabilities, calls, _, result = compared
     (pair,) = result.pairs
     assert (pair.first, pair.second) == ("A", "B")
-    assert tuple(pair.differences) == COMPARED
+    assert tuple(pair.differences) == result.metrics
     first, second = (result.networks[name].estimates for name in "AB")
     for metric, row in pair.differences.items():
         change = second[metric].value - first[metric].value

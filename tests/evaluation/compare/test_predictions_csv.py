@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 
 import pytest
 
@@ -108,3 +109,16 @@ def test_a_missing_evaluation_is_reported_with_those_that_exist(tmp_path):
         find_csv(tmp_path)
     with pytest.raises(UserError, match="^compare: '.*nowhere' does not exist"):
         find_csv(tmp_path / "nowhere")
+
+
+def test_other_class_names_are_told_apart_by_the_calls_or_by_the_metrics_beside_the_file(tmp_path):
+    text = "file,probability,label,call\na,0.2,healthy,healthy\nb,0.3,sick,sick\n"
+    scored = read_predictions(_csv(tmp_path, text))
+    assert scored.class_names == ("healthy", "sick")
+    assert [(film.label, film.call) for film in scored.films.values()] == [(0, 0), (1, 1)]
+    one_call = _csv(tmp_path, "file,probability,label,call\na,0.2,zebra,zebra\nb,0.3,ant,zebra\n")
+    with pytest.raises(UserError, match="'zebra' is neither NORMAL nor PNEUMONIA"):
+        read_predictions(one_call)
+    classes = [{"class": name} for name in ("zebra", "ant", "weighted")]
+    one_call.with_name("metrics.json").write_text(json.dumps({"by_class": classes}))
+    assert [film.label for film in read_predictions(one_call).films.values()] == [0, 1]
