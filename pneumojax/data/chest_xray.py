@@ -15,6 +15,7 @@ from pneumojax.data.films import SPLITS, FilmFile, FilmFolder, find_films, layou
 from pneumojax.data.patients import identify
 from pneumojax.decoding.film import decode_grey
 from pneumojax.decoding.film_error import FilmError
+from pneumojax.decoding.formats import HEAD, decode_any_grey, kind_of
 from pneumojax.errors import UserError
 
 Examples = Iterator[tuple[str, dict[str, Any]]]  # a film's name, and its features by name
@@ -207,10 +208,13 @@ def _fingerprint(folder: FilmFolder) -> str:
 
 def _grey_file(data: bytes) -> bytes:
     """Encodes the film as one upright grey channel; an upright grey JPEG is returned unchanged."""
-    grey = decode_grey(data)
-    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as stored:
-        if stored.format == "JPEG" and stored.mode == "L" and "exif" not in stored.info:
-            return data
+    if kind_of(data[:HEAD]) == "DICOM":
+        grey = decode_any_grey(data)
+    else:
+        grey = decode_grey(data)
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as stored:
+            if stored.format == "JPEG" and stored.mode == "L" and "exif" not in stored.info:
+                return data
     encoded = io.BytesIO()
     grey.save(encoded, format="PNG")
     return encoded.getvalue()

@@ -87,7 +87,7 @@ def open_film(data: bytes) -> tuple[ImageFile.ImageFile, bool]:
             raise FilmError(f"PNG {fault}")
         plugin, marks, behind_metadata = _Png, [b"Exif", b"eXIf", b"exif", b"acTL"], len(data)
     else:
-        raise FilmError("not a JPEG or PNG image")
+        raise FilmError("not a JPEG, PNG or DICOM file")
     # Warnings about metadata say nothing about the pixels. The filter that silences them is global
     # to the process and needs a lock, so films without metadata go without it.
     has_metadata = any(data.find(mark, 0, behind_metadata) >= 0 for mark in marks)

@@ -82,7 +82,7 @@ def test_a_bad_file_is_left_out_and_counted_in_the_metadata(tmp_path, load):
     load(root=_root(tmp_path / "films"))
     _, info = load(root=tmp_path / "films")  # read back from the prepared data
     assert info.metadata["rejected"] == 1
-    assert info.metadata["reasons"] == {"val/NORMAL/text.jpeg": "not a JPEG or PNG image"}
+    assert info.metadata["reasons"] == {"val/NORMAL/text.jpeg": "not a JPEG, PNG or DICOM file"}
 
 
 def test_a_second_root_is_never_served_the_first_ones_films(tmp_path, load):
@@ -182,3 +182,10 @@ def test_pneumonia_mnist_without_a_network_is_one_clear_line(tmp_path, monkeypat
         export_pneumonia_mnist(tmp_path)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "pneumonia_mnist").exists()
+
+
+def test_a_dicom_film_is_stored_as_its_grey_picture_alone(make_dicom):
+    grey = np.arange(64 * 48, dtype=np.uint8).reshape(64, 48)
+    stored = _grey_file(make_dicom(grey, "lossless"))
+    assert b"Secret" not in stored
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(stored))), grey)

@@ -288,9 +288,9 @@ class TestDecodeFilm:
         grey = Image.fromarray(_smooth())
         cases = {
             b"": "empty file",
-            b"hello, this is text": "not a JPEG or PNG image",
-            _encode(grey, "GIF"): "not a JPEG or PNG image",
-            _encode(grey, "TIFF"): "not a JPEG or PNG image",
+            b"hello, this is text": "not a JPEG, PNG or DICOM file",
+            _encode(grey, "GIF"): "not a JPEG, PNG or DICOM file",
+            _encode(grey, "TIFF"): "not a JPEG, PNG or DICOM file",
             _encode(Image.new("L", (1, 1))): "1 x 1 pixels: too small",
             _encode(Image.new("L", (15, 400))): "15 x 400 pixels: too small",
             b"\xff\xd8\xff\xe0": "damaged JPEG header",
