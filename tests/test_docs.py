@@ -27,6 +27,7 @@ from pneumojax.decoding import decompression_limits
 from pneumojax.nn import winograd
 from pneumojax.nn.inception import Inception, count_parameters
 from pneumojax.predict import output
+from pneumojax.shipped import config_names
 from pneumojax.weights import hdf5
 from tests.support import bombs
 from tools.docs import results
@@ -96,7 +97,8 @@ def test_every_flag_and_field_named_exists(page):
         if value and flags[flag]:
             assert value in flags[flag], f"--{flag}={value}"
         if value and flag == "config":
-            assert (ROOT / value).is_file() or f"in a file `{value}`:" in text, value
+            is_shipped = (ROOT / value).is_file() or value in config_names()
+            assert is_shipped or f"in a file `{value}`:" in text, value
     for field in re.findall(r"(?<![\w/])config\.([a-z][\w.]*\w)", text):
         names = {*fields, *(name.split(".")[0] for name in fields), "json"}
         assert field in names, field
