@@ -42,8 +42,8 @@ _FLAGS = (
         "films",
         "<folder or table>",
         "evaluate: the films to evaluate instead of the run's own, in a folder or in a CSV file. "
-        "The fields config.data.negative, positive, ignored, patient_pattern and columns then "
-        "describe these films. table: the folder to write as a table.",
+        "The fields config.data.negative, positive, ignored, patient_pattern, columns and "
+        "dicom_metadata then describe these films. table: the folder to write as a table.",
     ),
     Flag(
         "output",
