@@ -108,7 +108,9 @@ def test_the_orientation_of_a_picture_is_applied(tmp_path):
     assert_alike(film, decode_any((tmp_path / "turned.png").read_bytes(), SETTINGS))
 
 
-@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm", "JPEG2000.dcm", "ExplVR_BigEnd.dcm"])
+@pytest.mark.parametrize(
+    "name", ["CT_small.dcm", "MR_small.dcm", "JPEG2000.dcm", "ExplVR_BigEnd.dcm"]
+)
 def test_a_data_set_is_the_film_of_its_file(name):
     path = pydicom.data.get_testdata_file(name, download=False)
     (film,) = decoded(pydicom.dcmread(path))
