@@ -73,8 +73,9 @@ class _HiddenClassifier(nnx.Module):
         self.logit = dense(128, 1, dtype=jnp.promote_types(dtype, jnp.float32))
 
     def __call__(self, x: Array, dropout_keys: Array | None) -> Array:
-        x = dropout(ops.relu(self.hidden(x)), self.dropout, dropout_keys)
-        return self.logit(x)[:, 0]
+        x = ops.relu(self.hidden(x))  # (batch, 128)
+        x = dropout(x, self.dropout, dropout_keys)
+        return self.logit(x)[:, 0]  # (batch,)
 
 
 class MainHead(nnx.Module):
@@ -86,7 +87,8 @@ class MainHead(nnx.Module):
         self.classifier = _HiddenClassifier(in_features, dropout, dtype, rngs)
 
     def __call__(self, x: Array, dropout_keys: Array | None = None) -> Array:
-        return self.classifier(jnp.mean(x, axis=(1, 2)), dropout_keys)
+        x = jnp.mean(x, axis=(1, 2))  # (batch, c)
+        return self.classifier(x, dropout_keys)
 
 
 class AuxiliaryHead(nnx.Module):
@@ -113,6 +115,7 @@ class AuxiliaryHead(nnx.Module):
         self.classifier = _HiddenClassifier(height * width * 64, dropout, dtype, rngs)
 
     def __call__(self, x: Array, dropout_keys: Array | None = None) -> Array:
-        x = pools.average_pool(x, (5, 5), (3, 3))
+        x = pools.average_pool(x, (5, 5), (3, 3))  # (batch, (h - 5) // 3 + 1, (w - 5) // 3 + 1, c)
         x = self.narrow(x)  # (batch, (h - 5) // 3 + 1, (w - 5) // 3 + 1, 64)
-        return self.classifier(jax.lax.collapse(x, 1), dropout_keys)
+        x = jax.lax.collapse(x, 1)  # (batch, all positions x 64)
+        return self.classifier(x, dropout_keys)

@@ -154,8 +154,9 @@ class LinearHead(nnx.Module):
 
     def __call__(self, x: Array, dropout_keys: Array | None = None) -> Array:
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        x = dropout(jnp.mean(x, axis=(1, 2), dtype=wide), self.rate, dropout_keys)
-        logits = self.logit(x)
+        x = jnp.mean(x, axis=(1, 2), dtype=wide)  # (batch, c)
+        x = dropout(x, self.rate, dropout_keys)
+        logits = self.logit(x)  # (batch, classes)
         return logits[:, 0] if logits.shape[1] == 1 else logits
 
 
