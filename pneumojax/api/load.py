@@ -82,13 +82,13 @@ def train(
     cache, folder = cache_folder(cache_dir), Path(workdir).expanduser().absolute()
     runtime.use_compilation_cache(cache)
     from pneumojax.api.quiet import quiet
-    from pneumojax.api.training import checked, train_and_evaluate
+    from pneumojax.api.training import checked, evaluate_trained
+    from pneumojax.training import loop
 
-    named = get_config(config) if isinstance(config, str | os.PathLike) else config
+    ready = checked(get_config(config) if isinstance(config, str | os.PathLike) else config)
     with quiet(progress=progress):
-        train_and_evaluate(
-            checked(named), folder, cache, verify_films=verify_films, download=download
-        )
+        loop.train(ready, folder, cache, verify_films=verify_films, download=download)
+        evaluate_trained(ready, folder, cache)
     return load(folder, any_network=True, cache_dir=cache)
 
 

@@ -1,9 +1,9 @@
 """A trained network, or several that answer together, for use from Python."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from pneumojax.api.info import Info, info_of
 from pneumojax.api.inputs import films_of
 from pneumojax.api.predictions import Explanation, Explanations, Predictions
 from pneumojax.api.quiet import quiet
+from pneumojax.config.check import check
+from pneumojax.data.naming import FilmNaming, naming_of
 from pneumojax.errors import UserError
 from pneumojax.inference.ensemble import output_folder
 from pneumojax.isolation.films import FilmDecoder
@@ -132,6 +134,7 @@ class Model:
         *,
         split: str | None = None,
         output: str | Path | None = None,
+        data: Mapping[str, Any] | None = None,
         progress: bool = False,
     ) -> Evaluated:
         """Scores labelled films, audits the network on them and writes a report.
@@ -142,6 +145,8 @@ class Model:
                 split of others.
             output: the folder in which `evaluation/` is made; None means the run folder, or
                 runs/reference for the reference network.
+            data: fields of `config.data` that describe the films, where they differ from the run's,
+                such as {"positive": ("sick",), "columns.label": "diagnosis"}.
             progress: prints what the command line prints.
         """
         from pneumojax.evaluation.evaluate import evaluate_run
@@ -150,17 +155,28 @@ class Model:
         places = self._places
         results = Path(output).absolute() if output else places.results
         root = None if films is None else str(Path(films).expanduser().absolute())
+        naming = self._naming(data) if data else None
         with quiet(progress=progress):
             evaluated = evaluate_run(
                 places.runs,
                 places.cache,
-                FilmChoice(split, root),
+                FilmChoice(split, root, naming=naming),
                 results=results,
                 any_network=places.any_network,
             )
         name = evaluated["split"]
         folder = (results or output_folder(places.runs)) / "evaluation" / name
         return Evaluated(evaluated["n"], figures_in(evaluated), folder)
+
+    def _naming(self, data: Mapping[str, Any]) -> FilmNaming:
+        """The description of films by the run's config with changed fields."""
+        config = self._answerer.predictor.first.config.copy_and_resolve_references()
+        try:
+            config.update_from_flattened_dict({f"data.{name}": data[name] for name in data})
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"data is {dict(data)!r}, which config.data does not take") from error
+        check(config)
+        return naming_of(config)
 
     def _answers(
         self, found: list[ReadFilm], *, explain: bool = False, progress: bool

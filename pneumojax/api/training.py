@@ -1,4 +1,4 @@
-"""Training and the evaluation after it, which the command line and programs share."""
+"""The steps around training that the command line and programs share."""
 
 from pathlib import Path
 
@@ -9,31 +9,6 @@ from pneumojax.config.load import resolve
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.inference.trained_run import fit_changed_decision
-from pneumojax.training.loop import train
-
-
-def train_and_evaluate(
-    config: ConfigDict,
-    workdir: Path,
-    cache_dir: Path,
-    *,
-    verify_films: bool = False,
-    download: bool = False,
-) -> None:
-    """Trains to the last epoch, and evaluates on the validation films if there are any.
-
-    The arguments are those of `training.loop.train`. The network class that the config names is
-    imported, whichever it is.
-    """
-    train(config, workdir, cache_dir, verify_films=verify_films, download=download)
-    if has_validation(config):
-        fit_changed_decision(workdir, cache_dir, any_network=True)
-        evaluate_run([workdir], cache_dir, any_network=True)
-
-
-def has_validation(config: ConfigDict) -> bool:
-    """Whether a run of this config has validation films."""
-    return bool(config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds)
 
 
 def checked(config: ConfigDict) -> ConfigDict:
@@ -43,3 +18,18 @@ def checked(config: ConfigDict) -> ConfigDict:
     config = config.copy_and_resolve_references()
     check(config)
     return resolve(config).lock()
+
+
+def evaluate_trained(config: ConfigDict, workdir: Path, cache_dir: Path) -> None:
+    """Evaluates a run of this config on its validation films, if it has any.
+
+    The network class that the config names is imported, whichever it is.
+    """
+    if has_validation(config):
+        fit_changed_decision(workdir, cache_dir, any_network=True)
+        evaluate_run([workdir], cache_dir, any_network=True)
+
+
+def has_validation(config: ConfigDict) -> bool:
+    """Whether a run of this config has validation films."""
+    return bool(config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds)

@@ -21,19 +21,16 @@ from pneumojax.errors import UserError
 
 def train(command: Command) -> None:
     """Trains a run to its last epoch, then evaluates it on its validation films."""
-    from pneumojax.evaluation.evaluate import evaluate_run
-    from pneumojax.inference.trained_run import fit_changed_decision
+    from pneumojax.api.training import evaluate_trained, has_validation
     from pneumojax.training.loop import train
 
     config = config_of(command)
     workdir = new_or_own_folder(command, config)
     options, cache_dir = command.options, cache_dir_of(command)
     train(config, workdir, cache_dir, verify_films=options.verify_films, download=options.download)
-    if config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds:
-        if options.distributed:
-            _evaluate_alone(workdir, cache_dir)
-        fit_changed_decision(workdir, cache_dir, any_network=True)  # the network of this config
-        evaluate_run([workdir], cache_dir, any_network=True)
+    if options.distributed and has_validation(config):
+        _evaluate_alone(workdir, cache_dir)
+    evaluate_trained(config, workdir, cache_dir)
 
 
 def cross_validate(command: Command) -> None:
