@@ -130,7 +130,7 @@ def _table(
 
 
 def _place(names: Sequence[str], columns: Columns, field: str, where: str) -> int | None:
-    """The place of the column of a field; None if the table lacks a column that it may lack."""
+    """The position of a field's column; None if the table lacks an optional one."""
     wanted = getattr(columns, field)
     places = [i for i, name in enumerate(names) if name.casefold() == wanted.casefold()]
     if len(places) > 1:

@@ -2,23 +2,25 @@
 
 from pathlib import Path, PurePosixPath
 
-from pneumojax.data.films import FilmFolder
-from pneumojax.data.naming import Columns
+from pneumojax.data.films import FilmFolder, find_films
+from pneumojax.data.naming import Columns, FilmNaming
 from pneumojax.errors import UserError
 from pneumojax.files import failing_clearly, write_csv
+from pneumojax.terminal import say
 
 
-def write_table(folder: FilmFolder, output: Path) -> list[str]:
-    """Writes a row for each film, and returns lines for the user.
+def write_table(films: Path, output: Path, naming: FilmNaming) -> None:
+    """Writes a row for each film of a folder, and prints how to train on the table.
 
     Paths are relative to the root of the folder, and labels are the names of the class folders. The
-    patients are a column only if every path tells
-    one: a row without a patient could not be used, while `data.patient_pattern` works for a table
-    as it does for the folder. The splits are a column only if the folder has some.
+    patients are a column only if every path tells one: a row without a patient could not be used,
+    while `data.patient_pattern` works for a table as it does for the folder. The splits are a
+    column only if the folder has some.
 
     Raises:
         UserError: the folder has no film, a path is not text, or the file cannot be written.
     """
+    folder = find_films(films, "--films", naming)
     if not folder.files:
         raise UserError(f"{folder.named_by}: {folder.shown} holds no film")
     for file in folder.files:
@@ -44,7 +46,8 @@ def write_table(folder: FilmFolder, output: Path) -> list[str]:
                 for file, identity in zip(folder.files, who, strict=True)
             ),
         )
-    return _lines(folder, output, sum(not identity.known for identity in who))
+    for line in _lines(folder, output, sum(not identity.known for identity in who)):
+        say(line)
 
 
 def _lines(folder: FilmFolder, output: Path, unknown: int) -> list[str]:

@@ -114,7 +114,7 @@ def _run_fused(
 def _run_first(
     convs: list[Conv], averaged: list[tuple[AveragePool, Conv]], x: Array
 ) -> tuple[list[Array], list[Array]]:
-    """Results of `convs`, and pooled convolutions without their activation, by one convolution."""
+    """One convolution for all of `convs` and `averaged`; only the results of `convs` are activated."""
     if not convs and not averaged:
         return [], []
     pooled = [conv for _, conv in averaged]

@@ -175,7 +175,7 @@ def _transformed_along(at: int, which: str, taps: int, count: int, x: Array) -> 
     out for a single product: that would write most of a film twice.
     """
     matrix, stride = _matrix(which, taps), OUTPUTS[taps]
-    axis = 1 + 2 * at  # 1 for rows; 3 for columns, which the axis of rows that was added moves on
+    axis = 1 + 2 * at  # 1 for rows; 3 for columns, which the rows' new axis has moved
     last = (count - 1) * stride + 1
     # For each position in a tile, the values of all tiles there.
     parts = [lax.slice_in_dim(x, i, i + last, stride, axis) for i in range(matrix.shape[1])]
