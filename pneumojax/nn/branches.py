@@ -114,7 +114,7 @@ def _run_fused(
 def _run_first(
     convs: list[Conv], averaged: list[tuple[AveragePool, Conv]], x: Array
 ) -> tuple[list[Array], list[Array]]:
-    """One convolution for all of `convs` and `averaged`; only the results of `convs` are activated."""
+    """Convolves `x` by all of `convs` and `averaged` at once; activates the former alone."""
     if not convs and not averaged:
         return [], []
     pooled = [conv for _, conv in averaged]

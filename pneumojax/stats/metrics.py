@@ -142,7 +142,7 @@ def midranks(values: ArrayLike) -> Floats:
 
 
 def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
-    """Spearman's; nan where either has fewer than two values."""
+    """Spearman's correlation; nan where one of the two has fewer than two distinct values."""
     ranks = np.stack([midranks(first), midranks(second)])
     if ranks.shape[1] < 2 or not np.ptp(ranks, axis=1).all():
         return float("nan")

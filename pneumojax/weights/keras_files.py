@@ -45,7 +45,7 @@ class Layer:
         return int(match[1]) if match else 0
 
     def has(self, names: Mapping[str, tuple[str, str]], ranks: list[int]) -> bool:
-        """Whether the variables have these ranks, and these names, all older or all newer."""
+        """Whether the variables have these ranks, and names that are all older or all newer."""
         forms = [set(form) for form in zip(*names.values(), strict=True)]
         found = sorted(array.ndim for array in self.variables.values())
         return set(self.variables) in forms and found == ranks

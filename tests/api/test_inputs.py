@@ -20,7 +20,7 @@ COLOUR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)
 
 
 def decoded(films, value_range=None):
-    """What the decoder makes of each film in memory."""
+    """The pixels that the decoder makes of each film in memory."""
     return [decode_any(film.load(), SETTINGS) for film in films_of(films, value_range)]
 
 

@@ -105,7 +105,7 @@ def bomb(rng: random.Random) -> bytes:
 
 
 def archive(rng: random.Random) -> bytes:
-    """Makes an archive of any members, with some fields of its headers changed."""
+    """Makes an archive of arbitrary members, with some fields of its headers changed."""
     stream = io.BytesIO()
     names = (_MEMBER, _MEMBER, "config.json", "metadata.json", "../x", "/abs", "a" * 2000, "")
     with warnings.catch_warnings(), zipfile.ZipFile(stream, "w") as file:
