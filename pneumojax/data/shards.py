@@ -1,13 +1,15 @@
 """Streams films that would not fit decoded: TFDS shards hold their files, decoded on each access.
 
 The shards are array records in the order of the index beside them, one film a record, so that any
-film takes one read. Batches are bit for bit those that the cache of decoded films gives.
+film takes one read. Batches are bit for bit those that the cache of decoded films gives. A DICOM
+file is stored as the PNG of its grey picture, since its header names the patient.
 """
 
 import contextlib
 import errno
 import functools
 import hashlib
+import io
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -21,7 +23,7 @@ import tensorflow_datasets as tfds
 from pneumojax.data.films import FilmFile
 from pneumojax.data.index import DecodedFilm, FilmIndex
 from pneumojax.decoding.film_error import FilmError
-from pneumojax.decoding.formats import decode_training_film
+from pneumojax.decoding.formats import decode_any_grey, decode_training_film
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
@@ -29,16 +31,18 @@ NAME = "chest_xray_files"  # the name of the TFDS data set
 _SPLIT = "films"
 _SHARD_BYTES = 1 << 28
 _MOST_SHARDS = 256  # each shard stays open after its first read
+_PICTURE = b"picture of a DICOM file "  # stands before the SHA-256 of the PNG and the PNG itself
+_DIGEST_BYTES = 32
 _FILMS_AT_ONCE = 256  # TFDS rewrites the description of the set at each call
 
 
 class ShardStore:
-    """Writes the files of films unchanged into a data set for `tfds.builder_from_directory`."""
+    """Writes the files of films into a data set for `tfds.builder_from_directory`."""
 
     verb = "checking and writing to shards"
 
     def __init__(self, folder: Path, files: Sequence[FilmFile], preprocessing: Preprocessing):
-        del preprocessing  # the files are stored unchanged
+        del preprocessing  # films are stored at their full size
         total = sum(file.size for file in files)
         shards = min(_MOST_SHARDS, math.ceil(total / _SHARD_BYTES) or 1)
         identity = tfds.core.DatasetIdentity(
@@ -60,7 +64,7 @@ class ShardStore:
         self._waiting: list[dict[str, bytes]] = []
 
     def add(self, film: DecodedFilm) -> None:
-        self._waiting.append({"file": film.data})
+        self._waiting.append({"file": _picture(film.data) if film.header else film.data})
         if len(self._waiting) >= _FILMS_AT_ONCE:
             self._write()
 
@@ -130,13 +134,25 @@ class StreamedFilms:
         """A film's file, checked by its digest: a file with a flipped bit may still decode."""
         with _as_os_error():
             data = self._source[row]["file"]
-        if hashlib.sha256(data).digest() != self._index.records["sha256"][row].tobytes():
+        digest = self._index.records["sha256"][row].tobytes()
+        if data.startswith(_PICTURE):
+            data = data[len(_PICTURE) :]
+            digest, data = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+        if hashlib.sha256(data).digest() != digest:
             raise FilmError("not the file that was stored")
         return data
 
     @functools.cached_property
     def _source(self) -> Any:
         return tfds.builder_from_directory(str(self._entry)).as_data_source(_SPLIT)
+
+
+def _picture(dicom: bytes) -> bytes:
+    """The film of a DICOM file that a child process has decoded before, without its header."""
+    stream = io.BytesIO()
+    decode_any_grey(dicom).save(stream, "PNG")
+    png = stream.getvalue()
+    return _PICTURE + hashlib.sha256(png).digest() + png
 
 
 @contextlib.contextmanager

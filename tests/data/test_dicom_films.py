@@ -71,6 +71,19 @@ def test_films_have_the_pixels_that_prediction_gives_them(mixed, tmp_path, max_g
     assert dict(films.rejected)["train/NORMAL/frames.dcm"].startswith("DICOM of 2 frames")
 
 
+def test_shards_hold_no_header_and_damage_to_a_picture_is_noticed(mixed, tmp_path):
+    films = load(mixed, tmp_path, max_gb=STREAMED)
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or b"Secret^Name" not in path.read_bytes()
+    (shard,) = tmp_path.rglob("*.array_record-*")
+    assert not films.images.damaged()
+    whole = shard.read_bytes()
+    at = whole.index(b"picture of a DICOM file ")
+    for place in (at + 30, at + 100):  # in the digest, and in the PNG
+        shard.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert load(mixed, tmp_path, max_gb=STREAMED).images.damaged()
+
+
 def test_nothing_of_a_header_is_kept_unless_it_is_asked_for(mixed, tmp_path):
     films = load(mixed, tmp_path)
     assert films.columns == {} and not any("ID" in patient for patient in films.patients)
