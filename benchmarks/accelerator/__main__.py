@@ -11,7 +11,8 @@ import os
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[2] / "records" / "accelerator"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "records" / "accelerator"
 # A smoke run only tries the program, so compiling should be quick and its code may be slow.
 _QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
@@ -48,16 +49,15 @@ def _parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accelerator", description=__doc__.splitlines()[0]
     )
-    add = parser.add_argument
-    add("--minutes", type=float, default=math.inf, help="start no case that may end after these")
-    add("--output", type=Path, default=FOLDER, help="the folder of records")
-    add("--full", action="store_true", help="measure also what docs/accelerator.md lists as full")
-    add("--smoke", action="store_true", help="tiny shapes: tries the program and measures nothing")
-    add("--only", default="", help="the beginning of the names of the cases to run: training/base")
-    add("--distributed", action="store_true", help="join a job of several processes")
-    add("--coordinator", help="host:port of process 0, outside a cluster that JAX knows")
-    add("--processes", type=int, help="how many processes the job has")
-    add("--process", type=int, help="the number of this one, from 0")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="leave out what ends later")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="the folder of records")
+    parser.add_argument("--full", action="store_true", help="measure more: see docs/accelerator.md")
+    parser.add_argument("--smoke", action="store_true", help="tiny shapes, only to try the program")
+    parser.add_argument("--only", default="", help="cases whose names begin so: training/base")
+    parser.add_argument("--distributed", action="store_true", help="join a job of processes")
+    parser.add_argument("--coordinator", help="host:port of process 0, outside a known cluster")
+    parser.add_argument("--processes", type=int, help="how many processes the job has")
+    parser.add_argument("--process", type=int, help="the number of this one, from 0")
     return parser.parse_args()
 
 
@@ -65,7 +65,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
     """Sets what JAX reads when it is imported; what the environment has already stays."""
     # PyTorch and child processes share the card, which JAX would take three quarters of.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(arguments.output / "xla"))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / "runs" / "xla"))
     if arguments.smoke:
         given = os.environ.get("XLA_FLAGS", "")
         if _QUICK not in given:

@@ -57,7 +57,7 @@ def cases(record: Record, *, smoke: bool, full: bool) -> list[Case]:
             planned.append(_torch(recipe, torch_contest.VARIANTS, 15 * slow))
     for network in networks:
         recipe = Recipe(network, "bfloat16", smoke=smoke)
-        planned.append(_case(f"inference/{network}/bfloat16", 15, measure_inference, recipe))
+        planned.append(_case(f"inference/{network}/bfloat16", 10, measure_inference, recipe))
     for network in networks[:2]:
         planned.append(_profile(record.path, Recipe(network, "bfloat16", smoke=smoke)))
     if not smoke:
@@ -123,4 +123,4 @@ def _torch(recipe: Recipe, variants: tuple[str, ...], seconds: float, suffix: st
 
 def _profile(record: Path, recipe: Recipe) -> Case:
     path = record.with_name(f"{record.stem}-{recipe.network}.trace.json.gz")
-    return Case(f"profile/{recipe.network}/bfloat16", 15, lambda: profile_steps(recipe, path))
+    return Case(f"profile/{recipe.network}/bfloat16", 10, lambda: profile_steps(recipe, path))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools.docs import (
+    accelerator,
     augmentation,
     contests,
     devices,
@@ -41,6 +42,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "soak": reliability.quarters_of_the_soak,
         "devices": devices.rendered,
     },
+    "docs/accelerator.md": {"accelerator": accelerator.rendered},
     "docs/augmentation.md": {"augmentation": augmentation.rendered},
     "docs/reference_model.md": {
         name: lambda name=name: reference_card.rendered(name)  # type: ignore[misc]
