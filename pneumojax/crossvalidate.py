@@ -83,8 +83,8 @@ class _Folds:
         }
         if set(fold_of) != set(films.paths):
             raise UserError(
-                "config.data.root: the films are no longer those that the folds were trained on; "
-                "restore them, or cross-validate in a new folder"
+                f"the films of {str(films.root)!r} are no longer those that the folds were trained "
+                "on; restore them, or cross-validate in a new folder"
             )
         # The user's own config names the networks, so code of the user's may be imported.
         opened = [Predictor.open([path], any_network=True) for path in folders]

@@ -16,6 +16,7 @@ from pneumojax.cli.run_folders import (
     new_or_own_folder,
     trained_runs,
 )
+from pneumojax.config.check import check
 from pneumojax.errors import UserError
 
 
@@ -123,15 +124,15 @@ def preview(command: Command) -> None:
 
 def write_table(command: Command) -> None:
     """Writes the films of a folder as a table."""
-    from pneumojax.data.films import find_films
     from pneumojax.data.naming import naming_of
     from pneumojax.data.table_writing import write_table
 
     films, output = command.options.films, command.options.output
     if films is None or output is None:
         raise UserError("table needs --films=<folder> and --output=<file>.csv")
-    folder = find_films(path_of("films", films), "--films", naming_of(config_of(command)))
-    print("\n".join(write_table(folder, path_of("output", output))))
+    config = command.config()
+    check(config)
+    write_table(path_of("films", films), path_of("output", output), naming_of(config))
 
 
 def summarise(command: Command) -> None:

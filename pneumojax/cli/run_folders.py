@@ -111,7 +111,7 @@ def films_naming(command: Command, workdir: Path) -> FilmNaming:
 
 def _of_the_run(command: Command) -> list[str]:
     """The overrides that are compared with the run: with --films, some describe other films."""
-    if command.options.films is None:
+    if command.verb != "evaluate" or command.options.films is None:
         return list(command.overrides)
     describing = tuple(f"--config.data.{name}" for name in DESCRIBING)
     return [argument for argument in command.overrides if not argument.startswith(describing)]

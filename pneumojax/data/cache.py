@@ -224,15 +224,17 @@ def _check_rejected(films: FilmSet, folder: FilmFolder, allowed: float) -> None:
             f"{folder.named_by}: none of {found:,} files in {films.split!r} is a readable film "
             f"({example})"
         )
+    if len(films.rejected) <= allowed * found:
+        return
+    fault = f"files in {films.split!r} are not readable films"
     if folder.table is not None:
+        fault = f"rows of {folder.shown} for {films.split!r} cannot be used"
         reasons = Counter(reason for _, reason in films.rejected).most_common(_SHOWN)
         example += "".join(f"; {count:,} because {reason}" for reason, count in reasons)
-    if len(films.rejected) > allowed * found:
-        raise UserError(
-            f"config.data.max_rejected_fraction: {len(films.rejected):,} of {found:,} files in "
-            f"{films.split!r} are not readable films, more than {allowed:.1%} ({example}); "
-            "mend or remove them, or raise the field"
-        )
+    raise UserError(
+        f"config.data.max_rejected_fraction: {len(films.rejected):,} of {found:,} {fault}, more "
+        f"than {allowed:.1%} ({example}); mend or remove them, or raise the field"
+    )
 
 
 def _check_contents(films: FilmSet, folder: FilmFolder, allowed: float, log: Log) -> None:

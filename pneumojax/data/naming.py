@@ -44,6 +44,11 @@ DESCRIBING = ("columns.", "negative", "positive", "ignored", "patient_pattern", 
 KERMANY = FilmNaming()  # folders NORMAL and PNEUMONIA, and patients in the names of the files
 
 
+def films_field(config: ConfigDict) -> str:
+    """The field that names the films of a config, for the beginning of a message."""
+    return "config.data.table" if config.data.table else "config.data.root"
+
+
 def naming_of(config: ConfigDict) -> FilmNaming:
     """The naming that a checked config describes."""
     data = config.data

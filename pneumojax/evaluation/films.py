@@ -10,7 +10,7 @@ import numpy as np
 from pneumojax.data.cache import FilmCache
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.leakage import audit_leakage
-from pneumojax.data.naming import FilmNaming, naming_of
+from pneumojax.data.naming import FilmNaming, films_field, naming_of
 from pneumojax.data.splits import configured_folder, load_configured, load_splits
 from pneumojax.data.table_films import find_any_films
 from pneumojax.errors import UserError
@@ -101,8 +101,8 @@ def _films_of_the_run(
     name = "train" if split == "train" else "validation"
     if splits.fingerprint[name] != _fingerprints(trained.meta)[name]:
         raise UserError(
-            f"config.data.root: the {name} films are no longer those of this run; restore them, "
-            "or name their folder as other films"
+            f"{films_field(trained.config)}: the {name} films are no longer those of this run; "
+            "restore them, or name their folder as other films"
         )
     films = splits.train if split == "train" else splits.validation
     if films is None:

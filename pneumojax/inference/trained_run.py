@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax.data.classes import ClassNames
+from pneumojax.data.naming import films_field
 from pneumojax.data.splits import load_splits
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.disclaimer import SYNTHETIC_STAMP
@@ -107,8 +108,8 @@ def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = 
         )
     if splits.fingerprint != trained.meta["films"]:
         raise UserError(
-            f"config.data.root: the films have changed since {str(workdir)!r} was trained; "
-            "restore them to fit its decision rule"
+            f"{films_field(trained.config)}: the films have changed since {str(workdir)!r} was "
+            "trained; restore them to fit its decision rule"
         )
     forward = make_forward(trained.network, trained.mesh)
     logits_of = make_batched(forward, trained.mesh, FILMS_IN_CACHE * trained.mesh.size)

@@ -164,8 +164,14 @@ def check_config(meta: dict[str, Any], config: ConfigDict, folder: Path) -> None
     preprocessing = {f"data.{name}": meta["preprocessing"][name] for name in _PREPROCESSING}
     _refuse_differences(preprocessing, {name: ours.get(name) for name in preprocessing}, folder)
     _refuse_differences(answering(trained), ours, folder)
-    names = {"data.negative and positive": list(naming_of(config).classes.names)}
-    _refuse_differences({name: meta["class_names"] for name in names}, names, folder)
+    names = list(naming_of(config).classes.names)
+    if names != meta["class_names"]:
+        raise UserError(
+            f"the class_names in the checkpoint of {str(folder)!r} are {meta['class_names']}, but "
+            f"config.data.negative and positive in its config.json name {names}; put the names of "
+            "the checkpoint back",
+            flag="workdir",
+        )
 
 
 def current_decision(

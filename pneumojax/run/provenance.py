@@ -11,6 +11,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from pneumojax.data.naming import films_field
 from pneumojax.data.splits import Splits
 from pneumojax.errors import UserError
 from pneumojax.fields import Field, is_group, is_text, list_of, mapping_of, optional, read_record
@@ -53,7 +54,7 @@ def write_provenance(workdir: Path, splits: Splits, config: ConfigDict) -> None:
     before = read_provenance(workdir)
     if before["films"] != now["films"]:
         raise UserError(
-            f"config.data.root: the films have changed since {str(workdir)!r} began "
+            f"{films_field(config)}: the films have changed since {str(workdir)!r} began "
             f"({before['films']} -> {now['films']}); restore them or name another run folder"
         )
 

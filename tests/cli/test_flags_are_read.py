@@ -28,6 +28,7 @@ WORK = (
     "pneumojax.profiling.profile.profile",
     "pneumojax.preview.preview",
     "pneumojax.profiling.summary.summary",
+    "pneumojax.data.table_writing.write_table",
 )
 # The program reads these before it runs a verb.
 OF_THE_PROGRAM = {
@@ -60,7 +61,8 @@ def test_a_verb_reads_the_flags_that_it_takes_and_no_others(verb, config, tmp_pa
     begin(tmp_path / "run", resolve(config))
     for work in WORK:
         monkeypatch.setattr(work, lambda *_, **__: None)
-    given = command(verb, f"--workdir={tmp_path / 'run'}")
+    needed = ["--films=x", "--output=y.csv"] if verb == "table" else []
+    given = command(verb, f"--workdir={tmp_path / 'run'}", *needed)
     options = Recording(given.options)
     VERBS[verb].run(replace(given, options=options))
     assert options.read - OF_THE_PROGRAM == set(VERBS[verb].flags) - OF_THE_PROGRAM
@@ -71,9 +73,9 @@ def test_a_verb_reads_the_flags_that_it_takes_and_no_others(verb, config, tmp_pa
     [
         ("predict --split=test a.png", "--split: predict does not read this flag; evaluate and"),
         ("crossvalidate --download", "--download: crossvalidate does not read this flag; train "),
-        ("serve --films=x", "--films: serve does not read this flag; evaluate does"),
-        ("--films=x", "--films: train does not read this flag; evaluate does"),
-        ("serve --output=a.csv", "; predict, compare and summary do"),
+        ("serve --films=x", "--films: serve does not read this flag; evaluate and table do"),
+        ("--films=x", "--films: train does not read this flag; evaluate and table do"),
+        ("serve --output=a.csv", "; predict, compare, table and summary do"),
         ("preview --noverify_films", "--verify_films: preview does not read this flag"),
         ("compare --cache_dir=x a b", "--cache_dir: compare does not read this flag"),
         ("evaluate --print_config", "--print_config: evaluate does not read this flag"),
