@@ -2,16 +2,17 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from pneumojax.stats.bootstrap import resample
+from pneumojax.stats.bootstrap import resample, weighted_auroc
+from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.intervals import Interval, percentile_interval, wilson
-from pneumojax.stats.metrics import Confusion, Floats
+from pneumojax.stats.metrics import Confusion, Floats, check_scores
 from pneumojax.stats.threshold_metrics import (
     Bounded,
     ClosedForm,
@@ -87,6 +88,30 @@ def sample(
     whole = metrics(np.ones((1, len(units))))
     drawn = resample(metrics, units, resamples=bootstrap.resamples, seed=bootstrap.seed)
     return Sample({name: float(v[0]) for name, v in whole.items()}, drawn, bootstrap.unit)
+
+
+def auroc_estimate(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    patients: Sequence[str] | NDArray | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """AUROC with DeLong's limits, and as `bootstrap` those of resampled patients.
+
+    DeLong's treat films as independent, so with several films of a patient the bootstrap's are the
+    ones to report. Without `patients` (n,) films are resampled.
+    """
+    truth, values = check_scores(labels, scores)
+    units = np.arange(truth.size) if patients is None else np.asarray(patients)
+
+    def weighted(weights: Floats) -> dict[str, Floats]:
+        return {"auroc": weighted_auroc(truth, values, weights)}
+
+    how = Bootstrap("film" if patients is None else "patient", resamples, seed)
+    area = ClosedForm(delong_interval(truth, values, LEVEL), "delong")
+    return sample(weighted, units, how).estimate("auroc", area)
 
 
 def at_prevalences(counted: Confusion) -> list[PredictiveValues]:
