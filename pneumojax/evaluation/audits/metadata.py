@@ -93,8 +93,9 @@ class Metadata:
         text.append(
             "If the prevalence differs between the groups of a column, a network can separate the "
             "classes by recognising the group. The AUROC within groups compares only films of the "
-            "same group, for which this is no help; if it is lower than the AUROC of all films, a "
-            "part of the latter comes from differences between the groups."
+            "same group, for which this is no help. If it is lower than the AUROC of all films, a "
+            "part of the latter comes from differences between the groups; if it is higher, these "
+            "differences hide a part of what the network can do."
         )
         confounded = [column.name for column in self.columns if column.confounded]
         if confounded:
