@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from PIL import Image
 
+from pneumojax import runtime
 from pneumojax.cli.flags import FLAGS
 from pneumojax.cli.verbs import VERBS
 from pneumojax.config.flat import flatten
@@ -266,14 +269,20 @@ def test_the_commands_of_extending_lead_from_a_file_to_a_comparison(films_root, 
     assert "AUROC" in result.stdout
 
 
-def test_the_example_of_prediction_from_python_runs(films_root, tmp_path, monkeypatch):
+@pytest.mark.slow  # it trains and evaluates
+def test_the_examples_of_the_python_interface_run(films_root, make_dicom, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "films").symlink_to(films_root / "test")
-    (tmp_path / "models").symlink_to(ROOT / "models")
-    (block,) = code_blocks(read("docs/predict.md"), "python")
+    (tmp_path / "films").mkdir()
+    film = min((films_root / "test" / "PNEUMONIA").iterdir())
+    shutil.copy(film, tmp_path / "films" / "person1.jpeg")
+    (tmp_path / "films" / "scan.dcm").write_bytes(make_dicom(np.asarray(Image.open(film))))
+    (tmp_path / "own_films").symlink_to(films_root)
+    monkeypatch.setattr(runtime, "CACHE_DIR", str(tmp_path / "cache"))
     namespace = {}
-    exec(compile(block, "docs/predict.md", "exec"), namespace)
-    assert len(namespace["films"]) == len(namespace["calls"]) == 14
+    for block in code_blocks(read("docs/api.md"), "python"):
+        exec(compile(block, "docs/api.md", "exec"), namespace)
+    assert len(namespace["predictions"]) == 2 and not any(namespace["predictions"].errors)
+    assert namespace["evaluated"].report.is_file() and (tmp_path / "evidence.png").is_file()
 
 
 @pytest.mark.slow  # TensorFlow Datasets takes half a minute; tests/data checks its builder

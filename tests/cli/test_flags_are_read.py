@@ -22,6 +22,7 @@ WORK = (
     "pneumojax.crossvalidate.cross_validate",
     "pneumojax.evaluation.evaluate.evaluate_run",
     "pneumojax.inference.trained_run.fit_changed_decision",
+    "pneumojax.api.training.evaluate_trained",
     "pneumojax.predict.predict.predict_files",
     "pneumojax.serve.serve.serve",
     "pneumojax.evaluation.compare.compare.compare",
