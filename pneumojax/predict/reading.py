@@ -28,7 +28,7 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class ReadFilm:
-    """A film, of which only `file`, `path` and `note` are known before it is read.
+    """A film before and after it is read; before, only `file`, `path`, `note` and `load` are set.
 
     file: its name as it was found.
     path: absolute, with links resolved; "" for a film that is not a file.
@@ -112,7 +112,7 @@ class Resumed:
         self._count_changed = 0
 
     def wanted(self, films: Iterable[FoundFilm]) -> Iterator[ReadFilm]:
-        """Each film once, under whatever names it is found."""
+        """Each film once, even if it is found under several names."""
         for found in films:
             path = os.path.realpath(found.path)
             if path in self._met:

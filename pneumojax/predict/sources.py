@@ -49,7 +49,7 @@ class Sources:
         self.ignored = 0  # other files in the folders that `films` has searched so far
 
     def films(self) -> Iterator[FoundFilm]:
-        """Each film as often as it is found, unreadable ones included."""
+        """Every film that is found, readable or not; one that is found twice comes twice."""
         self.ignored = 0
         visited: set[tuple[int, int]] = set()
         for path in self._inputs:
