@@ -3,9 +3,7 @@
 An entry of the cache is a folder whose name is a digest of everything that its contents depend on:
 the films' paths, sizes and times and, for decoded films, the preprocessing and the version of the
 decoder. An entry appears under its name complete or not at all, and its bytes are checked when it
-is opened or read. Checksums find accidental damage. An entry that was changed together with its
-checksums passes them, and must still neither end a run with a traceback nor be read beyond its
-arrays.
+is opened or read (`cache_check.py`).
 """
 
 import hashlib

@@ -159,7 +159,7 @@ def randomisation_check(
 
 
 def cascade(params: dict, seed: int) -> Iterator[tuple[str, dict]]:
-    """Yields parameters with the heads shuffled, then one module after the other, last the stem.
+    """Yields parameters with more and more shuffled: the heads, each module, and last the stem.
 
     The stem is everything but the heads and modules. Each array keeps its values in another
     order, so that activations keep their size.

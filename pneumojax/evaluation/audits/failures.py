@@ -129,9 +129,9 @@ def failures(
 
     A label is doubtful where the other class's probability is above one half and at least the mean
     that films of that class get, as in confident learning (Northcutt et al., JAIR 70:1373, 2021).
-    That is a reason to look at the film again, nothing more. Among films that the network was
-    trained on few are found, since a network learns wrong labels too. Films of equal confidence
-    keep their order.
+    That is a reason to look at the film again, nothing more. Few films that the network was trained
+    on are found, since a network learns wrong labels too. Films of equal confidence keep their
+    order.
     """
     truth, values = check_scores(labels, logits)
     if truth.size != len(files):

@@ -1,6 +1,6 @@
 """Statistics of films that do not depend on anatomy, of films as the network sees them.
 
-A film that was shrunk more may be sharper.
+A film that is larger in its file is shrunk more, which may make it sharper.
 """
 
 import os

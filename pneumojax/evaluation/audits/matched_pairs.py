@@ -35,8 +35,8 @@ def pair_films(
 
     A film's rank in a statistic is the share of films below it. The distance of two films is the
     larger of their differences in rank. The closest two films of all are paired first, then the
-    closest two of the rest, until none are left within the caliper; among equals the film that
-    comes first. So the pairs are a function of the films and their order, without any draw.
+    closest two of the rest, until none are left within the caliper. Of films at the same distance
+    the first is taken, so the pairs depend on the films and their order alone.
     """
     truth = check_labels(labels)
     # Ranks are multiples of one half, so that distances and ties are exact on every machine.

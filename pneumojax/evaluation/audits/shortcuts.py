@@ -51,9 +51,9 @@ class StatisticAudit:
     """How well one statistic predicts the label, and whether the network follows it.
 
     The AUROC is that of the statistic or of its negative, whichever is 0.5 or more, so without any
-    relation to the label it is slightly above 0.5. In pairs it keeps that direction. On all films
-    a good network's logit follows whatever differs between the classes; within a class it has no
-    reason to.
+    relation to the label it is slightly above 0.5. The AUROC in pairs is taken in the same
+    direction. On all films a good network's logit follows whatever differs between the classes;
+    within a class it has no reason to.
     """
 
     name: str
