@@ -102,10 +102,11 @@ def _film(row: Row, label: int | None, table: Table, paths: TablePaths) -> FilmF
         return "its row has another number of cells than the table has columns"
     if not row.path:
         return "its row has no path"
+    if not row.label:
+        return "its row has no label"
     if label is None:
-        return (
-            f"its label {row.label[:40]!r} is that of no class" if row.label else "it has no label"
-        )
+        name = row.label[:40]
+        return f"its label {name!r} is in none of config.data.negative, positive and ignored"
     if table.has_patients and not row.patient:
         return "its row has no patient"
     split = _SPLITS.get(row.split.casefold()) if table.has_splits else "all"

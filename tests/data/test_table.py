@@ -108,8 +108,8 @@ def test_a_label_that_is_left_out_on_purpose_is_not_rejected(table):
     ("row", "reason"),
     [
         (",NORMAL,1,train,", "its row has no path"),
-        ("x.png,COVID,1,train,", "its label 'COVID' is that of no class"),
-        ("x.png,,1,train,", "it has no label"),
+        ("x.png,COVID,1,train,", "its label 'COVID' is in none of config.data.negative, positive"),
+        ("x.png,,1,train,", "its row has no label"),
         ("x.png,NORMAL,,train,", "its row has no patient"),
         ("x.png,NORMAL,1,exam,", "its split 'exam' is none of train, val and test"),
         ("x.png,NORMAL,1,train", "another number of cells"),

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.perturbations import PERTURBATIONS, Images, Perturbation
 from pneumojax.evaluation.audits.stress import STRESSES, Stress, stress_summary
@@ -73,9 +74,12 @@ class Robustness:
     unchanged: Metrics
     kinds: Mapping[str, Kind]
     stress: Stress | None
+    negative: str = CLASS_NAMES.words.negative  # the negative class in a sentence
 
     def record(self) -> dict[str, Any]:
-        return {"robustness": json_ready({**vars(self), "level": LEVEL})}
+        entry = {**vars(self), "level": LEVEL}
+        del entry["negative"]
+        return {"robustness": json_ready(entry)}
 
     def section(self) -> Section:
         rows = [
@@ -88,8 +92,8 @@ class Robustness:
             for row in kind.levels
         ]
         text = [
-            f"The same {self.n:,} films ({self.normal:,} normal) are scored at each level. They "
-            f"are changed at the {self.side} pixels that the network sees, and called at the "
+            f"The same {self.n:,} films ({self.normal:,} {self.negative}) are scored at each level. "
+            f"They are changed at the {self.side} pixels that the network sees, and called at the "
             "operating point."
         ]
         headings = ("change", "level", "AUROC", "sensitivity", "specificity", "change of AUROC")
@@ -139,13 +143,14 @@ def audit(subject: Subject) -> Robustness:
     def score(images: Images) -> NDArray:
         return subject.score(replace(films, images=images, places=np.arange(len(images))))
 
-    return robustness(
+    found = robustness(
         score,
         films.pixels(np.arange(len(films))),
         films.labels,
         subject.decision,
         patients=None if keys is None else np.asarray(keys)[chosen],
     )
+    return replace(found, negative=subject.predictions.class_names.words.negative)
 
 
 def sample_films(labels: ArrayLike, most: int = MOST_FILMS, seed: int = 0) -> Ints:
