@@ -322,5 +322,5 @@ class TestFolds:
 
     def test_too_few_patients_are_refused(self):
         patients, labels, digests = _films(patients_per_class=3)
-        with pytest.raises(UserError, match="config.data.folds is 4: .*without a film of config.data.negative"):
+        with pytest.raises(UserError, match=r"config.data.folds is 4: .*config.data.negative"):
             divide_into_folds(patients, labels, digests, 4, seed=0)
