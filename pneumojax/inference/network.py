@@ -116,6 +116,11 @@ def _checked(module: Any, images: Array, dropout_keys: Array | None) -> dict:
     return dict(heads)
 
 
+def _divides(module: nnx.Module) -> bool:
+    """Whether methods, and not mere layers, are called `features` and `logits`."""
+    return all(inspect.ismethod(getattr(module, name, None)) for name in ("features", "logits"))
+
+
 def _name(module: Any) -> str:
     return type(module).__name__
 
@@ -134,7 +139,7 @@ def make_network(config: ConfigDict) -> Network:
         frozenset(statistics),
         tuple(config.test_time.views),
         config.finetune.freeze_statistics,
-        hasattr(module, "features") and hasattr(module, "logits"),
+        _divides(module),
         config.precision,
     )
 

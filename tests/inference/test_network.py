@@ -126,3 +126,19 @@ def test_a_field_that_a_network_would_not_follow_is_refused(field, value):
     config[section][name] = value
     with pytest.raises(UserError, match=f"^config.{field}.* takes no"):
         make_network(config)
+
+
+class Sequence(nnx.Module):
+    """Has layers, and no methods, of the names that Grad-CAM looks for."""
+
+    def __init__(self, *, rngs):
+        self.features = nnx.Conv(1, 2, (3, 3), rngs=rngs)
+        self.logits = nnx.Linear(2, 1, rngs=rngs)
+
+    def __call__(self, images, dropout_keys):
+        return {"main": self.logits(self.features(images).mean((1, 2)))[:, 0]}
+
+
+def test_layers_called_features_and_logits_do_not_make_a_network_explained():
+    assert not make_network(config_of("Sequence")).explains
+    assert make_network(base.get_config()).explains
