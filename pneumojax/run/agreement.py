@@ -1,7 +1,7 @@
 """Checks of a checkpoint's metadata: each value is usable, and agrees with config.json.
 
-The metadata holds the decision that was fitted in training. When `config.decision` changes later, evaluation
-fits it again on the validation films and keeps it in decision.json.
+The metadata holds the decision that was fitted in training. When `config.decision` changes later,
+evaluation fits it again on the validation films and keeps it in decision.json.
 """
 
 import math

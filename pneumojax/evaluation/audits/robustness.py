@@ -93,8 +93,8 @@ class Robustness:
         ]
         text = [
             f"The same {self.n:,} films ({self.normal:,} {self.negative}) are scored at each "
-            f"level. They are changed at the {self.side} pixels that the network sees, and called at "
-            "the operating point."
+            f"level. They are changed at the {self.side} pixels that the network sees, and "
+            "called at the operating point."
         ]
         headings = ("change", "level", "AUROC", "sensitivity", "specificity", "change of AUROC")
         tables = [Table(headings, rows, folded="Every level, with intervals")]
