@@ -19,6 +19,7 @@ from pneumojax.errors import UserError
 from pneumojax.inference.ensemble import output_folder
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.answering import AnsweredFilm, Answerer
+from pneumojax.predict.prediction import Prediction
 from pneumojax.predict.reading import ReadFilm, make_reader, read_ahead
 from pneumojax.predict.terminal import FilmProgress
 from pneumojax.run.film_list import banner, is_seen
@@ -67,9 +68,9 @@ class Model:
     """One trained network, or several that answer together; `load` opens it.
 
     Films are paths, folders, patterns such as "films/*.dcm", arrays, PIL pictures, pydicom data
-    sets, or a list or generator of these. An array is uint8 or uint16 of shape (h, w),
-    (n, h, w) or (n, h, w, 1 or 3), or of floats with `value_range`, the values of black and white.
-    It is answered as a PNG of the same pixels would be, whatever its size.
+    sets, or a list or generator of these. An array has the shape (h, w), (n, h, w), (h, w, 3) or
+    (n, h, w, 1 or 3), and is uint8, uint16, or of floats with `value_range`, the values of black
+    and of white. It is answered as a PNG of the same pixels would be, whatever its size.
 
     Numbers are those of the command line for the same films, to the last bit. They may differ in
     the last digits if the films are passed in parts, since batches then have another size.
@@ -95,13 +96,14 @@ class Model:
     def predict(
         self, films: "Films", *, value_range: Range | None = None, progress: bool = False
     ) -> Predictions:
-        """Answers films. A film that cannot be read is a row with its error and no probability.
+        """Answers films in their order.
 
-        `progress` shows on standard error how far it is. Raises UserError for paths that do not
-        exist and for arrays that are not of films.
+        A film that cannot be read is a row with its error and without a probability. `progress` shows
+        on standard error how far it is. Raises UserError for paths that do not exist and for
+        arrays that are not of films.
         """
-        answered = list(self._answers(films_of(films, value_range), progress=progress))
-        return self._predictions(answered)
+        answered = self._answers(films_of(films, value_range), progress=progress)
+        return self._predictions([each.prediction for each in answered])
 
     def explain(
         self, films: "Films", *, value_range: Range | None = None, progress: bool = False
@@ -112,15 +114,15 @@ class Model:
         """
         self._answerer.predictor.check_explains()
         found = films_of(films, value_range)
-        answered = list(self._answers(found, explain=True, progress=progress))
+        answered = self._answers(found, explain=True, progress=progress)
         rows = [Explanation(a.prediction, a.evidence, a.film.preview) for a in answered]
-        return Explanations(tuple(rows), self._predictions(answered))
+        return Explanations(tuple(rows), self._predictions([row.prediction for row in rows]))
 
     def logits(self, films: "Films", *, value_range: Range | None = None) -> NDArray:
         """One logit per film (n,), before calibration.
 
-        That of several networks is the logit of the mean of their calibrated probabilities. Raises
-        UserError as `predict`, and for a film that cannot be read.
+        It is float32. Several networks give the logit of the mean of their calibrated
+        probabilities, float64. Raises UserError as `predict`, and for a film that cannot be read.
         """
         found = films_of(films, value_range)
         with quiet():
@@ -153,7 +155,7 @@ class Model:
         from pneumojax.evaluation.films import FilmChoice
 
         places = self._places
-        results = Path(output).absolute() if output else places.results
+        results = Path(output).expanduser().absolute() if output else places.results
         root = None if films is None else str(Path(films).expanduser().absolute())
         naming = self._naming(data) if data else None
         with quiet(progress=progress):
@@ -197,13 +199,12 @@ class Model:
             read = make_reader(decoder, preprocessing, (), explain)
             yield from read_ahead(found, read, 2 * answerer.predictor.batch_size)
 
-    def _predictions(self, answered: list[AnsweredFilm]) -> Predictions:
-        rows = tuple(each.prediction for each in answered)
+    def _predictions(self, rows: list[Prediction]) -> Predictions:
         seen = sum(is_seen(row.warnings) for row in rows)
         warning = banner(seen, sum(row.probability is not None for row in rows))
         notes = filter(None, (warning, *self._answerer.notes))
         name = self._answerer.class_names.positive
-        return Predictions(rows, self._answerer.stamp, name, tuple(notes))
+        return Predictions(tuple(rows), self._answerer.stamp, name, tuple(notes))
 
     @staticmethod
     def _pixels(read: ReadFilm) -> NDArray[np.uint8]:
