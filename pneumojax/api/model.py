@@ -98,8 +98,8 @@ class Model:
     ) -> Predictions:
         """Answers films in their order.
 
-        A film that cannot be read is a row with its error and without a probability. `progress` shows
-        on standard error how far it is. Raises UserError for paths that do not exist and for
+        A film that cannot be read is a row with its error and without a probability. `progress`
+        shows on standard error how far it is. Raises UserError for paths that do not exist and for
         arrays that are not of films.
         """
         answered = self._answers(films_of(films, value_range), progress=progress)

@@ -77,13 +77,15 @@ def accepted_changes(
     refused = [change for change in found if change.field not in may_change]
     if refused:
         raise UserError(
-            f"--workdir: {run!r} is a run of another config ({'; '.join(map(str, refused))}); "
-            "name another folder or use that config"
+            f"{run!r} is a run of another config ({'; '.join(map(str, refused))}); "
+            "name another folder or use that config",
+            flag="workdir",
         )
     for change in found:
         if change.field == "epochs" and change.after < change.before:
             raise UserError(
-                f"--workdir: {run!r} is a run of another config ({change}); a run can be given "
-                "more epochs but not fewer"
+                f"{run!r} is a run of another config ({change}); a run can be given more epochs "
+                "but not fewer",
+                flag="workdir",
             )
     return found

@@ -108,9 +108,10 @@ class StreamedFilms:
             except (FilmError, OSError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
                 raise UserError(
-                    f"--cache_dir: the shards in {str(self._entry)!r} are damaged at film "
+                    f"the shards in {str(self._entry)!r} are damaged at film "
                     f"{self._index.paths[row]!r} ({reason}); start again with --verify_films, "
-                    "which writes them again"
+                    "which writes them again",
+                    flag="cache_dir",
                 ) from error
 
         for _ in self._pool.map(read, range(len(rows))):

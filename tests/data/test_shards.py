@@ -207,7 +207,7 @@ def test_a_shard_that_is_damaged_while_it_is_read_is_one_line_that_says_what_men
     films = load(all_kinds, tmp_path)
     shard = shard_of(tmp_path)
     flip(shard) if damage == "flipped byte" else shard.rename(shard.with_name("away"))
-    line = "--cache_dir: the shards in .* are damaged at film 'train/.*'.* --verify_films"
+    line = "the shards in .* are damaged at film 'train/.*'.* --verify_films"
     with pytest.raises(UserError, match=line):
         for batch in itertools.islice(batches_of(films, 8, seed=0, start_step=0), 5):
             np.testing.assert_array_equal(batch["image"][..., 0], expected[batch["film"]])
