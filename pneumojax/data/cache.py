@@ -67,7 +67,7 @@ def load_split(
             ones than allowed; or the films do not fit on the disk, decoded or not.
     """
     wanted = folder.of_split(split)
-    if folder.ignored_folders:
+    if folder.ignored_folders or (folder.ignored and folder.table is not None):
         cache.log(_ignored(folder))
     headers = HeaderCollector(folder.naming.dicom_metadata, cache.folder)
     more = headers.dependencies if headers.wanted or _may_have_dicom(wanted) else ()
@@ -127,6 +127,11 @@ def _name_lateral(films: FilmSet, log: Callable[[str], None]) -> None:
 
 
 def _ignored(folder: FilmFolder) -> str:
+    if folder.table is not None:
+        return (
+            f"ignored: {folder.ignored:,} rows of {folder.shown}, whose labels are left out by "
+            "config.data.ignored"
+        )
     names = ", ".join(map(repr, folder.ignored_folders[:5]))
     more = len(folder.ignored_folders) - 5
     return (

@@ -64,7 +64,7 @@ def find_table_films(
     rejected: list[Rejected] = []
     ignored = 0
     for row in table.rows:
-        if labels[row.label] is None and naming.classes.is_listed(row.label):
+        if row.label and labels[row.label] is None and naming.classes.is_listed(row.label):
             ignored += 1
             continue
         film = _film(row, labels[row.label], table, paths)

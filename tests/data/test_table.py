@@ -269,6 +269,19 @@ def test_rejected_rows_are_counted_against_the_share_that_the_config_allows(tabl
         loaded(tmp_path, path, 0.1, [])
 
 
+def test_labels_that_are_left_out_are_counted_aloud_but_a_missing_label_is_a_fault(table, tmp_path):
+    for i in range(2):
+        film(tmp_path / f"{i}.png", i)
+    path = table("0.png,0", "1.png,1", "x,unsure", "y,", header="path,label", films=False)
+    naming, told = FilmNaming(Classes(ignored=("*",))), []
+    cache = FilmCache(tmp_path / "cache", log=told.append)
+    films = load_split(
+        listed(path, naming), "train", Preprocessing(32), cache, max_rejected_fraction=0.5
+    )
+    assert films.rejected == [("y", "its row has no label")]
+    assert told[0].startswith("ignored: 1 rows of ")
+
+
 def test_films_of_the_same_bytes_are_counted_and_refused_above_the_share(table, tmp_path):
     for i in range(4):
         film(tmp_path / f"{i}.png", i % 3)
