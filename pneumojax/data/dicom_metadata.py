@@ -1,10 +1,10 @@
 """The facts of DICOM headers that are kept for the films of a cache entry.
 
 A header names the patient, so only the facts that `config.data.dicom_metadata` asks for are kept:
-age in years, sex and view, and a patient's ID as a hash. The hash depends on a secret, `SALT` in
-the cache folder, without which the IDs cannot be found by hashing all that are possible. A patient
-has the same hash in every run with that cache folder, and another one elsewhere, unless the file
-is copied. Nothing else of a header is stored; the paths of lateral views are, to name them.
+age in years, sex and view, and a patient's ID as a hash. The hash depends on a secret in the file
+`SALT` of the cache folder, so nobody without it can find an ID by hashing all possible ones. A
+patient has the same hash in every run with that cache folder, and another one elsewhere unless the
+file is copied. Beside these facts an entry lists the paths of lateral views, for a warning.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ class HeaderCollector:
 
     @property
     def dependencies(self) -> tuple[object, ...]:
-        """All that pixels and facts of DICOM films depend on beside those of other films."""
+        """The versions and settings that the pixels and facts of DICOM films depend on."""
         decoders = tuple(version(name) for name in ("pydicom", "imagecodecs"))
         return (*decoders, *self.wanted, hashlib.sha256(self._salt).hexdigest())
 
@@ -103,7 +103,7 @@ def headers_fit(entry: Path, films: int) -> bool:
 
 
 def hashed(patient: str, salt: bytes) -> str:
-    """The name of a patient in place of an ID: 16 hex digits that need the salt to be computed."""
+    """A patient's name in place of the ID: 16 hex digits of its HMAC-SHA-256 with the salt."""
     return hmac.new(salt, patient.encode(), hashlib.sha256).hexdigest()[:16]
 
 

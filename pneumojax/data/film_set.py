@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FilmFacts:
-    """What a folder or a table tells about m films, in the order of their records in the cache.
+    """The facts that a folder, a table or DICOM headers tell about m films, in the cache's order.
 
-    The cache does not hold these facts, so a corrected table does not decode its films again.
+    The cache holds those of DICOM headers only, so a corrected table costs no decoding.
     """
 
     labels: np.ndarray  # int32 (m,)
@@ -108,7 +108,7 @@ class FilmSet(FilmIndex):
 
     @property
     def columns(self) -> Mapping[str, np.ndarray]:
-        """The other columns of a table by name: object (n,) of text, "" for a missing value."""
+        """Other columns of a table or of DICOM headers: object (n,) of text, "" if missing."""
         return self.facts.columns
 
     @property
@@ -119,7 +119,7 @@ class FilmSet(FilmIndex):
 
     @property
     def identities(self) -> Iterator[patients.Identity]:
-        """Patient and pathogen of each film, from the table or from the file's name."""
+        """Patient and pathogen of each film, from a table, a DICOM header or the file's name."""
         named = map(self.naming.patients.identify, self.paths, self.labels.tolist())
         if self.facts.patients is None:
             return named
