@@ -52,6 +52,11 @@ class TablePaths:
         """The remedy for a table of which no row can be used, for a reason of `find` or another."""
         if reason == _MISSING:
             return f" in {str(self.base)!r}; name the folder of the films with config.data.root"
+        if reason == _ELSEWHERE and self.has_root:
+            return (
+                f". In {str(self.base)!r} there is none by the part of its path that comes after "
+                f"{str(self.common)!r} either"
+            )
         if reason == _ELSEWHERE:
             return (
                 ". With --config.data.root=<folder> the part of each path that comes after "
