@@ -16,6 +16,7 @@ from pneumojax.data.dicom_metadata import METADATA, SALT
 from pneumojax.data.films import find_films
 from pneumojax.data.naming import FilmNaming
 from pneumojax.data.splits import load_splits
+from pneumojax.data.table_films import find_any_films
 from pneumojax.decoding.formats import decode_any
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
@@ -207,3 +208,27 @@ def test_a_column_that_the_films_do_not_have_is_named(mixed, tmp_path):
         match=r"config.data.stratify is 'scanner': .*; the films have 'age', 'sex', 'view'$",
     ):
         load_splits(config, tmp_path, log=lambda line: None)
+
+
+def test_a_table_lists_dicom_files_without_a_suffix_and_its_own_values_come_first(
+    tmp_path, make_dicom
+):
+    rows = ["path,label,patient,sex"]
+    for i in range(6):
+        grey = np.arange(40 * 40, dtype=np.uint16).reshape(40, 40) + i
+        data = make_dicom(grey, PatientID=f"ID {i}", PatientSex="F", ViewPosition="PA")
+        (tmp_path / f"IM{i:04d}").write_bytes(data)
+        patient, sex = ("Ann", "M") if i < 2 else ("Ben", "")
+        rows.append(f"IM{i:04d},{('NORMAL', 'PNEUMONIA')[i % 2]},{patient},{sex}")
+    (tmp_path / "films.csv").write_text("\n".join(rows))
+    naming = FilmNaming(dicom_metadata=EVERYTHING)
+    folder = find_any_films(tmp_path / "films.csv", "--films", naming)
+    cache = FilmCache(tmp_path / "cache", CACHED, log=lambda line: None)
+    films = load_split(folder, "all", SMALL, cache, max_rejected_fraction=0)
+    for i, path in enumerate(films.paths):
+        expected = decode_any((tmp_path / path).read_bytes(), SMALL)
+        np.testing.assert_array_equal(films.pixels([i])[0], expected.pixels)
+    assert films.patients == ["Ann", "Ann", "Ben", "Ben", "Ben", "Ben"]
+    assert films.columns["sex"].tolist() == ["M", "M", "F", "F", "F", "F"]
+    assert films.columns["view"].tolist() == ["PA"] * 6
+    assert films.facts.from_table
