@@ -1,6 +1,8 @@
 """Progress, durations and tables on the terminal."""
 
 import io
+import sys
+import threading
 
 import pytest
 
@@ -72,3 +74,23 @@ def test_durations_have_hours_only_when_there_are_any():
 def test_columns_of_a_table_are_aligned():
     table = plain_table(("name", "films"), [("a", "1"), ("longer", "2")])
     assert table.splitlines() == ["name    films", "a       1", "longer  2"]
+
+
+def test_a_silent_block_prints_nothing_and_other_threads_go_on(capsys):
+    def tell(name):
+        terminal.say(f"said in {name}")
+        terminal.make_console().print(f"shown in {name}")
+        progress = terminal.Progress(sys.stdout, seconds=0)
+        progress.show(f"progress in {name}")
+        progress.close()
+
+    with terminal.silent():
+        tell("the block")
+        other = threading.Thread(target=tell, args=["another thread"])
+        other.start()
+        other.join()
+    tell("the open")
+    out = capsys.readouterr().out
+    assert "the block" not in out
+    for name in ("another thread", "the open"):
+        assert [f"{verb} in {name}" in out for verb in ("said", "shown", "progress")] == [True] * 3

@@ -100,3 +100,22 @@ def test_a_script_without_a_guard_decodes_in_children_that_end_with_it(film, tmp
     while left := [child for child in children.split() if Path(f"/proc/{child}").exists()]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("chosen", ["", "mine"])
+def test_compiled_networks_are_stored_unless_the_program_chose_a_folder(tmp_path, chosen):
+    printed = run(
+        f"""
+        import os
+        os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
+        import jax
+        from pathlib import Path
+        from pneumojax import runtime
+        if {chosen!r}:
+            jax.config.update("jax_compilation_cache_dir", {chosen!r})
+        runtime.use_compilation_cache(Path("ours"))
+        print(jax.config.jax_compilation_cache_dir)
+        """,
+        tmp_path,
+    )
+    assert printed.strip() == (chosen or "ours/xla")
