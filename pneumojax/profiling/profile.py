@@ -21,6 +21,7 @@ from pneumojax.run.begin import claim
 from pneumojax.run.provenance import provenance
 from pneumojax.sharding import make_mesh, replicated
 from pneumojax.training.calls import CompiledCalls, make_input
+from pneumojax.training.losses import class_factors
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.setup import check_batch, check_training
 from pneumojax.training.state import initial_state
@@ -88,7 +89,8 @@ def _measure(config: ConfigDict, workdir: Path, cache_dir: Path, verify_films: b
     steps_per_call = source.calls.steps_per_call
     with _cache_hits() as hits:
         began = time.perf_counter()
-        train_step = make_train_step(config, network, optimizer, per_epoch, mesh)
+        weights = class_factors(films.labels, config.loss.class_weights)
+        train_step = make_train_step(config, network, optimizer, per_epoch, mesh, weights)
         step = CompiledCalls(train_step, state, config, mesh, source, last_step=steps_per_call)
         compile_seconds = time.perf_counter() - began
 

@@ -1,6 +1,7 @@
-"""Every field of the config is read: reads are recorded while the program trains and predicts."""
+"""Every field of the config is read, and by the tasks that it concerns: reads are recorded."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ from ml_collections import ConfigDict
 
 from pneumojax.config.flat import flatten
 from pneumojax.configs import base
+from pneumojax.data.resident import choose_layout
 from pneumojax.data.splits import load_splits
+from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.inference.decision import fit_decision
 from pneumojax.predict.predict import predict_files
+from pneumojax.profiling.profile import profile
 from pneumojax.training.loop import train
 
 # These modules read all fields only to check, copy, store or compare them.
@@ -33,6 +37,12 @@ class Reads:
             self._groups[id(value)] = value, f"{prefix}{name}."
         else:
             self.fields.add(prefix + name)
+
+    def during(self, task):
+        """The fields that are read while a task runs."""
+        self.fields = set()
+        task()
+        return self.fields
 
 
 @pytest.fixture
@@ -64,8 +74,21 @@ def reads(monkeypatch):
     return reads
 
 
+# Training reads these fields for other purposes than its steps, so a profile ignores them.
+_NO_PART_OF_A_STEP = {
+    *("checkpoint.best_metric", "checkpoint.every_steps", "early_stopping.patience", "epochs"),
+    *("decision.rule", "decision.temperature", "log.every_steps", "log.tensorboard"),
+    "start.weights",
+}
+# The answers of a network may not depend on these groups, which say how it is trained.
+_TRAINING_ALONE = (
+    *("augment.", "average.", "checkpoint.", "early_stopping.", "log.", "loss.", "optimizer."),
+    *("start.", "train."),
+)
+
+
 @pytest.mark.slow
-def test_every_field_is_read_by_training_and_prediction(
+def test_every_task_reads_the_fields_that_concern_it(
     reads, config, films_root, cache_dir, tmp_path
 ):
     with config.unlocked():
@@ -73,17 +96,28 @@ def test_every_field_is_read_by_training_and_prediction(
             {"data.folds": 3, "data.fold": 1, "early_stopping.patience": 2, "augment.blur": 0.1}
         )
         config.model.heads = ("main", "auxiliary")
-    train(config, tmp_path / "a-run", cache_dir)
-    film = min((films_root / "test" / "NORMAL").iterdir())
-    predict_files([tmp_path / "a-run"], [str(film)], output=str(tmp_path / "p.csv"))
-    # These fields are read only under other choices than those above.
+    run, film = tmp_path / "a-run", min((films_root / "test" / "NORMAL").iterdir())
+    trained = reads.during(lambda: train(config, run, cache_dir))
+    predicted = reads.during(lambda: predict_files([run], [str(film)], str(tmp_path / "p.csv")))
+    evaluated = reads.during(lambda: evaluate_run([run], cache_dir))
+    profiled = reads.during(lambda: profile(config, tmp_path / "profile", cache_dir))
+
+    assert trained - profiled == _NO_PART_OF_A_STEP
+    assert predicted <= evaluated
+    assert not [field for field in evaluated if field.startswith(_TRAINING_ALONE)]
     with config.unlocked():
-        config.data.folds, config.data.val_fraction = 0, 0.3
-    load_splits(config, cache_dir)
+        others = reads.during(lambda: _choose_otherwise(config, cache_dir))
+    # Only `config.load.run_name` and a profile's page read the name.
+    assert set(flatten(base.get_config())) - (trained | predicted | others) == {"name"}
+
+
+def _choose_otherwise(config, cache_dir):
+    """Reads the fields that are read only under other choices than those of the test."""
+    config.data.folds, config.data.val_fraction = 0, 0.3
+    films = load_splits(config, cache_dir).train
+    gpu = SimpleNamespace(platform="gpu", memory_stats=lambda: {"bytes_limit": 2**30})
+    choose_layout(films, config, SimpleNamespace(size=1, local_devices=(gpu,)))
     labels, logits = np.array([0, 1, 0, 1]), np.array([-1.0, 1.0, 0.5, 0.2])
     for rule in ("sensitivity", "cost"):
-        with config.unlocked():
-            config.decision.rule = rule
+        config.decision.rule = rule
         fit_decision(config.decision, labels, logits)
-    fields = set(flatten(base.get_config()))
-    assert sorted(fields - reads.fields) == ["name"]  # only `config.load.run_name` reads it
