@@ -149,8 +149,8 @@ def _instructions(body: str) -> Iterator[_Instruction]:
 def _read_of_parameters(body: str) -> list[int]:
     """The bytes that a fusion reads of each of its parameters, in their order.
 
-    A fusion computes no more of an intermediate than its results need. Where they need a slice,
-    what the slice is computed from by operations that keep the shape is read in part as well.
+    A fusion computes no more of an intermediate than its results need. If they need a slice of it,
+    only the same slice of its inputs is read, through all operations that keep the shape.
     """
     instructions = list(_instructions(body))
     needed: Counter[str] = Counter({instructions[-1].name: _elements(instructions[-1].type)})

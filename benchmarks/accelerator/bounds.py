@@ -98,7 +98,7 @@ def _operations(outer: Any, functions: dict[str, Any]) -> Iterator[Operation]:
 
 
 def _convolution_flops(operation: Any) -> int:
-    """Two for each multiply-add; the zeros of a dilated input, in a gradient, cost nothing."""
+    """The FLOPs: two for each multiply-add; zeros of a gradient's dilated input are not counted."""
     kernel = ir.RankedTensorType(operation.operands[1].type).shape
     numbers = stablehlo.ConvDimensionNumbers(operation.attributes["dimension_numbers"])
     features = kernel[numbers.kernel_output_feature_dimension]

@@ -98,7 +98,7 @@ def _random_batch(config: ConfigDict) -> dict[str, np.ndarray]:
 def _answers(
     config: ConfigDict, dtype: str, weights: tuple[dict, dict], batch: dict, device: jax.Device
 ) -> Answers:
-    """What one device computes, in one program, as float64 on the host."""
+    """The results of one device, computed in one program, as float64 on the host."""
     config = config.copy_and_resolve_references()
     config.model.dtype = dtype
     network, optimizer = make_network(config), make_optimizer(config, 1)

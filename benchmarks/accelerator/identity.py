@@ -15,7 +15,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tor
 
 
 def identity(*, smoke: bool) -> dict[str, str | int | bool]:
-    """What decides a measurement beside the code; a record holds results of one identity only."""
+    """The machine and the software that decide a measurement; a record holds those of one only."""
     device = jax.devices()[0]
     found: dict[str, str | int | bool] = {
         "card": device.device_kind,

@@ -68,7 +68,7 @@ def cases(record: Record, *, smoke: bool, full: bool) -> list[Case]:
 
 
 def _full(record: Record, smoke: bool) -> list[Case]:
-    """What --full adds."""
+    """The cases that --full adds."""
     planned = [_case("determinism/base/bfloat16", 20, extras.measure_determinism, smoke)]
     planned.append(_case("resume/quick", 60, extras.measure_resume, smoke))
     planned.append(_case("time_to_result/reference", 150, extras.measure_time_to_result, smoke))

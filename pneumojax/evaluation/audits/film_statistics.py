@@ -79,7 +79,7 @@ def pixel_statistics(images: NDArray[np.uint8]) -> dict[str, Floats]:
 
 
 def _variance(values: NDArray[np.int16]) -> Floats:
-    """Of each film's values (n,), from exact sums of integers."""
+    """The variance of each film's values (n,), from exact sums of integers."""
     exact = values.astype(np.float64)
     squares = np.einsum("ijk,ijk->i", exact, exact) / (exact.shape[1] * exact.shape[2])
     return np.maximum(squares - exact.mean(axis=(1, 2)) ** 2, 0.0)
