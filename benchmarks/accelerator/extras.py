@@ -1,4 +1,4 @@
-"""The cases of --full: determinism, a resume after a kill, flags, shares, and the time to a result."""
+"""The cases of --full: determinism, resuming after a kill, XLA flags, shares, time to a result."""
 
 import signal
 import statistics
