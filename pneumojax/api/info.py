@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pneumojax.api.figures import Figure, figures_in
+from pneumojax.api.figures import Figure, fields_of_figures, figures_in
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.fields import Field, is_count, is_group, is_text, list_of, read_record
 from pneumojax.files import printable
@@ -23,8 +23,9 @@ _CARD = (
     Field(("validated",), is_text, "text"),
     Field(("figures",), is_group, "an object"),
     Field(("limits",), list_of(is_text), "a list of texts"),
+    *fields_of_figures("figures"),
 )
-_METRICS = (Field(("n",), is_count, "a count"),)
+_METRICS = (Field(("n",), is_count, "a count"), *fields_of_figures())
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def info_of(predictor: Predictor) -> Info:
     described = ", ".join(filter(None, map(source.get, ("name", "attribution", "doi"))))
     listed = [path for path in predictor.workdirs if (path / "films.csv").exists()]
     rows = [row for path in listed for row in read_films(path) if row["side"] == "train"]
-    card = read_record(folder / CARD, _CARD) if (folder / CARD).exists() else {}
+    has_card = len(predictor.members) == 1 and (folder / CARD).exists()
+    card = read_record(folder / CARD, _CARD) if has_card else {}
     validated, figures = _validation(predictor, card)
     return Info(
         networks=tuple(path.name for path in predictor.workdirs),
@@ -108,9 +110,11 @@ def _validation(predictor: Predictor, card: Mapping[str, Any]) -> tuple[str, dic
     if len(predictor.members) == 1:
         path = folder / "evaluation" / "val" / "metrics.json"
         how = "validation films, which the network was not trained on"
-    else:
+    elif predictor.decision.rule == "out of fold":
         path = folder.parent / OUT_OF_FOLD / "metrics.json"
         how = "films, each by the network that was not trained on its patient"
+    else:
+        return "not as an ensemble", {}
     if not path.exists():
         return "not yet: `evaluate` measures the figures", {}
     record = read_record(path, _METRICS)

@@ -149,6 +149,10 @@ def test_a_run_tells_its_films_and_its_validation(workdir, films):
     (workdir / "evaluation" / "val" / "metrics.json").write_text(json.dumps(record))
     info = load(workdir).info
     assert info.validated.startswith("20 validation films") and info.figures["auroc"].low == 0.8
+    record["auroc"]["value"] = "high"
+    (workdir / "evaluation" / "val" / "metrics.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="auroc.value is 'high', not null or a finite number"):
+        load(workdir).info  # noqa: B018
     assert "auroc: 0.900" in repr(info) and "Not a medical device" in repr(info)
 
 
