@@ -57,10 +57,7 @@ def _lines(folder: FilmFolder, output: Path, unknown: int) -> list[str]:
             f"the patients of {unknown:,} films are not known from their names, so the table has "
             "no column of patients"
         )
-    root = (
-        ""
-        if output.parent.resolve() == folder.root.resolve()
-        else (f" --config.data.root={folder.root}")
-    )
-    lines.append(f"train on it with --config.data.table={output}{root}")
-    return lines
+    fields = f"--config.data.table={output}"
+    if output.parent.resolve() != folder.root.resolve():
+        fields += f" --config.data.root={folder.root}"
+    return [*lines, f"train on it with {fields}"]
