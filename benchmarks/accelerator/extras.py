@@ -120,7 +120,7 @@ def measure_time_to_result(smoke: bool) -> TimeToResult:
     """Trains `configs/reference.py` in a process of its own."""
     fields: dict[str, Any] = {"log.tensorboard": False}
     if smoke:
-        fields |= {"epochs": 1, "data.image_size": 48, "augment.size": 40, "batch_size": 16}
+        fields |= {"epochs": 2, "data.image_size": 48, "augment.size": 40, "batch_size": 16}
         fields |= {"model.modules": ((4, 4, 8, 2, 4, 4),), "model.pools": (), "microbatch_size": 8}
         fields |= {"model.stem": (4, 4, 8)}
     # A tenth of the films is held out; about as many as Kermany's training set are trained on.

@@ -100,11 +100,11 @@ def test_a_smoke_run_ends_with_every_case(tmp_path):
 
 @pytest.mark.slow
 def test_several_devices_report_how_they_scale(tmp_path):
-    record, _ = run(tmp_path, "--only=scaling", devices=8)
+    record, _ = run(tmp_path, "--only=scaling", devices=2)
     found = record["cases"]["scaling/base/bfloat16"]["result"]
-    assert [point["devices"] for point in found["weak"]] == [1, 2, 4, 8]
-    assert [point["films"] for point in found["weak"]] == [4, 8, 16, 32]
-    assert {point["films"] for point in found["strong"]} == {8}
+    assert [point["devices"] for point in found["weak"]] == [1, 2]
+    assert [point["films"] for point in found["weak"]] == [4, 8]
+    assert [point["films"] for point in found["strong"]] == [4, 4]
     assert found["weak"][0]["efficiency"] == found["strong"][0]["efficiency"] == 1
 
 
