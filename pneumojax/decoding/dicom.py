@@ -77,10 +77,10 @@ def _check(dataset: Dataset) -> None:
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise FilmError(f"DICOM of {int(dataset.NumberOfFrames)} frames: only single films")
     check_size(dataset.Columns, dataset.Rows)
-    if dataset.BitsAllocated not in (8, 16) or not 1 < dataset.BitsStored <= dataset.BitsAllocated:
-        raise FilmError(
-            f"DICOM of {dataset.BitsStored} bits in {dataset.BitsAllocated}: only 8 to 16 bits"
-        )
+    # A damaged file may have a text here, which int() refuses, so that no message quotes it.
+    stored, allocated = int(dataset.BitsStored), int(dataset.BitsAllocated)
+    if allocated not in (8, 16) or not 1 < stored <= allocated:
+        raise FilmError(f"DICOM of {stored} bits in {allocated}: only 8 to 16 bits")
     if dataset.HighBit != dataset.BitsStored - 1:
         raise FilmError("DICOM with a high bit other than the highest stored bit")
     kind, samples = dataset.PhotometricInterpretation, dataset.SamplesPerPixel

@@ -235,3 +235,12 @@ def test_no_tag_about_the_patient_is_read(make_dicom):
     assert not [
         element for element in read if element.tag.group != 0x0028 and element.tag.group != 0x7FE0
     ]
+
+
+@pytest.mark.parametrize("element", [b"\0\1US", b"\1\1US", b"\x10\0US", b"\x11\0US", b"\2\1US"])
+def test_a_text_in_place_of_a_number_is_not_quoted(make_dicom, element):
+    data = make_dicom(GREY)
+    at = data.index(b"\x28\0" + element)  # group 0028: bits, rows, columns, high bit
+    with pytest.raises(FilmError) as caught:
+        decode_dicom(data[: at + 4] + b"SH\x02\0ZQ" + data[at + 10 :])
+    assert "ZQ" not in str(caught.value)
