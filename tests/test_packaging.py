@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import pneumojax
 from pneumojax.data.phantom_films import write_films
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("pneumojax", "configs", "models", "pyproject.toml", "README.md")
 LOCK = ROOT / "requirements-lock.txt"
+METADATA = f"pneumojax-{pneumojax.__version__}.dist-info"
 
 
 def run(*arguments, cwd, **variables):
@@ -79,7 +81,7 @@ def files_below(folder, skipped=()):
 
 def test_a_wheel_holds_the_package_the_configs_and_the_reference_network_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    packed = {name for name in names if not name.startswith("pneumojax-0.1.0.dist-info/")}
+    packed = {name for name in names if not name.startswith(f"{METADATA}/")}
     wanted = {
         f"pneumojax/{name}" for name in files_below(ROOT / "pneumojax", ("configs", "models"))
     }
@@ -110,7 +112,7 @@ def test_the_installed_command_names_itself_and_its_configs(installed, tmp_path)
     assert help_text.startswith("usage: pneumojax train ")
     assert "base, inception_v3, quick, reference, two_heads" in " ".join(help_text.split())
     version, _ = run(command, "--version", cwd=tmp_path, PYTHONPATH=installed)
-    assert version.startswith("PneumoJAX 0.1.0 (jax ")
+    assert version.startswith(f"PneumoJAX {pneumojax.__version__} (jax ")
 
 
 def test_a_config_of_a_users_own_starts_from_an_installed_one(installed, tmp_path):
@@ -171,7 +173,7 @@ def test_the_wheel_works_in_a_new_environment_with_the_locked_versions(wheel, fi
         run(*pip, "install", "--quiet", wheel, cwd=here)
         run(*pip, "check", cwd=here)
         after = set(next(here.glob("env/lib/*/site-packages")).iterdir())
-        assert {path.name for path in after - before} == {"pneumojax", "pneumojax-0.1.0.dist-info"}
+        assert {path.name for path in after - before} == {"pneumojax", METADATA}
         uses_the_network(here, film)
 
 

@@ -20,7 +20,10 @@ _CONFIG_TO_USE = (
         "A Python file that makes a config, or the name of a config that comes with PneumoJAX: "
         f"{', '.join(config_names())}. Default: base.",
     ),
-    ("--config.<field>=<value>", "Change a field; configs/base.py lists and explains all of them."),
+    (
+        "--config.<field>=<value>",
+        "Change a field. --print_config shows them all, and configs/base.py explains them.",
+    ),
 )
 _CONFIG_OF_THE_RUN = (
     (
