@@ -29,6 +29,7 @@ CONFIGS = {
     "reference": reference.get_config,
     "inception_v3": inception_v3.get_config,
 }
+AVERAGE_POOLS = {"base": 1, "two_heads": 1, "reference": 0, "inception_v3": 10}
 ALL = ["base", *(pytest.param(name, marks=pytest.mark.slow) for name in [*CONFIGS][1:])]
 
 
@@ -85,7 +86,7 @@ def test_pools_are_window_operations(name, monkeypatch):
         windows = counted(stock, platform, "reduce_window")
         found = counted(ours, platform, "reduce_window")
         # A stock average pool has one more, which counts the values in each window.
-        assert found <= windows and sum(found.values()) >= sum(gradients.values()) + 2
+        assert found <= windows and (windows - found).total() == AVERAGE_POOLS[name]
 
 
 @pytest.mark.parametrize("name", ALL)
