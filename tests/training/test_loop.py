@@ -1,6 +1,7 @@
 """Training runs in this process: their files, compilations, refusals and resumptions."""
 
 import json
+import sys
 
 import jax
 import numpy as np
@@ -119,6 +120,27 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
         assert undisturbed == disturbed
 
 
+def numbers(folder):
+    """The lines of metrics.jsonl without times."""
+    clocks = ("seconds_per_step", "data_wait", "time")
+    return [
+        {name: value for name, value in line.items() if name not in clocks}
+        for line in read_lines(folder / "metrics.jsonl")
+    ]
+
+
+def test_resident_films_train_to_the_same_bits_without_tensorflow(
+    finished_run, config, tmp_path, cache_dir, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    config = config.copy_and_resolve_references()
+    config.data.resident = "replicated"
+    train(config.lock(), tmp_path / "run", cache_dir)
+    assert "on the devices, replicated" in capsys.readouterr().out
+    assert numbers(tmp_path / "run") == numbers(finished_run.folder)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_streamed_run_that_is_interrupted_ends_with_the_bits_of_the_cached_one(
@@ -138,14 +160,7 @@ def test_a_streamed_run_that_is_interrupted_ends_with_the_bits_of_the_cached_one
         train(streamed, tmp_path / "streamed", cache_dir)
     train(streamed, tmp_path / "streamed", cache_dir)
     assert "films are streamed from shards" in capsys.readouterr().out
-    clocks = ("seconds_per_step", "data_wait", "time")
-    lines = [
-        [
-            {name: value for name, value in line.items() if name not in clocks}
-            for line in read_lines(folder / "metrics.jsonl")
-        ]
-        for folder in (cached, tmp_path / "streamed")
-    ]
+    lines = [numbers(folder) for folder in (cached, tmp_path / "streamed")]
     assert lines[0] == lines[1] and len(lines[0]) == 2 * 4 + 2
     (first, told), (second, of_second) = (
         best_params(folder, config) for folder in (cached, tmp_path / "streamed")
