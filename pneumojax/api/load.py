@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pneumojax.api.model import Model
 
 AnyPath = str | os.PathLike[str]
-REFERENCE_RESULTS = Path("runs/reference")  # its own folder may be read-only
+# The reference network is read-only, so its results are written to where users have their runs.
+REFERENCE_RESULTS = Path("runs/reference")
 
 
 def load(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from pneumojax.api.load import REFERENCE_RESULTS
 from pneumojax.cli.flags import path_of
 from pneumojax.cli.parsing import Command
 from pneumojax.config.check import check
@@ -20,9 +21,6 @@ from pneumojax.errors import UserError
 from pneumojax.files import printable
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
 from pneumojax.shipped import reference_run
-
-# The reference network is read-only, so its results are written to where users have their runs.
-REFERENCE_RESULTS = Path("runs/reference")
 
 
 class TrainedRuns(NamedTuple):
