@@ -41,7 +41,13 @@ class Case:
 
 
 def cases(record: Record, *, smoke: bool, full: bool) -> list[Case]:
-    """All cases of a run; results that others build on are read from the record when they run."""
+    """All cases of a run; results that others build on are read from the record when they run.
+
+    A job of several processes measures only how it scales: the other cases are of one process.
+    """
+    scaling = _case("scaling/base/bfloat16", 30, measure_scaling, smoke)
+    if jax.process_count() > 1:
+        return [scaling]
     planned = [Case(CEILINGS, 15, lambda: measure_ceilings(smoke=smoke))]
     networks = ("base",) if smoke else ("base", "inception_v3", "reference")
     precisions = ("bfloat16",) if smoke else ("bfloat16", "tf32")
@@ -63,7 +69,7 @@ def cases(record: Record, *, smoke: bool, full: bool) -> list[Case]:
     if not smoke:
         planned.append(_correctness("two_heads", 10, smoke))
     if jax.device_count() > 1:
-        planned.append(_case("scaling/base/bfloat16", 30, measure_scaling, smoke))
+        planned.append(scaling)
     return planned + (_full(record, smoke) if full else [])
 
 
@@ -89,7 +95,7 @@ def _full(record: Record, smoke: bool) -> list[Case]:
         recipe = Recipe(network, "bfloat16", steps_per_call=_IN_CALL, smoke=smoke)
         planned.append(_torch(recipe, torch_contest.MORE_VARIANTS, 240, "more"))
     for flag in extras.XLA_FLAGS[: 1 if smoke else None]:
-        name = f"xla_flags/base/{flag.lstrip('-')}"
+        name = f"xla_flags/base/{flag.lstrip('-') or 'none'}"
         planned.append(_case(name, 40, extras.measure_flag, flag, smoke))
     return planned
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
+from pneumojax.runtime import is_leader
 
 COMMAND = "python -m benchmarks.accelerator"
 
@@ -25,8 +26,9 @@ class Record:
             UserError: the file is damaged, or was measured on a machine with other software.
         """
         self.path = path
-        for unfinished in path.parent.glob(f".{path.name}.*"):  # of processes that were killed
-            unfinished.unlink(missing_ok=True)
+        if is_leader():
+            for unfinished in path.parent.glob(f".{path.name}.*"):  # of processes that were killed
+                unfinished.unlink(missing_ok=True)
         self._stored: dict[str, Any] = {"command": COMMAND, "identity": identity, "cases": {}}
         self._stored |= {"begun": {}, "missing": []}
         if not path.exists():

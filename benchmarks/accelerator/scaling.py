@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 from benchmarks.accelerator.recipes import BATCHES, RandomFilms, Recipe
 from benchmarks.accelerator.steps import prepare_steps
 from benchmarks.accelerator.training import timed_steps
-from pneumojax.runtime import barrier
 from pneumojax.sharding import make_mesh
 
 
@@ -30,9 +29,9 @@ class ScalingPoint:
 
 @dataclass(frozen=True)
 class Scaling:
-    """The step of base with 1, 2, 4 ... devices; in a job of processes, with one's and with all.
+    """The step of base with 1, 2, 4 ... devices; in a job of several processes, with all of them.
 
-    The first point of a job is timed in all processes at once, each on its own devices.
+    A job has one point of each kind, to compare with the record of a process that ran alone.
 
     weak: with as many films for each device. strong: with the films of one device divided.
     """
@@ -46,7 +45,7 @@ def measure_scaling(smoke: bool) -> Scaling:
     """Times every mesh with both kinds of batches; a smoke run takes the first and the last."""
     make_mesh()  # sets how a CPU dispatches, before it is first used
     meshes = _meshes()
-    if smoke:
+    if smoke and len(meshes) > 1:
         meshes = [meshes[0], meshes[-1]]
     weak, strong = [], []
     # All strong batches must be divisible by the largest mesh.
@@ -59,19 +58,16 @@ def measure_scaling(smoke: bool) -> Scaling:
 
 
 def _meshes() -> list[Mesh]:
-    if jax.process_count() > 1:
-        counts = [jax.local_devices(), jax.devices()]
-    else:
-        every, count = jax.devices(), jax.device_count()
-        powers = [2**i for i in range(count.bit_length()) if 2**i < count]
-        counts = [every[:some] for some in (*powers, count)]
-    return [Mesh(np.array(devices), ("data",)) for devices in counts]
+    count = jax.device_count()
+    # In a job, a mesh of some devices would leave processes without any.
+    is_job = jax.process_count() > 1
+    powers = [] if is_job else [2**i for i in range(count.bit_length()) if 2**i < count]
+    return [Mesh(np.array(jax.devices()[:some]), ("data",)) for some in (*powers, count)]
 
 
 def _point(mesh: Mesh, films: int, smoke: bool, before: list[ScalingPoint]) -> ScalingPoint:
     recipe = Recipe("base", "bfloat16", batch=films, smoke=smoke)
     config = recipe.config()
-    barrier(f"scaling over {mesh.size} devices, {films} films, {len(before)}")
     prepared = prepare_steps(config, RandomFilms.of(config, max(films, recipe.films)), mesh)
     seconds = statistics.median(timed_steps(prepared, smoke=smoke))
     rate = films / seconds

@@ -117,12 +117,17 @@ def _profile(found: Results) -> str:
 
 def _scaling(found: Results) -> str:
     rows = [
-        [name, kind, f"{point['devices']}", f"{point['films']}", percent(point["efficiency"])]
+        [name, kind, *_scaling_point(point)]
         for name, scaling in found.items()
         for kind in ("weak", "strong")
         for point in scaling[kind]
     ]
-    return table(("scaling", "kind", "devices", "films", "efficiency"), rows)
+    return table(("scaling", "kind", "devices", "films", "films/s", "efficiency"), rows)
+
+
+def _scaling_point(point: dict[str, Any]) -> list[str]:
+    counts = [f"{point['devices']}", f"{point['films']}", f"{point['films_per_second']:,.0f}"]
+    return [*counts, percent(point["efficiency"])]
 
 
 def _others(title: str) -> Callable[[Results], str]:
