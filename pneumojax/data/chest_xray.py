@@ -10,8 +10,10 @@ from typing import Any
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from pneumojax.config.rules import ANY_OTHER
 from pneumojax.data.classes import CLASS_NAMES, Classes
 from pneumojax.data.films import SPLITS, FilmFile, FilmFolder, find_films, layout
+from pneumojax.data.naming import FilmNaming
 from pneumojax.data.patients import identify
 from pneumojax.decoding.film import decode_grey
 from pneumojax.decoding.film_error import FilmError
@@ -21,6 +23,7 @@ from pneumojax.errors import UserError
 Examples = Iterator[tuple[str, dict[str, Any]]]  # a film's name, and its features by name
 
 _LAYOUT = layout(Classes())
+_NAMING = FilmNaming(Classes(ignored=(ANY_OTHER,)))  # the builder has no field for other folders
 _HOMEPAGE = "https://doi.org/10.17632/rscbjbr9sj"
 _LICENSE = "CC BY 4.0"
 _CITATION = """
@@ -193,7 +196,7 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
 
 
 def _find_some(root: str | Path) -> FilmFolder:
-    folder = find_films(Path(root).expanduser(), "chest_xray")
+    folder = find_films(Path(root).expanduser(), "chest_xray", _NAMING)
     if not folder.files:
         raise UserError(f"chest_xray: no films in {str(root)!r}; {_LAYOUT}")
     return folder
