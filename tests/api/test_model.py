@@ -91,12 +91,14 @@ def test_warnings_have_the_words_of_the_command_line(workdir, films, config, tmp
 
 
 def test_nothing_is_printed_unless_progress_is_asked_for(workdir, films, capfd, monkeypatch):
-    monkeypatch.setattr("pneumojax.terminal._TERMINAL_SECONDS", 0)
+    monkeypatch.setattr("pneumojax.terminal.Progress.is_due", lambda _: True)
     model = load(workdir)
     model.predict(films)
     model.explain(films[:2])
     model.logits(films[:2])
     assert capfd.readouterr() == ("", "")
+    model.predict(films, progress=True)
+    assert "14/14 films" in capfd.readouterr().err
 
 
 def test_logits_are_those_behind_the_probabilities(workdir, films):
