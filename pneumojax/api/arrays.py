@@ -16,7 +16,7 @@ from pneumojax.decoding.film_error import FilmError
 from pneumojax.errors import UserError
 
 SHAPES = "(h, w), (n, h, w), (h, w, 3) or (n, h, w, 1 or 3)"
-_CHANNELS = (1, 3)
+_CHANNELS, _WITH_ALPHA = (1, 3), 4
 _TOLERANCE = 1e-3  # of the range; resizing overshoots by less, and it is a quarter of a grey level
 _ALIKE = 8.0  # mean difference of grey levels; the channels of a grey film in colour differ by less
 
@@ -59,15 +59,12 @@ def png_of(film: NDArray) -> bytes:
 def _stacked(array: NDArray, found: str) -> NDArray:
     """The array as (n, h, w) or (n, h, w, 1 or 3); raises UserError for any other shape."""
     shape = array.shape
-    if array.ndim == 2 or array.ndim == 3 and shape[-1] in _CHANNELS:
+    has_channels = len(shape) in (3, 4) and shape[-1] in _CHANNELS
+    is_grey_stack = len(shape) == 3 and shape[-1] != _WITH_ALPHA
+    if len(shape) == 2 or (len(shape) == 3 and has_channels):
         array = array[None]
-    elif array.ndim not in (3, 4) or (array.ndim == 4 and shape[-1] not in _CHANNELS):
-        first = array.ndim == 4 and shape[1] in _CHANNELS
-        remedy = ": its channels come first; np.moveaxis(array, 1, -1) puts them last"
-        alpha = ": leave alpha out by array[..., :3]" if array.ndim == 4 and shape[-1] == 4 else ""
-        raise UserError(f"{found}{remedy if first else alpha or f': pass {SHAPES}'}")
-    if array.ndim == 3 and shape[-1] == 4:
-        raise UserError(f"{found}: leave alpha out by array[..., :3]")
+    elif not (is_grey_stack or has_channels):
+        raise UserError(f"{found}: {_remedy(shape)}")
     if array.ndim == 3 and len(array) == 3 and _are_channels(array):
         raise UserError(
             f"{found}: its three films are alike, as the channels of one film are; pass one of "
@@ -80,6 +77,15 @@ def _stacked(array: NDArray, found: str) -> NDArray:
     except FilmError as error:
         raise UserError(f"{found}: {error}; a side has at least {MIN_SIDE} pixels") from error
     return array
+
+
+def _remedy(shape: tuple[int, ...]) -> str:
+    """How to turn an array that is no stack of films into one."""
+    if len(shape) in (3, 4) and shape[-1] == _WITH_ALPHA:
+        return "leave alpha out by array[..., :3]"
+    if len(shape) == 4 and shape[1] in _CHANNELS:
+        return "its channels come first; np.moveaxis(array, 1, -1) puts them last"
+    return f"pass {SHAPES}"
 
 
 def _are_channels(films: NDArray) -> bool:
