@@ -6,6 +6,7 @@ import re
 import pytest
 from PIL import Image
 
+from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.inference.trained_run import open_run
 from pneumojax.serve import markup
@@ -77,6 +78,7 @@ def test_what_the_page_says_of_a_network_is_that_of_its_run(workdir, films_root)
         "10 validation films",
         False,
         True,
+        CLASS_NAMES,
     )
 
 
@@ -121,3 +123,12 @@ def test_a_reading_as_values_carries_what_its_page_says():
     values = markup.values_of(reading(warnings=["blank"]), NETWORK, "seen")
     assert (values["call"], values["probability"], values["threshold"]) == ("PNEUMONIA", 0.9, 0.25)
     assert values["warnings"] == ["seen", "blank"] and values["disclaimer"] == DISCLAIMER
+
+
+def test_a_reading_names_the_runs_own_classes_and_escapes_them():
+    network = NETWORK._replace(class_names=ClassNames("clear", "<b>opacity"))
+    text = shown(reading(), network)
+    assert "Called &lt;b&gt;opacity" in text and "probability of &lt;b&gt;opacity" in text
+    assert not re.search("pneumonia|<b>", text, re.IGNORECASE)
+    assert "Called clear" in shown(reading(0.1), network)
+    assert markup.values_of(reading(), network, "")["call"] == "<b>opacity"
