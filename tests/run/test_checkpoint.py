@@ -21,7 +21,7 @@ def state_at(step):
 def saved(tmp_path, monkeypatch):
     """Three states saved as latest, the second as best, and the lines printed on reading."""
     lines = []
-    monkeypatch.setattr("pneumojax.run.checkpoint.print", lines.append, raising=False)
+    monkeypatch.setattr("pneumojax.run.checkpoint.say", lines.append)
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     for step in (1, 2, 3):
         checkpoints.save_latest(step, state_at(step), {"epoch": step, "best": None})
