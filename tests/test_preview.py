@@ -18,6 +18,7 @@ def changed(config, **fields):
     return config.lock()
 
 
+@pytest.mark.slow
 def test_films_are_augmented_as_in_training(config, cache_dir):
     config = changed(config, augment__rotation=20.0, augment__size=24)
     films = load_splits(config, cache_dir, log=lambda line: None).train

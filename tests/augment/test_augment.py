@@ -76,6 +76,7 @@ def test_films_stay_grey_levels_of_the_size_asked_for(films, everything):
     assert np.isfinite(shown).all() and shown.min() >= 0 and shown.max() <= 1
 
 
+@pytest.mark.slow
 def test_each_change_alters_films_and_differs_from_epoch_to_epoch(films):
     alone = {
         name: make_augment(settings(**{name: value}), SIDE) for name, value in EVERYTHING.items()
@@ -145,6 +146,7 @@ def test_erasing_puts_in_one_rectangle_of_one_grey():
     assert np.unique(inside).size == 1 and 0 < inside.size < 0.25 * SIDE**2
 
 
+@pytest.mark.slow
 def test_mixup_takes_at_most_half_of_the_partner_and_mixes_labels_alike():
     ours, theirs = jnp.ones((50, 2, 2, 1)), jnp.zeros((50, 2, 2, 1))
     mix = jax.jit(mixup, static_argnames="alpha")

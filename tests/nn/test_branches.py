@@ -72,7 +72,7 @@ def result_gradients_and_statistics(module, x):
     "norm, training, count_padding",
     [
         ("none", True, True),
-        ("batch", True, False),
+        pytest.param("batch", True, False, marks=pytest.mark.slow),
         pytest.param("batch", False, True, marks=pytest.mark.slow),
     ],
 )

@@ -62,6 +62,7 @@ def test_auxiliary_heads_sit_behind_the_modules_that_are_named():
     assert [kernel.shape for kernel in narrow] == [(1, 1, 20, 64), (1, 1, 24, 64)]
 
 
+@pytest.mark.slow
 def test_a_module_behind_an_auxiliary_head_changes_the_main_head_alone():
     modules = ((4, 4, 8, 2, 4, 4), (8, 4, 8, 2, 4, 4))
     network = small_network(

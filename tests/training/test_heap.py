@@ -60,6 +60,7 @@ def test_what_steps_wrote_to_stays_with_the_process_and_is_no_more_than_one_need
     assert kept - given_back == pytest.approx(size, abs=20 * MB)  # other allocations
 
 
+@pytest.mark.slow
 @GLIBC
 def test_steps_that_are_compiled_again_take_turns_with_one_block():
     (size, once, kept), (_, often, still_kept) = after_steps(1), after_steps(4)

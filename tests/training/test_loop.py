@@ -129,6 +129,7 @@ def numbers(folder):
     ]
 
 
+@pytest.mark.slow
 def test_resident_films_train_to_the_same_bits_without_tensorflow(
     finished_run, config, tmp_path, cache_dir, monkeypatch, capsys
 ):

@@ -58,6 +58,7 @@ def test_one_batch_can_be_learned_by_heart(config):
     assert np.array_equal(logits > 0, batch["label"] == 1)
 
 
+@pytest.mark.slow
 def test_padding_changes_neither_loss_nor_gradient(config):
     config = config.copy_and_resolve_references()
     config.optimizer.learning_rate, config.model.dropout = (
@@ -86,6 +87,7 @@ def test_sums_of_an_epoch_begin_anew_with_each_epoch(config):
     assert films == [16, 21, 16, 23]
 
 
+@pytest.mark.slow
 def test_dropout_is_a_function_of_seed_and_step(config):
     step, state, _ = stepper(config)
     batch = random_batch(config)

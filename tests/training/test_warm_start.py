@@ -40,6 +40,7 @@ def begun(config, folder):
     return state, start_from(source, network, state, folder), network
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_another_and_heads_that_do_not_fit_are_new(trained, tmp_path, capsys):
     config, folder = trained
     ours = changed(config, start__weights=str(folder), model__heads=("main",), seed=5)

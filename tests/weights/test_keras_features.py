@@ -93,6 +93,7 @@ def test_features_equal_those_of_keras_from_a_file_without_a_classifier(tmp_path
     assert_equal_features(tmp_path / "w.weights.h5", network, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_file(), reason="the file is not part of the repository")
 def test_features_equal_those_of_keras_from_a_file_in_the_published_layout(tmp_path):
     path = tmp_path / "real.h5"
