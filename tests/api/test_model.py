@@ -90,6 +90,7 @@ def test_warnings_have_the_words_of_the_command_line(workdir, films, config, tmp
     assert predictions.notes and all(note in printed for note in predictions.notes)
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_unless_progress_is_asked_for(workdir, films, capfd, monkeypatch):
     monkeypatch.setattr("pneumojax.terminal.Progress.is_due", lambda _: True)
     model = load(workdir)

@@ -61,6 +61,7 @@ def test_with_everything_off_films_are_returned_untouched(films):
     assert make_augment(settings(), SIDE)(films, keys()) is films
 
 
+@pytest.mark.slow
 def test_a_film_depends_on_seed_epoch_and_itself_and_not_on_its_neighbours(films, everything):
     shown = everything(films, keys())
     np.testing.assert_array_equal(shown, everything(films, keys()))

@@ -63,6 +63,7 @@ def run(output, *flags, **options):
     return json.loads(path.read_text()), ended.stdout
 
 
+@pytest.mark.slow
 def test_the_ceilings_are_measured_and_stored(tmp_path):
     record, shown = run(tmp_path, "--only=ceilings")
     found = record["cases"]["ceilings"]["result"]

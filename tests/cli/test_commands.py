@@ -98,6 +98,7 @@ def scored(shared):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_test_split_is_scored_when_asked_and_audited_against_training(shared, scored):
     folder, _ = shared
     assert "audit: train " in scored and ": disjoint" in scored
@@ -124,6 +125,7 @@ def test_any_folder_of_films_can_be_evaluated(shared, films_root):
     assert "14 films of all" in result.stdout
 
 
+@pytest.mark.slow
 def test_evaluation_refuses_another_config(shared):
     folder, _ = shared
     line = fails("evaluate", f"--workdir={folder / 'run'}", "--config.seed=7")
@@ -170,6 +172,7 @@ def test_prediction_equals_evaluation_of_the_same_films(shared, scored, films_ro
         assert probability == pytest.approx(evaluated[name], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_two_evaluations_are_compared_without_importing_jax_or_tensorflow(shared, scored, tmp_path):
     evaluated = shared[0] / "run" / "evaluation" / "test" / "predictions.csv"
     other = tmp_path / "other.csv"

@@ -68,6 +68,7 @@ def config_of(network, **arguments):
     return config
 
 
+@pytest.mark.slow
 def test_batch_norm_of_flax_is_trained_and_evaluated_as_that_of_this_project():
     images = jax.random.uniform(jax.random.key(0), (8, 6, 6, 1)) * 0.3
     found = {}

@@ -91,6 +91,7 @@ def test_maps_come_with_the_logits_of_a_pass_without_them(predictor):
     assert maps.shape == FILMS.shape and maps.min() >= 0 and maps.max() <= 1
 
 
+@pytest.mark.slow
 def test_members_answer_together_with_the_mean_of_their_probabilities_and_maps(
     workdir, config, tmp_path
 ):

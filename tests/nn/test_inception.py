@@ -95,6 +95,7 @@ def test_an_auxiliary_head_that_predicts_sits_behind_the_last_module():
         shapes_of(heads=("auxiliary",), auxiliary_after=(0,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["silu", "gelu"])
 def test_activations_let_through_what_a_relu_stops(activation):
     films = np.zeros((1, 32, 32, 1), np.float32)

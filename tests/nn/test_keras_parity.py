@@ -59,9 +59,8 @@ def test_logits_equal_those_of_keras():
         np.testing.assert_allclose(logits[head], expected[head], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "heads, size", [pytest.param(("auxiliary",), SIZE, marks=pytest.mark.slow), (BOTH, 75)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("heads, size", [(("auxiliary",), SIZE), (BOTH, 75)])
 def test_loss_and_every_gradient_equal_those_of_keras(heads, size, float64):
     """This runs in float64. In float32 a unit near its kink may fall on either side of it, and two
     correct programs then differ by that unit's share (Keras in float32 and float64 by 4e-4)."""

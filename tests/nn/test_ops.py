@@ -207,6 +207,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_over_a_split_batch_each_device_sums_its_own_films_and_nothing_is_gathered(
     on_virtual_devices,
 ):

@@ -30,6 +30,7 @@ def predicted(workdir, inputs, output, **options):
     return read_csv(output)
 
 
+@pytest.mark.slow
 def test_the_same_name_from_another_folder_is_another_film(workdir, tmp_path, monkeypatch):
     for seed, name in enumerate(("a", "b")):
         save_film(tmp_path / name / "f.png", seed)

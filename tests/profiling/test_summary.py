@@ -64,6 +64,7 @@ def test_work_that_is_in_no_kernel_is_listed_as_elsewhere(monkeypatch, capsys, t
     assert stored["elsewhere"] == {"parameters": 0, "multiply_adds": 10 * 10 * 4 * 4}
 
 
+@pytest.mark.slow
 def test_an_auxiliary_head_on_a_small_grid_says_how_it_deviates(capsys):
     config = inception_v3.get_config()
     config.data.image_size = 75

@@ -20,6 +20,8 @@ from pneumojax.serve.connections import ANSWER_SECONDS, HEAD_SECONDS, MOST_CONNE
 from pneumojax.serve.page import MAX_UPLOAD
 from tests.serve.conftest import children_of
 
+pytestmark = pytest.mark.slow
+
 CHUNKED = {"Transfer-Encoding": "chunked"}
 MB = 1 << 20
 
@@ -178,7 +180,6 @@ def test_bodies_without_a_length_are_counted_and_leave_no_memory_behind(server):
     assert ask(server, "GET", "/")[0] == 200
 
 
-@pytest.mark.slow
 def test_fifty_large_uploads_at_once_share_one_budget(server):
     before = most_memory(server)
 
@@ -309,7 +310,6 @@ def test_idle_connections_keep_nobody_out(server, make_dicom):
             connection.close()
 
 
-@pytest.mark.slow
 def test_slow_clients_are_ended_and_keep_nobody_out(server, make_dicom):
     (film,) = films(make_dicom, 1)
     head = b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n"
@@ -340,7 +340,6 @@ def test_slow_clients_are_ended_and_keep_nobody_out(server, make_dicom):
     assert set(ended) == set(kinds) and max(ended.values()) < 2 * HEAD_SECONDS
 
 
-@pytest.mark.slow
 def test_answers_that_nobody_takes_are_thrown_away(server, make_dicom):
     folder = f"/proc/{server.process.pid}/fd"
     before, began = len(os.listdir(folder)), time.monotonic()

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.sharding import Mesh
 
@@ -31,6 +32,7 @@ def is_program(value):
     return isinstance(value, Jaxpr | ClosedJaxpr)
 
 
+@pytest.mark.slow
 def test_a_step_sums_each_norms_statistics_twice_and_all_else_once():
     config = equal_steps.small_config("augmented", "float32")
     network, optimizer = make_network(config), make_optimizer(config, 1)

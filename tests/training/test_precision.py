@@ -83,6 +83,7 @@ def test_a_bias_gradient_is_summed_in_float32():
     assert gradient["bias"] == 2 * 64 * 64
 
 
+@pytest.mark.slow
 def test_logits_are_not_rounded_to_bfloat16():
     head = MainHead(8, dropout=0.0, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     logits = head(jax.random.normal(jax.random.key(0), (64, 4, 4, 8)).astype(jnp.bfloat16))

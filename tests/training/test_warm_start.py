@@ -94,6 +94,7 @@ def test_merge_counts_each_array_once_and_changes_no_shape():
     }
 
 
+@pytest.mark.slow
 def test_what_cannot_be_started_from_is_told(trained, tmp_path):
     config, folder = trained
     (tmp_path / "w.pth").write_bytes(b"\x80\x04")

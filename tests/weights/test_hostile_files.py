@@ -162,6 +162,7 @@ def test_numbers_of_torchvision_come_over_from_any_width(tmp_path, dtype, bits):
     assert all((array == 0.5).all() and array.dtype == np.float32 for array in arrays.values())
 
 
+@pytest.mark.slow
 def test_safetensors_that_are_not_of_the_network_are_refused_in_one_line(tmp_path):
     path = tmp_path / "w.safetensors"
     refused(path, of_torchvision("F8_E4M3", b"\x38"), "as F8_E4M3; save it as F32")
