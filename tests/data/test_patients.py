@@ -146,9 +146,8 @@ class TestHoldOut:
 
     def test_a_split_without_a_class_is_refused(self):
         patients, labels = ["IM-1", "IM-1", "virus-1", "virus-2"], np.array([0, 0, 1, 1])
-        with pytest.raises(
-            UserError, match=r"^config.data.val_fraction is 0.5: .*no film of config.data.negative .*2 in all"
-        ):
+        told = "^config.data.val_fraction is 0.5: .*no film of config.data.negative .*2 in all"
+        with pytest.raises(UserError, match=told):
             hold_out(patients, labels, list("abcd"), 0.5, 0)
 
 

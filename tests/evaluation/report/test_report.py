@@ -224,7 +224,6 @@ def bare(one_class, facts, findings, make_evaluation, tmp_path_factory):
     return folder, result, stamps
 
 
-@pytest.mark.slow
 def test_what_has_no_data_says_why(bare):
     text = Page((bare[0] / "report.html").read_text()).text
     assert "No epoch is logged" in text and "no validation films" in text
