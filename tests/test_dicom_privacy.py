@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 TEXTS = ("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT")
 GROUPS = (0x0008, 0x0010, 0x0012, 0x0018, 0x0020, 0x0032, 0x0038, 0x0040, 0x4008)
 CHARACTER_SET = 0x00080005
-MARK, UID, BIRTH = b"ZQX", b"1.2.777000777", b"19370213"
+# Shorter texts would occur by chance in pictures and compressed arrays.
+MARK, UID, BIRTH = b"ZQX00", b"1.2.777000777", b"19370213"
 TINY = (
     "--config=configs/base.py",
     "--config.epochs=1",
@@ -35,7 +36,7 @@ def planted(data: bytes, numbers) -> bytes:
     dataset = pydicom.dcmread(io.BytesIO(data))
 
     def text():
-        return f"{MARK.decode()}{next(numbers):07d}"
+        return f"{MARK.decode()}{next(numbers):05d}"
 
     for tag, (vr, *_) in DicomDictionary.items():
         if tag >> 16 in GROUPS and tag != CHARACTER_SET:
