@@ -21,9 +21,9 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def split(mesh: Mesh) -> NamedSharding:
-    """The leading axis divided among the devices."""
-    return NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """One axis of an array, by default the leading one, divided among the devices."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, mesh.axis_names[0]))
 
 
 def placed(abstract: Any, mesh: Mesh) -> Any:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from benchmarks.accelerator.recipes import RandomFilms
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.pipeline import BatchOrder
 from pneumojax.inference.network import make_network
+from pneumojax.profiling.measure import cache_hits
 from pneumojax.sharding import replicated
 from pneumojax.training.calls import CallInput, CompiledCalls, make_input
 from pneumojax.training.optimizer import make_optimizer
@@ -59,21 +59,4 @@ def prepare_steps(config: ConfigDict, films: RandomFilms, mesh: Mesh) -> Steps:
         last = source.calls.steps_per_call  # one call: a shorter one would be compiled for nothing
         calls = CompiledCalls(step, state, config, mesh, source, last_step=last)
         seconds = time.perf_counter() - began
-    full = (batch for batch in source.batches if batch["mask"].size == source.films_in_call)
-    return Steps(calls, state, source, full, seconds, bool(hits))
-
-
-@contextmanager
-def cache_hits() -> Iterator[list[str]]:
-    """Collects an event for each program that JAX takes from its compilation cache."""
-    hits: list[str] = []
-
-    def listen(event: str, **_: object) -> None:
-        if event == "/jax/compilation_cache/cache_hits":
-            hits.append(event)
-
-    jax.monitoring.register_event_listener(listen)
-    try:
-        yield hits
-    finally:
-        jax.monitoring.unregister_event_listener(listen)
+    return Steps(calls, state, source, source.full_batches, seconds, bool(hits))

@@ -15,11 +15,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.errors import UserError
+from pneumojax.sharding import split
 
 Batch = dict[str, Any]
 _AHEAD = 2  # batches that are ready before their use
@@ -237,9 +238,7 @@ def to_devices(
     batches: Iterable[Batch], mesh: Mesh, *, have_step_axis: bool = False
 ) -> Iterator[Batch]:
     """Moves batches to the devices, two ahead of their use; the films are split over the mesh."""
-    films = mesh.axis_names[0]
-    spec = PartitionSpec(None, films) if have_step_axis else PartitionSpec(films)
-    sharding = NamedSharding(mesh, spec)
+    sharding = split(mesh, axis=1 if have_step_axis else 0)
     queue: list[Batch] = []
     for batch in batches:
         # One call for all arrays, since each call costs a tenth of a millisecond. The transfer is

@@ -4,17 +4,19 @@ A step of a small network takes about a millisecond on a GPU, in which a host ca
 send the pixels of the next batch. Rows and mask of a batch are all that is sent then.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
 import jax
 import numpy as np
 from jax import Array, lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from ml_collections import ConfigDict
 
 from pneumojax.data.film_set import FilmSet
 from pneumojax.errors import UserError
+from pneumojax.sharding import replicated, split
 
 
 @partial(
@@ -76,7 +78,7 @@ def _from_all_devices(images: Array, film: Array, axis: str) -> Array:
 
 
 def choose_layout(films: FilmSet, config: ConfigDict, mesh: Mesh) -> str:
-    """ "off", "replicated" or "sharded", from `config.data.resident`.
+    """The layout that `config.data.resident` asks for: "off", "replicated" or "sharded".
 
     "auto" is "off" on a CPU, whose memory holds the films already. On accelerators it is the first
     of "replicated" and "sharded" with which the films fit `config.data.resident_share` of a
@@ -88,9 +90,10 @@ def choose_layout(films: FilmSet, config: ConfigDict, mesh: Mesh) -> str:
     layout = config.data.resident
     if layout == "off":
         return layout
+    pixels = films.preprocessing.image_size**2
     needed = {
-        "replicated": len(films) * films.preprocessing.image_size**2,
-        "sharded": -(-len(films) // mesh.size) * films.preprocessing.image_size**2,
+        "replicated": len(films) * pixels,
+        "sharded": math.ceil(len(films) / mesh.size) * pixels,
     }
     device = mesh.local_devices[0]
     memory = (device.memory_stats() or {}).get("bytes_limit")
@@ -112,16 +115,16 @@ def place_films(films: FilmSet, layout: str, mesh: Mesh) -> ResidentFilms:
     """Moves the films to the devices once; each process reads those of its own devices."""
     divided = layout == "sharded"
     side = films.preprocessing.image_size
-    count = -(-len(films) // mesh.size) * mesh.size if divided else len(films)
+    count = math.ceil(len(films) / mesh.size) * mesh.size if divided else len(films)
 
     def pixels(index: tuple[slice, ...] | None) -> np.ndarray:
         part = index[0] if index else slice(None)
         rows = np.arange(count)[part] % len(films)  # the padding is never looked up
         return films.pixels(rows).reshape(-1, side, side, 1)
 
-    spec = PartitionSpec(mesh.axis_names[0]) if divided else PartitionSpec()
-    images = jax.make_array_from_callback((count, side, side, 1), NamedSharding(mesh, spec), pixels)
-    labels = jax.make_array_from_callback(
-        films.labels.shape, NamedSharding(mesh, PartitionSpec()), lambda _: films.labels
+    everywhere = replicated(mesh)
+    images = jax.make_array_from_callback(
+        (count, side, side, 1), split(mesh) if divided else everywhere, pixels
     )
+    labels = jax.make_array_from_callback(films.labels.shape, everywhere, lambda _: films.labels)
     return ResidentFilms(images, labels, layout, mesh)

@@ -5,6 +5,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -204,3 +205,19 @@ def memory(train_step: jax.stages.Compiled) -> dict[str, int | list[int]]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found["process_peak"] = peak if sys.platform == "darwin" else peak * 1024
     return found
+
+
+@contextmanager
+def cache_hits() -> Iterator[list[str]]:
+    """Collects an event for each program that JAX takes from its compilation cache."""
+    hits: list[str] = []
+
+    def listen(event: str, **_: object) -> None:
+        if event == "/jax/compilation_cache/cache_hits":
+            hits.append(event)
+
+    jax.monitoring.register_event_listener(listen)
+    try:
+        yield hits
+    finally:
+        jax.monitoring.unregister_event_listener(listen)

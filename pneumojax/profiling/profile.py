@@ -1,8 +1,6 @@
 """`profile`: measures where time and memory of a config's training step go, on this machine."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -87,15 +85,14 @@ def _measure(config: ConfigDict, workdir: Path, cache_dir: Path, verify_films: b
     state = begin()
     source = make_input(films, order, config, mesh, first_step=0)
     steps_per_call = source.calls.steps_per_call
-    with _cache_hits() as hits:
+    with measure.cache_hits() as hits:
         began = time.perf_counter()
         weights = class_factors(films.labels, config.loss.class_weights)
         train_step = make_train_step(config, network, optimizer, per_epoch, mesh, weights)
         step = CompiledCalls(train_step, state, config, mesh, source, last_step=steps_per_call)
         compile_seconds = time.perf_counter() - began
 
-    # The shorter call at the end of an epoch is another program.
-    batches = (batch for batch in source.batches if batch["mask"].size == source.films_in_call)
+    batches = source.full_batches
     print("timing steps ...", flush=True)
     state, timing = measure.time_steps(step, state, batches)
     memory = measure.memory(step.longest)
@@ -122,19 +119,3 @@ def _measure(config: ConfigDict, workdir: Path, cache_dir: Path, verify_films: b
         memory=memory,
         operations=operations,
     )
-
-
-@contextmanager
-def _cache_hits() -> Iterator[list[str]]:
-    """Collects an event for each program that JAX takes from its compilation cache."""
-    hits: list[str] = []
-
-    def listen(event: str, **_: object) -> None:
-        if event == "/jax/compilation_cache/cache_hits":
-            hits.append(event)
-
-    jax.monitoring.register_event_listener(listen)
-    try:
-        yield hits
-    finally:
-        jax.monitoring.unregister_event_listener(listen)

@@ -41,9 +41,13 @@ class CallInput:
     batch_size: int
 
     @property
-    def films_in_call(self) -> int:
-        """The films of the longest call, over all its steps and all devices."""
-        return self.batch_size * self.calls.steps_per_call
+    def full_batches(self) -> Iterator[Batch]:
+        """The batches of the longest calls: a shorter one, at an epoch's end, is another program.
+
+        They are taken from `batches`.
+        """
+        films = self.batch_size * self.calls.steps_per_call
+        return (batch for batch in self.batches if batch["mask"].size == films)
 
 
 def make_input(

@@ -5,11 +5,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax.data.resident import ResidentFilms
-from pneumojax.sharding import replicated
+from pneumojax.sharding import replicated, split
 from pneumojax.terminal import say
 from pneumojax.training import heap
 from pneumojax.training.state import TrainState
@@ -59,13 +59,12 @@ def compile_step(
 def _abstract_batch(
     config: ConfigDict, mesh: Mesh, steps: int | None
 ) -> dict[str, jax.ShapeDtypeStruct]:
-    leading, films = ((), config.batch_size) if steps is None else ((steps,), config.batch_size)
-    spec = PartitionSpec(*(None for _ in leading), mesh.axis_names[0])
-    array = partial(jax.ShapeDtypeStruct, sharding=NamedSharding(mesh, spec))
-    size = config.data.image_size
+    leading = () if steps is None else (steps,)
+    array = partial(jax.ShapeDtypeStruct, sharding=split(mesh, axis=len(leading)))
+    films, size = (*leading, config.batch_size), config.data.image_size
     return {
-        "image": array((*leading, films, size, size, 1), jnp.uint8),
-        "label": array((*leading, films), jnp.int32),
-        "mask": array((*leading, films), jnp.float32),
-        "film": array((*leading, films), jnp.int32),
+        "image": array((*films, size, size, 1), jnp.uint8),
+        "label": array(films, jnp.int32),
+        "mask": array(films, jnp.float32),
+        "film": array(films, jnp.int32),
     }

@@ -138,8 +138,8 @@ def named(kind, pid, name, tid=0):
     return {"ph": "M", "pid": pid, "tid": tid, "name": kind, "args": {"name": name}}
 
 
-# As the profiler writes it on a GPU: a process for each card, a line for each stream, lines that
-# repeat the kernels by module and by operation, and the host beside them.
+# The profiler writes such a trace on a GPU. It has a process for each card and one for the host, a
+# line for each stream, and lines that repeat the kernels by module and by operation.
 GPU_TRACE = [
     named("process_name", 1, "/device:GPU:0"),
     named("thread_name", 1, "Stream #13(Compute)", 13),

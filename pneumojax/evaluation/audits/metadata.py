@@ -23,6 +23,7 @@ from pneumojax.evaluation.audits.parts import (
     cells,
     forest_chart,
     measure,
+    shortened,
 )
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report.section import Section, Table
@@ -205,5 +206,4 @@ def _auroc_within(truth: Ints, values: Floats, groups: Sequence[Ints], weights: 
 
 def _shown(name: str) -> str:
     """A name from a table on one line and not too long."""
-    text = printable(name)
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+    return shortened(printable(name), _LONGEST_NAME)

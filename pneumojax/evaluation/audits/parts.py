@@ -144,7 +144,7 @@ def forest_chart(parts: Sequence[Part]) -> Figure:
     for i, part in enumerate(parts):
         if i and part.title != parts[i - 1].title:
             headings.append(len(labels))
-            labels.append(_shortened(part.title))
+            labels.append(shortened(part.title))
         heights.append(len(labels))
         labels.append(f"{_range(part)} (n {part.n:,})")
     figure = empty_card(1.25 + 0.255 * len(labels))
@@ -168,13 +168,14 @@ def forest_chart(parts: Sequence[Part]) -> Figure:
 
 def _range(part: Part) -> str:
     if math.isnan(part.low):
-        return _shortened(part.name)
+        return shortened(part.name)
     digits = 0 if part.high >= 10 else 2
     return f"{part.low:.{digits}f} to {part.high:.{digits}f}"
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"
+def shortened(text: str, most: int = _LONGEST_LABEL) -> str:
+    """A text of at most so many characters, by default as many as fit beside a chart."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _forest(axes: Axes, parts: Sequence[Part], heights: Sequence[int], name: str) -> None:
