@@ -300,8 +300,8 @@ def test_a_parent_that_is_killed_leaves_no_child(toys):
     assert waited_for(lambda: not any(map(is_running, children)))
 
 
-def test_children_that_cannot_start_are_an_error_and_not_an_endless_loop(monkeypatch, tmp_path):
-    monkeypatch.setattr(child, "_ROOT", tmp_path)  # the folder holds no pneumojax
+def test_children_that_cannot_start_are_an_error_and_not_an_endless_loop(monkeypatch):
+    monkeypatch.setattr(child, "_COMMAND", ("-P", "-m", "pneumojax.isolation.of_no_such_name"))
     with Workers(1) as workers, pytest.raises(UserError, match="cannot be started"):
         workers.call("film", {}, b"")
 
