@@ -10,10 +10,10 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from pneumojax.data.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.audit import Finding
 from pneumojax.evaluation.audits.explanations import Explanations, Stage
 from pneumojax.evaluation.audits.failures import failures
-from pneumojax.evaluation.audits.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.robustness import Robustness, robustness
 from pneumojax.evaluation.audits.shortcuts import Shortcuts, shortcuts
 from pneumojax.evaluation.audits.subgroups import Subgroups, subgroups

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pneumojax.evaluation.audits.film_statistics import pixel_statistics
+from pneumojax.data.film_statistics import pixel_statistics
 from pneumojax.evaluation.audits.robustness import robustness
 from pneumojax.evaluation.audits.shortcuts import shortcuts
 from pneumojax.evaluation.audits.subgroups import subgroups

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumojax.data.film_set import FilmSet
-from pneumojax.evaluation.audits.film_statistics import film_statistics
+from pneumojax.data.film_statistics import film_statistics
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report.section import Picture, Section
 from pneumojax.inference.decision import Decision

@@ -17,8 +17,8 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from pneumojax.data.classes import CLASS_NAMES, ClassNames
+from pneumojax.data.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.audit import Subject
-from pneumojax.evaluation.audits.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.matched_pairs import (
     CALIPER,
     PairAudit,

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from pneumojax.data.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.audit import Subject
-from pneumojax.evaluation.audits.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.parts import (
     FEW,
     FilmPart,

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.data.film_set import FilmSet
-from pneumojax.stats.metrics import Floats
+
+Floats = NDArray[np.float64]
 
 DARK, BRIGHT = 16, 240  # a border pixel is dark below the first and bright from the second on
 _BORDER = 20  # the border at each edge is a twentieth of the side wide

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
+from pneumojax.data import film_statistics
 from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.film_statistics import STATISTICS, pixel_statistics
 from pneumojax.data.films import find_films
 from pneumojax.decoding.preprocessing import Preprocessing
-from pneumojax.evaluation.audits import film_statistics
-from pneumojax.evaluation.audits.film_statistics import STATISTICS, pixel_statistics
 
 
 @pytest.fixture(scope="module")
