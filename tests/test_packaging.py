@@ -20,7 +20,7 @@ import pneumojax
 from pneumojax.data.phantom_films import write_films
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("pneumojax", "configs", "models", "pyproject.toml", "README.md")
+PARTS = ("pneumojax", "configs", "models", "pyproject.toml", "README.md", "LICENSE")
 LOCK = ROOT / "requirements-lock.txt"
 METADATA = f"pneumojax-{pneumojax.__version__}.dist-info"
 
