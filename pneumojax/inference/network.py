@@ -15,6 +15,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
+from pneumojax.nn.layers import without_initial_values
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _checked(module: Any, images: Array, dropout_keys: Array | None) -> dict:
     Logits of shape (batch, 1) would broadcast against the labels and train something else.
     """
     heads = module(images, dropout_keys)
-    films = len(images)
+    films = images.shape[0]  # len() would refuse the unknown batch size of an export
     wanted = f"{{'main': logits}}, where the logits of {films} films have shape ({films},)"
     if not isinstance(heads, Mapping) or not {"main", "auxiliary"} & heads.keys():
         found = f"keys {sorted(heads)}" if isinstance(heads, Mapping) else type(heads).__name__
@@ -126,8 +127,9 @@ def _name(module: Any) -> str:
 
 
 def make_network(config: ConfigDict) -> Network:
-    """The network that `config` describes; only shapes are computed."""
-    module = nnx.eval_shape(lambda: make_module(config, nnx.Rngs(params=0)))
+    """The network that `config` describes; only the shapes of its parameters are computed."""
+    with without_initial_values():
+        module = nnx.eval_shape(lambda: make_module(config, nnx.Rngs(params=0)))
     # Flax's own batch norm normalises by the batch unless it is told to use what it has recorded.
     module.set_attributes(nnx.BatchNorm, use_running_average=True, raise_if_not_found=False)
     _refuse_other_state(module)

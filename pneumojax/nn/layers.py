@@ -5,7 +5,9 @@ values are those of Keras (`(rows, columns, in, out)`, Glorot uniform, zero bias
 between the two without a transpose.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import jax
@@ -17,7 +19,28 @@ from jax.typing import DTypeLike
 from pneumojax.nn import ops, pools
 from pneumojax.nn.batch_norm import BatchNorm, normalise_together
 
-kernel_init = nnx.initializers.glorot_uniform()
+_glorot_uniform = nnx.initializers.glorot_uniform()
+_draws: ContextVar[bool] = ContextVar("draws", default=True)
+
+
+@contextmanager
+def without_initial_values() -> Iterator[None]:
+    """A block in which kernels are zeros, for callers that need their shapes alone.
+
+    Tracing the random numbers of a network takes as long as building the rest of it.
+    """
+    token = _draws.set(False)
+    try:
+        yield
+    finally:
+        _draws.reset(token)
+
+
+def kernel_init(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
+    """The initial kernel: Glorot uniform, or zeros in a block `without_initial_values`."""
+    if not _draws.get():
+        return jnp.zeros(shape, dtype)
+    return _glorot_uniform(key, shape, dtype)
 
 
 def check_known(argument: str, value: str, known: Collection[str]) -> None:
