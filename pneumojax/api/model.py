@@ -1,6 +1,7 @@
 """A trained network, or several that answer together, for use from Python."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from pneumojax.inference.ensemble import output_folder
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.answering import AnsweredFilm, Answerer
 from pneumojax.predict.prediction import Prediction
-from pneumojax.predict.reading import ReadFilm, make_reader, read_ahead
+from pneumojax.predict.reading import ReadFilm, make_reader, reading_ahead
 from pneumojax.predict.terminal import FilmProgress
 from pneumojax.run.film_list import banner, is_seen
 
@@ -125,10 +126,10 @@ class Model:
         probabilities, float64. Raises UserError as `predict`, and for a film that cannot be read.
         """
         found = films_of(films, value_range)
-        with quiet():
-            pixels = [self._pixels(film) for film in self._read(found, explain=False)]
-            predictor = self._answerer.for_films(len(found)).predictor
-            return predictor.combine(predictor.logits(np.array(pixels)))[0]
+        predictor = self._answerer.for_films(len(found)).predictor
+        with quiet(), self._reading(found, explain=False) as read:
+            pixels = np.array([self._pixels(film) for film in read])
+            return predictor.combine(predictor.logits(pixels))[0]
 
     def evaluate(
         self,
@@ -184,20 +185,22 @@ class Model:
         self, found: list[ReadFilm], *, explain: bool = False, progress: bool
     ) -> Iterator[AnsweredFilm]:
         answerer = self._answerer.for_films(len(found))
-        with quiet(progress=progress):
+        with quiet(progress=progress), self._reading(found, explain=explain) as films:
             shown = FilmProgress(len(found))
-            for answered in answerer.answers(self._read(found, explain=explain), explain=explain):
+            answerer.predictor.prepare(explain=explain)
+            for answered in answerer.answers(films, explain=explain):
                 yield from answered
                 shown.update(len(answered))
             shown.close()
 
-    def _read(self, found: list[ReadFilm], *, explain: bool) -> Iterator[ReadFilm]:
-        """Decodes films in child processes, a little ahead."""
-        answerer = self._answerer.for_films(len(found))
-        preprocessing = answerer.predictor.first.preprocessing
+    @contextmanager
+    def _reading(self, found: list[ReadFilm], *, explain: bool) -> Iterator[Iterator[ReadFilm]]:
+        """A block in which child processes decode films, a little ahead of the network."""
+        predictor = self._answerer.for_films(len(found)).predictor
         with FilmDecoder(len(found)) as decoder:
-            read = make_reader(decoder, preprocessing, (), explain)
-            yield from read_ahead(found, read, 2 * answerer.predictor.batch_size)
+            read = make_reader(decoder, predictor.first.preprocessing, (), explain)
+            with reading_ahead(found, read, 2 * predictor.batch_size) as films:
+                yield films
 
     def _predictions(self, rows: list[Prediction]) -> Predictions:
         seen = sum(is_seen(row.warnings) for row in rows)

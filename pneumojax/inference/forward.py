@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
-from jax.sharding import Mesh, PartitionSpec
+from jax import Array, lax, stages
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import DTypeLike
 from numpy.typing import NDArray
 
@@ -78,17 +79,28 @@ def over_microbatches(forward: Forward, mesh: Mesh) -> Forward:
     )
 
 
-def make_step(forward: Forward, mesh: Mesh) -> Callable[[dict, Images], Any]:
-    """A jitted `(params, this process's share of a batch) -> outputs of the whole batch`."""
-    films = split(mesh)
-    compiled = jax.jit(
-        forward, in_shardings=(replicated(mesh), films), out_shardings=replicated(mesh)
-    )
+@dataclass(frozen=True)
+class MeshStep:
+    """A jitted forward pass, whose batches are divided over the devices of a mesh."""
 
-    def step(params: dict, images: Images) -> Any:
-        return compiled(params, jax.make_array_from_process_local_data(films, images))
+    jitted: stages.Wrapped
+    films: NamedSharding
 
-    return step
+    def __call__(self, params: dict, images: Images) -> Any:
+        """The outputs of the whole batch, from this process's share of its images."""
+        return self.jitted(params, jax.make_array_from_process_local_data(self.films, images))
+
+    def compile(self, params: dict, shape: tuple[int, ...]) -> None:
+        """Compiles the step for batches of this shape, which JAX keeps for the calls to come."""
+        images = jax.ShapeDtypeStruct(shape, np.uint8, sharding=self.films)
+        self.jitted.lower(params, images).compile()
+
+
+def make_step(forward: Forward, mesh: Mesh) -> MeshStep:
+    """The forward pass as a step on all devices, with its outputs on each of them."""
+    films, all_devices = split(mesh), replicated(mesh)
+    jitted = jax.jit(forward, in_shardings=(all_devices, films), out_shardings=all_devices)
+    return MeshStep(jitted, films)
 
 
 def make_batched(forward: Forward, mesh: Mesh, batch_size: int) -> Callable[[dict, Films], Any]:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,6 +28,7 @@ from pneumojax.inference.forward import (
     Films,
     Forward,
     Images,
+    MeshStep,
     Step,
     in_turn,
     make_forward,
@@ -62,7 +62,7 @@ class Predictor:
     batch_size: int  # a multiple of the devices; each network is compiled once for it
     # The jitted functions, which keep what they compiled for each batch size. Predictors that
     # `in_batches_of` made from one another share them.
-    _steps: dict[Any, Step] = field(default_factory=dict, repr=False, compare=False)
+    _steps: dict[Any, list[MeshStep]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, workdirs: Sequence[Path], *, any_network: bool = False) -> "Predictor":
@@ -155,6 +155,13 @@ class Predictor:
         self._check_films(films)
         return _with_maps(outputs_of(self._explain, films, self.batch_size))
 
+    def prepare(self, *, explain: bool = False) -> None:
+        """Compiles the networks for the batch size, so that films can be read in the meantime."""
+        side = self.first.preprocessing.image_size
+        steps = self._mesh_steps(make_explainer if explain else make_forward)
+        for step, member in zip(steps, self.members, strict=True):
+            step.compile(member.params, (self.batch_size, side, side, 1))
+
     def stream(
         self, batches: Iterable[tuple[T, Images]], *, explain: bool = False
     ) -> Iterator[tuple[T, Answer]]:
@@ -192,12 +199,15 @@ class Predictor:
         return self._step(make_explainer)
 
     def _step(self, make: Callable[[Network, Mesh], Forward]) -> Step:
-        """A function from images to the outputs of every member, each compiled from `make`."""
+        """A function from images to the outputs of every member."""
+        steps = self._mesh_steps(make)
+        params = [member.params for member in self.members]
+        return lambda images: [step(p, images) for step, p in zip(steps, params, strict=True)]
+
+    def _mesh_steps(self, make: Callable[[Network, Mesh], Forward]) -> list[MeshStep]:
+        """Each member's forward pass of this kind, which is jitted once."""
         if make not in self._steps:
-            steps = [
-                partial(make_step(make(m.network, m.mesh), m.mesh), m.params) for m in self.members
-            ]
-            self._steps[make] = lambda images: [step(images) for step in steps]
+            self._steps[make] = [make_step(make(m.network, m.mesh), m.mesh) for m in self.members]
         return self._steps[make]
 
 

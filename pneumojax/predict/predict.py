@@ -16,7 +16,7 @@ from pneumojax.predict.answering import Answerer
 from pneumojax.predict.destination import check_destination, make_new, user_path
 from pneumojax.predict.output import PredictionFile
 from pneumojax.predict.overlays import Overlays, check_folder
-from pneumojax.predict.reading import Resumed, make_reader, read_ahead
+from pneumojax.predict.reading import Resumed, make_reader, reading_ahead
 from pneumojax.predict.sources import Sources
 from pneumojax.predict.terminal import FilmProgress, Summary
 
@@ -93,17 +93,20 @@ def _predict(
         resumed = Resumed(output, progress.skip)
         preprocessing = predictor.first.preprocessing
         read = make_reader(decoder, preprocessing, resumed.done, overlays is not None)
-        films = read_ahead(resumed.wanted(sources.films()), read, 2 * predictor.batch_size)
-        for answered in answerer.answers(resumed.new(films), explain=overlays is not None):
-            predictions = [each.prediction for each in answered]
-            if overlays is not None:
-                overlays.add(answered)
-            # A film without a row is tried again when the file is continued.
-            finished = [each.prediction for each in answered if not each.film.unfinished]
-            output.append(finished)
-            unfinished += len(predictions) - len(finished)
-            summary.add(predictions)
-            progress.update(len(predictions))
+        wanted = resumed.wanted(sources.films())
+        with reading_ahead(wanted, read, 2 * predictor.batch_size) as films:
+            if not resumed.done:
+                predictor.prepare(explain=overlays is not None)
+            for answered in answerer.answers(resumed.new(films), explain=overlays is not None):
+                predictions = [each.prediction for each in answered]
+                if overlays is not None:
+                    overlays.add(answered)
+                # A film without a row is tried again when the file is continued.
+                finished = [each.prediction for each in answered if not each.film.unfinished]
+                output.append(finished)
+                unfinished += len(predictions) - len(finished)
+                summary.add(predictions)
+                progress.update(len(predictions))
         progress.close()
         unreadable = output.unreadable
     summary.show(answerer.stamp)

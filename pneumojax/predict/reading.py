@@ -4,10 +4,12 @@ Films that the prediction file already holds are left out.
 """
 
 import hashlib
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,20 +79,27 @@ def make_reader(
     return read
 
 
-def read_ahead(
+@contextmanager
+def reading_ahead(
     films: Iterable[ReadFilm], read: Callable[[ReadFilm], ReadFilm], most: int
-) -> Iterator[ReadFilm]:
-    """Reads films in order on all cores, at most `most` of them ahead of the caller."""
+) -> Iterator[Iterator[ReadFilm]]:
+    """A block in which films are read on all cores: an iterator over them in their order.
+
+    Reading begins with the block, and is at most `most` films ahead of the iterator.
+    """
     # Each thread waits for a child process that decodes.
     pool = ThreadPoolExecutor(os.cpu_count())
-    waiting: deque[Future[ReadFilm]] = deque()
-    try:
-        for found in films:
-            waiting.append(pool.submit(read, found))
-            if len(waiting) > most:
-                yield waiting.popleft().result()
+    unread = iter(films)
+    waiting = deque(pool.submit(read, film) for film in itertools.islice(unread, most))
+
+    def in_order() -> Iterator[ReadFilm]:
         while waiting:
-            yield waiting.popleft().result()
+            first = waiting.popleft()
+            waiting.extend(pool.submit(read, film) for film in itertools.islice(unread, 1))
+            yield first.result()
+
+    try:
+        yield in_order()
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -86,10 +86,11 @@ def test_a_script_without_a_guard_decodes_in_children_that_end_with_it(film, tmp
         import os, time, pneumojax
         print("once")
         model = pneumojax.load()
-        found = model._read(pneumojax.api.inputs.films_of([{film!r}] * 3, None), explain=False)
-        print(next(found).film is not None)  # the children wait for more
-        print(open(f"/proc/self/task/{{os.getpid()}}/children").read())
-        os._exit(0)  # as if it were killed
+        found = pneumojax.api.inputs.films_of([{film!r}] * 3, None)
+        with model._reading(found, explain=False) as films:
+            print(next(films).film is not None)  # the children wait for more
+            print(open(f"/proc/self/task/{{os.getpid()}}/children").read())
+            os._exit(0)  # as if it were killed
         """,
         tmp_path,
         as_file=True,
