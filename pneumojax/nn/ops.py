@@ -9,6 +9,7 @@ one traced program serves all. docs/performance.md has the figures.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,16 @@ Pair = tuple[int, int]
 FILMS_IN_CACHE = 4
 # From this many channels on, a 1x1 convolution is faster on a CPU as a plain matrix product.
 WIDE = 512
+# `with plain(True):` traces programs for export, whose batch size is unknown: the operations for
+# CPUs need it, so all platforms get XLA's. `jax.jit` traces a function again when this changes.
+plain = jax.make_user_context(default_value=False)
+
+
+def by_platform(*args: Array, cpu: Callable, default: Callable, **others: Callable) -> Any:
+    """As `lax.platform_dependent`, but inside `plain(True)` all platforms get `default`."""
+    if plain.value:
+        return default(*args)
+    return lax.platform_dependent(*args, cpu=cpu, default=default, **others)
 
 
 def convolution(x: Array, kernel: Array, strides: Pair = (1, 1), padding: str = "SAME") -> Array:
@@ -38,7 +49,7 @@ def convolution(x: Array, kernel: Array, strides: Pair = (1, 1), padding: str = 
 @partial(jax.jit, static_argnums=(2, 3))
 def _convolved(x: Array, kernel: Array, strides: Pair, padding: str) -> Array:
     pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
-    return lax.platform_dependent(
+    return by_platform(
         x,
         kernel,
         cpu=partial(_convolution_on_cpu, strides=strides, pads=pads),
@@ -71,14 +82,14 @@ def _gradients(
     plain = partial(_by_xla, strides=strides, padding=padding)
     # The platform is chosen separately for each gradient, so that JAX can drop the input gradient
     # of the first layer, which nothing uses.
-    x_gradient = lax.platform_dependent(
+    x_gradient = by_platform(
         x,
         kernel,
         gradient,
         cpu=partial(_input_gradient, strides=strides, padding=padding),
         default=lambda x, k, g: jax.linear_transpose(lambda x: plain(x, k), x)(g)[0],
     )
-    kernel_gradient = lax.platform_dependent(
+    kernel_gradient = by_platform(
         x,
         gradient,
         cpu=partial(_kernel_gradient, window=window, strides=strides, padding=padding),

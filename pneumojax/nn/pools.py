@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from pneumojax.nn.ops import Pair, placed
+from pneumojax.nn.ops import Pair, by_platform, placed
 
 
 # Jitted, here and below, so that JAX traces layers of equal shape only once.
@@ -27,7 +27,7 @@ def max_pool(x: Array, window: Pair, strides: Pair, padding: str = "VALID") -> A
     x is (batch, h, w, channels). If several values of a window are largest, one of them gets the
     whole gradient: on a CPU the first in column-major order, on accelerators in row-major order.
     """
-    return lax.platform_dependent(
+    return by_platform(
         x,
         cpu=partial(_max_by_slices, window=window, strides=strides, padding=padding),
         default=partial(_max_by_windows, window=window, strides=strides, padding=padding),
@@ -39,7 +39,7 @@ def _max_pool_backward(
     window: Pair, strides: Pair, padding: str, x: Array, gradient: Array
 ) -> tuple[Array]:
     windows = partial(_max_by_windows, window=window, strides=strides, padding=padding)
-    x_gradient = lax.platform_dependent(
+    x_gradient = by_platform(
         x,
         gradient,
         cpu=partial(_max_gradient_by_slices, window=window, strides=strides, padding=padding),
@@ -179,7 +179,7 @@ def average_pool(
 
     With `count_padding` padding counts as zeros; without, only values inside of x are averaged.
     """
-    total = lax.platform_dependent(
+    total = by_platform(
         x,
         cpu=partial(_sum_by_slices, window=window, strides=strides, padding=padding),
         default=partial(_sum_by_windows, window=window, strides=strides, padding=padding),
@@ -197,7 +197,7 @@ def _average_pool_backward(
     share = gradient / _value_counts(tall, wide, count_padding).astype(gradient.dtype)
     sums = partial(_sum_by_windows, window=window, strides=strides, padding=padding)
     films = jax.ShapeDtypeStruct(shape, gradient.dtype)
-    x_gradient = lax.platform_dependent(
+    x_gradient = by_platform(
         share,
         cpu=partial(_sum_gradient_by_slices, tall=tall, wide=wide),
         default=lambda g: jax.linear_transpose(sums, films)(g)[0],
