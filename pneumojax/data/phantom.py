@@ -6,9 +6,11 @@ is air replaced by fluid: one dense lobe (bacteria) or a patchy, streaky haze on
 """
 
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from PIL import Image
 
 PATHOGENS = ("none", "bacteria", "virus")
@@ -31,6 +33,18 @@ ANATOMY = {
 }
 
 
+class Drawing(NamedTuple):
+    """A film with what it shows, each (height, width).
+
+    lungs: whether there is lung, aerated or not. opacity: fluid in place of air, 0 to 1.4; 1 has
+    the density of the chest wall.
+    """
+
+    film: NDArray[np.uint8]
+    lungs: NDArray[np.bool_]
+    opacity: NDArray[np.float32]
+
+
 def draw_film(seed: int, patient: int, image: int, pathogen: str) -> np.ndarray:
     """Draws one frontal film, uint8 (height, width).
 
@@ -41,6 +55,11 @@ def draw_film(seed: int, patient: int, image: int, pathogen: str) -> np.ndarray:
         image: the number of the film among the patient's, from 1.
         pathogen: one of `PATHOGENS`.
     """
+    return draw(seed, patient, image, pathogen).film
+
+
+def draw(seed: int, patient: int, image: int, pathogen: str) -> Drawing:
+    """Draws the film of `draw_film`, and says where its lungs and its opacities are."""
     kind = PATHOGENS.index(pathogen)
     rng = np.random.default_rng([seed, kind, patient])
     body = Body(**{name: rng.uniform(*limits) for name, limits in ANATOMY.items()})
@@ -53,8 +72,9 @@ def draw_film(seed: int, patient: int, image: int, pathogen: str) -> np.ndarray:
         for xy in strips
     ]
     solid, air, vessels = (np.concatenate(layer) for layer in zip(*layers, strict=True))
-    clear = 1 - _fluid(rng, pathogen, x, y, vessels)
-    return _expose(rng, solid - air * (0.56 * clear - 0.17 * vessels))
+    fluid = _fluid(rng, pathogen, x, y, vessels)
+    film = _expose(rng, solid - air * (0.56 * (1 - fluid) - 0.17 * vessels))
+    return Drawing(film, air > 0.25, (fluid * air).astype(np.float32))
 
 
 def _inside(distance: np.ndarray, softness: float) -> np.ndarray:

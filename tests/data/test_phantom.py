@@ -71,6 +71,17 @@ def test_a_film_is_grey_bytes_of_a_size_of_its_own() -> None:
     assert len({film.shape for film in films}) > 4
 
 
+def test_an_opacity_is_where_the_lung_is_denser() -> None:
+    drawings = [phantom.draw(1, patient, 1, "bacteria") for patient in range(1, 9)]
+    brighter = [
+        each.film[each.opacity > 0.5].mean() - each.film[each.lungs & (each.opacity < 0.1)].mean()
+        for each in drawings
+        if (each.opacity > 0.5).any()
+    ]
+    assert len(brighter) > 4 and min(brighter) > 20
+    assert not phantom.draw(1, 1, 1, "none").opacity.any()
+
+
 def test_names_tell_patient_and_pathogen(root: Path) -> None:
     for split in ("train", "test"):
         for folder, label in (("NORMAL", 0), ("PNEUMONIA", 1)):
