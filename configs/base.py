@@ -70,10 +70,14 @@ def get_config() -> ConfigDict:
     data.dicom_metadata = ()
     data.val = "patients"  # "patients" held out of train/, or "folder": the films in val/
     data.val_fraction = 0.1  # fraction of each class held out; 0 trains on all films
-    # Number of equal folds of patients, one of which is held out in place of val_fraction;
+    # Number of folds, one of which is held out in place of val_fraction;
     # `crossvalidate` trains one network for each. 0: val_fraction decides.
     data.folds = 0
     data.fold = 0  # the fold that is held out
+    # A column of the table or of data.dicom_metadata whose groups are the folds, such as "site" or
+    # the "style" that `table --styles` writes: each fold then holds out a whole hospital, or all
+    # films that look alike. "": folds are equal shares of the patients.
+    data.fold_by = ""
     # A column of the table or of data.dicom_metadata, such as "view", whose groups get the same
     # shares on both sides of the division by patient. "": only the classes do.
     data.stratify = ""
@@ -164,6 +168,14 @@ def get_config() -> ConfigDict:
     finetune.unfreeze_from = ""
     finetune.backbone_rate = 1.0  # factor on the learning rate of everything except the heads
     finetune.freeze_statistics = False  # use batch norm's running statistics in training too
+
+    config.distill = distill = ConfigDict()
+    # Run folders of trained networks, the teachers. The target of each training film is then
+    # a mixture of its label and the teachers' mean probability for the same augmented film. A
+    # teacher that was trained on a patient who is held out here is refused. (): no teachers.
+    distill.teachers = ()
+    distill.weight = 1.0  # share of the teachers in the target, above 0 and at most 1
+    distill.temperature = 1.0  # divides the teachers' logits; above 1 their targets are softer
 
     config.average = average = ConfigDict()
     # Decay of an exponential moving average of the weights. The average is what is evaluated and

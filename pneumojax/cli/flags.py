@@ -53,6 +53,15 @@ _FLAGS = (
         "makes a folder; summary a JSON file; table a CSV file.",
     ),
     Flag(
+        "styles",
+        "<number>",
+        "table: also write a column style, which divides the training films into so many groups "
+        "that look as if they came from different machines. config.data.fold_by=style then holds "
+        "out one after another.",
+        lowest=2,
+        highest=100,
+    ),
+    Flag(
         "overlays",
         "<folder>",
         "Write a picture of each film there that shows where the network found evidence.",

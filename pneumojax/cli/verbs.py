@@ -146,8 +146,11 @@ VERBS = {
         help="Writes the films of a folder as a CSV file with the columns path, label, patient and "
         "split, which config.data.table reads. Further columns, such as age and sex, can be added "
         "to it. config.data names the classes and the patients of the folder.",
-        flags=("films", "output", "print_config"),
-        examples=("table --films=<folder> --output=films.csv",),
+        flags=("films", "output", "styles", "cache_dir", "print_config"),
+        examples=(
+            "table --films=<folder> --output=films.csv",
+            "table --films=<folder> --output=films.csv --styles=3",
+        ),
         run=commands.write_table,
     ),
     "summary": Verb(

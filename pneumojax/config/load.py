@@ -20,12 +20,15 @@ from pneumojax.shipped import config_file
 
 _START_FROM = "start from a copy of configs/base.py, or from base.get_config()"
 # Every network has these fields; all others are arguments of its own class.
-_NAMES = ("data.negative", "data.positive", "data.ignored", "data.dicom_metadata")
+_NAMES = (
+    *("data.negative", "data.positive", "data.ignored", "data.dicom_metadata"),
+    "distill.teachers",
+)
 # Names of runs had a digest of all fields before there were these.
 _NEWER_FIELDS = (
     *("data.table", "data.columns", "data.negative", "data.positive", "data.ignored"),
     *("data.patient_pattern", "data.resident", "data.dicom_metadata", "data.stratify"),
-    *("train.", "precision"),
+    *("data.fold_by", "train.", "distill.", "precision"),
 )
 _OF_EVERY_NETWORK = frozenset({"model.network", "model.dtype"})
 
@@ -83,12 +86,14 @@ def override(config: ConfigDict, arguments: Sequence[str]) -> None:
 
 
 def resolve(config: ConfigDict) -> ConfigDict:
-    """A copy with absolute `data.root` and `data.table`: the same films from any folder."""
+    """A copy with absolute paths of the films and the teachers: the same run from any folder."""
     config = config.copy_and_resolve_references()
     if config.data.root not in NAMED_SETS:
         config.data.root = _absolute("data.root", config.data.root)
     if config.data.table:
         config.data.table = _absolute("data.table", config.data.table)
+    folders = config.distill.teachers
+    config.distill.teachers = tuple(_absolute("distill.teachers", path) for path in folders)
     return config
 
 

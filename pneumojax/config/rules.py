@@ -171,6 +171,13 @@ RULES = (
     _within("optimizer.clip_norm", 0),
     _within("finetune.frozen_epochs", 0),
     _within("finetune.backbone_rate", 0),
+    Rule(
+        "distill.teachers",
+        lambda teachers: all(isinstance(folder, str) and folder.strip() for folder in teachers),
+        "use run folders",
+    ),
+    Rule("distill.weight", lambda weight: 0 < weight <= 1, "it must be above 0, and at most 1"),
+    Rule("distill.temperature", lambda value: value > 0, "it must be above 0"),
     _share("average.decay"),
     _within("early_stopping.patience", 0),
     _some_of("test_time.views", *VIEWS),
@@ -192,6 +199,10 @@ def broken_relation(flat: Mapping[str, Any]) -> tuple[str, str] | None:
         return "data.folds", "folds are groups of patients, so config.data.val must be 'patients'"
     if flat["data.stratify"] and flat["data.val"] == "folder":
         return "data.stratify", "films are only divided with config.data.val='patients'"
+    if flat["data.fold_by"] and not folds:
+        return "data.fold_by", "its groups are folds: set config.data.folds to their number"
+    if flat["data.fold_by"] and flat["data.stratify"]:
+        return "data.stratify", "folds are the groups of config.data.fold_by; set only one of them"
     if folds and not 0 <= flat["data.fold"] < folds:
         return "data.fold", f"with config.data.folds={folds} use 0 to {folds - 1}"
     if shared := set(map(plain, flat["data.negative"])) & set(map(plain, flat["data.positive"])):
@@ -246,7 +257,6 @@ LIMITS = {
 FIXED_LENGTH = (
     "model.stem",
     "model.pools35",
-    "model.widths17",
     "augment.crop_area",
     "augment.crop_aspect",
 )

@@ -39,7 +39,7 @@ def hold_out(
     if fraction == 0:
         return np.zeros(len(patients), bool)
     labels = np.asarray(labels)
-    groups = _groups(patients, digests)
+    groups = patient_groups(patients, digests)
     sizes: dict[tuple[int, int], dict[str, int]] = {}
     for name, films in groups.items():
         sizes.setdefault(_majority(labels, strata, films), {})[name] = len(films)
@@ -75,7 +75,7 @@ def divide_into_folds(
         UserError: a fold would have no film of a class.
     """
     labels = np.asarray(labels)
-    groups = _groups(patients, digests)
+    groups = patient_groups(patients, digests)
     kinds = 1 if strata is None else int(strata.max(initial=0)) + 1
     sizes = np.zeros((len(_CLASS_FIELDS), kinds, folds), np.int64)
     fold_of = np.zeros(len(patients), np.int64)
@@ -85,6 +85,30 @@ def divide_into_folds(
         fold = int(np.lexsort((sizes[label].sum(axis=0), sizes[label, stratum]))[0])
         sizes[label, stratum, fold] += len(films)
         fold_of[films] = fold
+    _refuse_missing_class(fold_of, labels, folds)
+    return fold_of
+
+
+def divide_by_group(
+    patients: Sequence[str], labels: np.ndarray, digests: Sequence[str], group_of: np.ndarray
+) -> np.ndarray:
+    """Makes a fold of each group of films, such as a hospital's: int64 (n,) from 0.
+
+    Patients who share a byte-identical film stay together, in the group of most of their films.
+
+    Raises:
+        UserError: a fold would have no film of a class.
+    """
+    labels = np.asarray(labels)
+    fold_of = np.zeros(len(patients), np.int64)
+    for films in patient_groups(patients, digests).values():
+        fold_of[films] = _majority(labels, group_of, films)[1]
+    _refuse_missing_class(fold_of, labels, int(group_of.max()) + 1)
+    return fold_of
+
+
+def _refuse_missing_class(fold_of: np.ndarray, labels: np.ndarray, folds: int) -> None:
+    """Raises UserError if a fold has no film of a class."""
     for label, field in enumerate(_CLASS_FIELDS):
         if len(np.unique(fold_of[labels == label])) < folds:
             rule = (
@@ -92,7 +116,6 @@ def divide_into_folds(
                 f"({np.sum(labels == label)} in all); give more patients or fewer folds"
             )
             raise UserError(wrong_value("data.folds", folds, rule))
-    return fold_of
 
 
 def _majority(
@@ -103,7 +126,7 @@ def _majority(
     return int(labels[films].mean() >= 0.5), stratum
 
 
-def _groups(patients: Sequence[str], digests: Sequence[str]) -> dict[str, list[int]]:
+def patient_groups(patients: Sequence[str], digests: Sequence[str]) -> dict[str, list[int]]:
     """Films that must stay together, under the name of the group's first patient."""
     # Slow to import, and prediction, which imports this module too, divides no films.
     from scipy.sparse import coo_array

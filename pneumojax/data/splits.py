@@ -13,7 +13,7 @@ from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.column_groups import group_films
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import FilmFolder, find_films
-from pneumojax.data.hold_out import divide_into_folds, hold_out
+from pneumojax.data.hold_out import divide_by_group, divide_into_folds, hold_out
 from pneumojax.data.leakage import LeakageAudit, audit_leakage
 from pneumojax.data.named_sets import resolve_root
 from pneumojax.data.naming import naming_of
@@ -116,25 +116,38 @@ def load_configured(
 
 def _validation(films: FilmSet, config: ConfigDict) -> np.ndarray:
     """bool (n,): the films to validate on, one fold or the hold-out."""
-    seed = config.data.split_seed
-    who = films.patients, films.labels, films.digests
-    strata = _strata(films, config.data.stratify)
     if config.data.folds == 0:
-        return hold_out(*who, config.data.val_fraction, seed, strata)
-    return divide_into_folds(*who, config.data.folds, seed, strata) == config.data.fold
+        who = films.patients, films.labels, films.digests
+        column = config.data.stratify
+        strata = _groups(films, "stratify", column) if column else None
+        return hold_out(*who, config.data.val_fraction, config.data.split_seed, strata)
+    return _folds(films, config) == config.data.fold
 
 
-def _strata(films: FilmSet, column: str) -> np.ndarray | None:
-    """int64 (n,): each film's group in the column of `config.data.stratify`; None without one."""
-    if not column:
-        return None
+def _folds(films: FilmSet, config: ConfigDict) -> np.ndarray:
+    """int64 (n,): each film's fold, from 0."""
+    data = config.data
+    who = films.patients, films.labels, films.digests
+    if not data.fold_by:
+        strata = _groups(films, "stratify", data.stratify) if data.stratify else None
+        return divide_into_folds(*who, data.folds, data.split_seed, strata)
+    group_of = _groups(films, "fold_by", data.fold_by)
+    count = int(group_of.max()) + 1
+    if count != data.folds:
+        rule = f"column {data.fold_by!r} has {count} groups, and each is a fold: use {count}"
+        raise UserError(wrong_value("data.folds", data.folds, rule))
+    return divide_by_group(*who, group_of)
+
+
+def _groups(films: FilmSet, field: str, column: str) -> np.ndarray:
+    """int64 (n,): each film's group in a column that `config.data.<field>` names."""
     if column not in films.columns:
         names = ", ".join(map(repr, films.columns)) or "none"
         rule = f"use a column of the table or of data.dicom_metadata; the films have {names}"
-        raise UserError(wrong_value("data.stratify", column, rule))
+        raise UserError(wrong_value(f"data.{field}", column, rule))
     groups = group_films(column, films.columns[column])
     if groups.reason:
-        raise UserError(wrong_value("data.stratify", column, f"{groups.reason}; use another"))
+        raise UserError(wrong_value(f"data.{field}", column, f"{groups.reason}; use another"))
     return groups.of_film
 
 

@@ -1,21 +1,47 @@
 """Writes the films of a folder as a table, which trains to the same bits as the folder."""
 
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import FilmFolder, find_films
 from pneumojax.data.naming import Columns, FilmNaming
+from pneumojax.data.styles import SIDE, styles_of
+from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.files import failing_clearly, write_csv
 from pneumojax.terminal import say
 
+STYLE = "style"  # the name of the column
 
-def write_table(films: Path, output: Path, naming: FilmNaming) -> None:
+
+@dataclass(frozen=True)
+class Styles:
+    """A request for a column of styles, and the cache for the films, which have to be decoded."""
+
+    count: int
+    cache: FilmCache
+
+    def column(self, folder: FilmFolder) -> dict[str, str]:
+        """The style of each readable training film by its path."""
+        split = "train" if "train" in folder.splits else folder.splits[0]
+        films = load_split(
+            folder, split, Preprocessing(SIDE), self.cache, max_rejected_fraction=0.01
+        )
+        numbers = styles_of(films, self.count).tolist()
+        return {path: f"style {n + 1}" for path, n in zip(films.paths, numbers, strict=True)}
+
+
+def write_table(
+    films: Path, output: Path, naming: FilmNaming, styles: Styles | None = None
+) -> None:
     """Writes a row for each film of a folder, and prints how to train on the table.
 
     Paths are relative to the root of the folder, and labels are the names of the class folders. The
     patients are a column only if every path tells one: a row without a patient could not be used,
     while `data.patient_pattern` works for a table as it does for the folder. The splits are a
-    column only if the folder has some.
+    column only if the folder has some. With `styles` there is a column "style", which is empty for
+    films that are not for training.
 
     Raises:
         UserError: the folder has no film, a path is not text, or the file cannot be written.
@@ -32,9 +58,10 @@ def write_table(films: Path, output: Path, naming: FilmNaming) -> None:
     who = [folder.naming.patients.identify(file.path, file.label) for file in folder.files]
     known = all(identity.known for identity in who)
     has_splits = folder.splits != ["all"]
+    style_of = styles.column(folder) if styles else {}
     columns = Columns()
     header = [columns.path, columns.label]
-    header += [columns.patient] * known + [columns.split] * has_splits
+    header += [columns.patient] * known + [columns.split] * has_splits + [STYLE] * bool(styles)
     with failing_clearly(output.parent, "--output", "name another file"):
         write_csv(
             output,
@@ -43,6 +70,7 @@ def write_table(films: Path, output: Path, naming: FilmNaming) -> None:
                 [file.path, PurePosixPath(file.path).parent.name]
                 + [identity.patient] * known
                 + [file.split] * has_splits
+                + [style_of.get(file.path, "")] * bool(styles)
                 for file, identity in zip(folder.files, who, strict=True)
             ),
         )

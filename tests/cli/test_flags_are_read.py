@@ -21,7 +21,6 @@ WORK = (
     "pneumojax.training.loop.train",
     "pneumojax.crossvalidate.cross_validate",
     "pneumojax.evaluation.evaluate.evaluate_run",
-    "pneumojax.inference.trained_run.fit_changed_decision",
     "pneumojax.api.training.evaluate_trained",
     "pneumojax.predict.predict.predict_files",
     "pneumojax.serve.serve.serve",
@@ -99,7 +98,7 @@ def test_a_default_that_is_given_is_refused_like_any_other_value():
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_takes_each_of_its_flags(verb):
-    values = {"split": "test", "port": "1", "processes": "2", "process": "1"}
+    values = {"split": "test", "port": "1", "processes": "2", "process": "1", "styles": "2"}
     switches = [name for name in VERBS[verb].flags if isinstance(default(name), bool)]
     texts = [name for name in VERBS[verb].flags if name not in switches]
     line = [f"--{name}" for name in switches]
