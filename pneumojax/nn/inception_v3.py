@@ -34,7 +34,8 @@ class InceptionV3(nnx.Module):
     """Inception-v3: images in [0, 1] -> logits, (batch,) of one class, else (batch, classes).
 
     With the defaults but 1,000 classes it is Keras's network, which has 23,851,784 parameters,
-    running statistics included.
+    running statistics included. It ends at the last grid that has modules: with `widths17` () and
+    `modules8` 0 it is the stem and the modules on the first grid, of 1.0 million parameters.
 
     Args:
         image_size: height and width of the films, at least `SMALLEST` pixels.
@@ -48,11 +49,12 @@ class InceptionV3(nnx.Module):
         activation, normalise: names in `ops.ACTIVATIONS` and `NORMALISATIONS`.
         norm_scale: batch norm learns a scale, as in torchvision and not in Keras.
         pool_counts_padding: average pools count the zeros outside of the film, as in torchvision.
-        dropout: share of the 2,048 features that is dropped in training.
+        dropout: share of the last features that is dropped in training.
         dtype: type that the network computes in; parameters and logits are at least float32.
 
     Raises:
-        ValueError: a head, activation or normalisation that does not exist, or films too small.
+        ValueError: a head, activation or normalisation that does not exist, an auxiliary head
+            without a second grid, or films too small.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class InceptionV3(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
+        if "auxiliary" in heads and not widths17:
+            raise ValueError("heads has 'auxiliary', which needs modules on the second grid")
         if "main" not in heads or set(heads) - set(HEADS):
             raise ValueError(f"heads is {tuple(heads)}: use 'main', alone or with 'auxiliary'")
         if image_size < SMALLEST:
@@ -95,14 +99,16 @@ class InceptionV3(nnx.Module):
         features = stem[4]
         for pool_features in pools35:
             features = self._append(Module35(features, pool_features, conv, pool))
-        features = self._append(Reduction35(features, conv))
+        if widths17 or modules8:
+            features = self._append(Reduction35(features, conv))
         for width in widths17:
             features = self._append(Module17(features, width, conv, pool))
         self.before_reduction = len(self.modules)  # in `stages`, the map of the auxiliary head
         if "auxiliary" in heads:
             grid = grids(image_size)[1]
             self.auxiliary_head = AuxiliaryHead17(features, grid, classes, conv, rngs)
-        features = self._append(Reduction17(features, conv))
+        if modules8:
+            features = self._append(Reduction17(features, conv))
         for _ in range(modules8):
             features = self._append(Module8(features, conv, pool))
 
@@ -126,7 +132,7 @@ class InceptionV3(nnx.Module):
         x = self.stem5(x)  # (batch, 71, 71, 192)
         x = pools.max_pool(x, (3, 3), (2, 2))  # (batch, 35, 35, 192)
         maps = [x]
-        for module in self.modules:  # to (batch, 8, 8, 2048)
+        for module in self.modules:  # with modules on all grids to (batch, 8, 8, 2048)
             maps.append(module(maps[-1]))
         return maps
 

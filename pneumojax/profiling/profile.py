@@ -19,11 +19,12 @@ from pneumojax.run.begin import claim
 from pneumojax.run.provenance import provenance
 from pneumojax.sharding import make_mesh, replicated
 from pneumojax.training.calls import CompiledCalls, make_input
+from pneumojax.training.distillation import open_teachers
 from pneumojax.training.losses import class_factors
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.setup import check_batch, check_training
 from pneumojax.training.state import initial_state
-from pneumojax.training.step import make_train_step
+from pneumojax.training.step import Teaching, make_train_step
 
 
 def profile(
@@ -70,7 +71,8 @@ def _measure(config: ConfigDict, workdir: Path, cache_dir: Path, verify_films: b
     mesh = make_mesh()
     check_training(config, mesh)
     network = make_network(config)
-    films = load_splits(config, cache_dir, verify=verify_films).train
+    splits = load_splits(config, cache_dir, verify=verify_films)
+    films, teachers = splits.train, open_teachers(config, splits)
     order = BatchOrder(films.labels, config.batch_size, config.seed, config.data.balanced)
     if note := check_batch(config, mesh, films_per_epoch(films.labels, config.data.balanced)):
         print(note)
@@ -83,12 +85,12 @@ def _measure(config: ConfigDict, workdir: Path, cache_dir: Path, verify_films: b
     jax.config.update("jax_compilation_cache_include_metadata_in_key", True)
     begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(mesh))
     state = begin()
-    source = make_input(films, order, config, mesh, first_step=0)
+    source = make_input(films, order, config, mesh, first_step=0, teachers=teachers.params)
     steps_per_call = source.calls.steps_per_call
     with measure.cache_hits() as hits:
         began = time.perf_counter()
-        weights = class_factors(films.labels, config.loss.class_weights)
-        train_step = make_train_step(config, network, optimizer, per_epoch, mesh, weights)
+        teaching = Teaching(class_factors(films.labels, config.loss.class_weights), teachers)
+        train_step = make_train_step(config, network, optimizer, per_epoch, mesh, teaching)
         step = CompiledCalls(train_step, state, config, mesh, source, last_step=steps_per_call)
         compile_seconds = time.perf_counter() - began
 

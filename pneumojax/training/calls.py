@@ -17,9 +17,9 @@ from pneumojax.data.pipeline import (
     to_devices,
     training_batches,
 )
-from pneumojax.data.resident import ResidentFilms, choose_layout, place_films
+from pneumojax.data.resident import choose_layout, place_films
 from pneumojax.terminal import say
-from pneumojax.training.compiling import compile_step
+from pneumojax.training.compiling import Held, compile_step
 from pneumojax.training.state import TrainState
 from pneumojax.training.step import TrainStep
 
@@ -29,14 +29,14 @@ _GOOD_STEPS = range(32, 7, -1)
 
 @dataclass(frozen=True)
 class CallInput:
-    """The input of each call: batches on the devices, and the films if they lie there too.
+    """The input of each call: batches on the devices, and the arrays that lie there too.
 
-    films: None if each batch brings its films from the host.
+    held: without films, each batch brings its own from the host.
     batches: as `data.pipeline` makes them, one for each of `calls`.
     """
 
     calls: Calls
-    films: ResidentFilms | None
+    held: Held
     batches: Iterator[Batch]
     batch_size: int
 
@@ -51,9 +51,17 @@ class CallInput:
 
 
 def make_input(
-    films: FilmSet, order: BatchOrder, config: ConfigDict, mesh: Mesh, first_step: int
+    films: FilmSet,
+    order: BatchOrder,
+    config: ConfigDict,
+    mesh: Mesh,
+    first_step: int,
+    teachers: tuple[dict, ...] = (),
 ) -> CallInput:
-    """The input from `first_step` on, counted from 0; moves the films if the config asks for it."""
+    """The input from `first_step` on, counted from 0; moves the films if the config asks for it.
+
+    `teachers` holds the parameters of each teacher, on the devices.
+    """
     steps = config.train.steps_per_call or automatic_steps(order.steps_per_epoch, mesh)
     calls = order.calls(first_step, min(steps, order.steps_per_epoch))
     layout = choose_layout(films, config, mesh)
@@ -63,7 +71,7 @@ def make_input(
         resident, batches = place_films(films, layout, mesh), row_batches(order, calls)
         say(f"films: {len(films):,} on the devices, {layout}")
     on_devices = to_devices(batches, mesh, have_step_axis=calls.have_step_axis)
-    return CallInput(calls, resident, on_devices, order.batch_size)
+    return CallInput(calls, Held(resident, teachers), on_devices, order.batch_size)
 
 
 def automatic_steps(steps_per_epoch: int, mesh: Mesh) -> int:
@@ -92,17 +100,17 @@ class CompiledCalls:
         source: CallInput,
         last_step: int,
     ):
-        self._films = source.films
+        self._held = source.held
         self._have_step_axis = source.calls.have_step_axis
         lengths = source.calls.lengths(last_step) if self._have_step_axis else [None]
         self._compiled = {
-            steps: compile_step(train_step, state, config, mesh, films=source.films, steps=steps)
+            steps: compile_step(train_step, state, config, mesh, held=source.held, steps=steps)
             for steps in lengths
         }
         self.longest: jax.stages.Compiled = self._compiled[lengths[0]]
 
     def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Any]]:
         compiled = self._compiled[len(batch["mask"]) if self._have_step_axis else None]
-        if self._films is None:
-            return compiled(state, batch)
-        return compiled(state, self._films, batch)
+        if any(self._held):
+            return compiled(state, batch, self._held)
+        return compiled(state, batch)

@@ -1,10 +1,13 @@
 """The train step compiled ahead of its first batch, for training and for profiling."""
 
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -13,7 +16,17 @@ from pneumojax.sharding import replicated, split
 from pneumojax.terminal import say
 from pneumojax.training import heap
 from pneumojax.training.state import TrainState
-from pneumojax.training.step import TrainStep, from_rows, in_one_call
+from pneumojax.training.step import TrainStep
+
+
+class Held(NamedTuple):
+    """Arrays that lie on the devices from call to call, beside the state."""
+
+    films: ResidentFilms | None = None
+    teachers: tuple[dict, ...] = ()  # the parameters of each
+
+
+NOTHING = Held()
 
 
 def compile_step(
@@ -22,38 +35,56 @@ def compile_step(
     config: ConfigDict,
     mesh: Mesh,
     *,
-    films: ResidentFilms | None = None,
+    held: Held = NOTHING,
     steps: int | None = None,
 ) -> jax.stages.Compiled:
     """`(state, batch) -> (state, metrics)` for one shape of batch, which donates the state.
 
     Args:
-        films: if given, it is the second of three arguments, and a batch has only `film` and
-            `mask`.
+        held: if it holds anything, the result takes it as a third argument. With films, a batch has
+            only `film` and `mask`.
         steps: if given, a call takes so many steps, and batches and metrics have a leading axis
             for them.
     """
-    step = train_step if films is None else from_rows(train_step)
-    call = step if steps is None else in_one_call(step)
     everywhere = replicated(mesh)
     jitted = jax.jit(
-        call,
+        _call(train_step, held, steps),
         donate_argnums=0,  # the new state takes the memory of the old one
         out_shardings=(everywhere, everywhere),
     )
     batch = _abstract_batch(config, mesh, steps)
-    if films is not None:
+    if held.films is not None:
         batch = {name: batch[name] for name in ("film", "mask")}
     what = "the train step" if steps is None else f"{steps} train steps in one call"
     say(f"compiling {what} ...")
     began = time.perf_counter()
-    arguments = (state, batch) if films is None else (state, films, batch)
+    arguments = (state, batch, held) if any(held) else (state, batch)
     compiled = jitted.lower(*arguments).compile()
     say(f"compiled in {time.perf_counter() - began:.1f} s")
     needs = compiled.memory_analysis()  # None if the backend does not report it
     if needs and jax.default_backend() == "cpu" and jax.local_device_count() == 1:
         heap.reserve(needs.temp_size_in_bytes)
     return compiled
+
+
+def _call(train_step: TrainStep, held: Held, steps: int | None) -> Callable[..., Any]:
+    """The function to compile: one step, or `steps` of them in a loop on the devices.
+
+    The numbers of a loop are those of single steps within rounding, since a compiler may order sums
+    otherwise inside of it.
+    """
+
+    def step(state: TrainState, batch: dict, held: Held = NOTHING) -> tuple[TrainState, dict]:
+        if held.films is not None:
+            batch = held.films.batch(batch)
+        return train_step(state, batch, held.teachers)
+
+    def train_steps(state: TrainState, batches: dict, held: Held = NOTHING) -> Any:
+        return lax.scan(lambda state, batch: step(state, batch, held), state, batches)
+
+    if steps is not None:
+        return train_steps
+    return step if any(held) else train_step
 
 
 def _abstract_batch(

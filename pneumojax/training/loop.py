@@ -22,6 +22,7 @@ from pneumojax.run.provenance import write_provenance
 from pneumojax.sharding import make_mesh
 from pneumojax.terminal import say
 from pneumojax.training.calls import CompiledCalls, make_input
+from pneumojax.training.distillation import open_teachers, record_teachers
 from pneumojax.training.logbook import open_logbook
 from pneumojax.training.losses import class_factors
 from pneumojax.training.optimizer import make_optimizer
@@ -37,7 +38,7 @@ from pneumojax.training.setup import (
     resume_or_begin,
 )
 from pneumojax.training.state import EpochSums, TrainState, evaluation_params
-from pneumojax.training.step import make_train_step
+from pneumojax.training.step import Teaching, make_train_step
 from pneumojax.training.step_monitor import DispatchedCall, StepMonitor
 from pneumojax.training.stopping import StopRequest
 from pneumojax.training.warm_start import Source, start_from, weights_to_start_from
@@ -105,9 +106,11 @@ def _train(setup: Setup, weights_source: Source | None) -> None:
     if first_step:
         say(f"resuming after step {first_step} of {setup.last_step}")
     order = BatchOrder(labels, config.batch_size, config.seed, config.data.balanced)
-    source = make_input(setup.splits.train, order, config, mesh, first_step)
-    weights = class_factors(labels, config.loss.class_weights)
-    train_step = make_train_step(config, network, optimizer, per_epoch, mesh, weights)
+    teachers = open_teachers(config, setup.splits)
+    record_teachers(teachers, setup.workdir)
+    source = make_input(setup.splits.train, order, config, mesh, first_step, teachers.params)
+    teaching = Teaching(class_factors(labels, config.loss.class_weights), teachers)
+    train_step = make_train_step(config, network, optimizer, per_epoch, mesh, teaching)
     compiled = CompiledCalls(train_step, state, config, mesh, source, setup.last_step)
     Trainer(setup, source.calls, best).run(compiled, state, source.batches)
 

@@ -1,6 +1,7 @@
 """One training step, a pure function of state and batch: augment, loss, gradients, update."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,13 +13,21 @@ from jax.sharding import Mesh, PartitionSpec
 from ml_collections import ConfigDict
 
 from pneumojax.augment.augment import Augment, film_keys, make_augment, mixup
-from pneumojax.data.resident import ResidentFilms
 from pneumojax.inference.forward import microbatch_size, to_unit_range
 from pneumojax.inference.network import Network
+from pneumojax.training.distillation import Teachers
 from pneumojax.training.losses import BatchSums, Objective
 from pneumojax.training.state import EpochSums, TrainState, updated_statistics
 
-TrainStep = Callable[[TrainState, dict], tuple[TrainState, dict]]
+TrainStep = Callable[..., tuple[TrainState, dict]]
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """The weights of the classes, normal films first, and the networks that give soft targets."""
+
+    class_weights: tuple[float, float] = (1.0, 1.0)
+    teachers: Teachers = Teachers()
 
 
 def make_train_step(
@@ -27,9 +36,9 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     steps_per_epoch: int,
     mesh: Mesh,
-    class_weights: tuple[float, float] = (1.0, 1.0),
+    teaching: Teaching = Teaching(),
 ) -> TrainStep:
-    """A pure `(state, batch) -> (state, metrics)`; jit it.
+    """A pure `(state, batch, teachers=()) -> (state, metrics)`; jit it.
 
     A batch holds `image` uint8 (n, h, w, 1), `label` int32 (n,), `mask` float32 (n,), 0 for
     padding, and `film` int32 (n,), the films' rows in the training set. Metrics are scalars of the
@@ -39,14 +48,16 @@ def make_train_step(
     position in the batch).
     """
     dropout_key = jax.random.key(config.seed)
-    gradients_of = make_gradients(config, network, mesh, class_weights)
+    gradients_of = make_gradients(config, network, mesh, teaching)
 
-    def train_step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
+    def train_step(
+        state: TrainState, batch: dict, teachers: tuple[dict, ...] = ()
+    ) -> tuple[TrainState, dict]:
         film_count = jnp.sum(batch["mask"])
         batch = add_random_inputs(batch, dropout_key, state.step, mixup=bool(config.augment.mixup))
         epoch = state.step // steps_per_epoch
         (loss, sums), gradients = gradients_of(
-            state.params, state.statistics, batch, film_count, epoch
+            state.params, state.statistics, teachers, batch, film_count, epoch
         )
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -68,31 +79,6 @@ def make_train_step(
         return new_state, metrics
 
     return train_step
-
-
-def from_rows(train_step: TrainStep) -> Callable[[TrainState, ResidentFilms, dict], Any]:
-    """The step with films that lie on the devices; a batch holds their `film` and `mask`."""
-
-    def train_step_from_rows(
-        state: TrainState, films: ResidentFilms, rows: dict
-    ) -> tuple[TrainState, dict]:
-        return train_step(state, films.batch(rows))
-
-    return train_step_from_rows
-
-
-def in_one_call(step: Callable[..., Any]) -> Callable[..., Any]:
-    """`(state, ..., batches) -> (state, metrics)`: a step for each batch along the leading axis.
-
-    The numbers are those of single steps within rounding, since a compiler may order sums otherwise
-    inside of a loop.
-    """
-
-    def train_steps(state: TrainState, *arguments: Any) -> tuple[TrainState, dict]:
-        *films, batches = arguments
-        return lax.scan(lambda state, batch: step(state, *films, batch), state, batches)
-
-    return train_steps
 
 
 def add_random_inputs(batch: dict, key: Array, step: Array, *, mixup: bool) -> dict:
@@ -133,9 +119,12 @@ def augment_batch(batch: dict, epoch: Array, augment: Augment, config: ConfigDic
 
 
 def make_gradients(
-    config: ConfigDict, network: Network, mesh: Mesh, class_weights: tuple[float, float]
+    config: ConfigDict, network: Network, mesh: Mesh, teaching: Teaching
 ) -> Callable[..., tuple[tuple[Array, BatchSums], dict]]:
-    """`(params, statistics, batch, film_count, epoch) -> ((loss, sums), gradients)` of a batch.
+    """The gradients of a batch, as a function that is given the parameters and the batch.
+
+    It is `(params, statistics, teachers, batch, film_count, epoch) -> ((loss, sums), gradients)`,
+    where `teachers` holds the parameters of each teacher.
 
     The batch is split over the devices. Each one augments its films and adds up the gradients of
     its microbatches; then the devices' sums are added.
@@ -148,16 +137,23 @@ def make_gradients(
     axis = mesh.axis_names[0]
     # A single device would pay for collective operations that exchange nothing.
     shared = config.statistics_over == "devices" and mesh.size > 1
-    objective = Objective(network, config.loss, class_weights, axis if shared else None)
+    factors = teaching.class_weights
+    objective = Objective(network, config.loss, factors, axis if shared else None)
     augment = make_augment(config.augment, config.data.image_size)
     wanted = config.microbatch_size or (config.batch_size if network.statistics else 0)
 
     def on_device(
-        params: dict, statistics: dict, batch: dict, film_count: Array, epoch: Array
+        params: dict,
+        statistics: dict,
+        teachers: tuple[dict, ...],
+        batch: dict,
+        film_count: Array,
+        epoch: Array,
     ) -> tuple[tuple[Array, BatchSums], dict]:
         here = len(batch["label"])
         at_once = microbatch_size(here, mesh, wanted)
         batch = augment_batch(batch, epoch, augment, config)
+        batch = teaching.teachers.targets(teachers, batch, microbatch_size(here, mesh))
         total = sum_over_microbatches(objective, params, statistics, batch, film_count, at_once)
         (loss, sums), gradients = lax.psum(total, axis) if mesh.size > 1 else total
         count = here // at_once * mesh.size
@@ -168,7 +164,7 @@ def make_gradients(
     return jax.shard_map(
         on_device,
         mesh=mesh,
-        in_specs=(everywhere, everywhere, PartitionSpec(axis), everywhere, everywhere),
+        in_specs=(everywhere, everywhere, everywhere, PartitionSpec(axis), everywhere, everywhere),
         out_specs=everywhere,
         check_vma=False,  # psum makes the results equal on all devices
     )

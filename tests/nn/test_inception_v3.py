@@ -49,6 +49,25 @@ def test_grids_are_those_of_the_network(size, sides):
     assert channels == [192, 256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048]
 
 
+@pytest.mark.parametrize(
+    ("modules", "parameters", "modules_left"),
+    [
+        ({"widths17": (), "modules8": 0}, 993_345, 3),  # Keras's up to mixed2, and a dense layer
+        ({"widths17": (128,), "modules8": 0}, 0, 5),
+    ],
+)
+def test_a_network_ends_at_the_last_grid_that_has_modules(modules, parameters, modules_left):
+    _, shapes = built(classes=1, **modules)
+    assert len(shapes["modules"]) == modules_left
+    if parameters:
+        assert count(shapes) == parameters
+
+
+def test_an_auxiliary_head_without_its_grid_is_refused():
+    with pytest.raises(ValueError, match="heads has 'auxiliary', which needs modules on"):
+        built(widths17=(), modules8=0, heads=("main", "auxiliary"))
+
+
 @pytest.mark.parametrize("size, pool, window", [(299, 5, 5), (150, 5, 1), (75, 3, 1)])
 def test_the_auxiliary_head_shrinks_with_its_grid(size, pool, window):
     definition, shapes = built(image_size=size, classes=1, heads=("main", "auxiliary"))
