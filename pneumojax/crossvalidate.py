@@ -23,7 +23,7 @@ from pneumojax.files import refuse_links_out, write_json
 from pneumojax.inference.decision import fit_decision
 from pneumojax.inference.ensemble import OUT_OF_FOLD
 from pneumojax.inference.predictor import Predictor
-from pneumojax.inference.trained_run import fit_changed_decision
+from pneumojax.inference.trained_run import has_current_decision
 from pneumojax.run.film_list import read_films
 from pneumojax.stats.estimates import json_ready
 from pneumojax.stats.metrics import auroc
@@ -57,8 +57,8 @@ def cross_validate(
         of_fold = config.copy_and_resolve_references()
         of_fold.data.fold = fold
         train(of_fold.lock(), folders[-1], cache_dir, verify_films=verify_films)
-        fitted = fit_changed_decision(folders[-1], cache_dir, any_network=True)
-        if fitted or not (folders[-1] / "evaluation" / "val" / "metrics.json").exists():
+        is_evaluated = (folders[-1] / "evaluation" / "val" / "metrics.json").exists()
+        if not is_evaluated or not has_current_decision(folders[-1]):
             evaluate_run([folders[-1]], cache_dir, any_network=True)
     cache = FilmCache(cache_dir, config.data.max_cache_gb, verify_films)
     films = load_configured(config, configured_folder(config, cache_dir), "train", cache)

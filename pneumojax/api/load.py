@@ -46,7 +46,7 @@ def load(
 
     folders = _folders(runs)
     with quiet():
-        predictor = Predictor.open(folders, any_network=any_network)
+        predictor = Predictor.open(folders, any_network=any_network, cache_dir=cache)
     results = REFERENCE_RESULTS.absolute() if folders == (reference_run(),) else None
     return Model(Answerer.of(predictor), Places(folders, results, cache, any_network))
 

@@ -8,7 +8,6 @@ from pneumojax.config.check import check
 from pneumojax.config.load import resolve
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
-from pneumojax.inference.trained_run import fit_changed_decision
 
 
 def checked(config: ConfigDict) -> ConfigDict:
@@ -26,7 +25,6 @@ def evaluate_trained(config: ConfigDict, workdir: Path, cache_dir: Path) -> None
     The network class that the config names is imported, whichever it is.
     """
     if has_validation(config):
-        fit_changed_decision(workdir, cache_dir, any_network=True)
         evaluate_run([workdir], cache_dir, any_network=True)
 
 

@@ -51,11 +51,8 @@ def evaluate(command: Command) -> None:
     runs = trained_runs(command)
     from pneumojax.evaluation.evaluate import evaluate_run
     from pneumojax.evaluation.films import FilmChoice
-    from pneumojax.inference.trained_run import fit_changed_decision
 
     options, cache_dir = command.options, cache_dir_of(command)
-    if len(runs.workdirs) == 1:
-        fit_changed_decision(runs.workdirs[0], cache_dir, any_network=runs.any_network)
     root = naming = None
     if options.films is not None:
         root = str(path_of("films", options.films))
@@ -124,15 +121,19 @@ def preview(command: Command) -> None:
 
 def write_table(command: Command) -> None:
     """Writes the films of a folder as a table."""
+    from pneumojax.data.cache import FilmCache
     from pneumojax.data.naming import naming_of
-    from pneumojax.data.table_writing import write_table
+    from pneumojax.data.table_writing import Styles, write_table
 
     films, output = command.options.films, command.options.output
     if films is None or output is None:
         raise UserError("table needs --films=<folder> and --output=<file>.csv")
     config = command.config()
     check(config)
-    write_table(path_of("films", films), path_of("output", output), naming_of(config))
+    count = command.options.styles
+    cache = FilmCache(cache_dir_of(command), config.data.max_cache_gb, False)
+    styles = Styles(count, cache) if count else None
+    write_table(path_of("films", films), path_of("output", output), naming_of(config), styles)
 
 
 def summarise(command: Command) -> None:

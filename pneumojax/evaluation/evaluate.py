@@ -38,9 +38,15 @@ def evaluate_run(
     cross-validation, or one for this ensemble beside its first run. `any_network` is as in
     `open_run`. Returns the content of metrics.json.
     """
-    out = results or output_folder(workdirs)
+    predictor = Predictor.open(workdirs, any_network=any_network, cache_dir=cache_dir)
+    return evaluate_predictor(predictor, cache_dir, choice, results or output_folder(workdirs))
+
+
+def evaluate_predictor(
+    predictor: Predictor, cache_dir: Path, choice: FilmChoice, out: Path
+) -> dict[str, Any]:
+    """As `evaluate_run`, with networks that are open, and `out` as the folder of the results."""
     refuse_links_out(out)
-    predictor = Predictor.open(workdirs, any_network=any_network)
     trained, workdir = predictor.first, predictor.workdirs[0]
     chosen = choose_films(choice, predictor, cache_dir)
     films = chosen.films

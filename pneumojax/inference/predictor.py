@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -37,7 +38,7 @@ from pneumojax.inference.forward import (
 )
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.network import Network
-from pneumojax.inference.trained_run import TrainedRun, open_run
+from pneumojax.inference.trained_run import TrainedRun, decided, open_run
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.nn.ops import FILMS_IN_CACHE
 
@@ -65,15 +66,25 @@ class Predictor:
     _steps: dict[Any, list[MeshStep]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, workdirs: Sequence[Path], *, any_network: bool = False) -> "Predictor":
+    def open(
+        cls,
+        workdirs: Sequence[Path],
+        *,
+        any_network: bool = False,
+        cache_dir: Path | None = None,
+    ) -> "Predictor":
         """Opens one run folder, several, or the folder of a cross-validation for all its folds.
 
         A cross-validation makes calls by the common decision of its folds, other ensembles at the
-        mean of their members' thresholds. `any_network` is that of `open_run`.
+        mean of their members' thresholds. `any_network` is that of `open_run`. With `cache_dir`,
+        the folder of decoded films, a run whose decision rule has changed gets a new decision, see
+        `decided`; without it such a run is refused.
         """
         folders, common = resolve_members([workdir.absolute() for workdir in workdirs])
         members = tuple(open_run(folder, any_network=any_network) for folder in folders)
         check_alike(members, folders)
+        if cache_dir is not None and common is None:
+            members = tuple(map(decided, members, folders, repeat(cache_dir)))
         decisions = tuple(common or member.decision for member in members)
         decision = decisions[0] if len(members) == 1 else mean_decision(decisions, common)
         batch_size = FILMS_IN_CACHE * members[0].mesh.size

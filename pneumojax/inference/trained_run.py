@@ -1,6 +1,6 @@
-"""A trained network, opened from its run folder, and a new fit of a decision rule that changed."""
+"""A trained network, opened from its run folder, with a decision by the rule of its config."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +89,14 @@ def open_run(workdir: Path, *, any_network: bool = False) -> TrainedRun:
     return TrainedRun(config, network, mesh, params, meta)
 
 
-def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = False) -> bool:
-    """Fits the run's decision anew if it was fitted by another rule than the config's.
+def decided(trained: TrainedRun, workdir: Path, cache_dir: Path) -> TrainedRun:
+    """The run with a decision by its config's rule, which is fitted if it has changed.
 
-    `any_network` is that of `open_run`. Returns whether a decision was fitted.
+    A fitted decision is stored in the run folder. Raises UserError if the run's validation films
+    are missing or others than in training.
     """
-    if not (workdir / "config.json").exists():
-        return False  # a cross-validation, whose decision is fitted out of fold
-    config = read_config(workdir)
-    meta = agreement.check_before(Checkpoints(workdir / "checkpoints"), config)
-    if meta is None or agreement.current_decision(workdir, config, meta):
-        return False
-    trained = open_run(workdir, any_network=any_network)
+    if trained.meta["decision"] is not None:
+        return trained
     splits = load_splits(trained.config, cache_dir)
     if splits.validation is None:
         raise UserError(
@@ -120,4 +116,11 @@ def fit_changed_decision(workdir: Path, cache_dir: Path, *, any_network: bool = 
         f"fitted the {decision.rule} rule on {decision.films:,} validation films: "
         f"threshold {decision.threshold:.3f}"
     )
-    return True
+    return replace(trained, meta=trained.meta | {"decision": decision._asdict()})
+
+
+def has_current_decision(workdir: Path) -> bool:
+    """Whether the decision of a run was fitted by its config's rule; no arrays are read."""
+    config = read_config(workdir)
+    meta = agreement.check_before(Checkpoints(workdir / "checkpoints"), config)
+    return meta is None or agreement.current_decision(workdir, config, meta) is not None
