@@ -3,7 +3,9 @@
 Command:   python -m tools.trials records/reference/ablation_plan.json \\
                --films=<folder with train/> --out=<folder for the runs>
 The plan is written and committed before the first run. It holds a config, the hours of machine time
-that may be spent, and trials, each with a name, a reason, the fields it changes and its seeds. Each
+that may be spent, and trials, each with a name, a reason, the fields it changes, its seeds and, if
+it is not the plan's, its config. In a field, {weights} stands for --weights and {out} for the
+folder of the runs. With --elsewhere a trial is scored on films of another hospital too. Each
 trial is an ordinary run, trained by the ordinary command and scored on its validation patients. The
 same command continues, also on another machine. A trial starts only if the remaining hours suffice,
 estimated from the slowest epoch so far. Figures are stored beside the plan, those of
@@ -23,6 +25,7 @@ from benchmarks.hardware import hardware
 from pneumojax.files import write_json
 from pneumojax.run.history import read_history
 from pneumojax.terminal import duration
+from tools.elsewhere import elsewhere_figures
 from tools.protocols import protocol_figures, selection_score
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,9 +77,12 @@ def expected(fields: dict[str, Any], rows: list[dict[str, Any]]) -> float:
     return slowest * fields.get("epochs", 1)
 
 
-def flags(changes: dict[str, Any]) -> list[str]:
-    """Writes config fields as flags."""
-    return [f"--config.{field}={value}" for field, value in changes.items()]
+def flags(changes: dict[str, Any], weights: str, out: Path) -> list[str]:
+    """Writes config fields as flags, with paths of this machine in place of their names."""
+    return [
+        f"--config.{field}={str(value).replace('{weights}', weights).replace('{out}', str(out))}"
+        for field, value in changes.items()
+    ]
 
 
 def row(trial: dict[str, Any], seed: int, workdir: Path, seconds: float) -> dict[str, Any]:
@@ -85,6 +91,7 @@ def row(trial: dict[str, Any], seed: int, workdir: Path, seconds: float) -> dict
     figures = protocol_figures(result)
     return {
         "trial": trial["name"],
+        "config": trial.get("config", ""),
         "why": trial["why"],
         "changes": trial["changes"],
         "seed": seed,
@@ -106,6 +113,8 @@ def main() -> None:
     parser.add_argument("--films", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache-dir")
+    parser.add_argument("--weights", default="imagenet", help="a file of published weights")
+    parser.add_argument("--elsewhere", type=Path, help="a table of another hospital's films")
     arguments = parser.parse_args()
     plan = json.loads(arguments.plan.read_text())
     out = arguments.out.resolve()
@@ -134,15 +143,18 @@ def main() -> None:
             continue
         if not done:
             print(f"{name}: {duration(total)} spent so far; log in {out / name}.log", flush=True)
-            command = [sys.executable, "main.py", f"--config={plan['config']}"]
+            recipe = trial.get("config", plan["config"])
+            command = [sys.executable, "main.py", f"--config={recipe}"]
             command += [f"--config.data.root={arguments.films}", f"--workdir={workdir}"]
-            command += flags(fields)
+            command += flags(fields, arguments.weights, out)
             if arguments.cache_dir:
                 command.append(f"--cache_dir={arguments.cache_dir}")
             if not train(name, command, out):
                 print(f"{name}: failed, see its log")
                 continue
         rows[name] = row(trial, seed, workdir, spent(out / f"{name}.seconds"))
+        if arguments.elsewhere:
+            rows[name]["figures"] |= elsewhere_figures(workdir, arguments.elsewhere)
         print(f"{name}: score {rows[name]['score']:.4f} in {duration(rows[name]['seconds'])}")
         by_run = seconds_by_run(out)
         summary = {"hardware": hardware(), "seconds": round(sum(by_run.values()))}

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tools.protocols import SCORED, protocol_figures, selection_score
+from tools.protocols import SCORED, mean_ranks, protocol_figures, selection_score
 
 
 def figure(value):
@@ -49,3 +49,17 @@ def test_the_score_is_the_plain_mean_of_its_figures(result):
     assert set(SCORED) <= figures.keys()
     figures["matched_auroc"] = figures["matched_auroc"] | {"value": None}
     assert math.isnan(selection_score(figures))
+
+
+def test_ranks_have_equal_weight_however_widely_a_figure_spreads():
+    rows = [
+        {"auroc": figure(0.991), "elsewhere_auroc": figure(0.60)},
+        {"auroc": figure(0.990), "elsewhere_auroc": figure(0.90)},
+        {"auroc": figure(0.980), "elsewhere_auroc": figure(0.60)},
+    ]
+    assert mean_ranks(rows) == [(1 + 2.5) / 2, (2 + 1) / 2, (3 + 2.5) / 2]
+
+
+def test_a_vote_that_a_recipe_lacks_does_not_count():
+    rows = [{"auroc": figure(0.9), "styles_auroc": figure(0.9)}, {"auroc": figure(0.8)}]
+    assert mean_ranks(rows) == [1, 2]
