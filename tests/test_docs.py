@@ -38,7 +38,7 @@ from tools.docs.network import stages, times
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
-    ROOT / "README.md",
+    *sorted(ROOT.glob("*.md")),
     *(path for name in ("docs", "records") for path in sorted((ROOT / name).rglob("*.md"))),
 ]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -95,7 +95,9 @@ def test_every_flag_and_field_named_exists(page):
     text = re.sub(r"\b(tensorboard|xprof) --logdir", "", text)
     text = re.sub(r"\bpip install( --[\w-]+)+", "", text)
     text = re.sub(r"^#SBATCH .*$", "", text, flags=re.MULTILINE)
-    text = re.sub(r"\b(srun|mpirun|gcloud)( (?!python|\.venv)[^\s`]+)+", "", text)
+    text = re.sub(
+        r"\b(srun|mpirun|gcloud|docker|mkdocs|ruff)( (?!python|\.venv)[^\s`]+)+", "", text
+    )
     for flag, value in re.findall(r"(?<![\w-])--([a-z_-]+)\b(?:=([\w./]+))?", text):
         assert flag in flags, f"--{flag}"
         if value and flags[flag]:
@@ -257,9 +259,9 @@ def test_the_commands_of_extending_lead_from_a_file_to_a_comparison(films_root, 
     small += ["--config.model.stem=(4,4,8)", "--config.model.modules=((4,4,8,2,4,4),)"]
     for line in commands.splitlines():
         _, *arguments = line.replace("runs/", f"{tmp_path}/").split()
-        if "--mode=compare" not in line:
+        if " compare " not in line:
             arguments += small
-        if "--mode=profile" in line:
+        if " profile " in line:
             arguments.append(f"--workdir={tmp_path / 'profiled'}")
         result = subprocess.run(
             [sys.executable, *arguments],
@@ -416,7 +418,7 @@ def test_multiply_adds_in_architecture_are_those_of_the_modules(params):
 
 
 def test_numbers_in_data_are_those_of_the_code():
-    text = read("docs/data.md")
+    text, cached = read("docs/data.md"), read("docs/input.md")
     for line in chest_xray.ChestXray.__doc__.splitlines():
         if line.strip().startswith(("| train", "| test")):
             assert line.strip() in text
@@ -424,18 +426,18 @@ def test_numbers_in_data_are_those_of_the_code():
         cells = [str(counts[pathogen]) for pathogen in phantom.PATHOGENS]
         drawn = table("docs/data.md", "split", "normal", "bacteria")
         assert [split, *cells, str(sum(counts.values()))] in drawn
-    assert f"`synthetic-v{phantom_films.VERSION}/`" in text
+    assert f"`synthetic-v{phantom_films.VERSION}/`" in cached
     side = base.get_config().data.image_size
-    assert f"At {side} pixels a film takes {side * side:,} bytes" in text
+    assert f"At {side} pixels a film takes {side * side:,} bytes" in cached
     for name in (*CLASS_NAMES, *SPLITS):
         assert name in text
 
 
-def test_figures_of_streaming_in_data_are_those_that_are_stored():
+def test_figures_of_streaming_in_input_are_those_that_are_stored():
     points = json.loads(read("records/performance/streaming.json"))["points"]
     sizes = sorted(points["streamed"], key=int)
     rows = [(n, way, points[way][n]) for n in sizes for way in points if n in points[way]]
-    assert table("docs/data.md", "films", "way") == [
+    assert table("docs/input.md", "films", "way") == [
         [f"{int(n):,}", way]
         + [f"{p['preparing']['seconds']:,.0f}"]
         + [f"{p[name]:,.0f}" for name in ("films_per_second", "films_per_second_from_disk")]
@@ -446,20 +448,20 @@ def test_figures_of_streaming_in_data_are_those_that_are_stored():
     least, most = (point["reading"]["all_mb"] for point in (few, many))
     grown = many["preparing"]["peak_mb"] - few["preparing"]["peak_mb"]
     a_film = grown * 1e6 / (int(sizes[-1]) - int(sizes[0]))
-    text = read("docs/data.md")
+    text = read("docs/input.md")
     assert f"from {least:,.0f} to {most:,.0f} MB" in text
     assert f"peak grew by {a_film:,.0f} bytes a film" in text
     assert f"reading {many['films_read']:,} films" in text
 
 
-def test_speeds_of_the_cache_in_data_are_those_that_are_stored():
+def test_speeds_of_the_cache_in_input_are_those_that_are_stored():
     stored = json.loads(read("records/performance/cache_throughput.json"))["batches"]
     speeds = [(row["batch_size"], *row["films_per_second"].values()) for row in stored]
-    assert table("docs/data.md", "batch", "in memory, films/s") == [
+    assert table("docs/input.md", "batch", "in memory, films/s") == [
         [f"{round(value):,}" for value in row] for row in speeds
     ]
-    text, side = read("docs/data.md"), base.get_config().data.image_size
-    limits = {row[0]: row for row in table("docs/performance.md", "limit", "TFLOP/s")}
+    text, side = read("docs/input.md"), base.get_config().data.image_size
+    limits = {row[0]: row for row in table("docs/roofline.md", "limit", "TFLOP/s")}
     most, share = limits["H100 bfloat16"][-2:]
     assert f"{most} films a second in bfloat16, which is {share} of its peak" in text
     assert f"{speeds[1][1]:,.0f} films a second is {speeds[1][1] * side**2 / 1e9:.1f} GB/s" in text
@@ -478,16 +480,16 @@ def test_names_in_data_are_read_as_the_page_says(name, patient, pathogen):
     assert (identity.patient, identity.pathogen, identity.known) == (patient, pathogen, True)
 
 
-def test_keys_of_metrics_in_training_are_those_that_are_written():
+def test_keys_of_metrics_in_run_folder_are_those_that_are_written():
     sources = "".join(p.read_text() for p in (ROOT / "pneumojax" / "training").glob("*.py"))
-    for cell, *_ in table("docs/training.md", "key"):
+    for cell, *_ in table("docs/run_folder.md", "key"):
         for key in re.findall(r"`(\w+)`", cell):
             assert f'"{key}"' in sources, key
 
 
-def test_the_run_folder_in_the_readme_is_the_one_in_the_code():
+def test_the_run_folder_that_is_described_is_the_one_in_the_code():
     described = re.findall(r"^([\w.]+/?)  +\w", read("pneumojax/run/__init__.py"), re.MULTILINE)
-    assert [row[0].strip("`") for row in table("README.md", "in it")] == described
+    assert [row[0].strip("`") for row in table("docs/run_folder.md", "in it")] == described
 
 
 def test_numbers_in_reliability_are_the_stored_ones():
@@ -500,7 +502,7 @@ def test_numbers_in_reliability_are_the_stored_ones():
 
 
 def test_products_of_winograds_convolution_are_those_of_its_matrices():
-    rows = table("docs/performance.md", "kernel")
+    rows = table("docs/cpu_methods.md", "kernel")
     assert len(rows) == 4
     for kernel, *numbers, share in rows:
         taps = [int(side) for side in kernel.split(",")[0].split("×")]

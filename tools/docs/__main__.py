@@ -31,9 +31,10 @@ from tools.docs.places import IMAGES, ROOT
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": results.rendered},
     "docs/performance.md": {
-        "kernels": kernels.rendered,
         "benchmarks": contests.rendered,
         "profiles": profiles.rendered,
+    },
+    "docs/roofline.md": {
         "roofline": roofline.rendered,
         "peaks": roofline.render_peaks,
     },
@@ -42,7 +43,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "soak": reliability.quarters_of_the_soak,
         "devices": devices.rendered,
     },
-    "docs/accelerator.md": {"accelerator": accelerator.rendered},
+    "docs/accelerator.md": {"accelerator": accelerator.rendered, "kernels": kernels.rendered},
     "docs/augmentation.md": {"augmentation": augmentation.rendered},
     "docs/reference_model.md": {
         name: lambda name=name: reference_card.rendered(name)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The audit that docs/extending.md adds, and the audits of a network without maps."""
+"""The audit that docs/own_audit.md adds, and the audits of a network without maps."""
 
 import re
 from dataclasses import replace
@@ -23,7 +23,7 @@ from pneumojax.inference.network import make_network
 from pneumojax.inference.trained_run import TrainedRun
 from pneumojax.sharding import make_mesh, replicated
 
-EXTENDING = Path(__file__).parents[3] / "docs" / "extending.md"
+OWN_AUDIT = Path(__file__).parents[3] / "docs" / "own_audit.md"
 
 
 def score(films):
@@ -54,11 +54,11 @@ def subject(films_root, cache_dir):
 def test_an_audit_that_the_docs_add_is_stored_and_told(
     subject, facts, tmp_path, monkeypatch, without_charts
 ):
-    text = EXTENDING.read_text()
-    (block,) = re.findall(r"^```python\n(.*?)^```$", text[text.index("## An audit") :], re.S | re.M)
+    text = OWN_AUDIT.read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```$", text, re.S | re.M)
     assert len(block.splitlines()) < 60
     namespace = {}
-    exec(compile(block, "docs/extending.md", "exec"), namespace)
+    exec(compile(block, "docs/own_audit.md", "exec"), namespace)
     monkeypatch.setattr(registry, "AUDITS", (failures.audit, namespace["audit"]))
     result = evaluate_subject(tmp_path, subject, facts)
     images = subject.films.pixels(np.arange(len(subject.films)))[..., ::-1]
