@@ -11,7 +11,7 @@ from pneumojax.errors import UserError
 
 # Decoded films may take this share of the disk's free bytes and of the memory, unless the config
 # says otherwise. Pages that do not stay in memory are read from the disk one by one, which is
-# slower than decoding (docs/data.md).
+# slower than decoding (docs/input.md).
 DISK = 0.9
 MEMORY = 0.5
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")

@@ -100,7 +100,7 @@ class Profile:
         return sums
 
     def to_json(self) -> dict[str, Any]:
-        """The contents of profile.json, which docs/performance.md describes."""
+        """The contents of profile.json, which docs/profile.md describes."""
         return self.provenance | {
             "config": self.config.to_dict(),
             "device": {"kind": self.device, "count": self.devices},
