@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from pneumojax.api.load import load
 from pneumojax.data import cache_build
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
@@ -61,7 +62,7 @@ class InThisProcess:
 
 
 def _predict(films: list[Path], scratch: Path) -> None:
-    predict.predict_files([REFERENCE], [str(film) for film in films], results=scratch / "results")
+    load(REFERENCE).predict_files(films, scratch / "predictions.csv")
 
 
 def _ingest(films: list[Path], scratch: Path) -> None:

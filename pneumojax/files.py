@@ -16,14 +16,14 @@ from pneumojax.errors import UserError
 def failing_clearly(path: Path, flag: str = "", advice: str = "") -> Iterator[None]:
     """Turns errors of the system into UserError while `path` is written.
 
-    The message begins with the `flag` that named the path, and ends with the `advice`.
+    `flag` is that of a `UserError`. The message ends with the `advice`.
     """
     try:
         yield
     except OSError as error:
         reason = error.strerror or error  # errors that Pillow raises have no strerror
-        line = f"{flag}: " * bool(flag) + f"cannot write {str(path)!r}: {reason}"
-        raise UserError(line + f"; {advice}" * bool(advice)) from error
+        line = f"cannot write {str(path)!r}: {reason}" + f"; {advice}" * bool(advice)
+        raise UserError(line, flag=flag) from error
 
 
 class Appended:

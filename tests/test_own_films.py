@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+from pneumojax.api.load import load
 from pneumojax.configs import base
 from pneumojax.data.naming import KERMANY
 from pneumojax.data.splits import load_splits
@@ -15,7 +16,6 @@ from pneumojax.data.table_writing import write_table
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.evaluation.films import FilmChoice
-from pneumojax.predict.predict import predict_files
 from pneumojax.run.stored_config import completed
 from pneumojax.training.loop import train
 
@@ -68,7 +68,7 @@ def test_every_output_shows_the_names_of_the_runs_own_classes(
     train(config, run, cache_dir)
     evaluate_run([run], cache_dir, FilmChoice("test"))
     film = next((tmp_path / "films" / "test" / "Opacity").iterdir())
-    predict_files([run], [str(film)], output=str(tmp_path / "p.csv"))
+    load(run).predict_files(film, tmp_path / "p.csv", progress=True)
     written = [run / "evaluation" / "test" / name for name in ("report.md", "predictions.csv")]
     texts = [path.read_text() for path in (*written, tmp_path / "p.csv")]
     for text in (*texts, capsys.readouterr().out):

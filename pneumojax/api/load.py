@@ -41,14 +41,16 @@ def load(
     runtime.use_compilation_cache(cache)
     from pneumojax.api.model import Model, Places
     from pneumojax.api.quiet import quiet
+    from pneumojax.inference.ensemble import output_folder
     from pneumojax.inference.predictor import Predictor
     from pneumojax.predict.answering import Answerer
 
     folders = _folders(runs)
     with quiet():
         predictor = Predictor.open(folders, any_network=any_network, cache_dir=cache)
-    results = REFERENCE_RESULTS.absolute() if folders == (reference_run(),) else None
-    return Model(Answerer.of(predictor), Places(folders, results, cache, any_network))
+    is_reference = folders == (reference_run(),)
+    results = REFERENCE_RESULTS.absolute() if is_reference else output_folder(folders)
+    return Model(Answerer.of(predictor), Places(results, cache))
 
 
 def get_config(name: AnyPath = "base") -> "ConfigDict":

@@ -1,6 +1,7 @@
 """A trained network, or several that answer together, for use from Python."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,9 @@ from pneumojax.api.quiet import quiet
 from pneumojax.config.check import check
 from pneumojax.data.naming import FilmNaming, naming_of
 from pneumojax.errors import UserError
-from pneumojax.inference.ensemble import output_folder
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.answering import AnsweredFilm, Answerer
+from pneumojax.predict.predict import FilesToPredict, PredictionsWritten, predict_files
 from pneumojax.predict.prediction import Prediction
 from pneumojax.predict.reading import ReadFilm, make_reader, reading_ahead
 from pneumojax.predict.terminal import FilmProgress
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pneumojax.api.inputs import Films
 
 Range = tuple[float, float]
+AnyPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,14 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Places:
-    """The folders that a model reads and writes, and whether it may import foreign code.
+    """The folders that a model uses besides its run folders.
 
-    runs: the run folders as they were named.
-    results: None means the run folder, or a folder of the ensemble beside its first run.
+    results: where evaluations and predictions are written unless the caller names a place.
     cache: decoded films and compiled steps.
     """
 
-    runs: tuple[Path, ...]
-    results: Path | None
+    results: Path
     cache: Path
-    any_network: bool
 
 
 class Model:
@@ -131,13 +130,44 @@ class Model:
             pixels = np.array([self._pixels(film) for film in read])
             return predictor.combine(predictor.logits(pixels))[0]
 
+    def predict_files(
+        self,
+        films: AnyPath | Sequence[AnyPath],
+        output: AnyPath | None = None,
+        *,
+        overlays: AnyPath | None = None,
+        progress: bool = False,
+    ) -> PredictionsWritten:
+        """Predicts any number of files, and writes a row for each as soon as it is answered.
+
+        It is the command `predict`: if it is stopped, the same call goes on from there.
+
+        Args:
+            films: a path, a folder, a table, a pattern, or a list of these.
+            output: a CSV file, or JSON lines if the name ends in .jsonl; None means a new
+                predictions.csv in the run folder, or in runs/reference for the reference network.
+            overlays: a folder for a picture of each film with its Grad-CAM map.
+            progress: prints what the command line prints.
+
+        Raises UserError for a name that cannot be used, and if the network has no maps for
+        overlays. Also, once all other films are predicted, for films that have changed since their
+        rows were written, or that the machine was too busy to decode.
+        """
+        named = [films] if isinstance(films, str | os.PathLike) else films
+        if not all(isinstance(name, str | os.PathLike) for name in named):
+            raise UserError("predict_files takes paths alone; predict takes films in memory too")
+        files = FilesToPredict.checked([os.fspath(name) for name in named], output, overlays)
+        with quiet(progress=progress):
+            return predict_files(self._answerer, files, self._places.results)
+
     def evaluate(
         self,
-        films: str | Path | None = None,
+        films: AnyPath | None = None,
         *,
         split: str | None = None,
-        output: str | Path | None = None,
+        output: AnyPath | None = None,
         data: Mapping[str, Any] | None = None,
+        verify_films: bool = False,
         progress: bool = False,
     ) -> Evaluated:
         """Scores labelled films, audits the network on them and writes a report.
@@ -150,25 +180,21 @@ class Model:
                 runs/reference for the reference network.
             data: fields of `config.data` that describe the films, where they differ from the run's,
                 such as {"positive": ("sick",), "columns.label": "diagnosis"}.
+            verify_films: whether to hash every film again before trusting the cache.
             progress: prints what the command line prints.
         """
-        from pneumojax.evaluation.evaluate import evaluate_run
+        from pneumojax.evaluation.evaluate import evaluate_predictor
         from pneumojax.evaluation.films import FilmChoice
 
-        places = self._places
-        results = Path(output).expanduser().absolute() if output else places.results
+        results = Path(output).expanduser().absolute() if output else self._places.results
         root = None if films is None else str(Path(films).expanduser().absolute())
         naming = self._naming(data) if data else None
+        choice = FilmChoice(split, root, verify_films, naming)
         with quiet(progress=progress):
-            evaluated = evaluate_run(
-                places.runs,
-                places.cache,
-                FilmChoice(split, root, naming=naming),
-                results=results,
-                any_network=places.any_network,
+            evaluated = evaluate_predictor(
+                self._answerer.predictor, self._places.cache, choice, results
             )
-        name = evaluated["split"]
-        folder = (results or output_folder(places.runs)) / "evaluation" / name
+        folder = results / "evaluation" / evaluated["split"]
         return Evaluated(evaluated["n"], figures_in(evaluated), folder)
 
     def _naming(self, data: Mapping[str, Any]) -> FilmNaming:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from pneumojax import runtime
+from pneumojax.api.load import load
 from pneumojax.cli.flags import path_of
 from pneumojax.cli.parsing import Command
 from pneumojax.cli.run_folders import (
     config_of,
-    films_naming,
+    film_fields,
     inspected_folder,
     new_or_own_folder,
     trained_runs,
@@ -47,46 +48,34 @@ def cross_validate(command: Command) -> None:
 
 def evaluate(command: Command) -> None:
     """Evaluates a run, or several together."""
-
-    runs = trained_runs(command)
-    from pneumojax.evaluation.evaluate import evaluate_run
-    from pneumojax.evaluation.films import FilmChoice
-
-    options, cache_dir = command.options, cache_dir_of(command)
-    root = naming = None
-    if options.films is not None:
-        root = str(path_of("films", options.films))
-        naming = films_naming(command, runs.workdirs[0])
-    evaluate_run(
-        runs.workdirs,
-        cache_dir,
-        FilmChoice(options.split, root, options.verify_films, naming),
-        results=runs.results,
-        any_network=runs.any_network,
+    runs, options = trained_runs(command), command.options
+    films = None if options.films is None else path_of("films", options.films)
+    load(runs.workdirs, any_network=runs.any_network, cache_dir=cache_dir_of(command)).evaluate(
+        films,
+        split=options.split,
+        data=film_fields(command),
+        verify_films=options.verify_films,
+        progress=True,
     )
 
 
 def predict(command: Command) -> None:
     """Predicts films, and fails if some of them could not be read."""
+    runs, films, options = trained_runs(command), command.arguments, command.options
+    from pneumojax.predict.predict import FilesToPredict
 
-    runs = trained_runs(command)
-    from pneumojax.predict.predict import predict_files
-
-    unreadable = predict_files(
-        runs.workdirs,
-        list(command.arguments),
-        output=command.options.output,
-        overlays=command.options.overlays,
-        results=runs.results,
-        any_network=runs.any_network,
-    )
-    if unreadable:
-        raise UserError(f"{unreadable:,} of the files could not be read; the output says why")
+    # A wrong name is refused before the network is opened, which takes seconds.
+    FilesToPredict.checked(films, options.output, options.overlays)
+    model = load(runs.workdirs, any_network=runs.any_network, cache_dir=cache_dir_of(command))
+    written = model.predict_files(films, options.output, overlays=options.overlays, progress=True)
+    if written.unreadable:
+        raise UserError(
+            f"{written.unreadable:,} of the files could not be read; the output says why"
+        )
 
 
 def serve(command: Command) -> None:
     """Opens a page on this machine that reads films."""
-
     runs = trained_runs(command)
     from pneumojax.serve.serve import serve
 

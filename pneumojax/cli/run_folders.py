@@ -5,18 +5,20 @@ with eight epochs. With --config=<file> they are relative to the file.
 """
 
 import time
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from pneumojax.api.load import REFERENCE_RESULTS
 from pneumojax.cli.flags import path_of
 from pneumojax.cli.parsing import Command
 from pneumojax.config.check import check
 from pneumojax.config.flat import AFTER_TRAINING, accepted_changes, differences
 from pneumojax.config.load import earlier_run_name, override, resolve, run_name
-from pneumojax.data.naming import DESCRIBING, FilmNaming, naming_of
+from pneumojax.configs import base
+from pneumojax.data.naming import DESCRIBING
 from pneumojax.errors import UserError
 from pneumojax.files import printable
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
@@ -27,7 +29,6 @@ class TrainedRuns(NamedTuple):
     """Run folders to use together."""
 
     workdirs: list[Path]
-    results: Path | None  # where output is written; None means the run folder itself
     any_network: bool  # whether the network may be a class from outside PneumoJAX
 
 
@@ -89,22 +90,19 @@ def trained_runs(command: Command) -> TrainedRuns:
         workdirs = [path_of("workdir", name) for name in command.options.workdir.split(",")]
     if command.config_file or _of_the_run(command):
         _take_changes(command, workdirs)
-    results = REFERENCE_RESULTS.resolve() if workdirs == [reference_run()] else None
     # A network that the command names is trusted; by now it is known to be that of every run.
     any_network = command.options.any_network or bool(command.network)
-    return TrainedRuns(workdirs, results, any_network)
+    return TrainedRuns(workdirs, any_network)
 
 
-def films_naming(command: Command, workdir: Path) -> FilmNaming:
-    """The naming of the films in --films: that of the run, changed by the command's fields."""
-    from pneumojax.inference.ensemble import folds_of
-
-    run = next(iter(folds_of(workdir)), workdir)
-    config = read_config(run).copy_and_resolve_references()
-    described = set(command.overrides) - set(_of_the_run(command))
-    override(config, [argument for argument in command.overrides if argument in described])
-    check(config)
-    return naming_of(config)
+def film_fields(command: Command) -> dict[str, Any]:
+    """The fields of `config.data`, by name, with which a command describes the films of --films."""
+    of_the_run = _of_the_run(command)
+    arguments = [argument for argument in command.overrides if argument not in of_the_run]
+    config = base.get_config()
+    override(config, arguments)
+    names = [argument.partition("=")[0].removeprefix("--config.data.") for argument in arguments]
+    return {name: reduce(getitem, name.split("."), config.data) for name in names}
 
 
 def _of_the_run(command: Command) -> list[str]:

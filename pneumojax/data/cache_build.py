@@ -87,7 +87,7 @@ def build_entry(
     """
     building = entry.with_name(f"{entry.name}.building-{os.getpid()}")
     with (
-        failing_clearly(entry.parent, "--cache_dir", "make room or name another folder"),
+        failing_clearly(entry.parent, "cache_dir", "make room or name another folder"),
         contextlib.ExitStack() as cleanup,
     ):
         cleanup.callback(shutil.rmtree, building, ignore_errors=True)  # gone if it was renamed

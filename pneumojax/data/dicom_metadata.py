@@ -115,7 +115,7 @@ def patient_salt(cache_folder: Path) -> bytes:
     """
     path = cache_folder / SALT
     with (
-        failing_clearly(path, f"--{_FLAG}", "name another folder"),
+        failing_clearly(path, _FLAG, "name another folder"),
         contextlib.suppress(FileExistsError),
     ):
         if not path.exists():

@@ -69,7 +69,7 @@ def ensure_films(cache_dir: Path) -> Path:
         UserError: `cache_dir` cannot be written.
     """
     films = cache_dir / f"synthetic-v{VERSION}"
-    with failing_clearly(cache_dir, "--cache_dir", "make room or name another folder"):
+    with failing_clearly(cache_dir, "cache_dir", "make room or name another folder"):
         if films.is_dir():
             return films
         cache_dir.mkdir(parents=True, exist_ok=True)

@@ -62,7 +62,7 @@ def write_table(
     columns = Columns()
     header = [columns.path, columns.label]
     header += [columns.patient] * known + [columns.split] * has_splits + [STYLE] * bool(styles)
-    with failing_clearly(output.parent, "--output", "name another file"):
+    with failing_clearly(output.parent, "output", "name another file"):
         write_csv(
             output,
             header,

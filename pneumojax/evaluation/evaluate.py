@@ -38,8 +38,10 @@ def evaluate_run(
     cross-validation, or one for this ensemble beside its first run. `any_network` is as in
     `open_run`. Returns the content of metrics.json.
     """
+    out = results or output_folder(workdirs)
+    refuse_links_out(out)
     predictor = Predictor.open(workdirs, any_network=any_network, cache_dir=cache_dir)
-    return evaluate_predictor(predictor, cache_dir, choice, results or output_folder(workdirs))
+    return evaluate_predictor(predictor, cache_dir, choice, out)
 
 
 def evaluate_predictor(

@@ -20,20 +20,20 @@ def user_path(name: str, flag: str) -> Path:
     try:
         return Path(name).expanduser().resolve()
     except (RuntimeError, ValueError, OSError) as error:
-        raise UserError(f"{flag}: {name!r} is not a path: {error}") from error
+        raise UserError(f"{name!r} is not a path: {error}", flag=flag) from error
 
 
 def check_destination(path: Path) -> None:
     """Refuses a resolved path to a folder, a pipe, a device or a file of the system, unopened."""
-    with failing_clearly(path, "--output"):
+    with failing_clearly(path, "output"):
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
             mode = stat.S_IFREG
     if stat.S_ISDIR(mode):
-        raise UserError(f"--output: {str(path)!r} is a folder; name a file in it")
+        raise UserError(f"{str(path)!r} is a folder; name a file in it", flag="output")
     if not stat.S_ISREG(mode) or any(map(path.is_relative_to, _SYSTEM_FOLDERS)):
-        raise UserError(f"--output: {str(path)!r} is not a regular file; name another")
+        raise UserError(f"{str(path)!r} is not a regular file; name another", flag="output")
 
 
 def open_alone(path: Path) -> int:
@@ -43,7 +43,7 @@ def open_alone(path: Path) -> int:
     between machines if their shared file system supports locks. Raises UserError.
     """
     check_destination(path)
-    with failing_clearly(path, "--output"):
+    with failing_clearly(path, "output"):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The path may have become a pipe since the check; opening it would wait for a reader or
         # writer without O_NONBLOCK.
@@ -52,13 +52,14 @@ def open_alone(path: Path) -> int:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"--output: {str(path)!r} is not a regular file; name another")
+            raise UserError(f"{str(path)!r} is not a regular file; name another", flag="output")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                f"--output: {str(path)!r} is being written by {_holder(status)}; wait for it, "
-                "stop it, or name another file"
+                f"{str(path)!r} is being written by {_holder(status)}; wait for it, stop it, or "
+                "name another file",
+                flag="output",
             ) from error
         except OSError as error:
             # Without support for locks the file is used unlocked, rather than not at all.

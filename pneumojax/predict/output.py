@@ -55,7 +55,7 @@ class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
         # Unbuffered: bytes that a full disk refused must not be tried again when it is closed.
         self._stream = open(open_alone(path), "r+b", buffering=0)  # noqa: SIM115
         try:
-            with failing_clearly(path, "--output"):
+            with failing_clearly(path, "output"):
                 self._end = self._read()
                 self._stream.truncate(self._end)
                 if self._end == 0 and not self._json:
@@ -67,7 +67,7 @@ class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
     def __exit__(self, *exception: object) -> None:
         try:
             # A file system that delays writes may not report a full disk before this.
-            with failing_clearly(self._path, "--output"), self._stream:
+            with failing_clearly(self._path, "output"), self._stream:
                 os.fsync(self._stream.fileno())
         except UserError:
             if exception[0] is None:  # otherwise the first error is reported
@@ -81,7 +81,7 @@ class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
             self._note(vars(each))
 
     def _write(self, data: bytes) -> None:
-        with failing_clearly(self._path, "--output"):
+        with failing_clearly(self._path, "output"):
             try:
                 self._stream.seek(self._end)
                 left = memoryview(data)
@@ -155,7 +155,8 @@ class PredictionFile(contextlib.AbstractContextManager["PredictionFile"]):
         self.unreadable += record["probability"] is None
 
     def _refused(self, reason: str) -> UserError:
-        return UserError(f"--output: cannot continue {str(self._path)!r}: {reason}; name another")
+        line = f"cannot continue {str(self._path)!r}: {reason}; name another"
+        return UserError(line, flag="output")
 
 
 def csv_of(predictions: Iterable[Prediction], stamp: RunStamp) -> bytes:

@@ -29,9 +29,11 @@ def check_folder(folder: Path) -> None:
         if not folder.exists() or (folder / _MARK).is_file() or not any(folder.iterdir()):
             return
     except OSError as error:
-        raise UserError(f"--overlays: cannot read {str(folder)!r}: {error.strerror}") from error
+        line = f"cannot read {str(folder)!r}: {error.strerror}"
+        raise UserError(line, flag="overlays") from error
     raise UserError(
-        f"--overlays: {str(folder)!r} holds other files than overlays; name a new or empty folder"
+        f"{str(folder)!r} holds other files than overlays; name a new or empty folder",
+        flag="overlays",
     )
 
 
@@ -55,7 +57,8 @@ class Overlays:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / _MARK).touch()
         except OSError as error:
-            raise UserError(f"--overlays: cannot make {str(folder)!r}: {error.strerror}") from error
+            line = f"cannot make {str(folder)!r}: {error.strerror}"
+            raise UserError(line, flag="overlays") from error
 
     def add(self, films: Sequence[AnsweredFilm]) -> None:
         """Draws the readable films of a batch, and keeps the first ones for the sheet."""

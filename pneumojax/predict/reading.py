@@ -152,6 +152,7 @@ class Resumed:
         more = self._count_changed - len(self._changed)
         names = ", ".join(map(repr, self._changed)) + (f" and {more:,} more" if more else "")
         raise UserError(
-            f"--output: films have changed since their rows in {str(output)!r} were written, and "
-            f"were not predicted again: {names}; name another file for them"
+            f"films have changed since their rows in {str(output)!r} were written, and were not "
+            f"predicted again: {names}; name another file for them",
+            flag="output",
         )

@@ -63,12 +63,14 @@ class Sources:
             else:
                 yield FoundFilm(path)
 
-    def refuse_inside(self, folder: Path, flag: str) -> None:
-        """Refuses a resolved folder for output that is searched for films."""
+    def refuse_inside(self, overlays: Path) -> None:
+        """Refuses a resolved folder for overlays that is searched for films."""
         for path in self._inputs:
-            inside = os.path.isdir(path) and folder.is_relative_to(path.resolve())
-            if inside or _matches_inside(path, folder):
-                raise UserError(f"{flag}: {str(folder)!r} is a folder of films; name another")
+            inside = os.path.isdir(path) and overlays.is_relative_to(path.resolve())
+            if inside or _matches_inside(path, overlays):
+                raise UserError(
+                    f"{str(overlays)!r} is a folder of films; name another", flag="overlays"
+                )
 
     def _below(self, top: Path, visited: set[tuple[int, int]]) -> Iterator[FoundFilm]:
         # A stack instead of recursion: folders may be nested deeper than Python's call stack.

@@ -6,8 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,7 +16,10 @@ from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.files import printable
 from pneumojax.predict.prediction import Prediction, RunStamp
 from pneumojax.run.film_list import banner, is_seen
-from pneumojax.terminal import Progress, rate
+from pneumojax.terminal import Progress, make_console, rate
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MOST_SHOWN = 50  # rows of the table, and unreadable files below it
 
@@ -45,7 +48,7 @@ class Summary:
 
     def show(self, stamp: RunStamp) -> None:
         """Prints the warning about training films, the table, unreadable files and the counts."""
-        console = Console(highlight=False)
+        console = make_console()
         say = partial(console.print, markup=False, soft_wrap=True)
         answered = sum(count for call, count in self._counts.items() if call != "unreadable")
         if line := banner(self._seen, answered):
@@ -62,7 +65,7 @@ class Summary:
         console.print(f"{rows:,} new: {counted or 'nothing'}{warned}")
         console.print(DISCLAIMER)
 
-    def _print_table(self, console: Console, stamp: RunStamp) -> None:
+    def _print_table(self, console: "Console", stamp: RunStamp) -> None:
         paths = [os.path.abspath(each.file) for each in self._first]
         folder = os.path.commonpath([os.path.dirname(path) for path in paths])
         console.print(f"films below {printable(folder)}", markup=False, soft_wrap=True)

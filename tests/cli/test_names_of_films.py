@@ -3,12 +3,13 @@
 import pytest
 
 from pneumojax.cli.parsing import parse
-from pneumojax.cli.run_folders import films_naming, trained_runs
+from pneumojax.cli.run_folders import film_fields, trained_runs
 from pneumojax.cli.verbs import VERBS
 from pneumojax.config.load import resolve
 from pneumojax.errors import UserError
 from pneumojax.run.begin import begin
 from pneumojax.run.stored_config import read_config
+from tests.predict.conftest import save
 
 
 @pytest.fixture
@@ -28,9 +29,7 @@ def test_with_films_the_names_describe_them_and_leave_the_run_as_it_is(run):
     before = (run / "config.json").read_bytes()
     asked = command(run, "--films=x.csv", *NAMES)
     assert trained_runs(asked).workdirs == [run]
-    naming = films_naming(asked, run)
-    assert naming.classes.positive == ("sick",) and naming.columns.path == "file"
-    assert naming.classes.negative == ("NORMAL",)
+    assert film_fields(asked) == {"positive": ("sick",), "columns.path": "file"}
     assert (run / "config.json").read_bytes() == before
     assert read_config(run).data.positive == ("PNEUMONIA",)
 
@@ -45,10 +44,11 @@ def test_with_films_other_fields_are_still_those_of_the_run(run):
         trained_runs(command(run, "--films=x.csv", "--config.data.image_size=64"))
 
 
-def test_names_of_other_films_are_checked(run):
+def test_names_of_other_films_are_checked(run, config):
+    save(run, config)
     asked = command(run, "--films=x.csv", "--config.data.positive=normal")
     with pytest.raises(UserError, match="config.data.negative has the name 'normal' as well"):
-        films_naming(asked, run)
+        VERBS["evaluate"].run(asked)
 
 
 @pytest.mark.parametrize("given", [[], ["--films=x"], ["--output=y.csv"]])

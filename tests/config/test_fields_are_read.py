@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from pneumojax.api.load import load
 from pneumojax.config.flat import flatten
 from pneumojax.configs import base
 from pneumojax.data.resident import choose_layout
 from pneumojax.data.splits import load_splits
 from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.inference.decision import fit_decision
-from pneumojax.predict.predict import predict_files
 from pneumojax.profiling.profile import profile
 from pneumojax.training.loop import train
 
@@ -98,7 +98,7 @@ def test_every_task_reads_the_fields_that_concern_it(
         config.model.heads = ("main", "auxiliary")
     run, film = tmp_path / "a-run", min((films_root / "test" / "NORMAL").iterdir())
     trained = reads.during(lambda: train(config, run, cache_dir))
-    predicted = reads.during(lambda: predict_files([run], [str(film)], str(tmp_path / "p.csv")))
+    predicted = reads.during(lambda: load(run).predict_files(film, tmp_path / "p.csv"))
     evaluated = reads.during(lambda: evaluate_run([run], cache_dir))
     profiled = reads.during(lambda: profile(config, tmp_path / "profile", cache_dir))
 

@@ -10,10 +10,10 @@ from flax import nnx
 from ml_collections import ConfigDict
 from PIL import Image
 
+from pneumojax.api.load import load
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import UserError
 from pneumojax.inference.predictor import Predictor
-from pneumojax.predict.predict import predict_files
 from pneumojax.run.begin import begin
 from tests.predict.conftest import save
 
@@ -125,11 +125,11 @@ def test_a_network_without_feature_maps_is_predicted_but_not_explained(config, t
     with pytest.raises(UserError, match=":Plain has no Grad-CAM maps"):
         predictor.explain(FILMS)
     Image.fromarray(FILMS[0]).save(tmp_path / "f.png")
-    films, output = [str(tmp_path / "f.png")], tmp_path / "out.csv"
+    model, output = load(tmp_path / "run", any_network=True), tmp_path / "out.csv"
     with pytest.raises(UserError, match="has no Grad-CAM maps"):
-        predict_files([tmp_path / "run"], films, str(output), str(tmp_path / "o"), None, True)
+        model.predict_files(tmp_path / "f.png", output, overlays=tmp_path / "o")
     assert not output.exists() and not (tmp_path / "o").exists()
-    assert predict_files([tmp_path / "run"], films, str(output), any_network=True) == 0
+    assert model.predict_files(tmp_path / "f.png", output).unreadable == 0
     (row,) = csv.DictReader(output.read_text().splitlines())
     (expected,) = predictor.probabilities(FILMS[:1])
     assert float(row["probability"]) == pytest.approx(expected, abs=1e-6)

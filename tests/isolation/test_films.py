@@ -129,16 +129,16 @@ def test_the_largest_films_that_are_accepted_are_read_within_the_limits(decoder,
 
 @pytest.mark.slow
 def test_a_prediction_answers_the_films_beside_one_that_crashes(crashing_decoders, tmp_path):
-    from pneumojax.predict.predict import predict_files
+    from pneumojax.api.load import load
 
     folder = tmp_path / "films"
     folder.mkdir()
     for i in range(3):
         (folder / f"{i}.png").write_bytes(picture("PNG", i, (200, 200)))
     (folder / "1.png").write_bytes((folder / "1.png").read_bytes() + crashing_decoders)
-    unreadable = predict_files([REFERENCE], [str(folder)], output=str(tmp_path / "out.csv"))
+    written = load(REFERENCE).predict_files(folder, tmp_path / "out.csv")
     with open(tmp_path / "out.csv", newline="") as stream:
         rows = {row["file"][-5:]: row for row in csv.DictReader(stream)}
-    assert unreadable == 1 and rows["1.png"]["probability"] == ""
+    assert written.unreadable == 1 and rows["1.png"]["probability"] == ""
     assert "crashed" in rows["1.png"]["note"]
     assert rows["0.png"]["probability"] and rows["2.png"]["probability"]

@@ -5,6 +5,7 @@ import shutil
 import jax
 import pytest
 
+from pneumojax.api.load import load
 from pneumojax.data.splits import preprocessing_of
 from pneumojax.inference.decision import Decision
 from pneumojax.run.begin import begin
@@ -42,3 +43,8 @@ def save(folder, config, step=1, scope=None):
         "scope": scope,
     }
     Checkpoints(folder / "checkpoints").save_best(step, state.params, meta)
+
+
+def predict_files(workdir, inputs, output=None, **options):
+    """Predicts files with a run as the command line does."""
+    return load(workdir).predict_files(inputs, output, progress=True, **options)

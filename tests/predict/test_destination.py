@@ -28,7 +28,7 @@ def test_only_a_regular_file_is_written_to(tmp_path):
     (tmp_path / "null").symlink_to("/dev/null")
     for path in (tmp_path / "pipe", tmp_path / "null", "/dev/full", "/proc/self/comm", tmp_path):
         for check in (check_destination, lambda path: written(path)):
-            with pytest.raises(UserError, match="--output: .*(not a regular file|is a folder)"):
+            with pytest.raises(UserError, match="is (not a regular file|a folder)"):
                 check((tmp_path / path).resolve())
 
 
@@ -39,7 +39,7 @@ def test_a_full_disk_is_one_line_and_leaves_whole_rows(tmp_path, bounded_files, 
     size = path.stat().st_size
     bounded_files(size + 50)  # the disk is full in the middle of the next row
     with (
-        pytest.raises(UserError, match="--output: cannot write .*File too large"),
+        pytest.raises(UserError, match="^cannot write .*File too large"),
         PredictionFile(path, RunStamp(**OF_RUN)) as predictions,
     ):
         predictions.append(map(prediction, ROWS[1:2]))

@@ -18,8 +18,7 @@ from pneumojax.inference.trained_run import open_run
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict import answering
 from pneumojax.predict import predict as room
-from pneumojax.predict.predict import predict_files
-from tests.predict.conftest import DECISION, save
+from tests.predict.conftest import DECISION, predict_files, save
 
 CALLS = ("normal", "pneumonia")
 
@@ -40,8 +39,8 @@ def predicted(workdir, *inputs, **options):
     """{name: row} of a new CSV, and how many files were unreadable."""
     output = workdir.parent / "out.csv"
     output.unlink(missing_ok=True)
-    unreadable = predict_files([workdir], [str(name) for name in inputs], str(output), **options)
-    return rows_of(output), unreadable
+    written = predict_files(workdir, inputs, output, **options)
+    return rows_of(output), written.unreadable
 
 
 def rows_of(path):
@@ -136,7 +135,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_file(
         str(films_root / "test" / "*" / "*"),
     ]
     whole, part = tmp_path / f"whole{suffix}", tmp_path / f"part{suffix}"
-    predict_files([workdir], inputs, str(whole))
+    predict_files(workdir, inputs, whole)
     data = whole.read_bytes()
     part.write_bytes(data[: len(data) * 2 // 3])
     kept = part.read_bytes().count(b"\n") - (suffix == ".csv")
@@ -147,7 +146,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_file(
         "decode",
         lambda *args, **options: decoded.append(1) or decode(*args, **options),
     )
-    predict_files([workdir], inputs, str(part))
+    predict_files(workdir, inputs, part)
     assert part.read_bytes() == data
     assert data.count(b"\n") - (suffix == ".csv") == 14
     assert len(decoded) == 14 - kept and f"continuing: {kept} films" in capsys.readouterr().out
@@ -158,11 +157,11 @@ def test_the_output_of_another_checkpoint_is_refused_and_left_alone(
 ):
     film.save(tmp_path / "f.png")
     output = tmp_path / "out.csv"
-    predict_files([workdir], [str(tmp_path / "f.png")], str(output))
+    predict_files(workdir, tmp_path / "f.png", output)
     before = output.read_bytes()
     save(workdir, config, step=2)
     with pytest.raises(UserError, match="it belongs to another run"):
-        predict_files([workdir], [str(tmp_path / "f.png")], str(output))
+        predict_files(workdir, tmp_path / "f.png", output)
     assert output.read_bytes() == before
 
 
@@ -182,6 +181,7 @@ def test_films_are_found_and_decoded_only_a_little_ahead(workdir, film, tmp_path
 
     def counted(self, rows):
         nonlocal written
+        rows = list(rows)
         append(self, rows)
         written += len(rows)
 
@@ -229,7 +229,7 @@ def test_overlays_and_a_sheet_are_drawn_apart_from_the_films(workdir, film, tmp_
         film.save(path)
     (films / "bad.png").write_bytes(b"")
     plain, _ = predicted(workdir, films)
-    rows, _ = predicted(workdir, films, overlays=str(tmp_path / "seen"))
+    rows, _ = predicted(workdir, films, overlays=tmp_path / "seen")
     assert float(rows["f.png"]["probability"]) == pytest.approx(
         float(plain["f.png"]["probability"]), abs=1e-6
     )
@@ -239,21 +239,21 @@ def test_overlays_and_a_sheet_are_drawn_apart_from_the_films(workdir, film, tmp_
         with Image.open(tmp_path / "seen" / name) as picture:
             assert name.startswith("f-") and picture.size == film.size
     assert "2 overlays in " in capsys.readouterr().out
-    with pytest.raises(UserError, match="--overlays"):
-        predicted(workdir, films, overlays=str(films / "seen"))
+    with pytest.raises(UserError, match="is a folder of films"):
+        predicted(workdir, films, overlays=films / "seen")
     assert not (films / "seen").exists()
 
 
 def test_the_default_output_is_a_new_file_in_the_run_folder(workdir, film, tmp_path):
     film.save(tmp_path / "f.png")
     for _ in range(2):
-        predict_files([workdir], [str(tmp_path / "f.png")])
+        predict_files(workdir, tmp_path / "f.png")
     assert {"predictions.csv", "predictions-2.csv"} <= {p.name for p in workdir.iterdir()}
 
 
 def test_json_lines_hold_numbers(workdir, film, tmp_path):
     film.save(tmp_path / "f.png")
-    predict_files([workdir], [str(tmp_path / "f.png")], str(tmp_path / "p.jsonl"))
+    predict_files(workdir, tmp_path / "f.png", tmp_path / "p.jsonl")
     (row,) = map(json.loads, (tmp_path / "p.jsonl").read_text().splitlines())
     assert 0 < row["probability"] < 1 and row["threshold"] == 0.4 and row["warnings"] == []
 
@@ -261,4 +261,4 @@ def test_json_lines_hold_numbers(workdir, film, tmp_path):
 def test_a_folder_without_films_is_refused(workdir, tmp_path):
     (tmp_path / "films").mkdir()
     with pytest.raises(UserError, match="^predict: no film was found"):
-        predict_files([workdir], [str(tmp_path / "films")])
+        predict_files(workdir, tmp_path / "films")

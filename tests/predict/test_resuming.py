@@ -14,8 +14,8 @@ from pneumojax.errors import UserError
 from pneumojax.files import read_csv, write_csv
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.overlays import name_of
-from pneumojax.predict.predict import predict_files
 from pneumojax.run.film_list import FILM_COLUMNS, THIS_FILM, THIS_PATIENT
+from tests.predict.conftest import predict_files
 
 
 def save_film(path, seed):
@@ -26,7 +26,7 @@ def save_film(path, seed):
 
 
 def predicted(workdir, inputs, output, **options):
-    predict_files([workdir], [str(name) for name in inputs], str(output), **options)
+    predict_files(workdir, inputs, output, **options)
     return read_csv(output)
 
 
@@ -61,7 +61,9 @@ def test_a_film_whose_decoding_the_machine_ended_is_tried_again(workdir, tmp_pat
 
     output = tmp_path / "out.csv"
     monkeypatch.setattr(FilmDecoder, "decode", too_late)
-    with pytest.raises(UserError, match=r"^1 films have no row.*--output=\S+out\.csv tries"):
+    with pytest.raises(
+        UserError, match=r"^1 films have no row.*into \S+out\.csv again"
+    ):
         predicted(workdir, films, output)
     assert [row["file"] for row in read_csv(output)] == [str(films[1])]
     monkeypatch.undo()
@@ -93,11 +95,11 @@ def test_a_file_that_another_process_writes_is_refused_with_its_number(workdir, 
     ) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(UserError, match="is being written by") as error:
-            predict_files([workdir], [str(film)], str(output))
+            predict_files(workdir, film, output)
         numbers = re.findall(r"by process (\d+)", str(error.value))
         assert not numbers or numbers == [str(other.pid)]  # only Linux lists the process
         other.communicate(b"\n")
-    predict_files([workdir], [str(film)], str(output))
+    predict_files(workdir, film, output)
 
 
 def test_a_film_trained_on_is_told_first_in_its_row_and_on_the_terminal(workdir, tmp_path, capsys):
@@ -126,7 +128,7 @@ def test_a_film_trained_on_is_told_first_in_its_row_and_on_the_terminal(workdir,
 def test_an_overlay_is_drawn_of_a_film_of_any_name(workdir, tmp_path, name):
     save_film(tmp_path / "films" / name, 0)
     overlays = tmp_path / "seen"
-    predicted(workdir, [tmp_path / "films"], tmp_path / "o.csv", overlays=str(overlays))
+    predicted(workdir, [tmp_path / "films"], tmp_path / "o.csv", overlays=overlays)
     assert len([path for path in overlays.iterdir() if path.suffix == ".png"]) == 2
 
 
@@ -134,11 +136,11 @@ def test_overlays_never_go_into_a_folder_that_holds_something_else(workdir, tmp_
     film = save_film(tmp_path / "films" / "f.png", 0)
     kept = save_film(tmp_path / "kept" / "mine.png", 1)
     for folder in ("kept", "films"):
-        with pytest.raises(UserError, match="--overlays"):
-            predicted(workdir, [film], tmp_path / "o.csv", overlays=str(tmp_path / folder))
+        with pytest.raises(UserError, match="holds other files than overlays"):
+            predicted(workdir, [film], tmp_path / "o.csv", overlays=tmp_path / folder)
     assert os.listdir(kept.parent) == ["mine.png"] and not (tmp_path / "o.csv").exists()
     for _ in range(2):
-        predicted(workdir, [film], tmp_path / "o.csv", overlays=str(tmp_path / "new"))
+        predicted(workdir, [film], tmp_path / "o.csv", overlays=tmp_path / "new")
 
 
 def test_overlays_of_other_films_and_networks_have_other_names():

@@ -5,15 +5,16 @@ import socket
 
 import pytest
 
+from pneumojax.api.load import load
 from pneumojax.crossvalidate import cross_validate
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.files import refuse_links_out
-from pneumojax.predict.predict import predict_files
 from pneumojax.preview import preview
 from pneumojax.profiling.profile import profile
 from pneumojax.run.begin import begin, locked
 from pneumojax.training.loop import train
+from tests.predict.conftest import save
 
 PLACES = (
     ".lock",
@@ -111,15 +112,15 @@ def test_a_cross_validation_is_refused_before_its_first_fold(config, tmp_path, v
 
 
 def test_predictions_in_a_run_folder_are_refused_and_elsewhere_are_not(
-    begun, victim, films_root, tmp_path
+    begun, config, victim, films_root, tmp_path
 ):
     put_link(begun, "predictions.csv", victim / "absent")
-    films = [str(films_root / "test")]
+    save(begun, config)
+    model, films = load(begun), films_root / "test"
     with pytest.raises(UserError, match="predictions.csv' is a link to"):
-        predict_files([begun], films)
+        model.predict_files(films)
     # If the user names an output, nothing is written in the run folder.
-    with pytest.raises(UserError, match="no checkpoint in"):
-        predict_files([begun], films, output=str(tmp_path / "mine.csv"))
+    assert model.predict_files(films, tmp_path / "mine.csv").unreadable == 0
     assert is_untouched(victim)
 
 
