@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
@@ -60,7 +61,7 @@ def start_from(source: Source, network: Network, state: TrainState, workdir: Pat
     params, statistics = network.divide(unflatten_dict(merged))
     average = state.average
     if average is not None:
-        average = jax.tree.map(np.copy, network.join(params, statistics))
+        average = jax.tree.map(jnp.copy, network.join(params, statistics))
     return replace(state, params=params, statistics=statistics, average=average)
 
 

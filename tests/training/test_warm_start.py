@@ -74,6 +74,14 @@ def test_three_channels_become_one_that_answers_alike(trained, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)  # sums of float32 in another order
 
 
+@pytest.mark.slow
+def test_a_run_with_an_average_of_weights_begins_from_another(trained, cache_dir, tmp_path):
+    config, folder = trained
+    fields = {"start__weights": str(folder), "average__decay": 0.5, "epochs": 1}
+    train(changed(config, **fields), tmp_path / "run", cache_dir)
+    assert (tmp_path / "run" / "checkpoints" / "best").is_dir()
+
+
 def test_merge_counts_each_array_once_and_changes_no_shape():
     ours = {
         ("stem1", "kernel"): jnp.zeros((3, 3, 1, 4)),
