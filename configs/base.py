@@ -172,7 +172,8 @@ def get_config() -> ConfigDict:
     config.distill = distill = ConfigDict()
     # Run folders of trained networks, the teachers. The target of each training film is then
     # a mixture of its label and the teachers' mean probability for the same augmented film. A
-    # teacher that was trained on a patient who is held out here is refused. (): no teachers.
+    # teacher that was trained on a patient who is held out here is refused; of a cross-validation's
+    # folder each fold takes the network of the same fold. (): no teachers.
     distill.teachers = ()
     distill.weight = 1.0  # share of the teachers in the target, above 0 and at most 1
     distill.temperature = 1.0  # divides the teachers' logits; above 1 their targets are softer

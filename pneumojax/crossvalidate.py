@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from pneumojax.config.check import wrong_value
 from pneumojax.data.cache import FilmCache
+from pneumojax.data.column_groups import group_films
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.splits import configured_folder, load_configured
 from pneumojax.errors import UserError
 from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.evaluate import evaluate_run, evaluate_subject
+from pneumojax.evaluation.forecast import Logits, forecast
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.run_facts import OutOfFold, Overlap, run_facts
 from pneumojax.evaluation.stability import threshold_stability
@@ -38,7 +40,8 @@ def cross_validate(
 
     A finished fold is not trained again, and an interrupted one is resumed. The evaluation of all
     films is written to `<workdir>/out_of_fold/`, with `decision.json` (the threshold and
-    temperature fitted on all of them) and `stability.json`.
+    temperature fitted on all of them) and `stability.json`. If `config.data.fold_by` names
+    a column, `forecast.json` says how a threshold does on a group that it was not fitted on.
 
     The decision is fitted on the folds' uncalibrated logits, so that it also suits a network that
     is trained by the same recipe on all films. Returns the content of `out_of_fold/metrics.json`.
@@ -62,11 +65,20 @@ def cross_validate(
             evaluate_run([folders[-1]], cache_dir, any_network=True)
     cache = FilmCache(cache_dir, config.data.max_cache_gb, verify_films)
     films = load_configured(config, configured_folder(config, cache_dir), "train", cache)
-    return _evaluate_out_of_fold(_Folds.open(folders, films), films, workdir, config.decision)
+    folds = Folds.open(folders, films)
+    result = _evaluate_out_of_fold(folds, films, workdir, config.decision)
+    if column := config.data.fold_by:
+        names = group_films(column, films.columns[column]).names
+        held_out = Logits(films.labels, folds.logits(films), folds.of(films))
+        found = forecast(config.decision, held_out, column, names)
+        write_json(workdir / OUT_OF_FOLD / "forecast.json", found.record())
+        for line in found.lines():
+            say(line)
+    return result
 
 
 @dataclass(frozen=True)
-class _Folds:
+class Folds:
     """The networks of all folds, and by each film's path the fold that held it out."""
 
     folders: Sequence[Path]
@@ -74,7 +86,7 @@ class _Folds:
     fold_of: Mapping[str, int]
 
     @classmethod
-    def open(cls, folders: Sequence[Path], films: FilmSet) -> "_Folds":
+    def open(cls, folders: Sequence[Path], films: FilmSet) -> "Folds":
         fold_of = {
             row["file"]: fold
             for fold, folder in enumerate(folders)
@@ -105,7 +117,7 @@ class _Folds:
 
 
 def _evaluate_out_of_fold(
-    folds: _Folds, films: FilmSet, workdir: Path, settings: Mapping[str, Any]
+    folds: Folds, films: FilmSet, workdir: Path, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     folder, count = workdir / OUT_OF_FOLD, len(folds.members)
     logits, fold = folds.logits(films), folds.of(films)

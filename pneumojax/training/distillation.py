@@ -80,7 +80,8 @@ def open_teachers(config: ConfigDict, splits: Splits) -> Teachers:
     settings = config.distill
     if not settings.teachers:
         return Teachers()
-    runs = [_open(Path(folder), config, splits) for folder in settings.teachers]
+    folders = [_of_fold(Path(folder), config) for folder in settings.teachers]
+    runs = [_open(folder, splits) for folder in folders]
     say(f"teachers: {len(runs)}, whose share of the target is {settings.weight:g}")
     return Teachers(
         networks=tuple(run.network for run in runs),
@@ -89,8 +90,8 @@ def open_teachers(config: ConfigDict, splits: Splits) -> Teachers:
         weight=settings.weight,
         temperature=settings.temperature,
         digests={
-            folder: run.meta["digests"]["params"]
-            for folder, run in zip(settings.teachers, runs, strict=True)
+            str(folder): run.meta["digests"]["params"]
+            for folder, run in zip(folders, runs, strict=True)
         },
     )
 
@@ -114,7 +115,13 @@ def record_teachers(teachers: Teachers, workdir: Path) -> None:
         )
 
 
-def _open(folder: Path, config: ConfigDict, splits: Splits) -> TrainedRun:
+def _of_fold(folder: Path, config: ConfigDict) -> Path:
+    """The run folder of a teacher; of a cross-validation that with this run's fold."""
+    fold = folder / f"fold-{config.data.fold}"
+    return fold if config.data.folds and fold.is_dir() else folder
+
+
+def _open(folder: Path, splits: Splits) -> TrainedRun:
     run = open_run(folder)
     if tuple(run.class_names) != tuple(splits.train.naming.classes.names):
         raise UserError(

@@ -113,6 +113,18 @@ def test_a_teacher_without_a_list_of_films_or_a_run_is_refused(
         open_teachers(student(make_config, tmp_path / "nowhere"), splits)
 
 
+def test_the_folder_of_a_cross_validation_stands_for_the_fold_of_the_same_number(
+    make_config, teacher, cache_dir, tmp_path
+):
+    (tmp_path / "folds").mkdir()
+    (tmp_path / "folds" / "fold-1").symlink_to(teacher)
+    fields = {"data.folds": 2, "data.fold": 1}
+    with pytest.raises(UserError, match=r"fold-1' was trained on"):  # of no folds
+        opened(student(make_config, tmp_path / "folds", **fields), cache_dir)
+    with pytest.raises(UserError, match="no run in"):
+        opened(student(make_config, tmp_path / "folds", **fields | {"data.fold": 0}), cache_dir)
+
+
 def test_a_teacher_that_changed_in_the_middle_of_a_run_is_refused(tmp_path):
     record_teachers(Teachers(digests={"a": "1", "b": "2"}), tmp_path)
     assert json.loads((tmp_path / RECORD).read_text()) == {"a": "1", "b": "2"}

@@ -1,0 +1,135 @@
+"""Forecasts how a threshold does on films of a machine that it was not fitted for.
+
+The films of one group, such as a hospital or a style, are scored by a network that was trained
+without them, and called at a threshold that was fitted without them. That is what happens to a
+network in a new hospital, as far as the groups at hand differ as much as hospitals do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumojax.inference.decision import fit_decision
+from pneumojax.stats.delong import delong_interval
+from pneumojax.stats.estimates import LEVEL, Limited, Share, json_ready
+from pneumojax.stats.metrics import auroc, check_scores, confusion
+
+
+@dataclass(frozen=True)
+class Logits:
+    """Uncalibrated logits (n,) of films with their labels (n,) and groups (n,), int64 from 0.
+
+    No film was scored by a network that was trained on it or on its patient.
+    """
+
+    labels: NDArray
+    logits: NDArray
+    group: NDArray
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One group, at a threshold that was fitted on the others."""
+
+    name: str
+    films: int
+    threshold: float  # of calibrated probabilities
+    auroc: Limited
+    sensitivity: Share
+    specificity: Share
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The metrics to expect on a new machine: from the lowest to the highest limit of any group.
+
+    column: the column whose groups were held out.
+    sensitivity, specificity: lowest and highest limit.
+    """
+
+    column: str
+    groups: tuple[HeldOut, ...]
+    sensitivity: tuple[float, float]
+    specificity: tuple[float, float]
+
+    def record(self) -> dict[str, Any]:
+        """The forecast as JSON values."""
+        return json_ready(self)
+
+    def lines(self) -> list[str]:
+        """A line for each group, and one for the forecast."""
+        found = [
+            f"{group.name}, {group.films:,} films: AUROC {_shown(group.auroc)}, "
+            f"sensitivity {_shown(group.sensitivity)}, specificity {_shown(group.specificity)}"
+            for group in self.groups
+        ]
+        return [
+            *found,
+            f"forecast for films of another machine: sensitivity {self.sensitivity[0]:.3f} to "
+            f"{self.sensitivity[1]:.3f}, specificity {self.specificity[0]:.3f} to "
+            f"{self.specificity[1]:.3f}",
+        ]
+
+
+def forecast(
+    settings: Mapping[str, Any],
+    held_out: Logits,
+    column: str,
+    names: Sequence[str],
+    others: Logits | None = None,
+) -> Forecast:
+    """Holds out each group in turn: fits `config.decision` on the rest, and calls the group.
+
+    Args:
+        held_out: films that networks scored that were trained without the film's group.
+        names: the name of each group.
+        others: further logits of the same films to fit on, such as those of degraded films. Those
+            of the group that is held out are left out.
+    """
+    groups = tuple(
+        _without(settings, held_out, i, name, others or held_out) for i, name in enumerate(names)
+    )
+    return Forecast(
+        column,
+        groups,
+        _range([group.sensitivity for group in groups]),
+        _range([group.specificity for group in groups]),
+    )
+
+
+def _without(
+    settings: Mapping[str, Any], held_out: Logits, group: int, name: str, fitted_on: Logits
+) -> HeldOut:
+    rest, chosen = fitted_on.group != group, held_out.group == group
+    decision = fit_decision(settings, fitted_on.labels[rest], fitted_on.logits[rest])
+    labels, logits = check_scores(held_out.labels[chosen], held_out.logits[chosen])
+    counted = confusion(labels, decision.calls(decision.probabilities(logits)))
+    ill = int(labels.sum())
+    return HeldOut(
+        name=name,
+        films=len(labels),
+        threshold=decision.threshold,
+        auroc=Limited.of(auroc(labels, logits), delong_interval(labels, logits, LEVEL), "delong"),
+        sensitivity=Share.count(int(counted.tp), ill),
+        specificity=Share.count(int(counted.tn), len(labels) - ill),
+    )
+
+
+def together(*parts: Logits) -> Logits:
+    """Several sets of logits as one."""
+
+    def joined(name: str) -> NDArray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return Logits(joined("labels"), joined("logits"), joined("group"))
+
+
+def _range(shares: Sequence[Share]) -> tuple[float, float]:
+    return min(share.low for share in shares), max(share.high for share in shares)
+
+
+def _shown(limited: Limited) -> str:
+    return f"{limited.value:.3f} ({limited.low:.3f} to {limited.high:.3f})"
