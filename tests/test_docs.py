@@ -9,16 +9,20 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+import yaml
 from flax import nnx
 from PIL import Image
 
+import pneumojax
 from pneumojax import runtime
 from pneumojax.cli.flags import FLAGS
+from pneumojax.cli.program import main
 from pneumojax.cli.verbs import VERBS
 from pneumojax.config.flat import flatten
 from pneumojax.configs import base, inception_v3
@@ -236,7 +240,52 @@ def test_pictures_are_all_shown_and_small():
     assert sum(path.stat().st_size for path in pictures) < 600_000
 
 
+def test_every_page_is_in_the_navigation_of_the_site_once():
+    named = re.findall(r"^ +- .*: (\S+\.md)$", read("mkdocs.yml"), re.MULTILINE)
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert len(named) == len(set(named))
+    assert set(named) == pages | {"CHANGELOG.md", "CONTRIBUTING.md"}
+
+
+def test_every_verb_is_on_the_page_of_the_command_line():
+    assert [row[0].strip("`") for row in table("docs/commands.md", "verb")] == [*VERBS]
+
+
+def test_the_citation_names_the_version_and_the_licence_of_the_package():
+    citation = yaml.safe_load(read("CITATION.cff"))
+    package = tomllib.loads(read("pyproject.toml"))["project"]
+    assert citation["version"] == pneumojax.__version__
+    assert citation["license"] == package["license"]
+
+
 # Examples
+
+
+@pytest.mark.slow  # it trains four times
+def test_the_commands_of_the_quickstart_lead_from_films_to_a_comparison(
+    films_root, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    cache = f"--cache_dir={tmp_path / 'cache'}"
+    small = ["--config.epochs=1", "--config.data.image_size=32", "--config.batch_size=16"]
+    small += ["--config.model.stem=(4,4,8)", "--config.model.modules=((4,4,8,2,4,4),)"]
+    Path("chest_xray").symlink_to(films_root)
+    Path("path/to").mkdir(parents=True)
+    Path("path/to/folder").symlink_to(films_root / "test")
+    shutil.copy(min((films_root / "test" / "PNEUMONIA").iterdir()), "film.jpeg")
+    main(["table", f"--films={films_root}", "--output=films.csv"])
+    rows = Path("films.csv").read_text()
+    named = rows.replace(",PNEUMONIA,", ",sick,").replace(",NORMAL,", ",healthy,")
+    Path("films.csv").write_text(named)
+    blocks = "".join(code_blocks(read("docs/quickstart.md"), "bash"))
+    lines = [line for line in blocks.splitlines() if line.startswith("python main.py")]
+    assert len(lines) == 7
+    for line in lines:
+        capsys.readouterr()
+        _, _, verb, *arguments = line.split()
+        arguments += small if verb == "train" else []
+        main([verb, *arguments, *([] if verb == "compare" else [cache])])
+    assert "AUROC" in capsys.readouterr().out
 
 
 def test_the_examples_of_extending_run(tmp_path, monkeypatch):

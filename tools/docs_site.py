@@ -9,10 +9,12 @@ import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
+if TYPE_CHECKING:  # the tests of the links need no MkDocs
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 _TARGET = re.compile(r"(?<=\]\()(?!https?://|mailto:|#)([^)#\s]+)")
@@ -44,8 +46,10 @@ def with_links_of_the_site(path: str, text: str) -> str:
     return _TARGET.sub(replaced, text)
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
+def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     """Adds the pages at the root, and the files outside docs/ that any page links to."""
+    from mkdocs.structure.files import File
+
     pages = [f"docs/{file.src_uri}" for file in files.documentation_pages()]
     found = {path.name for path in ROOT.glob("*.md")}
     while pages or found:
@@ -58,7 +62,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files: "Files") -> str:
     """Changes the links of a page before it is rendered."""
     source = Path(str(page.file.abs_src_path)).relative_to(ROOT)
     return with_links_of_the_site(source.as_posix(), markdown)
