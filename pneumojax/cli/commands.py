@@ -80,7 +80,8 @@ def serve(command: Command) -> None:
     from pneumojax.serve.serve import serve
 
     if len(runs.workdirs) > 1:
-        raise UserError("--workdir: serve opens one run; evaluate and predict take several")
+        line = "serve opens one run; evaluate and predict take several"
+        raise UserError(line, flag="workdir")
     serve(runs.workdirs[0], command.options.port, any_network=runs.any_network)
 
 

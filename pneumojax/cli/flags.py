@@ -1,7 +1,7 @@
 """Every flag of the command line, once. Nothing heavy is imported: `--help` must be quick."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -107,19 +107,49 @@ _FLAGS = (
 FLAGS = {flag.name: flag for flag in _FLAGS}
 
 
-def parse_flags(
-    argv: list[str],
-) -> tuple[SimpleNamespace, tuple[str, ...], str | None, list[str]]:
-    """Each flag's value, the names of those that are given, the value of --mode, and the rest."""
+@dataclass(frozen=True)
+class Options:
+    """The value of each flag of `FLAGS`; None if it has none."""
+
+    workdir: str | None
+    split: str | None
+    films: str | None
+    output: str | None
+    styles: int | None
+    overlays: str | None
+    port: int
+    cache_dir: str
+    verify_films: bool
+    deterministic: bool
+    distributed: bool
+    coordinator: str | None
+    processes: int | None
+    process: int | None
+    any_network: bool
+    download: bool
+    print_config: bool
+
+
+class ParsedFlags(NamedTuple):
+    """A command line without --config and its fields."""
+
+    options: Options
+    given: tuple[str, ...]  # the names of the flags on it
+    mode: str | None  # the value of --mode
+    arguments: list[str]  # everything that is no flag
+
+
+def parse_flags(argv: list[str]) -> ParsedFlags:
+    """Raises `flags.Error` for an unknown flag or a wrong value."""
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may follow arguments
     flags.DEFINE_string("mode", None, "", flag_values=values)
     for flag in FLAGS.values():
         _define(flag, values)
     arguments = values(["", *argv])[1:]
-    options = SimpleNamespace(**{name: values[name].value for name in FLAGS})
+    options: dict[str, Any] = {name: values[name].value for name in FLAGS}
     given = tuple(name for name in FLAGS if values[name].present)
-    return options, given, values["mode"].value, arguments
+    return ParsedFlags(Options(**options), given, values["mode"].value, arguments)
 
 
 def _define(flag: Flag, values: flags.FlagValues) -> None:
@@ -143,7 +173,7 @@ def _define(flag: Flag, values: flags.FlagValues) -> None:
 def path_of(flag: str, value: str) -> Path:
     """The absolute path that a flag's value names; a leading ~ is the home folder."""
     if not value.strip():
-        raise UserError(f"--{flag}: a name is missing; name a folder or leave the flag out")
+        raise UserError("a name is missing; name a folder or leave the flag out", flag=flag)
     try:
         path = Path(value).expanduser().resolve()
         path.exists()  # the system refuses names that are too long
@@ -151,5 +181,5 @@ def path_of(flag: str, value: str) -> Path:
         return path  # opening it gives a better message
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"--{flag}: {value[:200]!r} is not a path: {reason}") from error
+        raise UserError(f"{value[:200]!r} is not a path: {reason}", flag=flag) from error
     return path

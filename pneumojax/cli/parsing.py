@@ -4,12 +4,11 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 from absl import flags
 from ml_collections import ConfigDict
 
-from pneumojax.cli.flags import FLAGS, parse_flags
+from pneumojax.cli.flags import FLAGS, Options, parse_flags
 from pneumojax.config.flat import flatten
 from pneumojax.config.load import load_file, nearest_fields, override
 from pneumojax.configs import base
@@ -23,8 +22,8 @@ class Command:
     """A parsed command line."""
 
     verb: str
-    options: SimpleNamespace  # the value of each flag; None if it has none
-    given: tuple[str, ...]  # names of the flags on it, without --mode, --config and its fields
+    options: Options
+    given: tuple[str, ...]  # the names of its flags, without --mode, --config and fields
     arguments: tuple[str, ...]  # the files that predict and compare take
     config_file: str | None
     overrides: tuple[str, ...]  # "--config.<field>=<value>", in their order

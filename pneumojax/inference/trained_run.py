@@ -57,8 +57,10 @@ class TrainedRun:
     @property
     def answers(self) -> list[Any]:
         """Everything that decides a film's answer, as JSON values: equal if answers are equal."""
-        meta = self.meta
-        parts = [meta["digests"]["params"], meta["preprocessing"], agreement.answering(self.config)]
+        meta, fields = self.meta, agreement.answering(self.config)
+        if fields["precision"] == "default":
+            del fields["precision"]  # so that files of earlier versions keep their identity
+        parts = [meta["digests"]["params"], meta["preprocessing"], fields]
         return [*parts, list(self.decision), meta.get("scope")]
 
     @property

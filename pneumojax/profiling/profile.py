@@ -61,8 +61,9 @@ def prepare(workdir: Path, config: ConfigDict) -> None:
     for name in ("profile", "profile.json", "profile.png"):
         if (workdir / name).exists():
             raise UserError(
-                f"--workdir: {str(workdir)!r} already has a profile ({name}); move it away, name "
-                "another folder, or leave --workdir out for a new one"
+                f"{str(workdir)!r} already has a profile ({name}); move it away, name another "
+                "folder, or leave the flag out for a new one",
+                flag="workdir",
             )
     claim(workdir, config)
 

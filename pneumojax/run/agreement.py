@@ -215,7 +215,7 @@ def check_size(abstract_params: dict, folder: Path) -> None:
 
 def answering(config: ConfigDict) -> dict[str, Any]:
     """The fields of a config, by full name, that decide the network's answers."""
-    named = {f"data.{name}" for name in (*_PREPROCESSING, "normalise")}
+    named = {"precision", *(f"data.{name}" for name in (*_PREPROCESSING, "normalise"))}
     return {
         name: value
         for name, value in flatten(config).items()

@@ -75,7 +75,7 @@ def _listening_on(port: int) -> socket.socket:
         taken.bind((ADDRESS, port))
     except OSError as error:
         taken.close()
-        raise UserError(f"--port: cannot listen on {port}: {error.strerror}") from error
+        raise UserError(f"cannot listen on {port}: {error.strerror}", flag="port") from error
     return taken
 
 

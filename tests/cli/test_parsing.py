@@ -25,8 +25,9 @@ def command(*arguments):
 
 @pytest.mark.parametrize("value", ["", " ", "a" * 300, "a\0b", "~nobody-of-this-name/runs"])
 def test_a_value_that_is_no_path_names_its_flag(value):
-    with pytest.raises(UserError, match="^--films: ") as caught:
+    with pytest.raises(UserError) as caught:
         path_of("films", value)
+    assert caught.value.flag == "films"
     assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
 
 

@@ -239,7 +239,7 @@ def test_fields_that_decide_no_answer_may_be_changed(workdir):
     assert open_run(workdir).config.epochs == 99
 
 
-@pytest.mark.parametrize("place", ["decision", "config"])
+@pytest.mark.parametrize("place", ["decision", "config", "precision"])
 def test_whatever_decides_an_answer_is_part_of_the_identity(workdir, tmp_path, place):
     before = Predictor.open([workdir]).identity
     other = tmp_path / "other"
@@ -252,7 +252,10 @@ def test_whatever_decides_an_answer_is_part_of_the_identity(workdir, tmp_path, p
         else:
             values = json.loads((other / "config.json").read_text())
             for config in (values, meta["config"]):
-                config["data"]["normalise"] = "film"
+                if place == "config":
+                    config["data"]["normalise"] = "film"
+                else:
+                    config["precision"] = "highest"
             (other / "config.json").write_text(json.dumps(values))
 
     rewrite(other, change, seal=True)

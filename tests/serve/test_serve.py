@@ -32,7 +32,7 @@ def test_without_the_web_server_one_line_says_what_to_install(workdir, monkeypat
 def test_a_taken_port_is_named(workdir):
     with socket.create_server((serve.ADDRESS, 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"--port: cannot listen on {port}: "):
+        with pytest.raises(UserError, match=f"cannot listen on {port}: "):
             serve.serve(workdir, port)
 
 

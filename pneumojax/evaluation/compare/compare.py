@@ -68,5 +68,5 @@ def _output_folder(output: str | None) -> Path:
         return next(p for name in names if not (p := Path("runs", name).resolve()).exists())
     folder = _user_path(output).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"--output: {str(folder)!r} exists; name a new or empty folder")
+        raise UserError(f"{str(folder)!r} exists; name a new or empty folder", flag="output")
     return folder

@@ -72,7 +72,7 @@ def test_an_output_with_files_in_it_is_never_written_to(runs, monkeypatch):
     (runs / "full").mkdir()
     (runs / "full" / "mine").touch()
     for output in ("full", "full/mine"):
-        with pytest.raises(UserError, match="--output: .* exists; name a new or empty folder"):
+        with pytest.raises(UserError, match=" exists; name a new or empty folder"):
             compare(sources, output=str(runs / output))
     (runs / "empty").mkdir()
     compare(sources, output=str(runs / "empty"))
