@@ -1,4 +1,4 @@
-"""Pictures of films with their Grad-CAM maps, and contact sheets of many pictures."""
+"""Pictures of films with their Grad-CAM maps, with captions and a scale of the map's colours."""
 
 import io
 from collections.abc import Sequence
@@ -13,11 +13,13 @@ from pneumojax.palette import INK, MUTED, PAPER
 
 STRONGEST = 0.55  # opacity where the map is 1; the film stays visible
 _MARGIN, _LINE = 10, 18
+_LONGER_SIDE = 300  # pixels of a picture that has the shape of its film
+_SCALE = (96, 10)  # width and height of the scale of colours on a sheet
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One film on a contact sheet: its picture, and lines of text below it."""
+    """A picture with the lines of text below it."""
 
     picture: Image.Image
     lines: tuple[str, ...]
@@ -40,6 +42,21 @@ def overlay(film: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Ima
     return Image.fromarray(np.rint(grey * (1 - opacity) + colours * opacity).astype(np.uint8))
 
 
+def colour_scale(width: int, height: int) -> Image.Image:
+    """The colours of an overlay on grey, from no evidence (left) to the strongest (right)."""
+    shares = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
+    return overlay(np.full((height, width), 128, np.uint8), shares)
+
+
+def film_overlay(
+    film: NDArray[np.uint8], evidence: NDArray[np.float32], size: Sequence[int]
+) -> Image.Image:
+    """An overlay of the square that a network sees, in the shape (width, height) of the file."""
+    scale = _LONGER_SIDE / max(size)
+    shape = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    return overlay(film, evidence).resize(shape, Image.Resampling.BICUBIC)
+
+
 def strip(films: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Image:
     """Overlays of films (n, h, w) with their maps (n, h, w), side by side."""
     pictures = [np.asarray(overlay(*pair)) for pair in zip(films, evidence, strict=True)]
@@ -47,41 +64,66 @@ def strip(films: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Imag
     return Image.fromarray(np.concatenate(gaps, axis=1)[:, :-4])
 
 
-def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = False) -> bytes:
-    """A PNG of tiles in rows, each `side` pixels wide, with the disclaimer below.
+def captioned(tile: Tile, *, synthetic: bool = False) -> bytes:
+    """A PNG of one picture with its lines, the scale of colours and the disclaimer below."""
+    side = max(*tile.picture.size, _LONGER_SIDE)
+    return sheet([tile], columns=1, side=side, synthetic=synthetic)
 
-    Pictures keep their aspect ratio. Lines that are too long lose their middle.
+
+def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = False) -> bytes:
+    """A PNG of tiles in rows, with the scale of colours and the disclaimer below.
+
+    A picture fills a square of `side` pixels without losing its shape. Lines that are too long lose
+    their middle.
     """
     import matplotlib
 
     # Matplotlib's own font, because Pillow's has no characters beyond ASCII.
     file = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
     font, small = ImageFont.truetype(file, 12), ImageFont.truetype(file, 11)
-    lines = max(len(tile.lines) for tile in tiles)
-    rows = -(-len(tiles) // columns)
-    tile_height = side + lines * _LINE + _MARGIN
-    width = min(columns, len(tiles)) * (side + _MARGIN) + _MARGIN
-    page = Image.new("RGB", (width, rows * tile_height + 2 * _MARGIN + _LINE), PAPER)
+    pictures = [_fitted(tile.picture, side) for tile in tiles]
+    highest = max(picture.height for picture in pictures)
+    tile_height = highest + max(len(tile.lines) for tile in tiles) * _LINE + _MARGIN
+    rows, width = -(-len(tiles) // columns), min(columns, len(tiles)) * (side + _MARGIN) + _MARGIN
+    page = Image.new("RGB", (width, rows * tile_height + 2 * (_MARGIN + _LINE)), PAPER)
     draw = ImageDraw.Draw(page)
-    for place, tile in enumerate(tiles):
+    for place, (tile, picture) in enumerate(zip(tiles, pictures, strict=True)):
         x = _MARGIN + place % columns * (side + _MARGIN)
         y = _MARGIN + place // columns * tile_height
-        picture = tile.picture.convert("RGB")
-        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-        if max(picture.size) < side:
-            scale = side / max(picture.size)
-            size = (round(picture.width * scale), round(picture.height * scale))
-            picture = picture.resize(size, Image.Resampling.BICUBIC)
-        page.paste(picture, (x + (side - picture.width) // 2, y + (side - picture.height) // 2))
+        at = x + (side - picture.width) // 2, y + (highest - picture.height) // 2
+        page.paste(picture, at)
         for i, line in enumerate(tile.lines):
             text = _shortened(draw, line, font, side)
-            draw.text((x, y + side + 2 + i * _LINE), text, INK if i == 0 else MUTED, font)
+            draw.text((x, y + highest + 2 + i * _LINE), text, INK if i == 0 else MUTED, font)
+    _draw_scale(page, draw, small)
     foot = f"{SYNTHETIC_STAMP}. {DISCLAIMER}" if synthetic else DISCLAIMER
     foot = _shortened(draw, foot, small, width - 2 * _MARGIN)
     draw.text((_MARGIN, page.height - _LINE - 4), foot, MUTED, small)
     stream = io.BytesIO()
     page.save(stream, "PNG", optimize=True)
     return stream.getvalue()
+
+
+def _fitted(picture: Image.Image, side: int) -> Image.Image:
+    """The picture with its longer side as long as `side`."""
+    scale = side / max(picture.size)
+    if scale == 1:
+        return picture.convert("RGB")
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
+    return picture.convert("RGB").resize(size, smooth)
+
+
+def _draw_scale(page: Image.Image, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont) -> None:
+    """Draws the scale of colours above the last line of a sheet."""
+    x, y = _MARGIN, page.height - 2 * _LINE - 4
+    for part in ("evidence: none", colour_scale(*_SCALE), "strongest"):
+        if isinstance(part, str):
+            draw.text((x, y), part, MUTED, font)
+            x += round(draw.textlength(part, font)) + 6
+        else:
+            page.paste(part, (x, y + 3))
+            x += part.width + 6
 
 
 def _shortened(

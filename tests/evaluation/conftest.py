@@ -1,6 +1,5 @@
 """Predictions, facts and findings for the tests of evaluation, and reports without charts."""
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -10,8 +9,10 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.data.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.audit import Finding
+from pneumojax.evaluation.audits.evidence import Evidence, FilmEvidence, evidence_by_class
 from pneumojax.evaluation.audits.explanations import Explanations, Stage
 from pneumojax.evaluation.audits.failures import failures
 from pneumojax.evaluation.audits.robustness import Robustness, robustness
@@ -23,6 +24,8 @@ from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.run_facts import FilmCount, Flow, RunFacts, Selection
 from pneumojax.evaluation.summary import summarise
 from pneumojax.inference.decision import Decision
+from pneumojax.inference.overlay import Tile
+from pneumojax.stats.estimates import Bootstrap
 
 # Property tests draw the same few examples every time, so that a failure can be repeated.
 settings.register_profile(
@@ -68,8 +71,8 @@ def decision() -> Decision:
 
 
 @pytest.fixture(scope="session")
-def findings(predictions: Predictions, decision: Decision, picture: bytes) -> list[Finding]:
-    """The findings of all audits, on statistics and pixels drawn at random."""
+def findings(predictions: Predictions, decision: Decision, picture: Tile) -> list[Finding]:
+    """The findings of all audits but that of metadata, on statistics and pixels drawn at random."""
     rng, n = np.random.default_rng([1]), len(predictions.labels)
     labels, logits = predictions.labels, predictions.logits
     statistics = {name: rng.random(n) for name in STATISTICS}
@@ -78,11 +81,15 @@ def findings(predictions: Predictions, decision: Decision, picture: bytes) -> li
     wrong = failures(labels, logits, decision, predictions.files, k=1)
     overlays = dict.fromkeys(("false_positives-0", "false_negatives-0"), picture)
     stages = [Stage("heads", 16, 0, 0.1, (0.0, 0.2))]
+    shares = FilmEvidence(np.ones(n, bool), rng.random(n), np.full(n, 0.4))
+    bootstrap = Bootstrap("patient", 20)
+    by_class = evidence_by_class(labels, shares, predictions.units, bootstrap, CLASS_NAMES)
     return [
+        replace(wrong, overlays=overlays),
         subgroups(predictions, decision, statistics),
         shortcuts(statistics, labels, logits, logits >= 0),
         robustness(lambda films: films.mean((1, 2)) - 128, images, labels, decision),
-        replace(wrong, overlays=overlays),
+        Evidence(by_class, bootstrap, {"evidence-0": picture}),
         Explanations(16, 0, 0, stages, True, strips),
     ]
 
@@ -151,15 +158,13 @@ def evaluation(make_evaluation: Callable[..., Evaluation]) -> Evaluation:
 
 
 @pytest.fixture(scope="session")
-def picture() -> bytes:
-    """A small PNG file."""
-    stream = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(stream, "PNG")
-    return stream.getvalue()
+def picture() -> Tile:
+    """A small picture with two lines of text."""
+    return Tile(Image.new("RGB", (8, 8)), ("a title", "test/film.jpeg"))
 
 
 @pytest.fixture(scope="session")
-def undrawn(picture: bytes) -> Callable[..., AbstractContextManager[None]]:
+def undrawn(picture: Tile) -> Callable[..., AbstractContextManager[None]]:
     """A context in which reports get a small picture for each chart: drawing takes seconds."""
 
     @contextmanager

@@ -1,6 +1,5 @@
 """The protocol of an audit: the subject that it examines, and the finding that it returns."""
 
-import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.film_statistics import film_statistics
@@ -29,7 +27,7 @@ _EXPLAINED_AT_ONCE = 16
 class Subject:
     """A network and the films that it has scored.
 
-    trained: the run of the network, or of the first one if several answer together.
+    trained: the run of the network, or the first run if several networks answer together.
     score: returns the logits (n,) of other films, such as these films after a change.
     """
 
@@ -66,14 +64,8 @@ class Finding(Protocol):
         """The section of the report, which refers to the pictures by name."""
 
     def pictures(self) -> Mapping[str, Picture]:
-        """Charts, and pictures of films as PNG, by name."""
+        """Charts, and captioned pictures of films, by name."""
 
 
 # An audit returns None if it does not apply to the network.
 Audit = Callable[[Subject], Finding | None]
-
-
-def png(picture: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=True)
-    return stream.getvalue()

@@ -1,6 +1,6 @@
-"""The weight-randomisation check: do the maps depend on what the network has learned?
+"""The weight-randomisation check: do Grad-CAM maps depend on what the network has learned?
 
-A map that looks the same after the weights are destroyed shows the film's edges and shades, not
+A map that stays the same after the weights are shuffled shows edges and shades of the film, and not
 what the network uses. Source: Adebayo et al., NeurIPS 2018, arXiv 1810.03292.
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.data.classes import CLASS_NAMES
-from pneumojax.evaluation.audits.audit import Explain, Subject, png
+from pneumojax.evaluation.audits.audit import Explain, Subject
 from pneumojax.evaluation.audits.robustness import sample_films
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.wording import two_decimals
-from pneumojax.inference.overlay import strip
+from pneumojax.inference.overlay import Tile, strip
 from pneumojax.stats.estimates import json_ready
 from pneumojax.stats.metrics import rank_correlation
 
@@ -27,15 +27,16 @@ FEWEST = 8  # no verdict is given if fewer films have a map both before and afte
 # The check fails if the median rank correlation with the maps as trained is higher.
 MOST_ALIKE = 0.5
 _STEP = 4  # every fourth pixel: feature maps are four times coarser than films
-_SHOWN = 6  # films in the pictures
+_SHOWN = 6  # films in each picture
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The maps as trained against those after one more part was shuffled, by rank correlation.
+    """The rank correlation of the maps as trained with those after one more part was shuffled.
 
-    compared: films whose map is constant neither before nor after; the others have no ranks.
-    vanished: films whose map became constant.
+    compared: the number of films whose map is constant neither before nor after the shuffling. A
+        constant map has no ranks.
+    vanished: the number of films whose map became constant.
     median, quartiles: of the rank correlations of the compared films.
     """
 
@@ -48,10 +49,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Explanations:
-    """The outcome of the check on some films, of which `constant` have a constant map as trained.
+    """The outcome of the check on some films.
 
-    No verdict is given (None) where fewer than `FEWEST` films were compared with all weights
-    shuffled. `strips` are pictures of the maps at each stage as PNG, the first as trained.
+    constant: the number of films whose map as trained is constant.
+    passed: None, which is no verdict, if fewer than `FEWEST` films were compared after all weights
+        had been shuffled.
+    strips: pictures of the maps at each stage. The first one shows the maps as trained.
+    finding: the positive class in a sentence.
     """
 
     films: int
@@ -59,8 +63,8 @@ class Explanations:
     seed: int
     stages: Sequence[Stage]
     passed: bool | None
-    strips: Mapping[str, bytes] = field(default_factory=dict)
-    finding: str = CLASS_NAMES.words.positive  # the positive class in a sentence
+    strips: Mapping[str, Tile] = field(default_factory=dict)
+    finding: str = CLASS_NAMES.words.positive
 
     def record(self) -> dict[str, Any]:
         entry = {**vars(self), "fewest": FEWEST, "limit": MOST_ALIKE}
@@ -79,53 +83,61 @@ class Explanations:
             for row in self.stages
         ]
         text = [
-            "Do the maps depend on what the network has learned? Weights are shuffled from the "
-            f"heads down to the stem, and the maps of {self.films} films are compared with those "
-            f"as trained. {self._verdict()}"
+            "The check shuffles the weights from the heads down to the stem, and compares the maps "
+            f"of {self.films} films with those as trained. {self._verdict()}"
         ]
         if self.constant or any(row.vanished for row in self.stages):
             text.append(
                 f"{self.constant} of the {self.films} films have no map as trained, because "
                 f"nothing on them speaks for {self.finding}. A map that vanishes when weights are "
-                "shuffled has changed, but it does not tell whether the maps that remain follow "
-                "the film. Neither kind of film is counted in the correlations."
+                "shuffled has changed, but that does not tell whether the other maps follow the "
+                "weights. The correlations count neither kind of film."
             )
         headings = ("shuffled", "films compared", "maps vanished", "median rank correlation")
-        table = Table((*headings, "quartiles"), rows)
-        names = (row.shuffled.removeprefix("and ") for row in self.stages)
-        stages = ["As trained", *(f"After shuffling the {name}" for name in names)]
-        captions = {f"explanations-{i}": f"{stage}." for i, stage in enumerate(stages)}
-        return Section("Explanations", text, [table], captions, layout="wide")
+        table = Table((*headings, "quartiles"), rows, folded="Every stage of the check")
+        return Section(
+            "Do explanations depend on the weights?",
+            text,
+            [table],
+            layout="wide",
+            more={name: f"{tile.lines[0]}." for name, tile in self.strips.items()},
+            more_title="The maps at each stage",
+        )
 
-    def pictures(self) -> Mapping[str, bytes]:
+    def pictures(self) -> Mapping[str, Tile]:
         return self.strips
 
     def _verdict(self) -> str:
         last = self.stages[-1]
         if self.passed is None:
             return (
-                f"Nothing can be said: with all weights shuffled only {last.compared} of the "
-                f"{self.films} films have a map on both sides, and a verdict needs at least "
-                f"{FEWEST}."
+                f"It cannot say whether the maps depend on the weights: only {last.compared} of "
+                f"the {self.films} films have a map both before and after all weights are "
+                f"shuffled, and a verdict needs at least {FEWEST}."
             )
-        answer = "They do" if self.passed else "They do NOT, so do not trust them"
+        answer = (
+            "They depend on the weights"
+            if self.passed
+            else ("They do NOT depend on the weights, so do not trust them")
+        )
         return (
-            f"{answer}: the median rank correlation with all weights shuffled is "
-            f"{last.median:.2f} over {last.compared} films, where more than {MOST_ALIKE:g} would "
-            "fail."
+            f"{answer}: with all weights shuffled, the median rank correlation over "
+            f"{last.compared} films is {last.median:.2f}. More than {MOST_ALIKE:g} would fail."
         )
 
 
 def audit(subject: Subject) -> Explanations | None:
-    """Checks the maps of a sample of the films; None for a network without maps."""
+    """Checks the maps of a sample of the films. Returns None for a network without maps."""
     if subject.explain is None:
         return None
     films = subject.films.select(sample_films(subject.films.labels, FILMS))
     images = films.pixels(np.arange(len(films)))
     found, maps = randomisation_check(subject.explain, subject.trained.params, images)
+    shuffled = (stage.shuffled.removeprefix("and ") for stage in found.stages)
+    titles = ["As trained", *(f"After shuffling the {name}" for name in shuffled)]
     strips = {
-        f"explanations-{i}": png(strip(images[:_SHOWN], of_stage[:_SHOWN]))
-        for i, of_stage in enumerate(maps)
+        f"explanations-{i}": Tile(strip(images[:_SHOWN], of_stage[:_SHOWN]), (title,))
+        for i, (title, of_stage) in enumerate(zip(titles, maps, strict=True))
     }
     return replace(found, strips=strips, finding=subject.predictions.class_names.words.positive)
 
@@ -136,10 +148,10 @@ def randomisation_check(
     """Compares maps as trained with maps after more and more weights are shuffled.
 
     A constant map has no ranks, so its film is left out of the correlation and counted instead.
-    Such a film is no evidence for a verdict: without a map as trained it shows nothing, and a map
-    that vanishes does not tell whether the maps that remain follow the film.
+    Such a film is no evidence for a verdict: a map that is constant as trained shows nothing, and a
+    map that vanishes does not tell whether the other maps follow the weights.
 
-    Returns the outcome, and the maps (n, h, w) as trained and of each stage.
+    Returns the outcome, and the maps (n, h, w) as trained and at each stage.
     """
     trained = np.asarray(explain(params, images)[1])
     maps = [trained]
@@ -159,9 +171,9 @@ def randomisation_check(
 
 
 def cascade(params: dict, seed: int) -> Iterator[tuple[str, dict]]:
-    """Yields parameters with more and more shuffled: the heads, each module, and last the stem.
+    """Yields parameters of which more and more are shuffled: the heads, each module, the stem.
 
-    The stem is everything but the heads and modules. Each array keeps its values in another
+    The stem is everything but the heads and the modules. Each array keeps its values in another
     order, so that activations keep their size.
     """
     rng = np.random.default_rng([seed])

@@ -1,22 +1,22 @@
 """The films that a network gets most wrong, and those whose label may be wrong instead."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 
 from pneumojax.data.classes import CLASS_NAMES, ClassNames
-from pneumojax.evaluation.audits.audit import Subject, png
+from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.inference.decision import Decision
-from pneumojax.inference.overlay import overlay
+from pneumojax.inference.overlay import Tile, film_overlay
+from pneumojax.stats.estimates import json_ready
 from pneumojax.stats.metrics import Floats, Ints, check_scores
 
 SHOWN = 6  # films of each kind
-_WIDTH = 300  # pixels of the longer side of a picture of a film
+_RECORDED = ("k", "false_positives", "false_negatives", "doubtful_labels")
 _MISTAKES = {"false_positives": "False positive", "false_negatives": "False negative"}
 
 
@@ -40,7 +40,8 @@ class Kind:
 class Failures:
     """At most k films of each kind, the most confident first.
 
-    explained: whether the network has Grad-CAM maps. overlays: the mistakes under them, as PNG.
+    explained: whether the network has Grad-CAM maps.
+    overlays: the false positives and negatives under their maps, by name.
     """
 
     k: int
@@ -49,12 +50,11 @@ class Failures:
     doubtful_labels: Kind
     positive: str = CLASS_NAMES.positive
     explained: bool = True
-    overlays: Mapping[str, bytes] | None = None
+    overlays: Mapping[str, Tile] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
-        entry = asdict(self)
-        del entry["positive"], entry["explained"], entry["overlays"]
-        return {"failures": entry}
+        entry = {name: value for name, value in vars(self).items() if name in _RECORDED}
+        return {"failures": json_ready(entry)}
 
     def section(self) -> Section:
         titles = {
@@ -62,39 +62,38 @@ class Failures:
             "Most confident false negatives": self.false_negatives,
             "Labels worth another look": self.doubtful_labels,
         }
-        text, tables = [], []
-        for title, kind in titles.items():
-            if not kind.films:
-                text.append(f"{title}: none.")
-                continue
-            rows = [(film.file, film.label, f"{film.probability:.3f}") for film in kind.films]
-            heading = f"{title} ({len(rows)} of {kind.found:,})"
-            tables.append(Table((heading, "label", "probability"), rows))
-        captions = {
-            f"{name}-{i}": f"{caption}, probability {film.probability:.3f}: {film.file}"
-            for name, caption in _MISTAKES.items()
-            for i, film in enumerate(getattr(self, name).films)
-            if self.explained
-        }
-        if captions:
+        text = [
+            f"False positives: {self.false_positives.found:,}. False negatives: "
+            f"{self.false_negatives.found:,}. Labels worth another look, because the network "
+            f"contradicts them with confidence: {self.doubtful_labels.found:,}. The report shows "
+            f"at most {self.k} films of each kind, the most confident ones first."
+        ]
+        if self.overlays:
             text.append(
-                f"Colour marks where evidence for {self.positive} lies (Grad-CAM), relative to its "
-                "strongest place on that film. It shows what raised the output, not where disease "
-                "is."
+                f"The colour shows where Grad-CAM finds evidence for {self.positive}, relative to "
+                "the strongest place on the same film. It shows what raised the network's output. "
+                "It does not show where disease is."
             )
         if not self.explained:
             text.append(
                 "This network has no feature maps, so the report has no Grad-CAM pictures and does "
                 "not test whether explanations depend on the weights."
             )
+        tables = [_table(title, kind) for title, kind in titles.items() if kind.films]
+        captions = {name: ": ".join(tile.lines) for name, tile in self.overlays.items()}
         return Section("Failures", text, tables, captions, layout="small")
 
-    def pictures(self) -> Mapping[str, bytes]:
-        return self.overlays or {}
+    def pictures(self) -> Mapping[str, Tile]:
+        return self.overlays
+
+
+def _table(title: str, kind: Kind) -> Table:
+    rows = [(film.file, film.label, f"{film.probability:.3f}") for film in kind.films]
+    return Table((title, "label", "probability"), rows, folded=f"{title}, by name")
 
 
 def audit(subject: Subject) -> Failures:
-    """Finds the failures and, where the network has maps, lays each mistake's map over its film."""
+    """Finds the failures and, if the network has maps, lays each map over its film."""
     predictions, films = subject.predictions, subject.films
     found = failures(
         predictions.labels,
@@ -106,14 +105,17 @@ def audit(subject: Subject) -> Failures:
     if subject.explain is None:
         return replace(found, explained=False)
     overlays = {}
-    for name in _MISTAKES:
-        indices = np.array([film.index for film in getattr(found, name).films], np.int64)
-        if indices.size:
-            images = films.pixels(indices)
-            _, maps = subject.explain(subject.trained.params, images)
-            for i, index in enumerate(indices):
-                picture = _reshaped(overlay(images[i], maps[i]), films.sizes[index])
-                overlays[f"{name}-{i}"] = png(picture)
+    for name, title in _MISTAKES.items():
+        wrong = getattr(found, name).films
+        indices = np.array([film.index for film in wrong], np.int64)
+        if not indices.size:
+            continue
+        images = films.pixels(indices)
+        _, maps = subject.explain(subject.trained.params, images)
+        for i, film in enumerate(wrong):
+            picture = film_overlay(images[i], maps[i], films.sizes[film.index])
+            caption = f"{title}, probability {film.probability:.3f}"
+            overlays[f"{name}-{i}"] = Tile(picture, (caption, film.file))
     return replace(found, overlays=overlays)
 
 
@@ -165,10 +167,3 @@ def _doubtful(truth: Ints, probabilities: Floats) -> NDArray[np.bool_]:
     ill, normal = probabilities[truth == 1].mean(), 1 - probabilities[truth == 0].mean()
     other = np.where(truth == 0, probabilities, 1 - probabilities)
     return (other > 0.5) & (other >= np.where(truth == 0, ill, normal))
-
-
-def _reshaped(picture: Image.Image, size: NDArray) -> Image.Image:
-    """Stretches the square that the network saw to the shape (width, height) of the file."""
-    scale = _WIDTH / max(size)
-    shape = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-    return picture.resize(shape, Image.Resampling.BICUBIC)

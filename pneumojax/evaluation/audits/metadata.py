@@ -1,9 +1,9 @@
-"""Metrics of parts of the films, divided by the columns of a table or of DICOM headers.
+"""Metrics of groups of films, divided by the columns of a table or of DICOM headers.
 
-A column such as age, sex, view or site tells for whom a network works. It may also tell the label:
-patients who are very ill are filmed in bed, for example, so a network that recognises the view
-separates the classes without seeing the disease. The AUROC within the groups of a column compares
-only films of the same group, for which the column is no help.
+A column such as age, sex, view or site tells for whom a network works. It may also predict the
+label. Patients who are very ill are filmed in bed, for example, so a network that recognises the
+view separates the classes without seeing the disease. The AUROC within the groups of a column
+compares only films of the same group, where the column does not help the network.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,7 +85,7 @@ class Metadata:
     def section(self) -> Section:
         text = [
             "The groups are those of the columns that came with the films. A value marked with * "
-            f"rests on fewer than {FEW} films of a class, so nothing can be concluded from it.",
+            f"rests on fewer than {FEW} films of a class and supports no conclusion.",
         ]
         for name, reason in self.left_out.items():
             text.append(f"The films are not divided by {name}: {reason}.")
@@ -94,13 +94,16 @@ class Metadata:
         text.append(
             "If the prevalence differs between the groups of a column, a network can separate the "
             "classes by recognising the group. The AUROC within groups compares only films of the "
-            "same group, for which this is no help. If it is lower than the AUROC of all films, a "
-            "part of the latter comes from differences between the groups; if it is higher, these "
+            "same group, where this does not help. If it is lower than the AUROC of all films, a "
+            "part of the latter comes from differences between the groups. If it is higher, these "
             "differences hide a part of what the network can do."
         )
         confounded = [column.name for column in self.columns if column.confounded]
         if confounded:
-            text.append(f"The interval of the difference excludes 0 for {', '.join(confounded)}.")
+            text.append(
+                "The two AUROCs differ by more than chance (the interval of the difference "
+                f"excludes 0) for {', '.join(confounded)}."
+            )
         captions = {"metadata": "95 % intervals by Wilson and DeLong."}
         tables = [self._groups(), self._within()]
         return Section("Subgroups by metadata", text, tables, captions)
@@ -112,7 +115,7 @@ class Metadata:
             share = f"{part.pneumonia / part.n:.1%}"
             rows.append((name, f"{part.n:,}", share, *cells(part)))
         headings = ("group", "films", "prevalence", "sensitivity", "specificity", "AUROC")
-        return Table(headings, rows)
+        return Table(headings, rows, folded="The metrics of each group")
 
     def _within(self) -> Table:
         rows = [

@@ -16,14 +16,14 @@ from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report.style import DASHED, empty_card, tidy
 from pneumojax.evaluation.wording import HEADLINE, titles, with_limits
 from pneumojax.inference.decision import Decision
-from pneumojax.palette import BLUE, INK, MUTED
+from pneumojax.palette import BLUE, INK, MUTED, PAPER
 from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.estimates import LEVEL, Bootstrap, Estimate, sample
 from pneumojax.stats.metrics import Floats, Ints, check_scores, confusion
 from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
 
-# With 20 films Wilson's interval of one half is 0.30 to 0.70; with fewer it says too little.
+# With 20 films, Wilson's interval of one half is 0.30 to 0.70. With fewer films it is too wide.
 FEW = 20
 _LONGEST_LABEL = 28  # characters; longer ones would leave no room for the chart
 
@@ -53,10 +53,11 @@ def all_films(n: int) -> FilmPart:
 
 @dataclass(frozen=True)
 class Part:
-    """The metrics of some of the films; the range is nan if `by` is no statistic.
+    """The metrics of some of the films.
 
-    `normal` and `pneumonia` are numbers of films. `too_few` names metrics that rest on fewer than
-    `FEW` films of a class that they need.
+    low, high: the range of the statistic that divides the films; nan if there is none.
+    n, normal, pneumonia: numbers of films.
+    too_few: names of metrics that need a class of which the part has fewer than `FEW` films.
     """
 
     by: str
@@ -124,7 +125,7 @@ def _part(part: FilmPart, truth: Ints, estimates: Mapping[str, Estimate]) -> Par
 
 
 def cells(part: Part) -> list[str]:
-    """The three metrics of a part as text, with a * at those that rest on too few films."""
+    """The three metrics of a part as text, with a * after those of too few films."""
     return [
         with_limits(each) + " *" * (name in part.too_few)
         if not math.isnan((each := getattr(part, name)).value)
@@ -134,9 +135,9 @@ def cells(part: Part) -> list[str]:
 
 
 def forest_chart(parts: Sequence[Part]) -> Figure:
-    """The three metrics of each part with their closed-form intervals; the first has all films.
+    """The three metrics of each part with closed-form intervals. The first part has all films.
 
-    Metrics of too few films are hollow and grey, and do not stretch the axis.
+    Metrics of too few films are drawn hollow and grey, and do not extend the axis.
     """
     heights: list[int] = []
     labels: list[str] = []
@@ -161,8 +162,10 @@ def forest_chart(parts: Sequence[Part]) -> Figure:
     for i in headings:
         panels[0].get_yticklabels()[i].set(weight="bold", color=MUTED)
     few = f"rests on fewer than {FEW} films of a class"
-    hollow = Line2D([], [], color=MUTED, marker="o", mfc="white", label=few)
-    figure.legend(handles=[hollow], loc="outside upper left", frameon=False, fontsize=10.5)
+    hollow = Line2D([], [], color=MUTED, marker="o", mfc=PAPER, label=few)
+    figure.legend(
+        handles=[hollow], loc="outside upper left", frameon=False, fontsize=10.5, labelcolor=INK
+    )
     return figure
 
 
@@ -174,7 +177,7 @@ def _range(part: Part) -> str:
 
 
 def shortened(text: str, most: int = _LONGEST_LABEL) -> str:
-    """A text of at most so many characters, by default as many as fit beside a chart."""
+    """The text, cut to at most `most` characters; the default fits beside a chart."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
@@ -193,8 +196,11 @@ def _forest(axes: Axes, parts: Sequence[Part], heights: Sequence[int], name: str
             limits = [metric.low, metric.high]
             axes.plot(limits, [height] * 2, color=colour, linewidth=1.8, alpha=0.7)
             reach = metric.low
-        face = "white" if few else colour
-        axes.plot(metric.value, height, "o", mec=colour, mfc=face, markersize=5, zorder=3)
+        face = PAPER if few else colour
+        # A marker at 1 would be cut in half by the edge of the axes.
+        marker = axes.plot(metric.value, height, "o", mec=colour, mfc=face, markersize=5, zorder=3)
+        marker[0].set_clip_on(False)
         lowest = lowest if few else min(lowest, reach)
     axes.set_xlim(np.floor(20 * (lowest - 0.01)) / 20, 1.01)
+    axes.tick_params(axis="x", labelsize=9.5)
     axes.xaxis.set_major_locator(MaxNLocator(2))

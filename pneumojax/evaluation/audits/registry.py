@@ -1,6 +1,7 @@
 """The audits of an evaluation, in the order of the report."""
 
 from pneumojax.evaluation.audits import (
+    evidence,
     explanations,
     failures,
     metadata,
@@ -11,10 +12,11 @@ from pneumojax.evaluation.audits import (
 from pneumojax.evaluation.audits.audit import Audit
 
 AUDITS: tuple[Audit, ...] = (
+    failures.audit,
     metadata.audit,
     subgroups.audit,
     shortcuts.audit,
     robustness.audit,
-    failures.audit,
+    evidence.audit,
     explanations.audit,
 )

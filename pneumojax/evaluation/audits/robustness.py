@@ -93,8 +93,8 @@ class Robustness:
         ]
         text = [
             f"The same {self.n:,} films ({self.normal:,} {self.negative}) are scored at each "
-            f"level. They are changed at the {self.side} pixels that the network sees, and "
-            "called at the operating point."
+            f"level of each change. They are changed at the network's resolution of {self.side} "
+            "pixels, and called at the operating point."
         ]
         headings = ("change", "level", "AUROC", "sensitivity", "specificity", "change of AUROC")
         tables = [Table(headings, rows, folded="Every level, with intervals")]
@@ -105,7 +105,10 @@ class Robustness:
                 "JPEG and crop; its intervals resample patients. The interval of the worst "
                 "setting does not allow for its having been chosen as the worst."
             )
-        captions = {"robustness": "95 % intervals; dashed: films as they are."}
+        captions = {
+            "robustness": "Each metric by level, with 95 % intervals. The dashed lines mark the "
+            "films as they are."
+        }
         return Section("Robustness", text, tables, captions)
 
     def pictures(self) -> dict[str, Figure]:
@@ -130,7 +133,12 @@ class Robustness:
         handles = [Line2D([], [], color=c, marker="o", label=label) for label, c in _LINES.values()]
         handles.append(Line2D([], [], color=MUTED, ls=DASHED, label="films as they are"))
         figure.legend(
-            handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize=11
+            handles=handles,
+            loc="outside upper center",
+            ncols=2,
+            frameon=False,
+            fontsize=11,
+            labelcolor=INK,
         )
         return {"robustness": figure}
 

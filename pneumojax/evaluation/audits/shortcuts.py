@@ -1,7 +1,7 @@
-"""The audit of shortcuts: trivial statistics of films that predict the label.
+"""The audit of shortcuts: simple statistics of films that predict the label without anatomy.
 
-A network may have taken such a shortcut. Does its logit follow the statistic within a class, and
-does it still tell the classes apart among films that are alike in sharpness and brightness?
+The audit asks whether the network's logit follows such a statistic within one class, and whether
+the network still separates the classes among films with similar sharpness and brightness.
 """
 
 import math
@@ -29,7 +29,7 @@ from pneumojax.evaluation.audits.matched_pairs import (
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.report.style import DASHED, card
 from pneumojax.evaluation.wording import two_decimals, value_of, with_limits
-from pneumojax.palette import BLUE, INK, MUTED, ORANGE
+from pneumojax.palette import BLUE, INK, MUTED, ORANGE, PAPER
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.estimates import LEVEL, RESAMPLES, Limited, Share, json_ready
 from pneumojax.stats.metrics import (
@@ -42,7 +42,7 @@ from pneumojax.stats.metrics import (
 )
 
 PAIRED_BY = ("sharpness", "brightness")
-# With fewer pairs the chart leaves their AUROC out, since chance alone moves it far from one half.
+# With fewer pairs the chart has no AUROC in pairs, since chance alone moves it far from one half.
 FEWEST_PAIRS = 20
 
 
@@ -50,10 +50,11 @@ FEWEST_PAIRS = 20
 class StatisticAudit:
     """How well one statistic predicts the label, and whether the network follows it.
 
-    The AUROC is that of the statistic or of its negative, whichever is 0.5 or more, so without any
-    relation to the label it is slightly above 0.5. The AUROC in pairs is taken in the same
-    direction. On all films a good network's logit follows whatever differs between the classes;
-    within a class it has no reason to.
+    auroc: of the statistic or of its negative, whichever is 0.5 or more. Without any relation to
+        the label it is slightly above 0.5 by chance.
+    rank_correlation: of the statistic and the logit, on all films and by class. On all films a good
+        network's logit follows whatever differs between the classes. Within a class it should not.
+    auroc_in_pairs: in the same direction as `auroc`.
     """
 
     name: str
@@ -97,9 +98,9 @@ class Shortcuts:
         ]
         normal, positive = self.class_names.words.negative, self.class_names.positive
         text = [
-            "None of these statistics depends on anatomy. One that predicts the label is a "
+            "None of these statistics depends on anatomy. A statistic that predicts the label is a "
             "shortcut that the network may have taken. Its rank correlation with the logit within "
-            "a class shows how far the network follows it where the label gives no reason to.",
+            "one class shows how far the network follows it although the label is the same.",
         ]
         if self.pairs.pairs:
             text.append(
@@ -109,7 +110,10 @@ class Shortcuts:
                 "statistic that still predicts the label in the pairs is not balanced by them."
             )
         else:
-            text.append(f"No {normal} film is like one of {positive} in sharpness and brightness.")
+            text.append(
+                f"No {normal} film is similar to one of {positive} in sharpness and brightness, so "
+                "there are no pairs to compare."
+            )
         softest = self.softest_normal
         if softest.n:
             text.append(
@@ -118,12 +122,13 @@ class Shortcuts:
             )
         by_class = [f"with logit, {name}" for name in self.class_names]
         headings = ("statistic", "AUROC alone", "higher in", *by_class, "AUROC in pairs")
-        captions = {"shortcuts": "AUROC of each statistic alone; the line is the network's."}
-        return Section("Shortcut audit", text, [Table(headings, rows)], captions)
+        captions = {"shortcuts": "AUROC of each statistic alone. The black line is the network's."}
+        table = Table(headings, rows, folded="Every statistic")
+        return Section("Shortcut audit", text, [table], captions)
 
     def pictures(self) -> dict[str, Figure]:
         """AUROC of each statistic alone and in pairs of like films, beside the network's."""
-        # A statistic that all films share has an AUROC of one half and nothing to show.
+        # A statistic that is the same on all films has no interval and is left out.
         colours = dict(zip(self.class_names, (BLUE, ORANGE), strict=True))
         rows = [row for row in self.statistics if not math.isnan(row.auroc.low)]
         figure, axes = card(1.7 + 0.36 * max(len(rows), 3))
@@ -131,7 +136,7 @@ class Shortcuts:
         axes.set(xlim=(0.4, 1.02), xlabel="AUROC of one number")
         axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=DASHED)
         if not rows:
-            text = "no statistic can be told by class"
+            text = "no statistic differs between films"
             axes.text(0.71, 0.5, text, ha="center", color=INK, size=12)
         for i, row in enumerate(rows):
             colour = colours.get(row.higher_in or "", MUTED)
@@ -141,7 +146,7 @@ class Shortcuts:
             axes.plot(value, i, "o", color=colour, markersize=5)
             if self.pairs.pairs >= FEWEST_PAIRS:
                 balance = row.auroc_in_pairs
-                axes.plot(balance, i, "D", mec=INK, mfc="white", markersize=5, zorder=4)
+                axes.plot(balance, i, "D", mec=INK, mfc=PAPER, markersize=5, zorder=4)
         if not math.isnan(self.model.value):
             axes.axvline(self.model.value, color=INK, linewidth=2)
             if not math.isnan(self.model.low):
@@ -155,10 +160,15 @@ class Shortcuts:
         ]
         handles += [
             Line2D([], [], color=INK, linewidth=2, label="the network"),
-            Line2D([], [], ls="", marker="D", mec=INK, mfc="white", label=paired),
+            Line2D([], [], ls="", marker="D", mec=INK, mfc=PAPER, label=paired),
         ]
         figure.legend(
-            handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=10.5
+            handles=handles,
+            loc="outside upper left",
+            ncols=2,
+            frameon=False,
+            fontsize=10.5,
+            labelcolor=INK,
         )
         return {"shortcuts": figure}
 

@@ -1,6 +1,6 @@
-"""Metrics of parts of the films, divided by pathogen and by width, sharpness and brightness.
+"""Metrics of parts of the films, divided by pathogen, width, sharpness and brightness.
 
-These come from the films and their names. `metadata.py` divides films by the columns of a table.
+These are known from the films and their names. `metadata.py` divides films by columns of a table.
 """
 
 import math
@@ -55,12 +55,16 @@ class Subgroups:
         text = [
             "The parts are the films of each pathogen, and quarters of the films by width, "
             "sharpness and brightness. A value marked with * rests on fewer than "
-            f"{FEW} films of a class, so nothing can be concluded from it.",
+            f"{FEW} films of a class and supports no conclusion.",
         ]
-        for by, why in self.undivided.items():
-            what = f" {by}" if by in DIVIDED_BY else ""
-            text.append(f"The films are not divided by {by}: {why}{what}.")
-        table = Table(("part", "films", "sensitivity", "specificity", "AUROC"), rows)
+        if self.undivided:
+            reasons = [
+                f"by {by} ({why}{f' {by}' if by in DIVIDED_BY else ''})"
+                for by, why in self.undivided.items()
+            ]
+            text.append(f"The films are not divided {', nor '.join(reasons)}.")
+        headings = ("part", "films", "sensitivity", "specificity", "AUROC")
+        table = Table(headings, rows, folded="The metrics of each part")
         captions = {"subgroups": "95 % intervals by Wilson and DeLong."}
         return Section("Subgroups", text, [table], captions)
 
@@ -81,9 +85,9 @@ def subgroups(
 ) -> Subgroups:
     """Computes sensitivity, specificity and AUROC of each part of n films.
 
-    The parts are all films; the films of each pathogen; and quarters by each statistic of
-    `DIVIDED_BY`, where films of one value stay together. A pathogen's AUROC compares its films
-    with all normal ones, and it has no specificity.
+    The parts are all films, the films of each pathogen, and quarters by each statistic of
+    `DIVIDED_BY`. Films that have the same value stay together. A pathogen's AUROC compares its
+    films with all normal films, and a pathogen has no specificity.
     """
     truth, _ = check_scores(predictions.labels, predictions.logits)
     if not truth.size or truth.size != len(predictions.pathogens):
@@ -117,7 +121,7 @@ def _by_pathogen(truth: Ints, pathogens: Sequence[str]) -> list[FilmPart]:
 
 
 def _divide(by: str, statistic: Floats) -> list[FilmPart]:
-    """Parts of about equally many films by rising values; equal values stay together."""
+    """Parts of about equally many films in order of the statistic; equal values stay together."""
     found = equal_parts(statistic, PARTS)
     names = [f"{i + 1} of {len(found)}" for i in range(len(found))]
     limits = [(float(np.min(statistic[own])), float(np.max(statistic[own]))) for own in found]

@@ -82,9 +82,7 @@ def _local_contrast(film: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _blurred(values: Floats) -> Floats:
-    blurred: Floats = scipy.ndimage.gaussian_filter(
-        values, _NEIGHBOURHOOD * _SIDE, mode="constant"
-    )
+    blurred: Floats = scipy.ndimage.gaussian_filter(values, _NEIGHBOURHOOD * _SIDE, mode="constant")
     return blurred
 
 

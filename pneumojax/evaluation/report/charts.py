@@ -1,12 +1,12 @@
-"""Charts of the metrics, legible on a phone; pyplot and its global state are not used."""
+"""Charts of the metrics, legible on a phone. They are drawn without pyplot's global state."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,7 +14,7 @@ from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.style import DASHED, card, empty_card, tidy
 from pneumojax.evaluation.summary import Summary
-from pneumojax.palette import BLUE, INK, MUTED, ORANGE
+from pneumojax.palette import BLUE, INK, MUTED, ORANGE, PAPER
 from pneumojax.stats.calibration import Bin
 from pneumojax.stats.curves import (
     average_precision,
@@ -75,8 +75,8 @@ def roc_chart(
     rates, sensitivity, _ = roc_curve(labels, logits)
     axes.plot(rates, sensitivity, color=BLUE, linewidth=2.2)
     for (name, (y, specificity)), marker in zip(points.items(), "os", strict=False):
-        axes.plot(1 - specificity, y, marker, color=ORANGE, markersize=8, mec="white", label=name)
-    axes.legend(loc="lower right", frameon=False, fontsize=11)
+        axes.plot(1 - specificity, y, marker, color=ORANGE, markersize=8, mec=PAPER, label=name)
+    axes.legend(loc="lower right", frameon=False, fontsize=11, labelcolor=INK)
     return figure
 
 
@@ -103,22 +103,24 @@ def confusion_chart(counts: Confusion, class_names: ClassNames = CLASS_NAMES) ->
     cells = np.array([[counts.tn, counts.fp], [counts.fn, counts.tp]])
     rows = cells.sum(axis=1, keepdims=True)
     shares = cells / np.maximum(rows, 1)
-    figure = empty_card(4.6)
+    figure = empty_card()
     axes = figure.subplots()
-    shade = LinearSegmentedColormap.from_list("shade", ["#f3f6fa", BLUE])
-    axes.imshow(shares, cmap=shade, vmin=0, vmax=1, aspect="auto")
+    axes.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5))
     for row, column in np.ndindex(2, 2):
-        colour = "white" if shares[row, column] > 0.55 else INK
+        share = shares[row, column]
+        corner = column - 0.5, row - 0.5
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor=BLUE, alpha=0.06 + 0.94 * share))
+        colour = PAPER if share > 0.55 else INK
         text: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
-        percent = f"{100 * shares[row, column]:.1f} %" if rows[row, 0] else "no films"
+        percent = f"{100 * share:.1f} %" if rows[row, 0] else "no films"
         axes.text(column, row - 0.08, f"{cells[row, column]:,}", size=24, **text)
         axes.text(column, row + 0.2, percent, size=12, **text)
     axes.set_xticks([0, 1], [f"called {name}" for name in class_names], size=11, color=INK)
     names = [f"{name}\n{rows[i, 0]:,} films" for i, name in enumerate(class_names)]
     axes.set_yticks([0, 1], names, size=11, color=INK)
     axes.tick_params(length=0, pad=6)
-    axes.axhline(0.5, color="white", linewidth=4)
-    axes.axvline(0.5, color="white", linewidth=4)
+    axes.axhline(0.5, color=PAPER, linewidth=4)
+    axes.axvline(0.5, color=PAPER, linewidth=4)
     axes.spines[:].set_visible(False)
     return figure
 
@@ -127,7 +129,7 @@ def reliability_chart(
     bins: Mapping[str, Sequence[Bin]], positive: str = CLASS_NAMES.positive
 ) -> Figure:
     """Observed share over probability, with the number of films of each bin."""
-    figure = empty_card(4.6)
+    figure = empty_card()
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     for axes in (above, below):
         tidy(axes)
@@ -143,7 +145,7 @@ def reliability_chart(
         above.vlines(x + shift, *limits, color=colour, alpha=0.5, linewidth=1.5)
         above.plot(x + shift, y, "o-", color=colour, markersize=5, linewidth=1.3, label=name)
         below.bar(x + shift, [row.films for row in rows], width=0.012, color=colour)
-    above.legend(loc="upper left", frameon=False, fontsize=11)
+    above.legend(loc="upper left", frameon=False, fontsize=11, labelcolor=INK)
     return figure
 
 
@@ -152,7 +154,7 @@ def training_chart(history: Sequence[Mapping[str, Any]], chosen: int | None) -> 
 
     None or an absent key leaves a gap.
     """
-    figure = empty_card(4.6)
+    figure = empty_card()
     above, below = figure.subplots(2, 1, sharex=True)
     epochs = [row["epoch"] for row in history]
     losses = {"train_loss": ("training", BLUE), "val_loss": ("validation", ORANGE)}
@@ -169,7 +171,7 @@ def training_chart(history: Sequence[Mapping[str, Any]], chosen: int | None) -> 
                 marker = "o" if len(epochs) <= 20 else ""
                 axes.plot(epochs, values, marker=marker, color=colour, label=name, linewidth=2)
         if axes.lines[1:]:
-            axes.legend(frameon=False, fontsize=11)
+            axes.legend(frameon=False, fontsize=11, labelcolor=INK)
     above.set_ylim(bottom=0)
     below.set_ylim(top=1.02)
     below.set_xlabel("epoch")
@@ -177,5 +179,12 @@ def training_chart(history: Sequence[Mapping[str, Any]], chosen: int | None) -> 
 
 
 def _empty(figure: Figure, axes: Axes, reason: str) -> Figure:
-    axes.text(0.5, 0.5, f"no curve: {reason}", ha="center", color=INK, size=12)
+    axes.text(
+        0.5,
+        0.5,
+        f"There is no curve,\nbecause there are {reason}.",
+        ha="center",
+        color=INK,
+        size=12,
+    )
     return figure

@@ -1,4 +1,4 @@
-"""Writes an evaluation: metrics as JSON, predictions as CSV, the report as a page and Markdown."""
+"""Writes an evaluation: metrics as JSON, predictions as CSV, and the report in two forms."""
 
 import base64
 import io
@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
+from PIL import Image
 
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.evaluation.report import run_sections, sections
@@ -16,8 +17,11 @@ from pneumojax.evaluation.report.charts import draw_charts
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.section import Picture, Section
 from pneumojax.evaluation.report.style import signed
+from pneumojax.evaluation.report.svg import css_variables, inline_svg
 from pneumojax.evaluation.wording import HEADLINE, limits_of, titles, value_of
 from pneumojax.files import printable, replacing, write_csv, write_json
+from pneumojax.inference.overlay import captioned, colour_scale
+from pneumojax.palette import DARK, LIGHT
 from pneumojax.templates import environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -42,8 +46,7 @@ def write_report(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
     report = build_report(evaluation)
     files = {name: f"pictures/{name}.png" for name in pictures}
     for name, picture in pictures.items():
-        png = picture if isinstance(picture, bytes) else _saved(picture, format="png")
-        _write(folder / files[name], png)
+        _write(folder / files[name], _standalone(picture, evaluation.facts.synthetic))
     _write(folder / "report.html", _html(evaluation, report, pictures).encode())
     _write(folder / "report.md", _markdown(evaluation, report, files).encode())
     columns = COLUMNS + (SPREAD_COLUMNS if evaluation.spread else ())
@@ -53,19 +56,14 @@ def write_report(folder: Path, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def build_report(evaluation: Evaluation) -> list[Section]:
-    """The sections in the order of CLAIM (2024 update) and TRIPOD+AI (BMJ 2024, e078378)."""
-    before = (
-        run_sections.identity,
-        run_sections.flow,
-        run_sections.population,
-        run_sections.prevalence,
+    """The results first, then limitations and methods, and the identity of the run last."""
+    before = (sections.discrimination, sections.operating_point, sections.calibration)
+    after = (
+        sections.limitations,
+        run_sections.films,
         run_sections.selection,
-        sections.discrimination,
-        sections.operating_point,
-        sections.elsewhere,
-        sections.calibration,
+        run_sections.identity,
     )
-    after = (sections.training, sections.limitations)
     return [
         *(section(evaluation) for section in before),
         *(finding.section() for finding in evaluation.findings),
@@ -78,8 +76,18 @@ def _html(
 ) -> str:
     """The page, with charts as SVG and pictures of films as PNG inside it."""
     template = environment(_TEMPLATES, html=True).get_template("report.html.jinja")
-    inside = {name: _data_uri(pictures[name]) for s in report for name in s.pictures}
-    return template.render(**_values(evaluation, report), pictures=inside)
+    captions = {name: text for s in report for name, text in {**s.pictures, **s.more}.items()}
+    return template.render(
+        **_values(evaluation, report),
+        pictures={name: _embedded(pictures[name], name, text) for name, text in captions.items()},
+        has_overlays={
+            s.title: any(not isinstance(pictures[name], Figure) for name in s.pictures)
+            for s in report
+        },
+        scale=_image(colour_scale(160, 12), "colours from no evidence to the strongest"),
+        light=Markup(css_variables(LIGHT)),
+        dark=Markup(css_variables(DARK)),
+    )
 
 
 def _markdown(evaluation: Evaluation, report: Sequence[Section], files: Mapping[str, str]) -> str:
@@ -112,18 +120,28 @@ def _as_markdown(text: str) -> str:
     return re.sub(r"([\\`*_<>|\[\]#&])", r"\\\1", printable(text))
 
 
-def _data_uri(picture: Picture) -> str:
-    if isinstance(picture, bytes):
-        return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    # Reproducible: no date, and names inside the SVG are drawn from a fixed salt.
-    with matplotlib.rc_context({"svg.hashsalt": "pneumojax"}):
-        svg = _saved(picture, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+def _embedded(picture: Picture, name: str, caption: str) -> Markup:
+    if isinstance(picture, Figure):
+        return inline_svg(picture, name, caption)
+    return _image(picture.picture, caption)
 
 
-def _saved(picture: Figure, **form: Any) -> bytes:
+def _image(picture: Image.Image, text: str) -> Markup:
+    """An <img> that holds the picture as PNG."""
     stream = io.BytesIO()
-    picture.savefig(stream, **form)
+    picture.save(stream, "PNG", optimize=True)
+    data = base64.b64encode(stream.getvalue()).decode()
+    size = f'width="{picture.width}" height="{picture.height}"'
+    alt = escape(printable(text))
+    return Markup(f'<img src="data:image/png;base64,{data}" alt="{alt}" {size}>')
+
+
+def _standalone(picture: Picture, synthetic: bool) -> bytes:
+    """A PNG that can be read without the report."""
+    if not isinstance(picture, Figure):
+        return captioned(picture, synthetic=synthetic)
+    stream = io.BytesIO()
+    picture.savefig(stream, format="png")
     return stream.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""The report's sections on the metrics. A section without data says why."""
+"""The report's sections on the metrics, and its limitations. A section without data says why."""
 
 import numpy as np
 
@@ -17,9 +17,9 @@ _CALIBRATION = {
     "calibration_in_the_large": "Intercept at slope 1 (0 is right)",
 }
 _RULES = {
-    "youden": "the threshold of the highest sensitivity plus specificity (Youden)",
-    "sensitivity": "the highest threshold that reaches the sensitivity asked for",
-    "cost": "the threshold of the lowest cost of missed films and false alarms",
+    "youden": "the threshold with the highest sum of sensitivity and specificity (Youden)",
+    "sensitivity": "the highest threshold that reaches the required sensitivity",
+    "cost": "the threshold with the lowest cost of missed films and false alarms",
 }
 
 
@@ -34,10 +34,13 @@ def discrimination(evaluation: Evaluation) -> Section:
     unit = summary.bootstrap.unit
     headings = ("metric", "value", "DeLong", f"{unit} bootstrap")
     captions = {
-        "roc": f"ROC curve; the band holds 95 % of {unit}-resampled curves at each place.",
-        "precision_recall": "Precision over recall, with the same kind of band.",
+        "roc": f"ROC curve. At each place the band holds 95 % of the curves of resampled {unit}s.",
+        "precision_recall": "Precision over recall, with a band of the same kind.",
     }
-    text = [f"Chance is 0.5 for AUROC and {summary.prevalence:.3f} for average precision."]
+    text = [
+        f"A network that guesses has an AUROC of 0.5 and an average precision of "
+        f"{summary.prevalence:.3f}, the prevalence."
+    ]
     return Section("Discrimination", text, [Table(headings, rows)], captions)
 
 
@@ -46,7 +49,7 @@ def operating_point(evaluation: Evaluation) -> Section:
     text = [f"Films are {decision_line(decision, evaluation.summary.class_names)}."]
     if decision.rule in _RULES:
         same = facts.split == "val" or facts.out_of_fold
-        which = "which are the films scored here" if same else "none of which is scored here"
+        which = "which are the films scored here" if same else "and none of them is scored here"
         text.append(
             f"The rule takes {_RULES[decision.rule]}. Threshold and temperature were fitted on "
             f"validation films, {which}."
@@ -54,48 +57,71 @@ def operating_point(evaluation: Evaluation) -> Section:
     if evaluation.spread:
         deviation = evaluation.spread.deviation
         text.append(
-            f"Several networks answer together ({facts.run}): the mean of their calibrated "
-            f"probabilities, which lie {np.mean(deviation):.3f} apart on average (standard "
-            f"deviation on a film; at most {np.max(deviation):.3f})."
+            f"Several networks answer together ({facts.run}) by the mean of their calibrated "
+            "probabilities. The standard deviation of these on one film is "
+            f"{np.mean(deviation):.3f} on average and at most {np.max(deviation):.3f}."
         )
     text.append(
-        "Closed forms (Wilson; Koopman for likelihood ratios) treat films as independent. Several "
-        "films of one patient are not, so rely on the bootstrap where it has an interval."
+        "Closed-form intervals (Wilson's, and Koopman's for likelihood ratios) treat films as "
+        "independent. If patients have several films, rely on the bootstrap where it has an "
+        "interval."
     )
-    tables = [_counts(evaluation), _metrics(evaluation)]
+    tables = [_metrics(evaluation)]
+    if decision.rule != "default":
+        tables.append(_at_half(evaluation))
+    tables.append(_elsewhere(evaluation))
     if facts.out_of_fold:
         tables.append(_stability(facts.out_of_fold))
-    captions = {"confusion": "Shade and percentage: share of the films of that class."}
+    captions = {
+        "confusion": f"Calls at {decision.threshold:.3g}. The shade and the percentage show the "
+        "share of the films of that class."
+    }
     return Section("Operating point", text, tables, captions)
 
 
-def _counts(evaluation: Evaluation) -> Table:
-    summary = evaluation.summary
-    sides = {f"{summary.decision.threshold:.3g}": summary.calls.confusion}
-    if summary.decision.rule != "default":
-        sides["0.5"] = summary.at_half.confusion
-    rows, (negative, positive) = [], summary.class_names
-    for at, counts in sides.items():
-        rows.append((f"{negative}, at {at}", f"{counts.tn:,}", f"{counts.fp:,}"))
-        rows.append((f"{positive}, at {at}", f"{counts.fn:,}", f"{counts.tp:,}"))
-    return Table(("films of", f"called {negative}", f"called {positive}"), rows)
-
-
 def _metrics(evaluation: Evaluation) -> Table:
-    summary, unit = evaluation.summary, evaluation.summary.bootstrap.unit
-    fitted = summary.decision.rule != "default"
-    headings = ["metric", "value", "closed form", f"{unit} bootstrap"]
-    headings += ["at 0.5", f"{unit} bootstrap"] * fitted
-    rows, named = [], titles(summary.class_names)
+    summary = evaluation.summary
+    named = titles(summary.class_names)
+    rows = []
     for name in (name for name in named if name in summary.calls.estimates):
         estimate = summary.calls.estimates[name]
         closed = "" if "bootstrap" in estimate.method else limits_of(estimate)
-        row = [named[name], value_of(estimate), closed, limits_of(estimate.bootstrap)]
-        if fitted:
-            half = summary.at_half.estimates[name]
-            row += [value_of(half), limits_of(half.bootstrap)]
-        rows.append(row)
+        rows.append((named[name], value_of(estimate), closed, limits_of(estimate.bootstrap)))
+    headings = ("metric", "value", "closed form", f"{summary.bootstrap.unit} bootstrap")
     return Table(headings, rows)
+
+
+def _at_half(evaluation: Evaluation) -> Table:
+    summary = evaluation.summary
+    estimates, counts = summary.at_half.estimates, summary.at_half.confusion
+    named = titles(summary.class_names)
+    rows = [
+        (named[name], value_of(estimates[name]), limits_of(estimates[name].bootstrap))
+        for name in named
+        if name in estimates
+    ]
+    negative, positive = summary.class_names
+    note = (
+        f"At 0.5, {counts.tn:,} films of {negative} and {counts.tp:,} of {positive} are called "
+        f"right; {counts.fp:,} of {negative} and {counts.fn:,} of {positive} are called wrong."
+    )
+    headings = ("metric", "value", f"{summary.bootstrap.unit} bootstrap")
+    return Table(headings, rows, folded="The metrics at a probability of 0.5", note=note)
+
+
+def _elsewhere(evaluation: Evaluation) -> Table:
+    """Predictive values at other prevalences."""
+    names = ("positive_predictive_value", "negative_predictive_value")
+    rows = [
+        (f"{row.prevalence:.0%}", *(with_limits(getattr(row, name)) for name in names))
+        for row in evaluation.summary.at_prevalences
+    ]
+    note = (
+        "Bayes' rule gives these values if sensitivity and specificity are the same at the other "
+        "prevalence, which is seldom true."
+    )
+    headings = ("prevalence", *(name.replace("_", " ") for name in names))
+    return Table(headings, rows, folded="Predictive values at other prevalences", note=note)
 
 
 def _stability(out_of_fold: OutOfFold) -> Table:
@@ -110,26 +136,16 @@ def _stability(out_of_fold: OutOfFold) -> Table:
         for row in out_of_fold.stability
     ]
     headings = (
-        "fitted on so many patients drawn",
+        "patients drawn",
         "threshold: mean, deviation",
         "sensitivity: mean, deviation in points",
         "specificity: mean, deviation in points",
     )
-    return Table(headings, rows)
-
-
-def elsewhere(evaluation: Evaluation) -> Section:
-    names = ("positive_predictive_value", "negative_predictive_value")
-    rows = [
-        (f"{row.prevalence:.0%}", *(with_limits(getattr(row, name)) for name in names))
-        for row in evaluation.summary.at_prevalences
-    ]
-    text = [
-        "These values follow from Bayes' rule if sensitivity and specificity are the same at that "
-        "prevalence, which is seldom so."
-    ]
-    headings = ("prevalence", *(name.replace("_", " ") for name in names))
-    return Section("Predictive values elsewhere", text, [Table(headings, rows)])
+    note = (
+        "The threshold is fitted again on patients drawn at random and applied to all films. The "
+        "networks stay as they are."
+    )
+    return Table(headings, rows, folded="How stable the threshold is", note=note)
 
 
 def calibration(evaluation: Evaluation) -> Section:
@@ -144,33 +160,22 @@ def calibration(evaluation: Evaluation) -> Section:
         text = [f"No temperature was fitted{': ' * bool(reason)}{reason}."]
     else:
         text = [
-            f"Logits are divided by {decision.temperature:.3g}, which was fitted on validation "
-            "films. That changes no ranking."
+            f"Logits are divided by a temperature of {decision.temperature:.3g}, which was fitted "
+            "on validation films. This does not change the ranking of films."
         ]
     headings = ("metric", "as trained", "after temperature scaling")
-    captions = {"reliability": "Bins of about equally many films; 95 % Wilson intervals."}
+    captions = {"reliability": "Bins of about equally many films, with 95 % intervals by Wilson."}
     return Section("Calibration", text, [Table(headings, rows)], captions)
-
-
-def training(evaluation: Evaluation) -> Section:
-    facts = evaluation.facts
-    if not facts.history:
-        return Section("Training", ["No epoch is logged in the run folder."])
-    if facts.epoch is None:
-        text = ["The checkpoint does not say after which epoch it was saved."]
-    else:
-        text = [f"The dashed line is epoch {facts.epoch}, which is evaluated."]
-    return Section("Training", text, pictures={"training": "Loss and validation by epoch."})
 
 
 def limitations(evaluation: Evaluation) -> Section:
     text = [
         f"{DISCLAIMER} It is not for the diagnosis, triage or treatment of anybody.",
-        "A network knows films like those that it was trained on. Patients of another age, lateral "
-        "views, other devices and other hospitals need an evaluation of their own. Networks of "
-        "this kind lose much of their accuracy elsewhere: one trained on the films of Kermany et "
-        "al. fell from an AUROC of 0.95 to 0.54 on another hospital's (Xin et al. 2021).",
+        "The network has learned from films of one kind. Patients of another age, lateral views, "
+        "other devices and other hospitals need an evaluation of their own. Networks of this kind "
+        "lose much of their accuracy elsewhere: the AUROC of one that was trained on the films of "
+        "Kermany et al. fell from 0.95 to 0.54 on films of another hospital (Xin et al. 2021).",
         "The network answers one question. It does not know other diseases, and a film without "
-        f"{evaluation.summary.class_names.words.positive} need not be healthy.",
+        f"{evaluation.summary.class_names.words.positive} is not always a healthy one.",
     ]
     return Section("Limitations and intended use", text)

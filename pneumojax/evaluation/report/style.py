@@ -1,21 +1,25 @@
-"""The look that all charts of a report share: a white card, legible on a phone."""
+"""The look that all charts of a report share: a white card that is legible on a phone.
+
+Charts use only colours of the palette, because the page exchanges these in a dark theme.
+"""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
-from pneumojax.palette import INK, MUTED, ORANGE, RULE
+from pneumojax.palette import INK, MUTED, ORANGE, PAPER, RULE
 
 WIDTH = 5.2  # inches
+HEIGHT = 4.2  # inches, of a chart with one panel
 DASHED = (0, (4, 4))
 
 
-def empty_card(height: float) -> Figure:
+def empty_card(height: float = HEIGHT) -> Figure:
     """A white picture of the report's width without axes; `height` in inches."""
-    return Figure(figsize=(WIDTH, height), dpi=150, facecolor="white", layout="constrained")
+    return Figure(figsize=(WIDTH, height), dpi=150, facecolor=PAPER, layout="constrained")
 
 
-def card(height: float = 4.6) -> tuple[Figure, Axes]:
+def card(height: float = HEIGHT) -> tuple[Figure, Axes]:
     figure = empty_card(height)
     axes = figure.subplots()
     tidy(axes)
@@ -24,6 +28,7 @@ def card(height: float = 4.6) -> tuple[Figure, Axes]:
 
 def tidy(axes: Axes) -> None:
     """Makes axes without a frame that are legible when the picture is 360 pixels wide."""
+    axes.set_facecolor(PAPER)
     axes.set_axisbelow(True)
     axes.grid(color=RULE, linewidth=0.7)
     axes.spines[["top", "right"]].set_visible(False)

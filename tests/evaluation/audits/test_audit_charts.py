@@ -6,6 +6,7 @@ from pneumojax.evaluation.audits.shortcuts import shortcuts
 from pneumojax.evaluation.audits.subgroups import subgroups
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.inference.decision import Decision, undecided
+from pneumojax.palette import PAPER
 
 LABELS = (np.arange(160) % 4 > 0).astype(int)
 LOGITS = np.random.default_rng([0]).normal(size=160) + 2 * LABELS - 1
@@ -77,7 +78,7 @@ def test_every_part_has_a_row_and_too_few_films_are_hollow():
         points = [line for line in axes.lines if line.get_marker() == "o"]
         drawn = [row for row in result.parts if not np.isnan(getattr(row, name).value)]
         assert [p.get_xdata()[0] for p in points] == [getattr(row, name).value for row in drawn]
-        hollow = [p.get_markerfacecolor() == "white" for p in points]
+        hollow = [p.get_markerfacecolor() == PAPER for p in points]
         assert hollow == [name in row.too_few for row in drawn]
     assert any(hollow)
 

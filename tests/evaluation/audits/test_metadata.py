@@ -74,7 +74,7 @@ def test_a_network_that_recognises_the_view_is_found_out_and_one_that_does_not_i
     view, sex = finding.columns
     assert view.confounded and not sex.confounded
     assert finding.everything.auroc.value > 0.75 and view.within.high < 0.65
-    assert "excludes 0 for view." in " ".join(finding.section().text)
+    assert "excludes 0) for view." in " ".join(finding.section().text)
     sees_disease = measured(3.0 * LABELS + RNG.normal(0, 1, N), {"view": VIEWS})
     assert not sees_disease.columns[0].confounded
 

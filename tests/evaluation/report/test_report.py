@@ -20,7 +20,8 @@ from pneumojax.evaluation.run_facts import Selection
 
 CHARTS = ["confusion", "precision_recall", "reliability", "robustness", "roc"]
 CHARTS += ["shortcuts", "subgroups", "training"]
-FILMS = ["explanations-0", "explanations-1", "false_negatives-0", "false_positives-0"]
+FILMS = ["evidence-0", "explanations-0", "explanations-1"]
+FILMS += ["false_negatives-0", "false_positives-0"]
 PICTURES = [*CHARTS, *FILMS]
 OF_THE_RUN = {"config", "provenance", "versions", "history", "audit"}
 
@@ -115,9 +116,11 @@ def test_the_page_needs_nothing_outside_of_itself(written):
     assert not page.open and "<script" not in source
     inside = [a for a in page.addresses if a.startswith("data:")]
     links = [a.removeprefix("#") for a in page.addresses if a.startswith("#")]
-    assert len(inside) == 1 + len(PICTURES)  # the icon and the pictures
+    scales = 3  # of the colours: failures, explanations, and the stages of the check
+    assert len(inside) == 1 + len(FILMS) + scales  # with the icon
+    assert source.count("<svg") == len(CHARTS)
     assert len(inside) + len(links) == len(page.addresses)
-    assert links == page.anchors
+    assert set(links) <= set(page.anchors) and len(set(page.anchors)) == len(page.anchors)
     assert len(source) < 5_000_000
 
 
@@ -193,22 +196,22 @@ def test_an_audit_may_not_overwrite_a_metric(evaluation, tmp_path):
 
 
 def test_a_network_without_maps_has_a_report_that_says_so(evaluation, tmp_path, without_charts):
-    *others, wrong, _ = evaluation.findings
-    findings = [*others, replace(wrong, overlays=None, explained=False)]
+    wrong, *others, _, _ = evaluation.findings
+    findings = [replace(wrong, overlays={}, explained=False), *others]
     result = write_report(tmp_path, replace(evaluation, findings=findings))
     page = Page((tmp_path / "report.html").read_text())
     assert "This network has no feature maps" in page.text
-    assert "explanations" not in result and "explanations" not in page.anchors
+    assert not {"explanations", "evidence"} & {*result, *page.anchors}
     assert not [path for path in (tmp_path / "pictures").iterdir() if path.stem in FILMS]
 
 
 def test_validation_is_not_sold_as_films_that_chose_nothing(evaluation, facts):
     validated = replace(evaluation, facts=replace(facts, split="val"))
-    told = "somewhat better than on films that chose nothing"
+    told = "somewhat better than on other films"
     assert told in " ".join(selection(validated).text)
     text = " ".join(operating_point(validated).text)
     assert "validation films, which are the films scored here" in text
-    assert "none of which is scored here" in " ".join(operating_point(evaluation).text)
+    assert "none of them is scored here" in " ".join(operating_point(evaluation).text)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +229,7 @@ def bare(one_class, facts, findings, make_evaluation, tmp_path_factory):
 
 def test_what_has_no_data_says_why(bare):
     text = Page((bare[0] / "report.html").read_text()).text
-    assert "No epoch is logged" in text and "no validation films" in text
+    assert "has no log of epochs" in text and "no validation films" in text
     assert "undefined" in text and not re.search(r"\bnan\b", text)
 
 
