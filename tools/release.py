@@ -26,8 +26,9 @@ from pneumojax.inference.decision import Decision
 from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.run.film_list import FILM_COLUMNS, hidden, read_films
+from pneumojax.run.film_list import FILM_COLUMNS, read_films
 from pneumojax.run.history import read_history
+from pneumojax.run.published import anonymous_film, without_paths
 from pneumojax.run.seal import cast
 
 LARGEST_DIFFERENCE = 0.02  # of a logit; at most half a percentage point of probability
@@ -71,7 +72,7 @@ def release(
     trained = open_run(workdir)
     fitted = trained.meta["decision"]
     meta = trained.meta | {
-        "config": _without_paths(trained.config.to_dict()),
+        "config": without_paths(trained.config.to_dict()),
         "decision": {k: decision[k] for k in Decision._fields} if decision else fitted,
         "decision_of_validation": fitted,
         "films_source": FILMS,
@@ -83,7 +84,7 @@ def release(
         packed = Path(temporary) / "packed"
         write_json(packed / "config.json", meta["config"])
         write_json(packed / "provenance.json", _provenance(workdir))
-        write_csv(packed / "films.csv", FILM_COLUMNS, map(_film, read_films(workdir)))
+        write_csv(packed / "films.csv", FILM_COLUMNS, map(anonymous_film, read_films(workdir)))
         lines = [json.dumps(line) + "\n" for line in read_history(workdir)]
         (packed / "metrics.jsonl").write_text("".join(lines))
         (packed / "README.md").write_text(README.format(films=FILMS))
@@ -125,17 +126,6 @@ def _smallest(
         "largest_logit_difference_allowed": LARGEST_DIFFERENCE,
         "calls_changed_by_float16": changed,
     }
-
-
-def _film(row: dict[str, str]) -> list[str]:
-    """Returns a row of films.csv without the names of file and patient."""
-    anonymous = {"file": "", "patient": hidden(row["patient"])}
-    return [(row | anonymous)[name] for name in FILM_COLUMNS]
-
-
-def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
-    """Reduces the path of the films in a config to the name of the folder."""
-    return config | {"data": config["data"] | {"root": Path(config["data"]["root"]).name}}
 
 
 def _provenance(workdir: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pneumojax.run.agreement import decision_fields
 from pneumojax.run.stored_config import read_config
 
 OUT_OF_FOLD = "out_of_fold"  # the folder of a cross-validation that holds its common decision
-_LARGEST_LOGIT = 36.0  # the logit of the largest probability below 1 in float64
+LARGEST_LOGIT = 36.0  # the logit of the largest probability below 1 in float64
 
 
 class Spread(NamedTuple):
@@ -36,7 +36,7 @@ def combine(logits: NDArray, decisions: Sequence[Decision]) -> tuple[NDArray[np.
     each = np.stack([d.probabilities(z) for d, z in zip(decisions, logits, strict=True)])
     mean = each.mean(0)
     with np.errstate(divide="ignore"):
-        together = np.clip(np.log(mean) - np.log1p(-mean), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+        together = np.clip(np.log(mean) - np.log1p(-mean), -LARGEST_LOGIT, LARGEST_LOGIT)
     return together, Spread(each.std(0), each.min(0), each.max(0))
 
 

@@ -18,8 +18,8 @@ from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.network import Network, make_network
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.run import agreement
-from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
+from pneumojax.run.weights_folder import stored_network
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.terminal import say
 
@@ -79,7 +79,7 @@ def open_run(workdir: Path, *, any_network: bool = False) -> TrainedRun:
     config = read_config(workdir)
     if not any_network:
         refuse_foreign_network(config, workdir)
-    checkpoints = Checkpoints(workdir / "checkpoints")
+    checkpoints = stored_network(workdir)
     agreement.check_before(checkpoints, config)
     mesh = make_mesh()
     network = make_network(config)
@@ -124,5 +124,5 @@ def decided(trained: TrainedRun, workdir: Path, cache_dir: Path) -> TrainedRun:
 def has_current_decision(workdir: Path) -> bool:
     """Whether the decision of a run was fitted by its config's rule; no arrays are read."""
     config = read_config(workdir)
-    meta = agreement.check_before(Checkpoints(workdir / "checkpoints"), config)
+    meta = agreement.check_before(stored_network(workdir), config)
     return meta is None or agreement.current_decision(workdir, config, meta) is not None

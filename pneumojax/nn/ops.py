@@ -24,14 +24,15 @@ Pair = tuple[int, int]
 FILMS_IN_CACHE = 4
 # From this many channels on, a 1x1 convolution is faster on a CPU as a plain matrix product.
 WIDE = 512
-# `with plain(True):` traces programs for export, whose batch size is unknown: the operations for
-# CPUs need it, so all platforms get XLA's. `jax.jit` traces a function again when this changes.
-plain = jax.make_user_context(default_value=False)
+# `with plain_operations(True):` gives XLA's operations to all platforms. Programs for export are
+# traced with it, because the operations for CPUs need a known batch size. `jax.jit` traces a
+# function again when this changes.
+plain_operations = jax.make_user_context(default_value=False)
 
 
 def by_platform(*args: Array, cpu: Callable, default: Callable, **others: Callable) -> Any:
-    """As `lax.platform_dependent`, but inside `plain(True)` all platforms get `default`."""
-    if plain.value:
+    """As `lax.platform_dependent`; inside `plain_operations(True)` it always takes `default`."""
+    if plain_operations.value:
         return default(*args)
     return lax.platform_dependent(*args, cpu=cpu, default=default, **others)
 

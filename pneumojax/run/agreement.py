@@ -38,6 +38,7 @@ from pneumojax.files import write_json
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.provenance import FINGERPRINTS
 from pneumojax.run.stored_config import NOT_A_CONFIG, completed
+from pneumojax.run.weights_folder import WeightsFolder
 
 _PREPROCESSING = ("image_size", "resize", "reduced_decode")
 _SCOPE = ("mean", "whitening", "limit", "films")
@@ -131,7 +132,9 @@ def check_meta(meta: dict[str, Any], folder: Path) -> None:
         )
 
 
-def check_before(checkpoints: Checkpoints, config: ConfigDict) -> dict[str, Any] | None:
+def check_before(
+    checkpoints: Checkpoints | WeightsFolder, config: ConfigDict
+) -> dict[str, Any] | None:
     """Returns the newest metadata, checked before a network is built from the config.
 
     Otherwise arrays of another config would look damaged, and a stranger's sizes could take the
