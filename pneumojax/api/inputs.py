@@ -87,8 +87,7 @@ def _is_dicom(film: Any) -> bool:
 
 def _in_item(item: Any, name: str, value_range: ValueRange | None) -> list[ReadFilm]:
     if isinstance(item, str | os.PathLike):
-        paths = Sources([os.fspath(item)]).films()
-        return [ReadFilm(str(f.path), os.path.realpath(f.path), note=f.reason) for f in paths]
+        return list(map(ReadFilm.of_file, Sources([os.fspath(item)]).films()))
     if isinstance(item, Image.Image):
         shown = getattr(item, "filename", "") or name
         return [ReadFilm(os.fsdecode(shown), "", load=partial(_picture_bytes, item))]

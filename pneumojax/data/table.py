@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pneumojax.data.classes import quoted
 from pneumojax.data.naming import Columns
@@ -52,18 +53,31 @@ def read_table(path: Path, columns: Columns, named_by: str) -> Table:
     return _table(*_cells(path, where), columns, where)
 
 
-def read_paths(path: Path, named_by: str) -> list[str]:
-    """The paths of a table, whose films need no labels; raises UserError as `read_table` does."""
+class UnlabelledFilm(NamedTuple):
+    """A film of a table that needs no labels; its patient is "" if the table does not tell it."""
+
+    path: str
+    patient: str
+
+
+def read_unlabelled(path: Path, named_by: str) -> list[UnlabelledFilm]:
+    """The films of a table that are to be predicted; raises UserError as `read_table` does."""
     where = f"{named_by}: {str(path)!r}"
     names, rows = _cells(path, where)
-    lower = [name.casefold() for name in names]
-    if Columns().path not in lower:
+    columns = Columns()
+    places = {name.casefold(): place for place, name in reversed(list(enumerate(names)))}
+    if columns.path not in places:
         raise UserError(
-            f"{where} has no column {Columns().path!r}, which names the films (found "
+            f"{where} has no column {columns.path!r}, which names the films (found "
             f"{_listed(names)})"
         )
-    place = lower.index(Columns().path)
-    return [from_text(row[place].strip()) for row in rows if len(row) > place and row[place]]
+
+    def cell(row: list[str], column: str) -> str:
+        place = places.get(column, len(row))
+        return from_text(row[place].strip()) if place < len(row) else ""
+
+    films = (UnlabelledFilm(cell(row, columns.path), cell(row, columns.patient)) for row in rows)
+    return [film for film in films if film.path]
 
 
 def _cells(path: Path, where: str) -> tuple[list[str], list[list[str]]]:

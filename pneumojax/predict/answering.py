@@ -147,7 +147,8 @@ class Answerer:
     def _seen_before(self, read: ReadFilm) -> list[str]:
         """The warning that comes first, because it makes a probability worthless."""
         # A link may have another name than the film that it leads to.
-        notes = (self.seen.note(name, read.sha256) for name in (read.file, read.path))
+        names = (read.file, read.path)
+        notes = (self.seen.note(name, read.sha256, read.patient) for name in names)
         return [note for note in notes if note][:1]
 
 

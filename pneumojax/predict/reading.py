@@ -30,7 +30,9 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class ReadFilm:
-    """A film before and after it is read; before, only `file`, `path`, `note` and `load` are set.
+    """A film before and after it is read.
+
+    Before, only `file`, `path`, `note`, `load` and `patient` are set.
 
     file: its name as it was found.
     path: absolute, with links resolved; "" for a film that is not a file.
@@ -40,6 +42,7 @@ class ReadFilm:
     unfinished: whether that is the machine's fault, so that another try may succeed.
     preview: uint8 (h, w), for an overlay; None if no overlays are drawn.
     load: returns the bytes of a film that is not a file, or raises FilmError; None for a file.
+    patient: the identifier of its patient, or "" if it is not known.
     """
 
     file: str
@@ -50,6 +53,13 @@ class ReadFilm:
     unfinished: bool = False
     preview: np.ndarray | None = None
     load: Callable[[], bytes] | None = None
+    patient: str = ""
+
+    @classmethod
+    def of_file(cls, found: FoundFilm) -> "ReadFilm":
+        """A file that was found, not read yet."""
+        path = os.path.realpath(found.path)
+        return cls(str(found.path), path, note=found.reason, patient=found.patient)
 
 
 def make_reader(
@@ -123,12 +133,12 @@ class Resumed:
     def wanted(self, films: Iterable[FoundFilm]) -> Iterator[ReadFilm]:
         """Each film once, even if it is found under several names."""
         for found in films:
-            path = os.path.realpath(found.path)
-            if path in self._met:
+            film = ReadFilm.of_file(found)
+            if film.path in self._met:
                 self._skip()
                 continue
-            self._met.add(path)
-            yield ReadFilm(str(found.path), path, note=found.reason)
+            self._met.add(film.path)
+            yield film
 
     def new(self, films: Iterable[ReadFilm]) -> Iterator[ReadFilm]:
         """The films without a row, each under a name that no other row has."""

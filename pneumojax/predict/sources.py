@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from pneumojax.data.table import TABLES, read_paths
+from pneumojax.data.table import TABLES, read_unlabelled
 from pneumojax.data.table_paths import TablePaths
 from pneumojax.decoding.formats import HEAD, kind_of
 from pneumojax.errors import UserError
@@ -24,10 +24,15 @@ _MAGIC = frozenset("*?[")
 
 
 class FoundFilm(NamedTuple):
-    """A film that was found, and why it cannot be read, if that is already known."""
+    """A film that was found.
+
+    reason: why it cannot be read, if that is already known.
+    patient: the identifier that a table gives its patient, or "".
+    """
 
     path: Path
     reason: str = ""
+    patient: str = ""
 
 
 class Sources:
@@ -96,15 +101,15 @@ class Sources:
 
 
 def _of_table(table: Path) -> Iterator[FoundFilm]:
-    """The films of a table in its order; its column "path" alone is read."""
-    names = read_paths(table, "predict")
-    paths = TablePaths.of(names, table, None)
-    for name in names:
-        found = paths.find(name)
+    """The films of a table in its order; no columns but those of paths and patients are read."""
+    listed = read_unlabelled(table, "predict")
+    paths = TablePaths.of((film.path for film in listed), table, None)
+    for film in listed:
+        found = paths.find(film.path)
         if isinstance(found, str):
-            yield FoundFilm(paths.base / name, found)
+            yield FoundFilm(paths.base / film.path, found, film.patient)
         else:
-            yield FoundFilm(paths.base / found.name)
+            yield FoundFilm(paths.base / found.name, patient=film.patient)
 
 
 def _expanded(name: str) -> Path:

@@ -108,11 +108,12 @@ class SeenFilms(NamedTuple):
                     patients.add(hidden(row["patient"]))
         return cls(frozenset(digests), frozenset(patients), known, frozenset(patterns))
 
-    def note(self, name: str, sha256: str) -> str:
-        """`THIS_FILM`, `THIS_PATIENT`, or "" for a film that the network was not trained on.
+    def note(self, name: str, sha256: str, patient: str = "") -> str:
+        """`THIS_FILM`, `THIS_PATIENT`, `THIS_IDENTIFIER`, or "" for a film of nobody in training.
 
         The digest is compared first. A re-encoded copy has another digest, so the patient in the
         file name is compared as well; a file of another hospital may have the same name by chance.
+        Last is `patient`, the identifier in a table or a DICOM header, if there is one.
         """
         if sha256.lower() in self.digests:
             return THIS_FILM
@@ -120,14 +121,15 @@ class SeenFilms(NamedTuple):
             who = pattern.identify(name, 0)  # the patient does not depend on the label
             if who.known and hidden(who.patient) in self.patients:
                 return THIS_PATIENT
+        if patient and hidden(patient) in self.patients:
+            return THIS_IDENTIFIER
         return ""
 
     def notes(self, films: FilmSet) -> list[str]:
         """The note on each film, also by the patients that a table or DICOM headers tell."""
         told = films.facts.patients
         return [
-            self.note(path, digest)
-            or (THIS_IDENTIFIER if patient and hidden(patient) in self.patients else "")
+            self.note(path, digest, patient)
             for path, digest, patient in zip(
                 films.paths,
                 films.digests,

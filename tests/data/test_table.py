@@ -8,7 +8,7 @@ from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.classes import Classes
 from pneumojax.data.naming import KERMANY, Columns, FilmNaming
 from pneumojax.data.patients import PatientPattern
-from pneumojax.data.table import read_paths
+from pneumojax.data.table import read_unlabelled
 from pneumojax.data.table_films import find_table_films
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
@@ -225,9 +225,9 @@ def test_a_folder_and_a_missing_table_are_told_apart(tmp_path):
 
 def test_a_table_of_paths_alone_can_be_predicted(table):
     path = table("b.png,x", "a.png,y", "b.png,z", header="Path,anything")
-    assert read_paths(path, "predict") == ["b.png", "a.png", "b.png"]
+    assert [film.path for film in read_unlabelled(path, "predict")] == ["b.png", "a.png", "b.png"]
     with pytest.raises(UserError, match="^predict: .*no column 'path'"):
-        read_paths(table("a,b", header="file,label"), "predict")
+        read_unlabelled(table("a,b", header="file,label"), "predict")
 
 
 @pytest.mark.parametrize(

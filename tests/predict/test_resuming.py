@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pneumojax.api.load import load
 from pneumojax.decoding.film_error import UnfinishedDecoding
 from pneumojax.errors import UserError
 from pneumojax.files import read_csv, write_csv
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.overlays import name_of
-from pneumojax.run.film_list import FILM_COLUMNS, THIS_FILM, THIS_PATIENT
+from pneumojax.run.film_list import FILM_COLUMNS, THIS_FILM, THIS_IDENTIFIER, THIS_PATIENT
 from tests.predict.conftest import predict_files
 
 
@@ -122,6 +123,19 @@ def test_a_film_trained_on_is_told_first_in_its_row_and_on_the_terminal(workdir,
     assert first[:2] == [THIS_FILM, THIS_PATIENT] and "trained on" not in first[2]
     shown = capsys.readouterr().out
     assert shown.index("2 of 3 films: the network was trained on") < shown.index("Probability")
+
+
+def test_a_table_tells_the_patients_that_the_network_was_trained_on(workdir, tmp_path):
+    of_training = ("x.png", "train", 0, "p7", 1, "none", "0" * 64)
+    write_csv(workdir / "films.csv", FILM_COLUMNS, [of_training])
+    films = [save_film(tmp_path / name, seed) for seed, name in enumerate(("a.png", "b.png"))]
+    table = tmp_path / "films.csv"
+    table.write_text("path,age,Patient\na.png,70,p7\nb.png,70,p8\n")
+    rows = predicted(workdir, [table], tmp_path / "out.csv")
+    assert [row["file"] for row in rows] == list(map(str, films))
+    assert rows[0]["warnings"].startswith(THIS_IDENTIFIER) and "trained" not in rows[1]["warnings"]
+    in_python = load(workdir).predict(table).warnings
+    assert [THIS_IDENTIFIER in warnings for warnings in in_python] == [True, False]
 
 
 @pytest.mark.parametrize("name", ["new\nline.png", "\x1b[31m.png", "胸" * 80 + ".png"])
