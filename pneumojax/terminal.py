@@ -4,6 +4,8 @@ The command line prints how a task goes. A program that imports PneumoJAX has an
 so the Python API runs the same tasks within `silent`.
 """
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 _is_silent: ContextVar[bool] = ContextVar("is_silent", default=False)
 _WIDTH = 78  # columns that a rewritten line fills, to erase the end of a longer one
+_PIPE_WIDTH = 10_000  # columns, more than any row of a table has
 _TERMINAL_SECONDS = 0.2  # between two versions of a rewritten line
 
 
@@ -34,11 +37,17 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def make_console() -> "Console":
-    """A console for tables and coloured lines, which prints nothing if this is `silent`."""
+def make_console(*, whole_names: bool = False) -> "Console":
+    """A console for tables and coloured lines, which prints nothing if this is `silent`.
+
+    Tables are as wide as a terminal, or as the variable COLUMNS says, or 80 columns in a pipe. With
+    `whole_names` a pipe has no limit, so that file names in it can be searched and copied.
+    """
     from rich.console import Console
 
-    return Console(highlight=False, quiet=_is_silent.get())
+    is_bounded = not whole_names or sys.stdout.isatty() or "COLUMNS" in os.environ
+    width = None if is_bounded else _PIPE_WIDTH
+    return Console(highlight=False, emoji=False, quiet=_is_silent.get(), width=width)
 
 
 class Progress:

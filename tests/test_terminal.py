@@ -5,6 +5,7 @@ import sys
 import threading
 
 import pytest
+from rich.table import Table
 
 from pneumojax import terminal
 from pneumojax.terminal import Progress, duration, plain_table, rate, speed
@@ -21,6 +22,22 @@ def clock(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
     return now
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(None, 1), ("40", 3)])
+def test_a_table_in_a_pipe_keeps_a_name_on_one_line_unless_columns_are_set(
+    columns, lines, monkeypatch, capsys
+):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    name = "/".join(["folder"] * 14)
+    grid = Table.grid()
+    grid.add_column(overflow="fold")
+    grid.add_row(name)
+    terminal.make_console(whole_names=True).print(grid)
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) == lines and shown.replace("\n", "").rstrip() == name
 
 
 def test_a_terminal_shows_one_line_that_is_rewritten_and_wiped_at_the_end(clock):

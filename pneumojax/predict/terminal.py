@@ -48,7 +48,7 @@ class Summary:
 
     def show(self, stamp: RunStamp) -> None:
         """Prints the warning about training films, the table, unreadable files and the counts."""
-        console = make_console()
+        console = make_console(whole_names=True)
         say = partial(console.print, markup=False, soft_wrap=True)
         answered = sum(count for call, count in self._counts.items() if call != "unreadable")
         if line := banner(self._seen, answered):

@@ -16,7 +16,6 @@ from flax.traverse_util import flatten_dict
 from jax import Array
 from ml_collections import ConfigDict
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from pneumojax.files import write_json
@@ -24,6 +23,7 @@ from pneumojax.inference.network import Network, make_network
 from pneumojax.nn.branches import BranchedModule
 from pneumojax.nn.inception import count_parameters
 from pneumojax.profiling.work import Work, count_work
+from pneumojax.terminal import make_console
 from pneumojax.training.parameter_groups import stage_name
 
 
@@ -202,7 +202,7 @@ def _print(found: Summary) -> None:
                 table.add_row(indent + name, *shapes, *_costs(layer))
     if found.elsewhere.parameters or found.elsewhere.multiply_adds:
         table.add_row("elsewhere", "", "", *_costs(found.elsewhere))
-    console = Console(highlight=False)
+    console = make_console()
     console.print(f"{found.network} on films of {found.image_size} pixels")
     console.print(table)
     console.print(
