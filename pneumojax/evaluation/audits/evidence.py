@@ -24,7 +24,7 @@ from pneumojax.stats.intervals import UNDEFINED
 from pneumojax.stats.metrics import Floats, Ints
 
 MOST_FILMS = 128  # a map costs little more than a forward pass
-_SHOWN = 4  # films of each class in the report
+_SHOWN = 3  # films of each class in the report
 
 
 @dataclass(frozen=True)

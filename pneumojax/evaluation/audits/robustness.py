@@ -114,7 +114,7 @@ class Robustness:
     def pictures(self) -> dict[str, Figure]:
         """Small multiples: the three metrics over each perturbation's level."""
         lines = -(-len(self.kinds) // 2)
-        figure = empty_card(1.75 * lines + 0.7)
+        figure = empty_card(1.35 * lines + 0.7)
         panels = figure.subplots(lines, 2, sharey=True, squeeze=False).ravel()
         for axes, kind in zip(panels, self.kinds.values(), strict=False):
             tidy(axes)

@@ -10,7 +10,7 @@ from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.palette import INK, MUTED, ORANGE, PAPER, RULE
 
 WIDTH = 5.2  # inches
-HEIGHT = 4.2  # inches, of a chart with one panel
+HEIGHT = 3.8  # inches, of a chart with one panel
 DASHED = (0, (4, 4))
 
 
