@@ -263,7 +263,7 @@ def test_the_citation_names_the_version_and_the_licence_of_the_package():
 
 @pytest.mark.slow  # it trains four times
 def test_the_commands_of_the_quickstart_lead_from_films_to_a_comparison(
-    films_root, tmp_path, monkeypatch, capsys
+    films_root, tmp_path, monkeypatch, capfd
 ):
     monkeypatch.chdir(tmp_path)
     cache = f"--cache_dir={tmp_path / 'cache'}"
@@ -281,11 +281,11 @@ def test_the_commands_of_the_quickstart_lead_from_films_to_a_comparison(
     lines = [line for line in blocks.splitlines() if line.startswith("python main.py")]
     assert len(lines) == 7
     for line in lines:
-        capsys.readouterr()
+        capfd.readouterr()
         _, _, verb, *arguments = line.split()
         arguments += small if verb == "train" else []
         main([verb, *arguments, *([] if verb == "compare" else [cache])])
-    assert "AUROC" in capsys.readouterr().out
+    assert "AUROC" in capfd.readouterr().out
 
 
 def test_the_examples_of_extending_run(tmp_path, monkeypatch):
