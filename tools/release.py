@@ -1,7 +1,7 @@
 """Packs a run into a small run folder, such as models/reference, that can be published.
 
 Command:   python -m tools.release <run folder> --to=models/reference \\
-               [--decision=<out_of_fold/decision.json>]
+               [--decision=<decision.json>] [--forecast=<forecast.json>]
 The packed run keeps the parts that other commands read: config, provenance, epochs and the best
 checkpoint. Of each film it keeps class and hash, by which an evaluation recognises films of the
 training set. Parameters are stored as float16, unless this changes a call on the validation films
@@ -28,7 +28,7 @@ from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.film_list import FILM_COLUMNS, read_films
 from pneumojax.run.history import read_history
-from pneumojax.run.published import anonymous_film, without_paths
+from pneumojax.run.published import anonymous_film, lineage, without_paths
 from pneumojax.run.seal import cast
 
 LARGEST_DIFFERENCE = 0.02  # of a logit; at most half a percentage point of probability
@@ -52,7 +52,11 @@ Trained on {films[name]} ({films[attribution]}, doi [{films[doi]}](https://doi.o
 
 
 def release(
-    workdir: Path, target: Path, cache_dir: Path, decision: dict[str, Any] | None = None
+    workdir: Path,
+    target: Path,
+    cache_dir: Path,
+    decision: dict[str, Any] | None = None,
+    forecast: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Packs a run, and returns how the rounding changed its logits and calls.
 
@@ -62,6 +66,7 @@ def release(
         cache_dir: the folder of decoded films.
         decision: fields of a `Decision` that replaces the run's own. The run's own is kept in the
             checkpoint as "decision_of_validation".
+        forecast: a record of `evaluation.forecast`, kept in the checkpoint as "forecast".
 
     Raises:
         UserError: the target exists, the run has no validation films, or the packed run is larger
@@ -76,7 +81,10 @@ def release(
         "decision": {k: decision[k] for k in Decision._fields} if decision else fitted,
         "decision_of_validation": fitted,
         "films_source": FILMS,
+        "lineage": lineage(workdir),
     }
+    if forecast:
+        meta["forecast"] = forecast
     stored_as, lost = _smallest(trained, Decision(**meta["decision"]), cache_dir)
     step = meta.pop("step")
     del meta["digests"]
@@ -147,13 +155,21 @@ def main() -> None:
     parser.add_argument(
         "--decision", type=Path, help="a decision.json that replaces the run's own decision"
     )
+    parser.add_argument(
+        "--forecast", type=Path, help="a forecast.json of tools.travelling or a cross-validation"
+    )
     parser.add_argument("--cache-dir", type=Path, default=Path("~/.cache/pneumojax"))
     parser.add_argument("--output", type=Path, help="a JSON file for the figures of the packing")
     arguments = parser.parse_args()
-    decision = json.loads(arguments.decision.read_text()) if arguments.decision else None
+    decision, forecast = (
+        json.loads(path.read_text()) if path else None
+        for path in (arguments.decision, arguments.forecast)
+    )
     cache_dir = arguments.cache_dir.expanduser().resolve()
     try:
-        packed = release(arguments.workdir.resolve(), arguments.to.resolve(), cache_dir, decision)
+        packed = release(
+            arguments.workdir.resolve(), arguments.to.resolve(), cache_dir, decision, forecast
+        )
     except UserError as error:
         sys.exit(f"error: {error}")
     print(json.dumps(packed, indent=2))

@@ -1,5 +1,6 @@
 """Starts a network from existing weights: those of another run, or of a file of a library."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -47,11 +48,14 @@ def start_from(source: Source, network: Network, state: TrainState, workdir: Pat
     """The state with every array of the source that has the same path and shape.
 
     All other arrays keep their initial values. Prints how many arrays of each stage were taken,
-    and writes that to `<workdir>/start.json`.
+    and writes that to `<workdir>/start.json`, with the SHA-256 of the file they come from.
     """
     ours = flatten_dict(network.join(state.params, state.statistics))
     merged, stages = merge(ours, source.arrays)
     report = {"weights": source.path, "kind": source.kind, "stages": stages}
+    if (path := Path(source.path)).is_file():
+        with path.open("rb") as file:
+            report["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
     if runtime.is_leader():
         write_json(workdir / "start.json", report)
     say(f"starting from {source.kind} weights, {printable(source.path)}")
