@@ -17,7 +17,7 @@ from pneumojax.data.splits import configured_folder, load_configured
 from pneumojax.errors import UserError
 from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.evaluate import evaluate_run, evaluate_subject
-from pneumojax.evaluation.forecast import Logits, forecast
+from pneumojax.evaluation.forecast import Forecast, Logits, forecast
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.run_facts import OutOfFold, Overlap, run_facts
 from pneumojax.evaluation.stability import threshold_stability
@@ -66,15 +66,20 @@ def cross_validate(
     cache = FilmCache(cache_dir, config.data.max_cache_gb, verify_films)
     films = load_configured(config, configured_folder(config, cache_dir), "train", cache)
     folds = Folds.open(folders, films)
-    result = _evaluate_out_of_fold(folds, films, workdir, config.decision)
-    if column := config.data.fold_by:
-        names = group_films(column, films.columns[column]).names
-        held_out = Logits(films.labels, folds.logits(films), folds.of(films))
-        found = forecast(config.decision, held_out, column, names)
+    found = _forecast(folds, films, config) if config.data.fold_by else None
+    result = _evaluate_out_of_fold(folds, films, workdir, config.decision, found)
+    if found:
         write_json(workdir / OUT_OF_FOLD / "forecast.json", found.record())
         for line in found.lines():
             say(line)
     return result
+
+
+def _forecast(folds: "Folds", films: FilmSet, config: ConfigDict) -> Forecast:
+    column = config.data.fold_by
+    names = group_films(column, films.columns[column]).names
+    held_out = Logits(films.labels, folds.logits(films), folds.of(films))
+    return forecast(config.decision, held_out, column, names)
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,11 @@ class Folds:
 
 
 def _evaluate_out_of_fold(
-    folds: Folds, films: FilmSet, workdir: Path, settings: Mapping[str, Any]
+    folds: Folds,
+    films: FilmSet,
+    workdir: Path,
+    settings: Mapping[str, Any],
+    found: Forecast | None,
 ) -> dict[str, Any]:
     folder, count = workdir / OUT_OF_FOLD, len(folds.members)
     logits, fold = folds.logits(films), folds.of(films)
@@ -135,10 +144,17 @@ def _evaluate_out_of_fold(
     )
     line = f"each film was scored by the one of {count} networks not trained on it"
     say(line)
+    areas = ", ".join(f"{area:.3f}" for area in out_of_fold.auroc_by_fold)
+    say(f"AUROC by fold: {areas}")
     # No film is scored by a network that was trained on it or its patient.
     first, overlap = folds.members[0].first, Overlap(f"audit: {line}", {})
     predictions = Predictions.of_films(films, logits, [""] * len(films), first.class_names)
     facts = run_facts(first, folds.folders[0], films, OUT_OF_FOLD, overlap)
-    facts = replace(facts, run=workdir.name, out_of_fold=out_of_fold)
+    facts = replace(
+        facts,
+        run=workdir.name,
+        out_of_fold=out_of_fold,
+        forecast=found.record() if found else None,
+    )
     subject = Subject(first, decision, films, predictions, folds.logits)
     return evaluate_subject(folder, subject, facts)

@@ -1,6 +1,8 @@
 """Cross-validations and ensembles through the real commands' functions."""
 
+import contextlib
 import csv
+import io
 import json
 import shutil
 
@@ -55,7 +57,11 @@ def folds(films_root, cache_dir, tmp_path_factory):
         log__tensorboard=False,
     )
     folder = tmp_path_factory.mktemp("cross") / "validation"
-    return config, folder, cross_validate(config, folder, cache_dir)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        result = cross_validate(config, folder, cache_dir)
+    (folder.parent / "printed.txt").write_text(printed.getvalue())
+    return config, folder, result
 
 
 def test_every_film_is_scored_once_by_the_network_that_did_not_see_it(folds):
@@ -75,12 +81,14 @@ def test_every_film_is_scored_once_by_the_network_that_did_not_see_it(folds):
     assert (
         sorted(held_out) == sorted(rows) == sorted(r["file"] for r in read_films(folder / "fold-0"))
     )
-    assert len(result["out_of_fold"]["auroc_by_fold"]) == 2
+    areas = ", ".join(f"{area:.3f}" for area in result["out_of_fold"]["auroc_by_fold"])
+    assert areas.count(",") == 1
+    assert f"AUROC by fold: {areas}" in (folder.parent / "printed.txt").read_text()
     assert json.loads((folder / "out_of_fold" / "decision.json").read_text()) == result["decision"]
     assert result["decision"]["films"] == len(rows)
     page = (folder / "out_of_fold" / "report.html").read_text()
-    assert "2 networks of one recipe were trained" in page
-    assert "fitted on so many patients drawn" in page
+    assert "2 networks were trained by one recipe" in page
+    assert "How stable the threshold is" in page
 
 
 def test_finished_folds_are_not_trained_or_evaluated_again(folds, cache_dir, monkeypatch, capsys):

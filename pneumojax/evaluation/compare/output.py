@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.evaluation.compare.comparison import Comparison, Pair
 from pneumojax.evaluation.compare.configs import ConfigDifferences
@@ -17,6 +15,7 @@ from pneumojax.evaluation.terminal import table
 from pneumojax.evaluation.wording import limits_of, titles, value_of, with_limits
 from pneumojax.files import printable
 from pneumojax.stats.estimates import LIKELIHOOD_RATIOS, Estimate, json_ready
+from pneumojax.terminal import make_console
 
 _HEADER = ("pair", "metric", "difference", "interval", "p")
 _LONGEST_VALUE = 80  # characters; comparison.json has whole values
@@ -70,15 +69,15 @@ class ComparisonResult:
 
 
 def print_comparison(result: ComparisonResult) -> None:
-    """Prints a comparison in 80 columns, and without colour into a pipe."""
-    console = Console(highlight=False, emoji=False)
+    """Prints a comparison, without colour into a pipe. How the configs differ comes before it."""
+    console = make_console()
 
     def say(line: str, style: str | None = None) -> None:
         console.print(line, style=style, markup=False, soft_wrap=True)
 
     for line in result.warnings:
         say(f"warning: {line}", "bold yellow")
-    for line in _heading(result):
+    for line in (*_heading(result), *_config_lines(result.configs)):
         say(line)
     if result.synthetic:
         say(SYNTHETIC_STAMP, "bold yellow")
@@ -88,9 +87,9 @@ def print_comparison(result: ComparisonResult) -> None:
         of_each.append((name, *(f"{value_of(e)}\n{limits_of(e)}" for e in shown)))
     console.print(table(("", *(result.titles[name] for name in _HEADLINE)), of_each))
     console.print(table(_HEADER, _difference_rows(result)))
-    for line in _config_lines(result.configs):
-        say(line)
-    for note in _notes(result):
+    for note in result.paired.notes:  # with names of files, which are not broken into lines
+        say(note)
+    for note in _notes_on_methods(result):
         console.print(note, markup=False)
     console.print(DISCLAIMER, style="bold")
 
@@ -103,22 +102,22 @@ def markdown(result: ComparisonResult) -> str:
         *(f"**warning: {_escaped(line)}**" for line in result.warnings),
         _list(_heading(result)),
         *(["**" + SYNTHETIC_STAMP + "**"] if result.synthetic else []),
+        "## Configs",
+        _list(_config_lines(result.configs)),
         "## Metrics",
-        f"The interval of the method named is in brackets. Where that is not the {unit} bootstrap, "
-        "the bootstrap's interval follows it.",
+        "The brackets hold the interval by the method that is named, and after it that of the "
+        f"{unit} bootstrap if this is another method.",
         _markdown_table(("metric", "method", *names), _metric_rows(result)),
         "## Differences",
         _markdown_table(_HEADER, _difference_rows(result)),
         "## Calls that differ",
-        "The numbers of films that only one network of a pair calls right, and McNemar's exact "
-        "test of them.",
+        "Each row has the numbers of films that only one network of a pair calls right, and the p "
+        "of McNemar's exact test.",
         _markdown_table(("tests", "right", "right", "p"), _mcnemar_rows(result)),
         "## Predictive values at other prevalences",
         _markdown_table(("prevalence", "metric", *names), _prevalence_rows(result)),
-        "## Configs",
-        _list(_config_lines(result.configs)),
         "## Notes",
-        _list(_notes(result)),
+        _list([*result.paired.notes, *_notes_on_methods(result)]),
         f"**{DISCLAIMER}**",
     ]
     return "\n\n".join(parts) + "\n"
@@ -191,23 +190,24 @@ def _config_lines(configs: ConfigDifferences) -> list[str]:
     if len(configs.known) > 1:
         names, different = " and ".join(configs.known), configs.different
         count = f"{len(different)} {'field' if len(different) == 1 else 'fields'}"
-        lines = [f"the configs of {names} " + (f"differ in {count}:" if different else "are equal")]
+        lines = [
+            f"The configs of {names} " + (f"differ in {count}:" if different else "are equal.")
+        ]
         if len(different) > 1:
-            lines[0] += " a difference between metrics cannot be attributed to one of them alone"
+            lines[0] += " a difference between metrics may come from any of them."
         for row in different:
             values = "; ".join(f"{name}: {_short(v)}" for name, v in row.values.items())
             lines.append(f"  {printable(row.field)}: {values}")
     if configs.unknown:
         names = ", ".join(configs.unknown)
-        lines.append(f"there is no config beside the predictions of {names}, so it is not compared")
+        lines.append(f"No config lies beside the predictions of {names}, so it is not compared.")
     return lines
 
 
-def _notes(result: ComparisonResult) -> list[str]:
+def _notes_on_methods(result: ComparisonResult) -> list[str]:
     comparison = result.comparison
     level, drawn = f"{100 * comparison.level:g} %", comparison.bootstrap
     lines = [
-        *result.paired.notes,
         f"Intervals are at {level}. Those of differences come from {drawn.resamples:,} bootstrap "
         f"resamples of {drawn.unit}s, the same for all networks. Those of one network are Wilson's "
         "for shares of films, DeLong's for AUROC, Koopman's for likelihood ratios, and the "

@@ -195,6 +195,7 @@ def test_fields_in_which_the_configs_differ_are_listed_with_their_values(runs, c
     shown = capsys.readouterr().out
     for text in (shown, (runs / "out" / "comparison.md").read_text()):
         assert "differ in 1 field" in text and "epochs: A: 5; B: 10" in text
+        assert text.index("epochs: A: 5") < text.index("Sensitivity")  # before any metric
     assert "\x1b" not in shown
 
 
