@@ -88,8 +88,45 @@ def serve(command: Command) -> None:
 def compare(command: Command) -> None:
     """Compares runs, or CSVs of predictions."""
     from pneumojax.evaluation.compare.compare import compare
+    from pneumojax.run_list.listing import selected_folders
 
-    compare(list(command.arguments), output=command.options.output, split=command.options.split)
+    options = command.options
+    sources = selected_folders(command.arguments, options.where, options.sort)
+    compare(sources, output=options.output, split=options.split)
+
+
+def list_runs(command: Command) -> None:
+    """Lists the runs of a folder."""
+    from pneumojax.run_list.listing import list_runs
+
+    options, folders = command.options, command.arguments or ("runs",)
+    if len(folders) > 1:
+        raise UserError(f"runs lists one folder, not {len(folders)}")
+    output = None if options.output is None else path_of("output", options.output)
+    root = Path(folders[0]).expanduser().absolute()
+    list_runs(root, where=options.where, sort=options.sort, output=output)
+
+
+def export(command: Command) -> None:
+    """Writes trained networks for programs without PneumoJAX."""
+    runs, options = trained_runs(command), command.options
+    from pneumojax.export.export import describe, export
+    from pneumojax.inference.predictor import Predictor
+    from pneumojax.predict.sources import Sources
+
+    if options.format is None or options.output is None:
+        raise UserError("export needs --format=<format> and --output=<new folder>")
+    films = Sources([options.films]).films() if options.films is not None else ()
+    exported = export(
+        Predictor.open(
+            runs.workdirs, any_network=runs.any_network, cache_dir=cache_dir_of(command)
+        ),
+        path_of("output", options.output),
+        options.format,
+        options.dtype or "float32",
+        [film.path for film in films],
+    )
+    print(describe(exported, options.format))
 
 
 def profile(command: Command) -> None:
@@ -144,7 +181,7 @@ def cache_dir_of(command: Command) -> Path:
 
 
 def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
-    """Ends a job of several processes; its leader becomes the command that evaluates the run."""
+    """Ends this process of a job. That of the leader goes on as the command `evaluate`."""
     is_leader = runtime.is_leader()
     runtime.leave()
     if not is_leader:

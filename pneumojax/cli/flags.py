@@ -1,4 +1,4 @@
-"""Every flag of the command line, once. Nothing heavy is imported: `--help` must be quick."""
+"""The flags of the command line. Only light modules are imported, so that `--help` is quick."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,14 +43,41 @@ _FLAGS = (
         "<folder or table>",
         "evaluate: the films to evaluate instead of the run's own, in a folder or in a CSV file. "
         "The fields config.data.negative, positive, ignored, patient_pattern, columns and "
-        "dicom_metadata then describe these films. table: the folder to write as a table.",
+        "dicom_metadata then describe these films. table: the folder to write as a table. export: "
+        "films to check the export on, and to calibrate int8 with.",
     ),
     Flag(
         "output",
         "<path>",
         "Where to write. predict writes CSV, or JSON lines if the name ends in .jsonl, and skips "
         "films that are already there; by default it makes a new CSV in the run folder. compare "
-        "makes a folder; summary a JSON file; table a CSV file.",
+        "and export make a folder; summary a JSON file; table a CSV file; runs a CSV file or a "
+        "page, if the name ends in .html.",
+    ),
+    Flag(
+        "format",
+        "<format>",
+        "export: a program for JAX, a model for ONNX Runtime, or a folder for pneumojax.load and "
+        "a Hub.",
+        choices=("stablehlo", "onnx", "safetensors"),
+    ),
+    Flag(
+        "dtype",
+        "<type>",
+        "export: the type that an ONNX model computes in. By default float32.",
+        choices=("float32", "float16", "int8"),
+    ),
+    Flag(
+        "where",
+        "<conditions>",
+        "runs, compare: only the runs that fulfil these conditions on fields and figures, such as "
+        "'model.norm=batch and auroc>=0.99'.",
+    ),
+    Flag(
+        "sort",
+        "<name>",
+        "runs, compare: sort by a field or a figure, largest first; '-name' puts the smallest "
+        "first.",
     ),
     Flag(
         "styles",
@@ -115,6 +142,10 @@ class Options:
     split: str | None
     films: str | None
     output: str | None
+    format: str | None
+    dtype: str | None
+    where: str | None
+    sort: str | None
     styles: int | None
     overlays: str | None
     port: int

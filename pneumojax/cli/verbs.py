@@ -56,7 +56,7 @@ class Verb(NamedTuple):
         return "print_config" in self.flags
 
 
-# `program` reads the last two before it imports JAX, which every verb except compare needs.
+# `program` reads the last two before a verb runs, because they are settings of JAX.
 _RUN = ("workdir", "cache_dir", "deterministic")
 VERBS = {
     "train": Verb(
@@ -120,12 +120,34 @@ VERBS = {
     "compare": Verb(
         summary="compare runs on the same films",
         help="Compares the predictions of runs on the same films. Each argument is a run folder, "
-        "an evaluation or a CSV of predictions.",
+        "an evaluation or a CSV of predictions. With --where or --sort it is a folder whose runs "
+        "are listed by the verb runs.",
         arguments="<run folder or CSV> <run folder or CSV> ...",
-        flags=("split", "output"),
+        flags=("split", "output", "where", "sort"),
         takes_config=False,
-        examples=("compare runs/a runs/b",),
+        examples=("compare runs/a runs/b", "compare runs --where='model.norm=batch'"),
         run=commands.compare,
+    ),
+    "runs": Verb(
+        summary="list the runs of a folder",
+        help="Lists the runs below a folder, by default runs/: their state, figures with "
+        "intervals, films and time, and the fields in which their configs differ.",
+        arguments="[folder]",
+        flags=("where", "sort", "output"),
+        takes_config=False,
+        examples=("runs", "runs <folder> --where='auroc>=0.99' --sort=auroc --output=runs.html"),
+        run=commands.list_runs,
+    ),
+    "export": Verb(
+        summary="write a network for programs without PneumoJAX",
+        help="Writes a run, or several that answer together, as StableHLO, ONNX or safetensors, "
+        "and compares the answers of the written file with those of the run.",
+        flags=(*_RUN, "format", "dtype", "films", "output", "any_network"),
+        examples=(
+            "export --format=onnx --output=<new folder>",
+            "export --workdir=<run folder> --format=safetensors --output=<new folder>",
+        ),
+        run=commands.export,
     ),
     "profile": Verb(
         summary="measure the training step of a config",

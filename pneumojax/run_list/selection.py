@@ -1,0 +1,117 @@
+"""Filters and sorts runs by the fields of their configs and by their figures."""
+
+import json
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pneumojax.errors import UserError
+from pneumojax.run_list.records import RunRecord
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    "=": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_CONDITION = re.compile(r"\s*([\w.]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A comparison of a field or figure with a value."""
+
+    name: str
+    comparison: str
+    value: Any
+
+    def holds(self, run: RunRecord) -> bool:
+        """Whether the run fulfils it; a run without the value does not."""
+        found = value_of(run, self.name)
+        if found is None:
+            return False
+        try:
+            return _COMPARISONS[self.comparison](found, self.value)
+        except TypeError:  # a text and a number have no order
+            return False
+
+
+def conditions(text: str) -> list[Condition]:
+    """Parses conditions such as "model.norm=batch and auroc>=0.99"."""
+    found = []
+    for part in re.split(r"\s+and\s+", text):
+        match = _CONDITION.fullmatch(part)
+        if not match:
+            raise UserError(
+                f"{part!r} is not a condition; use for example 'model.norm=batch and auroc>=0.99'",
+                flag="where",
+            )
+        name, comparison, value = match.groups()
+        found.append(Condition(name, comparison, _parsed(value)))
+    return found
+
+
+def select(runs: Sequence[RunRecord], where: str | None, sort: str | None) -> list[RunRecord]:
+    """The runs that fulfil `where`, the largest `sort` first; "-name" puts the smallest first.
+
+    Runs without a value come last. Raises UserError for a name that no run has, and if no run is
+    left.
+    """
+    wanted = conditions(where) if where else []
+    named = [("where", one.name) for one in wanted]
+    named += [("sort", sort.lstrip("-"))] if sort else []
+    for flag, name in named:
+        if all(value_of(run, name) is None for run in runs):
+            raise UserError(
+                f"no run has {name!r}; use a field of the config such as model.norm, a figure such "
+                "as auroc, or state, films or seconds",
+                flag=flag,
+            )
+    chosen = [run for run in runs if all(one.holds(run) for one in wanted)]
+    if not chosen:
+        raise UserError(f"none of the {len(runs):,} runs fulfils {where!r}", flag="where")
+    if not sort:
+        return chosen
+    name = sort.lstrip("-")
+    known = [run for run in chosen if value_of(run, name) is not None]
+    numbers = all(isinstance(value_of(run, name), int | float) for run in known)
+    known.sort(
+        key=lambda run: value_of(run, name) if numbers else str(value_of(run, name)),
+        reverse=not sort.startswith("-"),
+    )
+    return [*known, *(run for run in chosen if value_of(run, name) is None)]
+
+
+def value_of(run: RunRecord, name: str) -> Any:
+    """The value of a field of the config, of a figure, or of a column; None if there is none."""
+    if name in run.figures:
+        return run.figures[name].value
+    if name in ("name", "state", "films", "seconds"):
+        return getattr(run, name)
+    return run.config.get(name)
+
+
+def changed_fields(runs: Sequence[RunRecord]) -> list[str]:
+    """The fields in which the configs of readable runs differ, sorted."""
+    configs = [run.config for run in runs if run.config]
+    names = sorted(set().union(*configs)) if configs else []
+    return [
+        name
+        for name in names
+        if len({json.dumps(config.get(name), sort_keys=True) for config in configs}) > 1
+    ]
+
+
+def _parsed(text: str) -> Any:
+    """A value as JSON or Python writes it; anything else is text."""
+    literal = {"True": "true", "False": "false", "None": "null"}.get(text, text)
+    if literal.startswith("(") and literal.endswith(")"):
+        literal = f"[{literal[1:-1].rstrip(', ')}]"
+    try:
+        return json.loads(literal)
+    except ValueError:
+        return text
