@@ -180,7 +180,7 @@ def test_functions_said_to_be_in_a_file_are_there():
     [("run", "-r requirements.txt", "main.py"), ("test", '-e ".[dev]"', "-m pytest")],
 )
 def test_the_first_screen_has_each_command_on_one_line(mark, installed, program):
-    first_screen = "\n".join(read("README.md").splitlines()[:22])
+    first_screen = "\n".join(read("README.md").splitlines()[:30])
     (command,) = re.findall(rf"<!-- ci: {mark} -->\n```bash\n(.*)\n```\n", first_screen)
     steps = command.split(" && ")
     assert steps[0] == "python3 -m venv .venv"
@@ -259,6 +259,19 @@ def test_the_citation_names_the_version_and_the_licence_of_the_package():
 
 
 # Examples
+
+
+@pytest.mark.slow  # it compiles the reference network
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_the_python_lines_of_a_first_page_predict_a_film(
+    page, films_root, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runtime, "CACHE_DIR", str(tmp_path / "cache"))
+    shutil.copy(min((films_root / "test" / "PNEUMONIA").iterdir()), "film.jpeg")
+    (block,) = code_blocks(read(page), "python")
+    exec(compile(block, page, "exec"), {})
+    assert "film.jpeg" in capfd.readouterr().out
 
 
 @pytest.mark.slow  # it trains four times
