@@ -87,15 +87,16 @@ class RunFacts:
     audit: Mapping[str, object]
     members: Sequence[str] | None = None
     out_of_fold: OutOfFold | None = None
+    forecast: Mapping[str, Any] | None = None  # the record of `evaluation.forecast.Forecast`
 
     def record(self) -> dict[str, Any]:
-        """The entries of metrics.json, of which `members` and `out_of_fold` may be missing."""
+        """The entries of metrics.json, of which the last three may be missing."""
         record = json_ready(self)
         for row in record["flow"]["films"]:
             row["class"] = row.pop("class_name")
         if not self.flow.lateral:  # earlier versions did not store it
             del record["flow"]["lateral"]
-        for name in ("members", "out_of_fold"):
+        for name in ("members", "out_of_fold", "forecast"):
             if record[name] is None:
                 del record[name]
         return record
@@ -148,6 +149,7 @@ def run_facts(
         selection=Selection(config.checkpoint.best_metric, config.epochs, validation_films),
         history=read_history(workdir),
         audit=overlap.numbers,
+        forecast=meta.get("forecast"),
     )
 
 

@@ -77,6 +77,25 @@ def _are_class_names(value: Any) -> bool:
     )
 
 
+def _is_held_out(value: Any) -> bool:
+    """Whether a value is a group of a forecast, see `evaluation.forecast.HeldOut`."""
+    group = (
+        Field(("name",), is_text, ""),
+        Field(("films",), is_count, ""),
+        *(
+            Field((metric, limit), optional(is_number), "")
+            for metric in ("auroc", "sensitivity", "specificity")
+            for limit in ("value", "low", "high")
+        ),
+    )
+    return isinstance(value, dict) and first_wrong(value, group) is None
+
+
+def _are_held_out(value: Any) -> bool:
+    most = 1000  # as many as there may be folds
+    return list_of(_is_held_out)(value) and len(value) <= most
+
+
 # Fields that earlier versions did not write are not required.
 FIELDS = (
     Field(("step",), is_count, "a count"),
@@ -109,6 +128,11 @@ FIELDS = (
     ),
     Field(("scope", "limit"), is_positive, "a finite number above 0"),
     Field(("scope", "films"), is_count, "a count"),
+    Field(("forecast",), optional(is_group), "null or an object", required=False),
+    Field(("forecast", "column"), is_text, "text"),
+    Field(("forecast", "groups"), _are_held_out, "a list of groups with their metrics"),
+    Field(("forecast", "sensitivity"), list_of(is_number, 2), "two finite numbers"),
+    Field(("forecast", "specificity"), list_of(is_number, 2), "two finite numbers"),
     *FINGERPRINTS,
     Field(("figures",), mapping_of(is_measured), "an object of numbers", required=False),
     Field(("best",), optional(mapping_of(is_measured)), "null or an object of numbers", False),

@@ -1,5 +1,8 @@
 """The report's sections on the metrics, and its limitations. A section without data says why."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from pneumojax.disclaimer import DISCLAIMER
@@ -16,6 +19,7 @@ _CALIBRATION = {
     "calibration_intercept": "Calibration intercept (0 is right)",
     "calibration_in_the_large": "Intercept at slope 1 (0 is right)",
 }
+_TRAVELLING = ("auroc", "sensitivity", "specificity")
 _RULES = {
     "youden": "the threshold with the highest sum of sensitivity and specificity (Youden)",
     "sensitivity": "the highest threshold that reaches the required sensitivity",
@@ -72,6 +76,8 @@ def operating_point(evaluation: Evaluation) -> Section:
     tables.append(_elsewhere(evaluation))
     if facts.out_of_fold:
         tables.append(_stability(facts.out_of_fold))
+    if facts.forecast:
+        tables.append(_forecast(facts.forecast))
     captions = {
         "confusion": f"Calls at {decision.threshold:.3g}. The shade and the percentage show the "
         "share of the films of that class."
@@ -122,6 +128,31 @@ def _elsewhere(evaluation: Evaluation) -> Table:
     )
     headings = ("prevalence", *(name.replace("_", " ") for name in names))
     return Table(headings, rows, folded="Predictive values at other prevalences", note=note)
+
+
+def _forecast(record: Mapping[str, Any]) -> Table:
+    """The metrics to expect on another machine, from groups of films that were held out."""
+    ranges = [
+        f"{name} {record[name][0]:.3f} to {record[name][1]:.3f}"
+        for name in ("sensitivity", "specificity")
+    ]
+    rows = [
+        (group["name"], f"{group['films']:,}", *(_measured(group[name]) for name in _TRAVELLING))
+        for group in record["groups"]
+    ]
+    note = (
+        f"Forecast for films of another machine: {' and '.join(ranges)}. Each group of the column "
+        f"{record['column']!r} was scored by a network, and called at a threshold, that were made "
+        "without its films; the forecast reaches from the lowest to the highest limit of a group."
+    )
+    return Table(("group that was held out", "films", *_TRAVELLING), rows, note=note)
+
+
+def _measured(figure: Mapping[str, float | None]) -> str:
+    value, low, high = (figure[name] for name in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return "undefined"
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _stability(out_of_fold: OutOfFold) -> Table:
