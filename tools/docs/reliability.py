@@ -24,7 +24,7 @@ FAULTS = {  # title -> the test modules that inject these faults
 # allocator adds 3 %; a leak of 200 bytes for each array, found by a soak, added 33 %.
 GROWTH = 0.1
 EARLIER = "fuzz_a96fade.json"
-HEADINGS = ("what was done", "how often", "what was lost or wrong", "command", "figures")
+HEADINGS = ("what was done", "how often", "how many went wrong", "command", "figures")
 KILLS = "`python -m tests.support.kills --kills=200 --out=<folder>`"
 SOAK = "`python -m benchmarks.soak --hours={hours:.0f} --out=<folder>`"
 FUZZ = "`python -m tests.support.fuzz --target={target} --executions={executions} --out=<folder>`"
@@ -32,13 +32,13 @@ Reading = tuple[str, str, str]  # the first three cells of a row
 
 
 def kills(found: dict[str, Any]) -> Reading:
-    """Counts SIGKILLs by phase, and the rounds that ended otherwise."""
+    """Counts SIGKILLs by phase, and the rounds that ended differently from an undisturbed run."""
     phases = Counter(kill["phase"] for kill in found["kills"])
     least = min(phases.values())
     return (
         f"trainings killed at random instants, each of {len(phases)} phases {least} times or more",
         f"{len(found['kills'])} kills in {found['rounds']} rounds",
-        _none(len(found["different"]), "that ended otherwise than undisturbed"),
+        _none(len(found["different"]), "ended differently from an undisturbed run"),
     )
 
 
@@ -48,7 +48,7 @@ def faults(found: dict[str, Any], modules: Sequence[str], title: str) -> Reading
     ran = [row for row in tests if row["outcome"] != "skipped"]
     failed = sum(row["outcome"] == "failed" for row in ran)
     count = f"{len(ran)} test{'s' * (len(ran) != 1)}"
-    return title, count, _none(failed, "that ended otherwise than told below")
+    return title, count, _none(failed, "ended differently from the description below")
 
 
 def fuzzed(found: dict[str, Any]) -> Reading:
@@ -56,7 +56,7 @@ def fuzzed(found: dict[str, Any]) -> Reading:
     return (
         f"generated and damaged inputs, target “{found['target']}”",
         f"{found['executions']:,} inputs",
-        _none(len(found["broken"]), "that broke it"),
+        _none(len(found["broken"]), "broke the reader"),
     )
 
 
@@ -68,7 +68,7 @@ def found_again(found: dict[str, Any]) -> Reading:
     return (
         f"the fuzzer run on commit {found['commit']}, which had {known} known defects",
         f"{len(numbers)} found, the last at input {max(numbers, default=0):,} of its target",
-        _none(missed, "that it missed"),
+        _none(missed, "missed"),
     )
 
 
@@ -88,7 +88,7 @@ def soaked(found: dict[str, Any]) -> Reading:
         f"{found['hours']:.1f} hours, {found['steps']:,} steps, {found['epochs']:,} epochs",
         f"**grew: {'; '.join(grown)}**"
         if grown
-        else "memory, open files, threads, time of a step: none that grows ([hours](#hours))",
+        else "none of memory, open files, threads and time of a step grows ([hours](#hours))",
     )
 
 

@@ -35,8 +35,9 @@ def render(stored: Mapping[str, Any]) -> str:
     cpu = stored["cpu"]
     text = (
         f"This CPU: {cpu['hardware']}, JAX {cpu['jax']}. H100: an SXM5 with 80 GB, from the "
-        f"{stored['h100']}. The least that a step of 64 and of 256 films can take, the share of "
-        "it in layers that memory bounds, and what that makes of films and of the peak:\n\n"
+        f"{stored['h100']}. For each limit the table has the shortest possible time of a step of "
+        "64 and of 256 films, the share of that time in layers that memory bounds, and the films per "
+        "second and the share of the peak that follow from it:\n\n"
     )
     text += table(LIMITS, [_limit_cells(stored, name) for name in stored["limits"]])
     names = list(stored["limits"])
