@@ -36,8 +36,8 @@ def render(stored: Mapping[str, Any]) -> str:
     text = (
         f"This CPU: {cpu['hardware']}, JAX {cpu['jax']}. H100: an SXM5 with 80 GB, from the "
         f"{stored['h100']}. For each limit the table has the shortest possible time of a step of "
-        "64 and of 256 films, the share of that time in layers that memory bounds, and the films per "
-        "second and the share of the peak that follow from it:\n\n"
+        "64 and of 256 films, the share of that time in layers that memory bounds, and the films "
+        "per second and the share of the peak that follow from it:\n\n"
     )
     text += table(LIMITS, [_limit_cells(stored, name) for name in stored["limits"]])
     names = list(stored["limits"])
