@@ -13,7 +13,7 @@ from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.audits.explanations import alike, cascade, randomisation_check
 from pneumojax.inference.gradcam import make_explainer
 from pneumojax.inference.network import make_network
-from pneumojax.inference.overlay import Tile, overlay, sheet
+from pneumojax.inference.overlay import Tile, captioned, colour_scale, overlay, sheet
 from pneumojax.sharding import make_mesh, replicated
 
 SIDE = 48
@@ -180,6 +180,25 @@ def test_an_overlay_has_the_films_size_and_leaves_it_alone_where_the_map_is_empt
     np.testing.assert_array_equal(picture[30:, 40:], np.repeat(film[30:, 40:, None], 3, axis=2))
     corner = picture[:8, :10].astype(int)
     assert (corner[..., 0] > corner[..., 2]).all()  # the map's colours have more red than blue
+
+
+def test_the_scale_rises_from_the_bare_film_to_the_colour_of_the_strongest_place():
+    scale = np.asarray(colour_scale(50, 4)).astype(int)
+    strongest = np.asarray(overlay(np.full((4, 4), 128, np.uint8), np.ones((4, 4), np.float32)))
+    np.testing.assert_array_equal(scale[:, 0], 128)
+    np.testing.assert_array_equal(scale[:, -1], strongest[:, -1])
+    assert scale[0, -1, 0] - scale[0, -1, 2] > 50  # yellow
+
+
+def test_a_captioned_picture_has_its_lines_the_scale_and_the_disclaimer_below():
+    tile = Tile(Image.new("RGB", (60, 40)), ("a title", "a file"))
+    with Image.open(io.BytesIO(captioned(tile))) as picture:
+        pixels = np.asarray(picture).astype(int)
+    assert pixels.shape[1] == 320 and (pixels[10:200, 10:310] == 0).all()
+    scale = np.asarray(colour_scale(96, 10)).astype(int)
+    found = np.lib.stride_tricks.sliding_window_view(pixels, scale.shape)
+    assert (found == scale).all(axis=(3, 4, 5)).any()
+    assert all((pixels[at : at + 18] < 128).any() for at in (212, 230, 250, 270))
 
 
 def test_a_sheet_holds_every_tile_and_no_line_leaves_its_tile():

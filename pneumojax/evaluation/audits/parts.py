@@ -185,7 +185,7 @@ def _forest(axes: Axes, parts: Sequence[Part], heights: Sequence[int], name: str
     whole = getattr(parts[0], name).value
     if not math.isnan(whole):
         axes.axvline(whole, color=MUTED, linewidth=1, linestyle=DASHED)
-    lowest = 1.0
+    lowest, markers = 1.0, []
     for part, height in zip(parts, heights, strict=True):
         metric, few = getattr(part, name), name in part.too_few
         if math.isnan(metric.value):
@@ -197,10 +197,14 @@ def _forest(axes: Axes, parts: Sequence[Part], heights: Sequence[int], name: str
             axes.plot(limits, [height] * 2, color=colour, linewidth=1.8, alpha=0.7)
             reach = metric.low
         face = PAPER if few else colour
-        # A marker at 1 would be cut in half by the edge of the axes.
-        marker = axes.plot(metric.value, height, "o", mec=colour, mfc=face, markersize=5, zorder=3)
-        marker[0].set_clip_on(False)
+        markers += axes.plot(
+            metric.value, height, "o", mec=colour, mfc=face, markersize=5, zorder=3
+        )
         lowest = lowest if few else min(lowest, reach)
-    axes.set_xlim(np.floor(20 * (lowest - 0.01)) / 20, 1.01)
+    left = np.floor(20 * (lowest - 0.01)) / 20
+    axes.set_xlim(left, 1.01)
+    for marker in markers:
+        # The axes would cut a marker at 1 in half. Markers left of the axes stay hidden.
+        marker.set_clip_on(bool(np.min(marker.get_xdata()) < left))
     axes.tick_params(axis="x", labelsize=9.5)
     axes.xaxis.set_major_locator(MaxNLocator(2))

@@ -83,6 +83,32 @@ def test_every_part_has_a_row_and_too_few_films_are_hollow():
     assert any(hollow)
 
 
+def test_a_marker_at_one_is_whole():
+    labels = np.array([0, 1] * 30)
+    logits = np.where(labels == 1, 2.0, -2.0)
+    films = Predictions([str(i) for i in range(60)], None, ["none"] * 60, labels, logits, [""] * 60)
+    statistics = {name: values[:60] for name, values in STATISTICS.items()}
+    figure = subgroups(films, undecided(""), statistics, resamples=5).pictures()["subgroups"]
+    markers = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "o"]
+    assert {float(line.get_xdata()[0]) for line in markers} == {1.0}
+    assert not any(line.get_clip_on() for line in markers)
+
+
+def test_a_value_of_too_few_films_that_is_off_the_axis_stays_hidden():
+    labels = np.array([0, 1] * 30)
+    logits = np.where(labels == 1, 2.0, -2.0)
+    logits[1] = -9.0  # the only film of a virus is missed
+    pathogens = ["none" if label == 0 else "bacteria" for label in labels]
+    pathogens[1] = "virus"
+    films = Predictions([str(i) for i in range(60)], None, pathogens, labels, logits, [""] * 60)
+    statistics = {name: np.ones(60) for name in STATISTICS}
+    figure = subgroups(films, undecided(""), statistics, resamples=5).pictures()["subgroups"]
+    _inside(figure)
+    axes = figure.axes[0]
+    (missed,) = (line for line in axes.lines if list(line.get_xdata()) == [0.0])
+    assert missed.get_clip_on() and axes.get_xlim()[0] > 0
+
+
 def test_each_perturbation_has_a_panel_with_the_films_as_they_are_among_the_levels():
     images = np.repeat(np.clip(100 + 20 * LOGITS, 0, 255).astype(np.uint8), 256).reshape(-1, 16, 16)
     result = robustness(

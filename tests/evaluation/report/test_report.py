@@ -2,7 +2,7 @@ import csv
 import html.parser
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from pneumojax.evaluation.report.run_sections import selection
 from pneumojax.evaluation.report.section import Section
 from pneumojax.evaluation.report.sections import operating_point
 from pneumojax.evaluation.run_facts import Selection
+from pneumojax.palette import DARK, LIGHT
 
 CHARTS = ["confusion", "precision_recall", "reliability", "robustness", "roc"]
 CHARTS += ["shortcuts", "subgroups", "training"]
@@ -122,6 +123,25 @@ def test_the_page_needs_nothing_outside_of_itself(written):
     assert len(inside) + len(links) == len(page.addresses)
     assert set(links) <= set(page.anchors) and len(set(page.anchors)) == len(page.anchors)
     assert len(source) < 5_000_000
+
+
+def test_results_come_first_and_the_identity_of_the_run_last_and_folded(evaluation):
+    titles = [section.title for section in report.build_report(evaluation)]
+    results = ["Discrimination", "Operating point", "Calibration", "Failures", "Subgroups"]
+    results += ["Shortcut audit", "Robustness", "Explanations"]
+    assert titles[: len(results)] == results
+    last = report.build_report(evaluation)[-1]
+    assert last.folded and "base" in str(last.tables[0].rows)
+
+
+def test_the_page_has_no_colour_but_those_of_the_theme(written):
+    source = (written[0] / "report.html").read_text()
+    for palette in (LIGHT, DARK):
+        assert all(f"--{name}: {colour};" in source for name, colour in asdict(palette).items())
+    drawn = source[source.index("<body>") :]
+    assert not re.findall(r"#[0-9a-f]{6}|\brgb", drawn)
+    variables = set(re.findall(r"var\(--([a-z]+)\)", drawn))
+    assert {"ink", "muted", "paper", "blue", "orange"} <= variables <= set(asdict(LIGHT))
 
 
 def test_page_and_markdown_say_what_the_json_says(written):
