@@ -1,7 +1,9 @@
 """Opens trained networks for use from Python, finds configs, and trains."""
 
+import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,18 +36,20 @@ def load(
             runs its code.
         cache_dir: decoded films and compiled networks; None means that of the command line.
 
+    If the rule of a run's decision has changed since it was trained, a new decision is fitted on
+    its validation films and stored in the run folder.
+
     Raises:
         UserError: a run cannot be opened, or the runs do not fit together.
     """
-    cache = cache_folder(cache_dir)
+    cache, folders = cache_folder(cache_dir), _folders(runs)
     runtime.use_compilation_cache(cache)
-    from pneumojax.api.model import Model, Places
-    from pneumojax.api.quiet import quiet
-    from pneumojax.inference.ensemble import output_folder
-    from pneumojax.inference.predictor import Predictor
-    from pneumojax.predict.answering import Answerer
-
-    folders = _folders(runs)
+    with _without_garbage_collection():
+        from pneumojax.api.model import Model, Places
+        from pneumojax.api.quiet import quiet
+        from pneumojax.inference.ensemble import output_folder
+        from pneumojax.inference.predictor import Predictor
+        from pneumojax.predict.answering import Answerer
     with quiet():
         predictor = Predictor.open(folders, any_network=any_network, cache_dir=cache)
     is_reference = folders == (reference_run(),)
@@ -95,6 +99,22 @@ def train(
     return load(folder, any_network=True, cache_dir=cache)
 
 
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """A block in which Python does not search for garbage.
+
+    Importing JAX makes many objects that stay, and searching among them again and again takes
+    an eighth of the time of the import.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def cache_folder(cache_dir: AnyPath | None) -> Path:
     """The folder of decoded films and compiled networks; None means the command line's."""
     return Path(runtime.CACHE_DIR if cache_dir is None else cache_dir).expanduser().absolute()
@@ -105,7 +125,9 @@ def _folders(runs: AnyPath | Sequence[AnyPath] | None) -> tuple[Path, ...]:
         if not (reference_run() / "config.json").exists():
             raise UserError(f"the reference network is not in {str(reference_run())!r}; name a run")
         return (reference_run(),)
-    named = [runs] if isinstance(runs, str | os.PathLike) else list(runs)
+    if isinstance(runs, str | os.PathLike):
+        runs = [runs]
+    named = list(runs) if isinstance(runs, Iterable) else []
     if not named or not all(isinstance(name, str | os.PathLike) for name in named):
         raise UserError(f"runs is {runs!r}; pass a run folder, or a list of run folders")
     return tuple(Path(name).expanduser().absolute() for name in named)

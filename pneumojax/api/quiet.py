@@ -11,8 +11,8 @@ from pneumojax.terminal import silent
 def quiet(*, progress: bool = False) -> Iterator[None]:
     """A block that prints nothing, or with `progress` what the command line prints.
 
-    Orbax warns through absl's logger of every read-only checkpoint, which is how a network is
-    opened. Whatever concerns the run arrives as an exception as well.
+    absl's logger is silenced as well, because Orbax warns through it each time that a network is
+    opened. Failures are not hidden by this: they are raised as exceptions too.
     """
     absl = logging.getLogger("absl")
     level = absl.level

@@ -66,8 +66,8 @@ def answer(argv: Sequence[str]) -> str | None:
 def _prepare_output() -> None:
     faulthandler.enable()
     logging.use_absl_handler()
-    # Orbax logs every file, and its threads log a full disk with a traceback each. Whatever
-    # concerns the run arrives as an exception as well.
+    # Orbax logs every file, and its threads log a full disk with a traceback each. Failures are
+    # not hidden by this: they are raised as exceptions too.
     logging.set_verbosity(logging.FATAL)
     for name in ("asyncio", "concurrent.futures"):
         getLogger(name).setLevel(CRITICAL)

@@ -1,4 +1,4 @@
-"""The run folders and the config that a command means.
+"""Finds the run folders and the config of a command.
 
 Overrides are relative to the run's own config: `--workdir=<run> --config.epochs=8` means that run
 with eight epochs. With --config=<file> they are relative to the file.

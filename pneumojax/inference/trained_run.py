@@ -104,7 +104,7 @@ def decided(trained: TrainedRun, workdir: Path, cache_dir: Path) -> TrainedRun:
         raise UserError(
             f"{str(workdir)!r} has no validation films to fit its decision rule on", flag="workdir"
         )
-    if splits.fingerprint != trained.meta["films"]:
+    if splits.fingerprint != trained.meta.get("films"):
         raise UserError(
             f"{films_field(trained.config)}: the films have changed since {str(workdir)!r} was "
             "trained; restore them to fit its decision rule"

@@ -78,9 +78,10 @@ class Answerer:
     def for_films(self, count: int) -> "Answerer":
         """The same answerer, with the size of batches in which so many films are answered.
 
-        A batch is one film per device for a few films, else whole microbatches, at most
-        `LARGEST_BATCH` films. A network that is compiled for another size may round otherwise, so
-        the size depends on the number of films alone.
+        If there are no more films than devices, a batch has one film for each device. Otherwise it
+        has as many microbatches as the films fill, and at most `LARGEST_BATCH` films. The size
+        depends on nothing but the number of films, because a network that is compiled for another
+        size may round differently.
         """
         devices = self.predictor.first.mesh.size
         unit = devices if count <= devices else FILMS_IN_CACHE * devices
@@ -145,7 +146,10 @@ class Answerer:
         return rows
 
     def _seen_before(self, read: ReadFilm) -> list[str]:
-        """The warning that comes first, because it makes a probability worthless."""
+        """The warning that the network was trained on the film or on its patient, if it was.
+
+        It stands before other warnings, because it makes the probability worthless.
+        """
         # A link may have another name than the film that it leads to.
         names = (read.file, read.path)
         notes = (self.seen.note(name, read.sha256, read.patient) for name in names)

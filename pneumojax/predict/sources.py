@@ -163,7 +163,7 @@ def _is_film(path: Path) -> bool:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a path exists; also true if its folder cannot be searched, which reading reports."""
+    """Whether a path exists. If its folder cannot be searched, reading it reports that later."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):

@@ -177,6 +177,7 @@ def test_the_reference_network_tells_what_its_model_card_says():
         ("nowhere", "no run in '.*nowhere'"),
         ([], r"runs is \[\]; pass a run folder"),
         ([3], r"runs is \[3\]"),
+        (3, "runs is 3; pass a run folder"),
     ],
 )
 def test_a_wrong_run_is_refused_in_words_that_name_no_flag(runs, said):

@@ -50,6 +50,18 @@ def test_an_error_that_names_no_argument_stays_what_it_is():
         make_network(config)
 
 
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_a_network_has_the_shapes_of_initial_values_and_leaves_those_as_they_are(norm):
+    config = base.get_config()
+    config.model.norm = norm
+
+    def initial():
+        return nnx.to_pure_dict(nnx.state(make_module(config, nnx.Rngs(params=0))))
+
+    assert make_network(config).abstract_params == jax.eval_shape(initial)
+    assert float(jnp.std(jax.jit(initial)()["stem1"]["kernel"])) > 0
+
+
 class OfAnyKind(nnx.Module):
     """Flax's own layers; its batch norm is Flax's or PneumoJAX's."""
 
