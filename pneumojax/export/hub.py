@@ -32,7 +32,7 @@ pipeline_tag: image-classification
 {facts}
 ```
 
-Use it with [PneumoJAX](https://pypi.org/project/pneumojax), from a copy of this folder:
+Use it with PneumoJAX, from a copy of this folder:
 
 ```python
 import pneumojax

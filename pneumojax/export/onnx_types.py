@@ -40,14 +40,15 @@ def as_int8(model: onnx.ModelProto, films: NDArray[np.uint8]) -> onnx.ModelProto
     that the model will read. Weights have a scale for each channel.
     """
     with _quiet(), tempfile.TemporaryDirectory() as folder:
-        prepared, result = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
-        quant_pre_process(model, str(prepared), skip_symbolic_shape=True)
+        given, prepared, result = (Path(folder, f"{name}.onnx") for name in ("a", "b", "c"))
+        onnx.save(model, given)
+        quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
             str(result),
             _Films(films[:: max(1, len(films) // CALIBRATION_FILMS)]),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "MatMul"],
+            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,

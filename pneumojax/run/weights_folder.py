@@ -77,7 +77,7 @@ def write_weights(folder: Path, params: dict, meta: dict[str, Any]) -> None:
 
     Arrays keep the type in which the checkpoint stored them, and so their digest.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     stored_as = meta.get("stored_as")
     host = jax.device_get(params)
@@ -86,7 +86,7 @@ def write_weights(folder: Path, params: dict, meta: dict[str, Any]) -> None:
         _name(place): np.ascontiguousarray(array) for place, array in flatten_dict(stored).items()
     }
     with failing_clearly(folder), replacing(folder / WEIGHTS) as temporary:
-        save_file(arrays, temporary, {"format": "np"})
+        temporary.write_bytes(save(arrays, {"format": "np"}))
     write_json(folder / META, sealed({**meta, "digests": {"params": digest(stored)}}))
 
 

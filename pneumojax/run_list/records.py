@@ -1,7 +1,6 @@
 """The run folders below a folder: config, state, films, time and figures of each.
 
-Nothing of a network is opened and JAX is not imported, so hundreds of runs are listed in seconds.
-A folder that cannot be read is listed with its fault.
+No checkpoint is opened. A folder that cannot be read is listed with its fault.
 """
 
 import fcntl
