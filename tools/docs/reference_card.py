@@ -1,7 +1,7 @@
 """The tables of docs/reference_model.md and the curves of its trainings.
 
 `tools/record_reference.py` stores the figures of the runs, `tools/trials.py` those of the search
-and of the ablation.
+and of the ablation, and `tools/record_evidence.py` those of Grad-CAM.
 """
 
 import json
@@ -105,6 +105,34 @@ def shortcuts(card: Mapping[str, Any]) -> str:
     return table([*heads, "reference, NORMAL", "reference, PNEUMONIA"], rows)
 
 
+def evidence(found: Mapping[str, Any]) -> str:
+    """Renders the share of the evidence inside the thorax, and the pointing game."""
+    rows = [
+        [
+            evaluation["films"],
+            row["name"],
+            str(row["films"]),
+            str(row["without_map"]),
+            str(row["without_thorax"]),
+            shown(row["share"]),
+            f"{row['area']:.3f}",
+        ]
+        for evaluation in found["evaluations"]
+        for row in evaluation["classes"]
+    ]
+    heads = ("films", "class", "count", "without a map", "thorax not found")
+    inside = table((*heads, "evidence inside the thorax", "the thorax's share of the area"), rows)
+    game = found["pointing"]
+    pointing = [
+        ["strongest place on the opacity", shown(game["hits"])],
+        ["the same for a place drawn at random", f"{game['chance']:.3f}"],
+        ["the same for the film's centre", f"{game['centre']:.3f}"],
+        ["called PNEUMONIA with an opacity", shown(game["called_with_an_opacity"])],
+        ["called PNEUMONIA without", shown(game["called_without"])],
+    ]
+    return inside + "\n" + table(("pointing game", f"{game['films']} drawn films"), pointing)
+
+
 def search(found: Mapping[str, Any]) -> str:
     """Renders every trial, best first."""
     rows = [
@@ -203,6 +231,7 @@ PARTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "results": ("card.json", results),
     "out of fold": ("card.json", out_of_fold),
     "shortcuts": ("card.json", shortcuts),
+    "evidence": ("evidence.json", evidence),
     "search": ("search.json", search),
     "ablation": ("ablation.json", ablation),
     "released": ("card.json", packed),

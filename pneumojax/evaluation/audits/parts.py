@@ -197,14 +197,13 @@ def _forest(axes: Axes, parts: Sequence[Part], heights: Sequence[int], name: str
             axes.plot(limits, [height] * 2, color=colour, linewidth=1.8, alpha=0.7)
             reach = metric.low
         face = PAPER if few else colour
-        markers += axes.plot(
-            metric.value, height, "o", mec=colour, mfc=face, markersize=5, zorder=3
-        )
+        drawn = axes.plot(metric.value, height, "o", mec=colour, mfc=face, markersize=5, zorder=3)
+        markers.append((metric.value, drawn))
         lowest = lowest if few else min(lowest, reach)
     left = np.floor(20 * (lowest - 0.01)) / 20
     axes.set_xlim(left, 1.01)
-    for marker in markers:
+    for value, (marker,) in markers:
         # The axes would cut a marker at 1 in half. Markers left of the axes stay hidden.
-        marker.set_clip_on(bool(np.min(marker.get_xdata()) < left))
+        marker.set_clip_on(value < left)
     axes.tick_params(axis="x", labelsize=9.5)
     axes.xaxis.set_major_locator(MaxNLocator(2))
