@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,9 @@ from PIL import Image
 import pneumojax
 from pneumojax import runtime
 from pneumojax.cli.flags import FLAGS
+from pneumojax.cli.parsing import parse
 from pneumojax.cli.program import main
-from pneumojax.cli.verbs import VERBS
+from pneumojax.cli.verbs import VERBS, refuse_unread
 from pneumojax.config.flat import flatten
 from pneumojax.configs import base, inception_v3
 from pneumojax.data import chest_xray, phantom, phantom_films
@@ -112,6 +114,18 @@ def test_every_flag_and_field_named_exists(page):
     for field in re.findall(r"(?<![\w/])config\.([a-z][\w.]*\w)", text):
         names = {*fields, *(name.split(".")[0] for name in fields), "json"}
         assert field in names, field
+
+
+def test_every_command_of_a_page_is_one_that_its_verb_reads():
+    read_commands = 0
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", "")  # lines that go on
+        for line in re.findall(r"python main\.py ([a-z-][^`\n]*)", text):
+            arguments = shlex.split(re.sub(r"<[^>]*>", "x", line.split(" && ")[0]))
+            if not {"--help", "--version"}.intersection(arguments):
+                refuse_unread(parse(arguments, tuple(VERBS)))
+                read_commands += 1
+    assert read_commands > 60
 
 
 @each_page
