@@ -91,10 +91,11 @@ def evaluate_subject(
 
 
 def _batch_size(most: int, films: int, devices: int) -> int:
-    """Films in a batch: about `most`, and as many in each batch, so that little is padding.
+    """The films in a batch: about `most`, and equally many in each batch, so that little is padding.
 
-    It is a multiple of the films that go through a CPU's network at a time, on each device. The
-    audits score the same films twenty times: 65 films in batches of 64 would take twice as long.
+    The result is a multiple of the films that each device passes through the network at a time.
+    The audits score the same films twenty times, and 65 films in batches of 64 would take twice as
+    long.
     """
     unit = FILMS_IN_CACHE * devices
     return math.ceil(films / math.ceil(films / most) / unit) * unit

@@ -24,9 +24,11 @@ from pneumojax.run.film_list import hidden, read_films
 class FilmChoice:
     """The films that a user asks to evaluate.
 
-    A split is "train" or "val" as the run divided them, "test", or one of another folder or table,
-    `root`; None means "val", or the only one that `root` has, or all rows of a table. `verify`
-    hashes every film again. `naming` describes `root`; None means as the films of the run.
+    split: "train" or "val" as the run divided its films, "test", or a split of `root`. None means
+        "val", or the only split of `root`, or all rows of a table.
+    root: another folder or table of films.
+    verify: whether to hash every film again.
+    naming: how the files of `root` are named; None means as the films of the run.
     """
 
     split: str | None = None

@@ -33,8 +33,10 @@ class FilmCount:
 class Flow:
     """How many films were found and left out, and how they were split.
 
-    Swapped films have names of the other class; duplicates are byte-identical to another film;
-    lateral ones are called so by their DICOM headers.
+    rejected: path and reason of each file that was left out.
+    swapped: films whose names belong to the other class.
+    duplicates: films that are byte-identical to another film.
+    lateral: films that are lateral views by their DICOM headers.
     """
 
     films: Sequence[FilmCount]
@@ -67,8 +69,9 @@ class OutOfFold:
 class RunFacts:
     """The facts about a run and the films it was evaluated on.
 
-    `split`, `root` and `films` are name, folder and fingerprint of the scored films. Early versions
-    stored no epoch. `versions` are those of today; those of the run are in its provenance.
+    split, root, films: name, folder and fingerprint of the scored films.
+    epoch: None for runs of early versions, which stored no epoch.
+    versions: of the software that evaluates; `provenance` has those of the training.
     """
 
     synthetic: bool

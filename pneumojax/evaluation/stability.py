@@ -1,4 +1,4 @@
-"""How much an operating point varies with the patients that it is fitted on."""
+"""How much an operating point depends on the patients that it is fitted on."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +25,15 @@ class Means:
 
 @dataclass(frozen=True)
 class Stability:
-    """Standard deviations over resamples of one size; nan where no resample held both classes.
+    """Standard deviations over resamples of one size; nan if no resample has both classes.
 
-    Training the networks again would add variance that is not included. The threshold is that of
-    calibrated probabilities; sensitivity and specificity, on all films, are percentage points.
-    `share` is that of the patients drawn; `resamples` counts those that held both classes.
+    Networks trained again would add variance that is not included.
+
+    share, patients: how many patients each resample draws.
+    resamples: the number of resamples with both classes.
+    threshold: of calibrated probabilities.
+    sensitivity, specificity: in percentage points, on all films.
+    means: the means over the resamples.
     """
 
     share: float

@@ -33,7 +33,7 @@ from pneumojax.stats.threshold_metrics import (
     threshold_metrics,
 )
 
-# Fewer than elsewhere: each resample fits two regressions by Newton's method.
+# There are fewer than elsewhere, because each resample fits two regressions by Newton's method.
 CALIBRATION_RESAMPLES = 1000
 
 
@@ -119,8 +119,8 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
     """Computes every metric of an evaluation with its intervals.
 
     Closed forms ("wilson", "koopman", "delong") treat films as independent. The bootstrap draws
-    patients, which is more honest where they have several films; where patients are unknown it
-    draws films and its method reads "film bootstrap".
+    patients, which is right if they have several films. If patients are unknown it draws films, and
+    its method reads "film bootstrap".
     """
     n = len(predictions.labels)
     class_names = predictions.class_names
@@ -133,7 +133,7 @@ def summarise(predictions: Predictions, decision: Decision, *, seed: int = 0) ->
     called = {"": calls, "half ": (logits >= 0).astype(np.int64)}
 
     def weighted(weights: Floats) -> dict[str, Floats]:
-        # Ranked by logit: the sigmoid rounds far-off logits to one probability and ties them.
+        # Films are ranked by logit: the sigmoid rounds extreme logits to equal probabilities.
         result = {
             "auroc": weighted_auroc(labels, logits, weights),
             "average_precision": weighted_average_precision(labels, logits, weights),

@@ -37,7 +37,7 @@ _RULES_OF_SEVERAL = {
 def titles(class_names: ClassNames, *, short: bool = False) -> dict[str, str]:
     """The titles of metrics by their names, in the order of the tables; `short` ones for columns.
 
-    The F1 of a class has the name of the class in both.
+    The title of an F1 names its class in both forms.
     """
     named = {}
     for metric, title in (_SHORT_TITLES if short else _TITLES).items():

@@ -1,8 +1,9 @@
 """Grad-CAM: where on a film the last feature maps hold evidence for pneumonia.
 
-Source: Selvaraju et al., Proc. ICCV 2017, 618. A map shows which places raise the logit of the
-network. It does not show disease, or that the network is right, or that the call would change if
-the place were covered. A film called normal has a map of the evidence for pneumonia as well.
+Source: Selvaraju et al., Proc. ICCV 2017, 618. A map shows which places raise the network's logit.
+It does not show disease, and it does not say that the network is right or that the call would
+change if a place were covered. A film that is called normal has a map of the evidence for pneumonia
+as well.
 """
 
 import jax
@@ -15,14 +16,16 @@ from pneumojax.inference.network import Network, averaged, predicting_logits
 
 
 def make_explainer(network: Network, mesh: Mesh) -> Forward:
-    """A pure `(params, uint8 images (batch, h, w, 1)) -> (logits (batch,), maps (batch, h, w))`.
+    """Makes `(params, uint8 images (batch, h, w, 1)) -> (logits (batch,), maps (batch, h, w))`.
 
-    Each channel of the last feature maps is weighted by the mean gradient of the main head's
-    logit; the weighted sum is cut off below 0, divided by its own largest value and enlarged
-    bilinearly. Maps are float32 in [0, 1], 1 where the evidence on that film is strongest, so the
-    maps of two films cannot be compared in strength. A map is 0 everywhere if nothing on the film
-    is evidence for pneumonia. Only the heads are differentiated, so a map costs little more than
-    a forward pass. The network must have `explains`; the devices must divide the batch.
+    Each channel of the last feature maps is weighted by the mean gradient of the main head's logit.
+    Negative values of the weighted sum become 0, and the sum is divided by its largest value and
+    enlarged bilinearly. Maps are float32 in [0, 1] and 1 where the evidence on that film is
+    strongest, so the maps of two films cannot be compared in strength. A map is 0 everywhere if
+    nothing on the film is evidence for pneumonia. Only the heads are differentiated, so a map costs
+    little more than a forward pass.
+
+    The network must have `explains`, and the number of devices must divide the batch.
     """
 
     def explain(params: dict, images: Array) -> tuple[Array, Array]:

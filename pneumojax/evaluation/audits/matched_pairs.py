@@ -1,4 +1,4 @@
-"""Pairs of a normal film and one of PNEUMONIA that are alike in given statistics."""
+"""Pairs of a normal film and one of PNEUMONIA with similar statistics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,16 @@ from pneumojax.stats.estimates import LEVEL, Bootstrap, Limited, sample
 from pneumojax.stats.intervals import UNDEFINED, percentile_interval
 from pneumojax.stats.metrics import Floats, Ints, check_labels, midranks
 
-CALIPER = 0.05  # films of a pair are at most this share of all films apart, in each statistic
+CALIPER = 0.05  # the largest distance of two films of a pair, as a share of all films
 
 
 @dataclass(frozen=True)
 class PairAudit:
-    """The metrics on paired films; in_order is the share whose PNEUMONIA film has the higher logit.
+    """The metrics on paired films.
 
-    Intervals resample pairs. Films of one patient in several pairs are treated as independent.
+    in_order: the share of pairs in which the film of PNEUMONIA has the higher logit.
+
+    Intervals resample pairs, and treat films of one patient in several pairs as independent.
     """
 
     pairs: int
@@ -31,12 +33,12 @@ class PairAudit:
 def pair_films(
     labels: ArrayLike, statistics: Sequence[ArrayLike], caliper: float = CALIPER
 ) -> Ints:
-    """Pairs each normal film with one of PNEUMONIA that is like it: int64 (m, 2), normal first.
+    """Pairs normal films with similar films of PNEUMONIA: int64 (m, 2), the normal film first.
 
-    A film's rank in a statistic is the share of films below it. The distance of two films is the
-    larger of their differences in rank. The closest two films of all are paired first, then the
-    closest two of the rest, until none are left within the caliper. Of films at the same distance
-    the first is taken, so the pairs depend on the films and their order alone.
+    A film's rank in a statistic is its place among all films. The distance of two films is the
+    larger of their differences in rank, as a share of all films. The closest two films are paired
+    first, then the closest two of the rest, until none are left within the caliper. Among films at
+    the same distance the first is taken, so the pairs depend on the films and their order alone.
     """
     truth = check_labels(labels)
     # Ranks are multiples of one half, so that distances and ties are exact on every machine.

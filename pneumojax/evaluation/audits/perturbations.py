@@ -1,7 +1,7 @@
 """Ways to make films worse on purpose, as pure functions of uint8 (n, side, side) and a level.
 
-Films are changed at the size that the network sees, so the flaws are coarser than those of a real
-film, which arise before it is resized.
+Films are changed at the size that the network sees. Real flaws arise before a film is resized, so
+they are finer than these.
 """
 
 import io
@@ -75,9 +75,10 @@ def blanked_border(images: Images, level: float) -> Images:
 
 
 class Perturbation(NamedTuple):
-    """One way to make films worse; `unchanged` is the level at which they stay as they are.
+    """One way to make films worse.
 
-    Each of the levels to try costs a pass of the sample through the network.
+    unchanged: the level at which films stay as they are.
+    levels: the levels to try; each costs a pass of the sample through the network.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""The metrics of a network when the same films get darker, blurred, turned, cropped and so on."""
+"""The metrics of a network on films that are made darker, blurred, rotated, cropped and so on."""
 
 import math
 import sys
@@ -49,7 +49,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Level(Metrics):
-    """`change` is that of AUROC, with DeLong's paired interval."""
+    """The metrics at one level; `change` is that of the AUROC, with DeLong's paired interval."""
 
     level: float
     change: Limited
@@ -64,7 +64,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Robustness:
-    """The metrics of n films of `side` pixels as they are and under each perturbation."""
+    """The metrics of n films of `side` pixels, unchanged and after each perturbation."""
 
     n: int
     normal: int
@@ -102,8 +102,8 @@ class Robustness:
             tables.insert(0, self.stress.table())
             text.append(
                 f"The summary covers {self.stress.settings} settings of blur, noise, contrast, "
-                "JPEG and crop; its intervals resample patients. The interval of the worst "
-                "setting does not allow for its having been chosen as the worst."
+                "JPEG and crop. Its intervals resample patients. The interval of the worst "
+                "setting ignores that this setting was chosen because it is the worst."
             )
         captions = {
             "robustness": "Each metric by level, with 95 % intervals. The dashed lines mark the "
@@ -112,7 +112,7 @@ class Robustness:
         return Section("Robustness", text, tables, captions)
 
     def pictures(self) -> dict[str, Figure]:
-        """Small multiples: the three metrics over each perturbation's level."""
+        """The three metrics over the level, with one panel for each perturbation."""
         lines = -(-len(self.kinds) // 2)
         figure = empty_card(1.35 * lines + 0.7)
         panels = figure.subplots(lines, 2, sharey=True, squeeze=False).ravel()
@@ -162,9 +162,10 @@ def audit(subject: Subject) -> Robustness:
 
 
 def sample_films(labels: ArrayLike, most: int = MOST_FILMS, seed: int = 0) -> Ints:
-    """Indices of at most `most` of n films, in rising order: all, or each class in proportion.
+    """Indices of at most `most` of n films, in rising order, with each class in its proportion.
 
-    At least one film of each class that occurs is chosen, by the labels and the seed alone.
+    At least one film of each class that occurs is chosen. The choice depends on the labels and the
+    seed alone.
     """
     truth = check_labels(labels)
     if truth.size <= most:
@@ -187,7 +188,7 @@ def robustness(
     perturbations: Mapping[str, Perturbation] = PERTURBATIONS,
     patients: Sequence[str] | NDArray | None = None,
 ) -> Robustness:
-    """Computes the metrics of films as they are and under each perturbation.
+    """Computes the metrics of films without a change and after each perturbation.
 
     Shows progress on standard error. `score` returns logits (n,) for films like `images`.
     """

@@ -122,7 +122,9 @@ class Shortcuts:
             )
         by_class = [f"with logit, {name}" for name in self.class_names]
         headings = ("statistic", "AUROC alone", "higher in", *by_class, "AUROC in pairs")
-        captions = {"shortcuts": "AUROC of each statistic alone. The black line is the network's."}
+        captions = {
+            "shortcuts": "AUROC of each statistic alone. The thick line is the network's AUROC."
+        }
         table = Table(headings, rows, folded="Every statistic")
         return Section("Shortcut audit", text, [table], captions)
 

@@ -1,4 +1,4 @@
-"""A summary of a network's metrics over many perturbations, by which recipes are compared."""
+"""A summary of a network's metrics over many perturbations, for comparing recipes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pneumojax.stats.estimates import LEVEL, Limited
 from pneumojax.stats.intervals import percentile_interval
 from pneumojax.stats.metrics import Floats, Ints
 
-# The perturbations that another scanner, another hospital's archive or a careless crop causes.
+# Another scanner, another archive or a careless crop causes such perturbations.
 STRESSES = ("blur", "noise", "contrast", "jpeg", "crop")
 RESAMPLES = 500
 _METHOD = "patient bootstrap"
@@ -35,7 +35,7 @@ class Worst(Limited):
 
 @dataclass(frozen=True)
 class Stress:
-    """Mean and worst of each metric over `settings` perturbations and levels, by its name."""
+    """The mean and the worst of each metric, by its name, over `settings` perturbed sets of films."""
 
     settings: int
     mean: Mapping[str, Limited]
@@ -53,9 +53,9 @@ class Stress:
 def stress_summary(
     labels: Ints, logits: Mapping[tuple[str, float], Floats], decision: Decision, patients: NDArray
 ) -> Stress:
-    """Sums up metrics over settings (a perturbation's name and level), resampling patients.
+    """Summarises metrics over settings (a perturbation's name and level), resampling patients.
 
-    The interval of the worst setting does not allow for its having been chosen as the worst.
+    The interval of the worst setting ignores that this setting was chosen because it is the worst.
     """
     settings = list(logits)
     calls = {s: decision.calls(decision.probabilities(logits[s])) for s in settings}
