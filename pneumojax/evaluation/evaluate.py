@@ -91,7 +91,7 @@ def evaluate_subject(
 
 
 def _batch_size(most: int, films: int, devices: int) -> int:
-    """The films in a batch: about `most`, and equally many in each batch, so that little is padding.
+    """Films in a batch: about `most`, and equally many in each batch, so that little is padding.
 
     The result is a multiple of the films that each device passes through the network at a time.
     The audits score the same films twenty times, and 65 films in batches of 64 would take twice as

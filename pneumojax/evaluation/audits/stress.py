@@ -35,7 +35,7 @@ class Worst(Limited):
 
 @dataclass(frozen=True)
 class Stress:
-    """The mean and the worst of each metric, by its name, over `settings` perturbed sets of films."""
+    """Mean and worst of each metric, by its name, over `settings` levels of perturbations."""
 
     settings: int
     mean: Mapping[str, Limited]
