@@ -13,9 +13,10 @@ _DEFAULT = {name.casefold() for name in CLASS_NAMES}
 def find_class_names(path: Path, rows: Sequence[Mapping[str, str]]) -> ClassNames:
     """The names of the classes in the columns `label` and `call`.
 
-    Names other than NORMAL and PNEUMONIA are told apart by the metrics.json beside the file, or
-    else by the calls: the film of the highest probability is called positive. Where neither tells,
-    the answer is NORMAL and PNEUMONIA, so that the reader of the rows refuses the first other name.
+    If the names are not NORMAL and PNEUMONIA, the metrics.json beside the file says which class is
+    positive, or else the calls do: the film with the highest probability is called positive. If
+    neither helps, the names are taken to be NORMAL and PNEUMONIA, and the reader of the rows
+    refuses the first other name.
     """
     found = {_cell(row, column) for row in rows for column in ("label", "call")} - {""}
     if {name.casefold() for name in found} <= _DEFAULT or len(found) > 2:

@@ -32,8 +32,8 @@ from pneumojax.stats.threshold_metrics import (
     threshold_metrics,
 )
 
-# The metrics of which differences are computed, in the order of the tables. Likelihood ratios are
-# given for each network only.
+# The metrics whose differences are computed, in the order of the tables. Likelihood ratios are
+# computed for each network, and have no difference.
 _COMPARED = (
     "auroc",
     "average_precision",

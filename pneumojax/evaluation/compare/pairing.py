@@ -19,8 +19,9 @@ Networks = Mapping[str, PredictionsFile]  # by the network's letter
 class PairedFilms:
     """The films for which every network has a probability, in the first network's order.
 
-    patients: None where no file has all of them. class_names: those of all files. notes: what a
-    reader of the comparison must know.
+    patients: None if no file has all of them.
+    notes: sentences about the films and the calls for the readers of the comparison.
+    class_names: those of all files.
     """
 
     files: Sequence[str]

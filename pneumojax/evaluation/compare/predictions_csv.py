@@ -16,14 +16,17 @@ from pneumojax.stats.metrics import call
 
 THRESHOLD = 0.5  # used where a file has no calls
 _ROUNDING = 1e-6  # writing a probability may round it across the threshold by this much
-_ONE_NETWORK = ("threshold", "checkpoint")  # columns with one value in all rows of a network
-_SEEN = ("trained_on", "warnings")  # columns of an evaluation and of a prediction with such notes
-_SEEN_TEXT = "the network was trained on "  # the notes of `pneumojax.run.film_list` begin so
+_ONE_NETWORK = ("threshold", "checkpoint")  # a network has one value in all rows
+_SEEN = ("trained_on", "warnings")  # the columns of such notes, of evaluations and of predictions
+_SEEN_TEXT = "the network was trained on "  # how the notes of `pneumojax.run.film_list` begin
 
 
 @dataclass(frozen=True)
 class FilmPrediction:
-    """One row; `seen` if it says that the network was trained on the film or its patient."""
+    """One row of the file.
+
+    seen: whether the row says that the network was trained on the film or on its patient.
+    """
 
     probability: float
     call: int
@@ -35,7 +38,12 @@ class FilmPrediction:
 
 @dataclass(frozen=True)
 class PredictionsFile:
-    """One network's predictions by the column `file`; without calls `THRESHOLD` is used."""
+    """The predictions of one network.
+
+    films: by the column `file`.
+    without_probability: the films that could not be read.
+    has_calls: whether the file has calls. Otherwise films are called at `THRESHOLD`.
+    """
 
     path: Path
     films: Mapping[str, FilmPrediction]
@@ -47,14 +55,17 @@ class PredictionsFile:
 
     @property
     def mixes_thresholds(self) -> bool:
-        """Whether no single threshold explains the file's calls, beyond rounding."""
+        """Whether the calls do not follow from one threshold, beyond errors of rounding."""
         positive = [film.probability for film in self.films.values() if film.call]
         negative = [film.probability for film in self.films.values() if not film.call]
         return bool(positive and negative) and max(negative) > min(positive) + _ROUNDING
 
 
 def find_csv(source: Path, split: str | None = None) -> Path:
-    """The source itself, or the CSV in a run folder (of `split`, or "val") or evaluation folder."""
+    """The CSV that a source names: a CSV, a run folder or the folder of one evaluation.
+
+    A run folder has one evaluation for each split, of which `split` or else "val" is taken.
+    """
     name = repr(str(source))
     if source.is_file():
         return source
