@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumojax.api.describing import description_of
 from pneumojax.api.figures import Figure, figures_in
 from pneumojax.api.info import Info, info_of
 from pneumojax.api.inputs import films_of
 from pneumojax.api.predictions import Explanation, Explanations, Predictions
 from pneumojax.api.quiet import quiet
-from pneumojax.config.check import check
-from pneumojax.data.naming import FilmNaming, naming_of
 from pneumojax.errors import UserError
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.answering import AnsweredFilm, Answerer
@@ -187,8 +186,9 @@ class Model:
         from pneumojax.evaluation.films import FilmChoice
 
         results = Path(output).expanduser().absolute() if output else self._places.results
-        root = None if films is None else str(Path(films).expanduser().absolute())
-        naming = self._naming(data) if data else None
+        root = None if films is None else str(Path(films).expanduser().resolve())
+        config = self._answerer.predictor.first.config
+        naming = None if data is None else description_of(data, config)
         choice = FilmChoice(split, root, verify_films, naming)
         with quiet(progress=progress):
             evaluated = evaluate_predictor(
@@ -196,16 +196,6 @@ class Model:
             )
         folder = results / "evaluation" / evaluated["split"]
         return Evaluated(evaluated["n"], figures_in(evaluated), folder)
-
-    def _naming(self, data: Mapping[str, Any]) -> FilmNaming:
-        """The description of films by the run's config with changed fields."""
-        config = self._answerer.predictor.first.config.copy_and_resolve_references()
-        try:
-            config.update_from_flattened_dict({f"data.{name}": data[name] for name in data})
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"data is {dict(data)!r}, which config.data does not take") from error
-        check(config)
-        return naming_of(config)
 
     def _answers(
         self, found: list[ReadFilm], *, explain: bool = False, progress: bool

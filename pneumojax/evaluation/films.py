@@ -68,7 +68,7 @@ def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> C
         folder = configured_folder(config, cache_dir)
     else:
         naming = choice.naming or naming_of(config)
-        folder = find_any_films(Path(choice.root).expanduser(), "--films", naming)
+        folder = find_any_films(Path(choice.root).expanduser(), "films", naming)
     split = choice.split or folder.only_split()
     cache = FilmCache(cache_dir, config.data.max_cache_gb, choice.verify)
     films = load_configured(config, folder, split, cache)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import pneumojax
+from pneumojax.api.describing import description_of
 from pneumojax.api.load import load
 from pneumojax.cli import commands
 from pneumojax.cli.parsing import parse
@@ -184,6 +185,22 @@ def test_a_wrong_run_is_refused_in_words_that_name_no_flag(runs, said):
     with pytest.raises(UserError, match=said) as told:
         load(runs)
     assert "--" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (3, "data is 3; pass a dict"),
+        ({"positiv": ("x",)}, "data has the unknown field 'positiv'; did you mean 'positive'"),
+        ({"positive": "x"}, r"\['positive'\] is 'x'; pass a tuple, such as \('PNEUMONIA',\)"),
+        ({"positive": ("normal",)}, "config.data.negative has the name 'normal' as well"),
+    ],
+)
+def test_a_wrong_description_of_films_is_refused(config, data, said):
+    with pytest.raises(UserError, match=said):
+        description_of(data, config)
+    named = description_of({"positive": ("sick",), "columns.label": "state"}, config)
+    assert named.classes.positive == ("sick",) and named.columns.label == "state"
 
 
 def test_runs_that_do_not_fit_together_are_refused(pair, config):

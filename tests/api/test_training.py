@@ -1,6 +1,7 @@
 """Training and evaluation from Python: the files of the command line, without its output."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -65,6 +66,19 @@ def test_an_evaluation_gives_the_figures_of_its_report(trained, films_root, tmp_
     assert model.info.figures["auroc"].value == pytest.approx(
         json.loads((folder / "evaluation/val/metrics.json").read_text())["auroc"]["value"]
     )
+
+
+@pytest.mark.slow
+def test_a_run_whose_rule_has_changed_is_loaded_with_a_new_decision(trained, tmp_path, cache_dir):
+    model, folder, _ = trained
+    changed = shutil.copytree(folder, tmp_path / "changed")
+    values = json.loads((changed / "config.json").read_text())
+    values["decision"] |= {"rule": "cost", "cost_ratio": 50.0}
+    (changed / "config.json").write_text(json.dumps(values))
+    found = load(changed, cache_dir=cache_dir)
+    stored = json.loads((changed / "decision.json").read_text())["decision"]
+    assert stored["rule"] == "cost" and stored["threshold"] == found.threshold != model.threshold
+    assert load(changed, cache_dir=tmp_path / "another").threshold == found.threshold
 
 
 def test_a_config_is_found_by_name_and_can_be_changed():
