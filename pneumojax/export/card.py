@@ -45,7 +45,7 @@ class Card:
 def card_of(predictor: Predictor, form: str, dtype: str) -> Card:
     """The card of a predictor's export in the format `form`."""
     preprocessing = predictor.first.preprocessing
-    negative, positive = predictor.first.class_names
+    negative, positive = predictor.first.class_names.words  # as in predictions
     return Card(
         format=form,
         dtype=dtype,

@@ -48,7 +48,7 @@ def as_int8(model: onnx.ModelProto, films: NDArray[np.uint8]) -> onnx.ModelProto
             str(result),
             _Films(films[:: max(1, len(films) // CALIBRATION_FILMS)]),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            op_types_to_quantize=["Conv", "MatMul"],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
