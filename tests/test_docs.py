@@ -251,7 +251,7 @@ def test_pictures_are_all_shown_and_small():
         for target in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text())
     }
     assert shown == {path.resolve() for path in pictures}
-    assert sum(path.stat().st_size for path in pictures) < 600_000
+    assert sum(path.stat().st_size for path in pictures) < 800_000
 
 
 def test_every_page_is_in_the_navigation_of_the_site_once():
