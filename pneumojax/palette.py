@@ -12,7 +12,7 @@ class Palette:
     """Colours as "#rrggbb".
 
     ink, muted: text. rule: lines that divide. paper: the background. soft: the background of boxes.
-    blue, orange: data. warning: text of cautions.
+    blue, orange: data. caution: text of warnings.
     """
 
     ink: str
@@ -22,7 +22,7 @@ class Palette:
     soft: str
     blue: str
     orange: str
-    warning: str
+    caution: str
 
 
 LIGHT = Palette(
@@ -33,7 +33,7 @@ LIGHT = Palette(
     soft="#f4f6f9",
     blue="#1f5fa8",
     orange="#c8641b",
-    warning="#a34a0c",
+    caution="#a34a0c",
 )
 DARK = Palette(
     ink="#e6eaef",
@@ -43,7 +43,7 @@ DARK = Palette(
     soft="#1d242c",
     blue="#7fb2ea",
     orange="#f0a368",
-    warning="#f4b183",
+    caution="#f4b183",
 )
 # Charts are drawn in the light colours, and the page replaces them in the dark.
 INK, MUTED, RULE, PAPER = LIGHT.ink, LIGHT.muted, LIGHT.rule, LIGHT.paper

@@ -72,7 +72,7 @@ def test_colour_blind_readers_tell_the_colours_of_data_apart(palette, vision):
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
 def test_text_and_data_stand_out_from_the_paper(palette):
-    for colour in (palette.ink, palette.muted, palette.warning):
+    for colour in (palette.ink, palette.muted, palette.caution):
         assert contrast(colour, palette.paper) >= 4.5  # WCAG 2, level AA, text
         assert contrast(colour, palette.soft) >= 4.5
     for colour in (palette.blue, palette.orange):

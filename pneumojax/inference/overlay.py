@@ -85,7 +85,9 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
     highest = max(picture.height for picture in pictures)
     tile_height = highest + max(len(tile.lines) for tile in tiles) * _LINE + _MARGIN
     rows, width = -(-len(tiles) // columns), min(columns, len(tiles)) * (side + _MARGIN) + _MARGIN
-    page = Image.new("RGB", (width, rows * tile_height + 2 * (_MARGIN + _LINE)), PAPER)
+    foot = [SYNTHETIC_STAMP, DISCLAIMER] if synthetic else [DISCLAIMER]
+    height = rows * tile_height + 2 * _MARGIN + (1 + len(foot)) * _LINE
+    page = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(page)
     for place, (tile, picture) in enumerate(zip(tiles, pictures, strict=True)):
         x = _MARGIN + place % columns * (side + _MARGIN)
@@ -95,10 +97,10 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
         for i, line in enumerate(tile.lines):
             text = _shortened(draw, line, font, side)
             draw.text((x, y + highest + 2 + i * _LINE), text, INK if i == 0 else MUTED, font)
-    _draw_scale(page, draw, small)
-    foot = f"{SYNTHETIC_STAMP}. {DISCLAIMER}" if synthetic else DISCLAIMER
-    foot = _shortened(draw, foot, small, width - 2 * _MARGIN)
-    draw.text((_MARGIN, page.height - _LINE - 4), foot, MUTED, small)
+    _draw_scale(page, draw, small, height - (1 + len(foot)) * _LINE - 4)
+    for i, line in enumerate(reversed(foot), start=1):
+        text = _shortened(draw, line, small, width - 2 * _MARGIN)
+        draw.text((_MARGIN, height - i * _LINE - 4), text, MUTED, small)
     stream = io.BytesIO()
     page.save(stream, "PNG", optimize=True)
     return stream.getvalue()
@@ -114,9 +116,11 @@ def _fitted(picture: Image.Image, side: int) -> Image.Image:
     return picture.convert("RGB").resize(size, smooth)
 
 
-def _draw_scale(page: Image.Image, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont) -> None:
-    """Draws the scale of colours above the last line of a sheet."""
-    x, y = _MARGIN, page.height - 2 * _LINE - 4
+def _draw_scale(
+    page: Image.Image, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, y: int
+) -> None:
+    """Draws the scale of colours with its ends named, from `y` down."""
+    x = _MARGIN
     for part in ("evidence: none", colour_scale(*_SCALE), "strongest"):
         if isinstance(part, str):
             draw.text((x, y), part, MUTED, font)

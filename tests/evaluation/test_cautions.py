@@ -48,7 +48,7 @@ def test_films_trained_on_are_a_field_of_the_figures_and_a_column_of_the_predict
 def test_the_report_says_it_above_every_figure(seen, name):
     text = (seen[0] / name).read_text()
     body = text[text.find("<body>") :] if name.endswith("html") else text
-    before = body.index("90 films of 30 patients")
+    before = body.index("Sensitivity")
     assert body.index("was trained on 3 of these 90 films") < before
     assert body.index("2 of 90 films have names of the other class") < before
 
