@@ -62,9 +62,7 @@ def test_a_film_whose_decoding_the_machine_ended_is_tried_again(workdir, tmp_pat
 
     output = tmp_path / "out.csv"
     monkeypatch.setattr(FilmDecoder, "decode", too_late)
-    with pytest.raises(
-        UserError, match=r"^1 films have no row.*into \S+out\.csv again"
-    ):
+    with pytest.raises(UserError, match=r"^1 films have no row.*into \S+out\.csv again"):
         predicted(workdir, films, output)
     assert [row["file"] for row in read_csv(output)] == [str(films[1])]
     monkeypatch.undo()
