@@ -74,7 +74,14 @@ OPERATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+# The others take half a second each, and run among the slow tests.
+QUICK = ("the slice of a row", "a mean pool", "a dilated convolution", "a choice")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in OPERATIONS],
+)
 def test_an_operation_has_the_same_result_in_onnx(name):
     got, want = answered(OPERATIONS[name], films(3, 8))
     assert got.dtype == want.dtype
@@ -108,6 +115,7 @@ def logits_of(config):
     return logits, config.data.image_size
 
 
+@pytest.mark.slow
 def test_a_narrow_network_with_views_has_the_same_logits_in_onnx(config):
     config.unlock().test_time.views = ("flip", "zoom")
     function, side = logits_of(config)
