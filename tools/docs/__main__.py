@@ -13,6 +13,7 @@ from tools.docs import (
     augmentation,
     contests,
     devices,
+    export,
     kernels,
     network,
     profiles,
@@ -44,6 +45,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "devices": devices.rendered,
     },
     "docs/accelerator.md": {"accelerator": accelerator.rendered, "kernels": kernels.rendered},
+    "docs/export.md": {"types": export.rendered},
     "docs/augmentation.md": {"augmentation": augmentation.rendered},
     "docs/reference_model.md": {
         name: lambda name=name: reference_card.rendered(name)  # type: ignore[misc]
