@@ -85,7 +85,7 @@ def decision_line(decision: Decision, class_names: ClassNames = CLASS_NAMES) -> 
         return f"{line} (nothing fitted: {decision.note})"
     if decision.rule in _RULES_OF_SEVERAL:
         return f"{line}: {_RULES_OF_SEVERAL[decision.rule]}"
-    line += f": {decision.rule} on {decision.films:,} validation films"
+    line += f", by the rule {decision.rule!r} on {decision.films:,} validation films"
     if decision.note:
         return f"{line} ({decision.note})"
-    return f"{line}, temperature {decision.temperature:.3g}"
+    return f"{line}, with a temperature of {decision.temperature:.3g}"

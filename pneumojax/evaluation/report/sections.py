@@ -52,11 +52,9 @@ def operating_point(evaluation: Evaluation) -> Section:
     facts, decision = evaluation.facts, evaluation.summary.decision
     text = [f"Films are {decision_line(decision, evaluation.summary.class_names)}."]
     if decision.rule in _RULES:
-        same = facts.split == "val" or facts.out_of_fold
-        which = "which are the films scored here" if same else "and none of them is scored here"
         text.append(
             f"The rule takes {_RULES[decision.rule]}. Threshold and temperature were fitted on "
-            f"validation films, {which}."
+            f"validation films{_whether_scored(evaluation)}."
         )
     if evaluation.spread:
         deviation = evaluation.spread.deviation
@@ -83,6 +81,15 @@ def operating_point(evaluation: Evaluation) -> Section:
         "share of the films of that class."
     }
     return Section("Operating point", text, tables, captions)
+
+
+def _whether_scored(evaluation: Evaluation) -> str:
+    """Whether the films that chose the threshold are among those scored; "" if it is not known."""
+    facts, seen = evaluation.facts, evaluation.summary.trained_on
+    if facts.split == "val" or facts.out_of_fold:
+        return ", which are the films scored here"
+    # A film of a known patient may be a copy of one that the threshold was fitted on.
+    return "" if seen.films or seen.of_their_patients else ", and none of them is scored here"
 
 
 def _metrics(evaluation: Evaluation) -> Table:

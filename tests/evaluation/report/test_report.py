@@ -156,7 +156,7 @@ def test_page_and_markdown_say_what_the_json_says(written):
             assert f"{result[name]['low']:.3f} to {result[name]['high']:.3f}" in text
         for side in (result, result["at_half"]):
             assert f"{side['specificity']['value']:.3f}" in text
-        assert "youden on 50 validation films, temperature 2" in text
+        assert "the rule 'youden' on 50 validation films, with a temperature of 2" in text
     for name in PICTURES:
         assert f"(pictures/{name}.png)" in markdown
 
