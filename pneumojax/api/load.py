@@ -1,9 +1,7 @@
 """Opens trained networks for use from Python, finds configs, and trains."""
 
-import gc
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,12 +42,12 @@ def load(
     """
     cache, folders = cache_folder(cache_dir), _folders(runs)
     runtime.use_compilation_cache(cache)
-    with _without_garbage_collection():
-        from pneumojax.api.model import Model, Places
-        from pneumojax.api.quiet import quiet
-        from pneumojax.inference.ensemble import output_folder
-        from pneumojax.inference.predictor import Predictor
-        from pneumojax.predict.answering import Answerer
+    from pneumojax.api.model import Model, Places
+    from pneumojax.api.quiet import quiet
+    from pneumojax.inference.ensemble import output_folder
+    from pneumojax.inference.predictor import Predictor
+    from pneumojax.predict.answering import Answerer
+
     with quiet():
         predictor = Predictor.open(folders, any_network=any_network, cache_dir=cache)
     is_reference = folders == (reference_run(),)
@@ -97,22 +95,6 @@ def train(
         loop.train(ready, folder, cache, verify_films=verify_films, download=download)
         evaluate_trained(ready, folder, cache)
     return load(folder, any_network=True, cache_dir=cache)
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """A block in which Python does not search for garbage.
-
-    Importing JAX makes many objects that stay, and searching among them again and again takes
-    an eighth of the time of the import.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def cache_folder(cache_dir: AnyPath | None) -> Path:
