@@ -55,27 +55,33 @@ def export(
             ONNX cannot express, or logits that differ by more than `LARGEST_DIFFERENCE` in float32.
     """
     _check(folder, form, dtype, films)
-    with failing_clearly(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     if form == "safetensors":
         from pneumojax.export.hub import write_hub_folder
 
+        _make(folder)
         write_hub_folder(predictor, folder)
         return Exported(folder, 0.0, 0)
     side = predictor.first.preprocessing.image_size
     pixels = predictor.read(films) if films else _noise(side)
     data = _model(make_answer(predictor), side, form, dtype, pixels)
-    with failing_clearly(folder), replacing(folder / FILES[form]) as temporary:
-        temporary.write_bytes(data)
-    write_json(folder / CARD, card_of(predictor, form, dtype).as_dict())
     expected = predictor.combine(predictor.logits(pixels))[0]
     difference = float(np.abs(logits_of(data, form, pixels) - expected).max())
     if dtype == "float32" and not difference <= LARGEST_DIFFERENCE:
         raise UserError(
-            f"{str(folder)!r}: a logit of the exported network differs by {difference:.2g} from "
-            "the original's, so do not use it. This is a fault of the export; please report it"
+            f"a logit of the exported network differs by {difference:.2g} from the original's, so "
+            "nothing was written. This is a fault of the export; please report it",
+            flag="format",
         )
+    _make(folder)
+    with failing_clearly(folder), replacing(folder / FILES[form]) as temporary:
+        temporary.write_bytes(data)
+    write_json(folder / CARD, card_of(predictor, form, dtype).as_dict())
     return Exported(folder, difference, len(pixels))
+
+
+def _make(folder: Path) -> None:
+    with failing_clearly(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _check(folder: Path, form: str, dtype: str, films: Sequence[Path]) -> None:
@@ -89,6 +95,8 @@ def _check(folder: Path, form: str, dtype: str, films: Sequence[Path]) -> None:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{str(folder)!r} exists; name a new or empty folder", flag="output")
+    if form == "onnx":
+        _need_onnx()
 
 
 def _model(answer: Answer, side: int, form: str, dtype: str, films: NDArray[np.uint8]) -> bytes:
@@ -97,7 +105,6 @@ def _model(answer: Answer, side: int, form: str, dtype: str, films: NDArray[np.u
         from pneumojax.export.stablehlo import stablehlo_of
 
         return stablehlo_of(answer, side)
-    _need_onnx()
     from pneumojax.export.onnx_model import model_of
 
     model = model_of(answer, films_of_any_number(side), OUTPUTS)

@@ -21,8 +21,12 @@ from pneumojax.export.answer import INPUT
 from pneumojax.export.onnx_graph import Graph, Tensor, Value, element_type, is_static
 from pneumojax.export.onnx_operators import OPERATORS
 
-OPSET = 23  # of 2025; the oldest packages that requirements-export.txt allows know it
+OPSET = 23  # read by ONNX Runtime 1.23, the oldest that requirements-export.txt allows
 _BATCH = "batch"
+# Primitives that run another jaxpr once. A loop has one too, and must not be among them.
+_CALLS = frozenset(
+    ("jit", "pjit", "closed_call", "checkpoint", "custom_jvp_call", "custom_vjp_call")
+)
 
 
 def model_of(function: Any, films: jax.ShapeDtypeStruct, names: Sequence[str]) -> onnx.ModelProto:
@@ -75,8 +79,8 @@ def _write(graph: Graph, traced: Any, inputs: Sequence[Value]) -> list[Value]:
     for equation in jaxpr.eqns:
         operands = [read(atom) for atom in equation.invars]
         name = equation.primitive.name
-        inner = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
-        if inner is not None:
+        if name in _CALLS:
+            inner = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")
             results = _write(graph, inner, operands)
         elif _is_constant(equation, operands):
             found = equation.primitive.bind(*operands, **equation.params)

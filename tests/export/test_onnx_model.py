@@ -88,9 +88,16 @@ def test_an_operation_has_the_same_result_in_onnx(name):
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)  # rounding of float32
 
 
-def test_an_operation_without_a_counterpart_is_named():
-    with pytest.raises(UserError, match="JAX's operation 'sort' ?.*export as stablehlo"):
-        model_of(lambda x: jnp.sort(x, 1), films_of_any_number(8), ("result",))
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("sort", lambda x: jnp.sort(x, 1)),
+        ("scan", lambda x: lax.map(lambda row: row + 1, x.swapaxes(0, 1))),
+    ],
+)
+def test_an_operation_without_a_counterpart_is_named(name, function):
+    with pytest.raises(UserError, match=f"JAX's operation '{name}'.*export as stablehlo"):
+        model_of(function, films_of_any_number(8), ("result",))
 
 
 def extending_resnet(folder):
