@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumojax.api.arrays import ValueRange, films_in, png_of
+from pneumojax.data.naming import Columns
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.pillow import no_warnings
 from pneumojax.errors import UserError
 from pneumojax.predict.reading import ReadFilm
-from pneumojax.predict.sources import Sources
+from pneumojax.predict.sources import DEFAULT_COLUMNS, Sources
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -33,19 +34,23 @@ _DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _TAKEN = "paths, arrays, PIL pictures and pydicom data sets"
 
 
-def films_of(films: "Films", value_range: tuple[float, float] | None) -> list[ReadFilm]:
+def films_of(
+    films: "Films", value_range: tuple[float, float] | None, columns: Columns = DEFAULT_COLUMNS
+) -> list[ReadFilm]:
     """The films in order, not read yet: files as they are found, others with a name by position.
+
+    `columns` are the names of the columns of tables.
 
     Raises:
         UserError: a path does not exist, an array is not of films, there is no film, or an item is
             of another kind.
     """
-    limits = _checked(value_range)
+    in_item = partial(_in_item, value_range=_checked(value_range), columns=columns)
     if _is_one(films):
-        found = _in_item(films, _kind(films), limits)
+        found = in_item(films, _kind(films))
     elif isinstance(films, Iterable) and not isinstance(films, bytes | dict):
         items = enumerate(films)
-        found = [film for i, item in items for film in _in_item(item, f"films[{i}]", limits)]
+        found = [film for i, item in items for film in in_item(item, f"films[{i}]")]
     else:
         raise UserError(f"films are {_TAKEN}, or a list of them, not {type(films).__name__}")
     if not found:
@@ -85,9 +90,11 @@ def _is_dicom(film: Any) -> bool:
     return pydicom is not None and isinstance(film, pydicom.Dataset)
 
 
-def _in_item(item: Any, name: str, value_range: ValueRange | None) -> list[ReadFilm]:
+def _in_item(
+    item: Any, name: str, value_range: ValueRange | None, columns: Columns
+) -> list[ReadFilm]:
     if isinstance(item, str | os.PathLike):
-        return list(map(ReadFilm.of_file, Sources([os.fspath(item)]).films()))
+        return list(map(ReadFilm.of_file, Sources([os.fspath(item)], columns).films()))
     if isinstance(item, Image.Image):
         shown = getattr(item, "filename", "") or name
         return [ReadFilm(os.fsdecode(shown), "", load=partial(_picture_bytes, item))]

@@ -16,6 +16,7 @@ from pneumojax.api.info import Info, info_of
 from pneumojax.api.inputs import films_of
 from pneumojax.api.predictions import Explanation, Explanations, Predictions
 from pneumojax.api.quiet import quiet
+from pneumojax.data.naming import Columns, naming_of
 from pneumojax.errors import UserError
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.answering import AnsweredFilm, Answerer
@@ -92,6 +93,11 @@ class Model:
         """The calibrated probability from which a film is called class 1."""
         return self._answerer.predictor.decision.threshold
 
+    @property
+    def _columns(self) -> Columns:
+        """The names of a table's columns in the run's config."""
+        return naming_of(self._answerer.predictor.first.config).columns
+
     def predict(
         self, films: "Films", *, value_range: Range | None = None, progress: bool = False
     ) -> Predictions:
@@ -101,7 +107,7 @@ class Model:
         shows on standard error how far it is. Raises UserError for paths that do not exist and for
         arrays that are not of films.
         """
-        answered = self._answers(films_of(films, value_range), progress=progress)
+        answered = self._answers(films_of(films, value_range, self._columns), progress=progress)
         return self._predictions([each.prediction for each in answered])
 
     def explain(
@@ -112,7 +118,7 @@ class Model:
         Raises UserError as `predict`, and if the network has no maps.
         """
         self._answerer.predictor.check_explains()
-        found = films_of(films, value_range)
+        found = films_of(films, value_range, self._columns)
         answered = self._answers(found, explain=True, progress=progress)
         rows = [Explanation(a.prediction, a.evidence, a.film.preview) for a in answered]
         return Explanations(tuple(rows), self._predictions([row.prediction for row in rows]))
@@ -123,7 +129,7 @@ class Model:
         It is float32. Several networks give the logit of the mean of their calibrated
         probabilities, float64. Raises UserError as `predict`, and for a film that cannot be read.
         """
-        found = films_of(films, value_range)
+        found = films_of(films, value_range, self._columns)
         predictor = self._answerer.for_films(len(found)).predictor
         with quiet(), self._reading(found, explain=False) as read:
             pixels = np.array([self._pixels(film) for film in read])
@@ -155,7 +161,9 @@ class Model:
         named = [films] if isinstance(films, str | os.PathLike) else films
         if not all(isinstance(name, str | os.PathLike) for name in named):
             raise UserError("predict_files takes paths alone; predict takes films in memory too")
-        files = FilesToPredict.checked([os.fspath(name) for name in named], output, overlays)
+        files = FilesToPredict.checked(
+            [os.fspath(name) for name in named], output, overlays, self._columns
+        )
         with quiet(progress=progress):
             return predict_files(self._answerer, files, self._places.results)
 

@@ -60,23 +60,29 @@ class UnlabelledFilm(NamedTuple):
     patient: str
 
 
-def read_unlabelled(path: Path, named_by: str) -> list[UnlabelledFilm]:
-    """The films of a table that are to be predicted; raises UserError as `read_table` does."""
+def read_unlabelled(path: Path, named_by: str, columns: Columns) -> list[UnlabelledFilm]:
+    """The films of a table that are to be predicted; raises UserError as `read_table` does.
+
+    A table without the names in `columns` may have the default ones.
+    """
     where = f"{named_by}: {str(path)!r}"
     names, rows = _cells(path, where)
-    columns = Columns()
     places = {name.casefold(): place for place, name in reversed(list(enumerate(names)))}
-    if columns.path not in places:
+
+    def place_of(field: str) -> int | None:
+        wanted = (getattr(named, field).casefold() for named in (columns, Columns()))
+        return next((places[name] for name in wanted if name in places), None)
+
+    def cell(row: list[str], place: int | None) -> str:
+        return "" if place is None or place >= len(row) else from_text(row[place].strip())
+
+    film, patient = place_of("path"), place_of("patient")
+    if film is None:
         raise UserError(
             f"{where} has no column {columns.path!r}, which names the films (found "
             f"{_listed(names)})"
         )
-
-    def cell(row: list[str], column: str) -> str:
-        place = places.get(column, len(row))
-        return from_text(row[place].strip()) if place < len(row) else ""
-
-    films = (UnlabelledFilm(cell(row, columns.path), cell(row, columns.patient)) for row in rows)
+    films = (UnlabelledFilm(cell(row, film), cell(row, patient)) for row in rows)
     return [film for film in films if film.path]
 
 

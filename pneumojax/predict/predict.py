@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pneumojax.data.naming import Columns
 from pneumojax.errors import UserError
 from pneumojax.files import printable, refuse_links_out
 from pneumojax.isolation.films import FilmDecoder
@@ -17,7 +18,7 @@ from pneumojax.predict.destination import check_destination, make_new, user_path
 from pneumojax.predict.output import PredictionFile
 from pneumojax.predict.overlays import Overlays, check_folder
 from pneumojax.predict.reading import Resumed, make_reader, reading_ahead
-from pneumojax.predict.sources import Sources
+from pneumojax.predict.sources import DEFAULT_COLUMNS, Sources
 from pneumojax.predict.terminal import FilmProgress, Summary
 from pneumojax.terminal import say
 
@@ -41,9 +42,13 @@ class FilesToPredict:
         films: Sequence[str],
         output: str | os.PathLike[str] | None,
         overlays: str | os.PathLike[str] | None,
+        columns: Columns = DEFAULT_COLUMNS,
     ) -> "FilesToPredict":
-        """Raises UserError for a name that cannot be used. Films are not counted yet."""
-        sources = Sources(list(films))
+        """Raises UserError for a name that cannot be used. Films are not counted yet.
+
+        `columns` are the names of the columns of tables among the films.
+        """
+        sources = Sources(list(films), columns)
         path = user_path(os.fspath(output), "output") if output else None
         pictures = user_path(os.fspath(overlays), "overlays") if overlays else None
         if path is not None:

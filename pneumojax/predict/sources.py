@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
+from pneumojax.data.naming import Columns
 from pneumojax.data.table import TABLES, read_unlabelled
 from pneumojax.data.table_paths import TablePaths
 from pneumojax.decoding.formats import HEAD, kind_of
@@ -21,6 +22,7 @@ SUFFIXES = (
 )
 _NOT_FILMS = ("DICOMDIR",)  # an archive's table of contents
 _MAGIC = frozenset("*?[")
+DEFAULT_COLUMNS = Columns()
 
 
 class FoundFilm(NamedTuple):
@@ -43,7 +45,7 @@ class Sources:
     A folder that is reached again, by a symbolic link or another pattern, is searched only once.
     """
 
-    def __init__(self, inputs: list[str]):
+    def __init__(self, inputs: list[str], columns: Columns = DEFAULT_COLUMNS):
         if not inputs:
             raise UserError("predict: name at least one film, folder or pattern")
         self._inputs = [_expanded(name) for name in inputs]
@@ -51,6 +53,7 @@ class Sources:
             if not _is_there(path) and not _matches(path):
                 wrong = "matches nothing" if _is_pattern(path) else "does not exist"
                 raise UserError(f"predict: {str(path)!r} {wrong}")
+        self._columns = columns  # of tables
         self.ignored = 0  # other files in the folders that `films` has searched so far
 
     def films(self) -> Iterator[FoundFilm]:
@@ -64,7 +67,7 @@ class Sources:
             elif os.path.isdir(path):
                 yield from self._below(path, visited)
             elif path.suffix.lower() in TABLES:
-                yield from _of_table(path)
+                yield from _of_table(path, self._columns)
             else:
                 yield FoundFilm(path)
 
@@ -100,9 +103,9 @@ class Sources:
             stack.extend(path / name for name in names if not name.startswith("."))
 
 
-def _of_table(table: Path) -> Iterator[FoundFilm]:
+def _of_table(table: Path, columns: Columns) -> Iterator[FoundFilm]:
     """The films of a table in its order; no columns but those of paths and patients are read."""
-    listed = read_unlabelled(table, "predict")
+    listed = read_unlabelled(table, "predict", columns)
     paths = TablePaths.of((film.path for film in listed), table, None)
     for film in listed:
         found = paths.find(film.path)

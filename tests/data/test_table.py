@@ -225,9 +225,15 @@ def test_a_folder_and_a_missing_table_are_told_apart(tmp_path):
 
 def test_a_table_of_paths_alone_can_be_predicted(table):
     path = table("b.png,x", "a.png,y", "b.png,z", header="Path,anything")
-    assert [film.path for film in read_unlabelled(path, "predict")] == ["b.png", "a.png", "b.png"]
+    films = read_unlabelled(path, "predict", Columns())
+    assert [film.path for film in films] == ["b.png", "a.png", "b.png"]
+    assert read_unlabelled(path, "predict", Columns(path="file", patient="ANYTHING")) == [
+        ("b.png", "x"),
+        ("a.png", "y"),
+        ("b.png", "z"),
+    ]
     with pytest.raises(UserError, match="^predict: .*no column 'path'"):
-        read_unlabelled(table("a,b", header="file,label"), "predict")
+        read_unlabelled(table("a,b", header="file,label"), "predict", Columns())
 
 
 @pytest.mark.parametrize(

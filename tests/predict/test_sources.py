@@ -10,7 +10,7 @@ import pytest
 from pneumojax.decoding.film import read_bytes
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.errors import UserError
-from pneumojax.predict.sources import Sources
+from pneumojax.predict.sources import FoundFilm, Sources
 
 PNG = b"\x89PNG\r\n\x1a\n"
 DICOM = b"\0" * 128 + b"DICM"
@@ -39,13 +39,13 @@ def folder(tmp_path):
 def found(*inputs, below=None):
     return [
         str(path.relative_to(below)) if below else str(path)
-        for path, _ in Sources([str(name) for name in inputs]).films()
+        for path, *_ in Sources([str(name) for name in inputs]).films()
     ]
 
 
 def test_a_folder_gives_what_is_called_a_picture_and_what_is_one_in_order(folder):
     sources = Sources([str(folder)])
-    names = [str(path.relative_to(folder)) for path, _ in sources.films()]
+    names = [str(path.relative_to(folder)) for path, *_ in sources.films()]
     assert names == ["a.JPEG", "b/2.png", "b/IM0001", "c.gif"]
     assert sources.ignored == 2  # the notes and DICOMDIR
     assert len(list(sources.films())) == 4 and sources.ignored == 2  # the same once more
@@ -123,10 +123,10 @@ def test_what_may_not_be_read_is_named_and_the_rest_goes_on(monkeypatch):
             os.seteuid(before)
             (root / "locked").chmod(stat.S_IRWXU)
     assert results == [
-        (root / "locked", "folder cannot be read: Permission denied"),
-        (root / "open" / "film.png", ""),
+        FoundFilm(root / "locked", "folder cannot be read: Permission denied"),
+        FoundFilm(root / "open" / "film.png"),
     ]
-    assert inside == [(root / "locked" / "film.png", "")]
+    assert inside == [FoundFilm(root / "locked" / "film.png")]
 
 
 @pytest.mark.parametrize(
@@ -165,5 +165,5 @@ def test_folders_deeper_than_frames_of_python_are_searched(tmp_path):
         descriptor = below
     os.close(os.open("f.png", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
     os.close(descriptor)
-    ((path, reason),) = Sources([str(tmp_path)]).films()
+    ((path, reason, _),) = Sources([str(tmp_path)]).films()
     assert path.name == "f.png" and not reason

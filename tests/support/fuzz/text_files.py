@@ -118,7 +118,7 @@ def read_folder(data: bytes, folder: Path) -> str:
         answers.append("carved")
     except UserError as error:
         answers.append(raised_at(error))
-    for path, reason in Sources([str(tree)]).films():
+    for path, reason, _ in Sources([str(tree)]).films():
         printable(str(path)).encode()
         try:
             if not reason:
