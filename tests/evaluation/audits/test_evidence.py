@@ -41,7 +41,7 @@ def test_classes_count_every_film_once_and_average_those_that_have_a_share():
     found = FilmEvidence(
         has_map=np.array([True, True, False, True, True, True]),
         shares=np.array([0.2, 0.4, nan, nan, 0.5, 0.7]),
-        areas=np.array([0.3, 0.5, 0.4, nan, 0.4, 0.4]),
+        areas=np.array([0.3, 0.5, nan, nan, 0.4, 0.4]),
     )
     normal, ill = evidence_by_class(labels, found, np.arange(6), BOOTSTRAP, CLASS_NAMES)
     assert (normal.films, normal.without_map, normal.without_thorax) == (3, 1, 0)
