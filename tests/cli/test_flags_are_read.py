@@ -154,7 +154,8 @@ def commands_of_the_pages():
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = page.read_text().replace("\\\n", " ")
         for line in re.findall(r"python main\.py([^`\n]*)", text):
-            found.append(shlex.split(re.sub(r"<[^>]*>", "x", line), comments=True))
+            if not line.startswith(" <verb>"):  # a synopsis
+                found.append(shlex.split(re.sub(r"<[^>]*>", "x", line), comments=True))
     return [line for line in found if not {"--help", "--version"} & set(line)]
 
 
