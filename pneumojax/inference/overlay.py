@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,8 @@ def strip(films: NDArray[np.uint8], evidence: NDArray[np.float32]) -> Image.Imag
 def captioned(tile: Tile, *, synthetic: bool = False) -> bytes:
     """A PNG of one picture with its lines, the scale of colours and the disclaimer below."""
     side = max(*tile.picture.size, _LONGER_SIDE)
-    return sheet([tile], columns=1, side=side, synthetic=synthetic)
+    # A prediction may draw thousands, and the smallest file would take several times as long.
+    return _png(_sheet([tile], 1, side, synthetic), compress_level=1)
 
 
 def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = False) -> bytes:
@@ -76,6 +78,16 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
     A picture fills a square of `side` pixels without losing its shape. Lines that are too long lose
     their middle.
     """
+    return _png(_sheet(tiles, columns, side, synthetic), optimize=True)
+
+
+def _png(picture: Image.Image, **how: Any) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", **how)
+    return stream.getvalue()
+
+
+def _sheet(tiles: Sequence[Tile], columns: int, side: int, synthetic: bool) -> Image.Image:
     import matplotlib
 
     # Matplotlib's own font, because Pillow's has no characters beyond ASCII.
@@ -101,9 +113,7 @@ def sheet(tiles: Sequence[Tile], *, columns: int, side: int, synthetic: bool = F
     for i, line in enumerate(reversed(foot), start=1):
         text = _shortened(draw, line, small, width - 2 * _MARGIN)
         draw.text((_MARGIN, height - i * _LINE - 4), text, MUTED, small)
-    stream = io.BytesIO()
-    page.save(stream, "PNG", optimize=True)
-    return stream.getvalue()
+    return page
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pneumojax.errors import UserError
 from pneumojax.files import printable, replacing
-from pneumojax.inference.overlay import Tile, overlay, sheet
+from pneumojax.inference.overlay import Tile, captioned, overlay, sheet
 from pneumojax.predict.answering import AnsweredFilm
 from pneumojax.predict.destination import make_new
 from pneumojax.predict.prediction import Prediction
@@ -38,12 +38,12 @@ def check_folder(folder: Path) -> None:
 
 
 class Overlays:
-    """Writes PNGs into a folder, which is created.
+    """Writes PNGs with a caption and a scale of colours into a folder, which is created.
 
     Args:
         folder: resolved; new, empty, or with earlier overlays.
         checkpoint: identity of the networks. Pictures by other networks are kept.
-        synthetic: stamps the sheet, because the network was trained on synthetic films.
+        synthetic: stamps the pictures, because the network was trained on synthetic films.
     """
 
     def __init__(self, folder: Path, checkpoint: str, synthetic: bool):
@@ -69,11 +69,12 @@ class Overlays:
     def _draw(self, film: NDArray[np.uint8], prediction: Prediction, evidence: NDArray) -> None:
         picture = overlay(film, evidence)
         name = name_of(prediction.path, prediction.sha256, self._checkpoint)
+        tile = tile_of(picture, prediction)
         with replacing(self._folder / name) as temporary:
-            picture.save(temporary, "PNG", compress_level=1)
+            temporary.write_bytes(captioned(Tile(picture, tile.lines), synthetic=self._synthetic))
         self._drawn += 1
         if len(self._tiles) < ON_SHEET:
-            self._tiles.append(tile_of(picture, prediction))
+            self._tiles.append(tile)
 
     def finish(self) -> str:
         """Writes the sheet; returns a line that says how many pictures there are and where."""

@@ -237,7 +237,9 @@ def test_overlays_and_a_sheet_are_drawn_apart_from_the_films(workdir, film, tmp_
     assert names[:2] == [".pneumojax-overlays", "contact_sheet.png"] and len(names) == 4
     for name in names[2:]:
         with Image.open(tmp_path / "seen" / name) as picture:
-            assert name.startswith("f-") and picture.size == film.size
+            # Caption, scale and disclaimer stand below the film, within a margin.
+            assert name.startswith("f-") and picture.width == max(*film.size, 300) + 20
+            assert picture.height > picture.width * film.height / film.width
     assert "2 overlays in " in capsys.readouterr().out
     with pytest.raises(UserError, match="is a folder of films"):
         predicted(workdir, films, overlays=films / "seen")
