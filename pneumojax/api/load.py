@@ -28,8 +28,9 @@ def load(
     """Opens a trained network: a run folder, several that answer together, or the bundled one.
 
     Args:
-        runs: a run folder; a list of them, whose mean probability is the answer; the folder of a
-            cross-validation, for all its folds; None for the reference network.
+        runs: a run folder, or a folder of `export --format=safetensors`; a list of them, whose mean
+            probability is the answer; the folder of a cross-validation, for all its folds; None for
+            the reference network.
         any_network: lets a run name a network class that is not PneumoJAX's. Importing the class
             runs its code.
         cache_dir: decoded films and compiled networks; None means that of the command line.
