@@ -88,14 +88,13 @@ class Evidence:
         positive = self.class_names.positive
         text = [
             f"The colour shows where Grad-CAM finds evidence for {positive}, relative to the "
-            "strongest place on the same film. A film called "
-            f"{self.class_names.negative} has a map as well, of what speaks for {positive} all "
-            "the same. A map shows what raised the network's output. It does not show where "
-            "disease is.",
-            "The table has the mean share of a film's evidence that lies inside the thorax. The "
-            "thorax is found by templates of frontal films, which is right on most films and not "
-            f"on all. A map without any preference would have the share in the last column. "
-            f"Intervals resample {self.bootstrap.unit}s.",
+            f"strongest place on the same film. Films that are called {self.class_names.negative} "
+            "have such a map too. A map shows what raised the network's output. It does not show "
+            "where disease is.",
+            "The table has the mean share of a film's evidence that lies inside the thorax. A map "
+            "without any preference would have the share in the last column. The thorax is found "
+            "by templates of frontal films, which fails on some films. Intervals resample "
+            f"{self.bootstrap.unit}s.",
         ]
         headings = ("films of", "films", "without a map", "thorax not found")
         table = Table((*headings, "evidence inside the thorax", "share of the area"), rows)
