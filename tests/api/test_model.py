@@ -15,6 +15,8 @@ from pneumojax.cli import commands
 from pneumojax.cli.parsing import parse
 from pneumojax.cli.verbs import VERBS
 from pneumojax.errors import UserError
+from pneumojax.inference.overlay import Tile, captioned
+from pneumojax.predict.overlays import tile_of
 from tests.predict.conftest import save
 
 
@@ -119,8 +121,8 @@ def test_maps_are_those_of_the_overlays(workdir, films, tmp_path):
     explanations = load(workdir).explain(films[:3])
     drawn = {path.stem.rsplit("-", 1)[0]: path for path in folder.glob("*-*.png")}
     for film, row in zip(films, explanations, strict=False):
-        with Image.open(drawn[film.stem]) as picture:
-            assert np.array_equal(np.asarray(picture), np.asarray(row.overlay))
+        lines = tile_of(row.overlay, row.prediction).lines
+        assert drawn[film.stem].read_bytes() == captioned(Tile(row.overlay, lines))
         assert row.evidence.shape == (32, 32) and row.evidence.min() >= 0
     assert explanations.predictions[0] == explanations[0].prediction
     assert Image.open(io.BytesIO(explanations._repr_png_())).format == "PNG"

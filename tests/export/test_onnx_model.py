@@ -144,6 +144,7 @@ def test_a_network_has_the_same_logits_in_onnx(name, tmp_path, monkeypatch):
     np.testing.assert_allclose(got, want, atol=LOGIT_TOLERANCE)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_refused_in_one_line(config):
     config.unlock().model.dtype = "bfloat16"
     function, side = logits_of(config)

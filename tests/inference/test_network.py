@@ -50,6 +50,7 @@ def test_an_error_that_names_no_argument_stays_what_it_is():
         make_network(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_a_network_has_the_shapes_of_initial_values_and_leaves_those_as_they_are(norm):
     config = base.get_config()

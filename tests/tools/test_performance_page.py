@@ -12,7 +12,7 @@ from pneumojax.profiling.work import count_work
 from tools.docs import profiles
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "performance.md").read_text()
+PAGE = (ROOT / "docs" / "roofline.md").read_text()
 STORED = json.loads(roofline.STORED.read_text())
 
 
@@ -57,7 +57,7 @@ def test_numbers_in_the_text_are_those_of_the_roofline():
     tf32 = STORED["limits"]["H100 TF32"]
     balance = tf32["flops_per_second"] / tf32["bytes_per_second"]
     assert f"at most {highest:.0f} operations for each byte" in PAGE
-    assert f"an H100 needs {balance:.0f} to be kept busy" in PAGE
+    assert f"an H100 needs {balance:.0f} to be busy" in PAGE
     for name in ("H100 TF32", "H100 bfloat16"):
         rows = STORED["batches"]["64"]
         total, memory = roofline.step_seconds(rows, name)
