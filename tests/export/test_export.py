@@ -18,7 +18,7 @@ from pneumojax.run.weights_folder import META, WEIGHTS
 from pneumojax.shipped import reference_run
 
 ROOT = Path(__file__).parents[2]
-REAL_FILMS = Path("/work/shared/data/chest_xray_full_sample")
+REAL_FILMS = ROOT.parent / "shared" / "data" / "chest_xray_full_sample"
 PROBABILITY_TOLERANCE = 1e-4  # sums of float32 in another order
 
 
