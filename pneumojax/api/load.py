@@ -24,6 +24,7 @@ def load(
     *,
     any_network: bool = False,
     cache_dir: AnyPath | None = None,
+    progress: bool = False,
 ) -> "Model":
     """Opens a trained network: a run folder, several that answer together, or the bundled one.
 
@@ -34,6 +35,7 @@ def load(
         any_network: lets a run name a network class that is not PneumoJAX's. Importing the class
             runs its code.
         cache_dir: decoded films and compiled networks; None means that of the command line.
+        progress: prints what the command line prints.
 
     If the rule of a run's decision has changed since it was trained, a new decision is fitted on
     its validation films and stored in the run folder.
@@ -49,7 +51,7 @@ def load(
     from pneumojax.inference.predictor import Predictor
     from pneumojax.predict.answering import Answerer
 
-    with quiet():
+    with quiet(progress=progress):
         predictor = Predictor.open(folders, any_network=any_network, cache_dir=cache)
     is_reference = folders == (reference_run(),)
     results = REFERENCE_RESULTS.absolute() if is_reference else output_folder(folders)

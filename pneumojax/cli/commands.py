@@ -4,13 +4,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pneumojax import runtime
 from pneumojax.api.load import load
 from pneumojax.cli.flags import path_of
 from pneumojax.cli.parsing import Command
 from pneumojax.cli.run_folders import (
+    TrainedRuns,
     config_of,
     film_fields,
     inspected_folder,
@@ -19,6 +20,9 @@ from pneumojax.cli.run_folders import (
 )
 from pneumojax.config.check import check
 from pneumojax.errors import UserError
+
+if TYPE_CHECKING:
+    from pneumojax.api.model import Model
 
 
 def train(command: Command) -> None:
@@ -46,11 +50,21 @@ def cross_validate(command: Command) -> None:
     )
 
 
+def opened_model(runs: TrainedRuns, command: Command) -> "Model":
+    """Opens runs as `pneumojax.load` does, and prints if their decision had to be fitted anew."""
+    return load(
+        runs.workdirs,
+        any_network=runs.any_network,
+        cache_dir=cache_dir_of(command),
+        progress=True,
+    )
+
+
 def evaluate(command: Command) -> None:
     """Evaluates a run, or several together."""
     runs, options = trained_runs(command), command.options
     films = None if options.films is None else path_of("films", options.films)
-    load(runs.workdirs, any_network=runs.any_network, cache_dir=cache_dir_of(command)).evaluate(
+    opened_model(runs, command).evaluate(
         films,
         split=options.split,
         data=film_fields(command),
@@ -66,7 +80,7 @@ def predict(command: Command) -> None:
 
     # A wrong name is refused before the network is opened, which takes seconds.
     FilesToPredict.checked(films, options.output, options.overlays)
-    model = load(runs.workdirs, any_network=runs.any_network, cache_dir=cache_dir_of(command))
+    model = opened_model(runs, command)
     written = model.predict_files(films, options.output, overlays=options.overlays, progress=True)
     if written.unreadable:
         raise UserError(

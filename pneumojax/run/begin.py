@@ -17,11 +17,10 @@ from pneumojax.errors import UserError
 from pneumojax.fields import Field, is_group, list_of, read_record
 from pneumojax.files import refuse_links_out, write_json
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.run.stored_config import read_config
+from pneumojax.run.stored_config import LOCK, read_config
 from pneumojax.terminal import say
 
 CHANGES = "changes.json"
-LOCK = ".lock"
 
 
 def begin(workdir: Path, config: ConfigDict, may_change: frozenset[str] = frozenset()) -> None:

@@ -12,6 +12,9 @@ from pneumojax.errors import UserError
 from pneumojax.fields import read_record
 
 OUR_NETWORKS = "pneumojax.nn."
+# Two files of a run folder, named here so that runs are listed without importing JAX.
+LOCK = ".lock"  # a process that trains holds a lock on it
+WEIGHTS = "model.safetensors"  # the arrays of a published network
 # The exceptions of `completed` for values that are not the config of a run.
 NOT_A_CONFIG = (KeyError, TypeError, AttributeError, ValueError, RecursionError)
 

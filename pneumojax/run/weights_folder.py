@@ -18,8 +18,8 @@ from pneumojax.fields import read_record
 from pneumojax.files import failing_clearly, replacing, write_json
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.seal import STORED_AS, cast, check_seal, digest, sealed
+from pneumojax.run.stored_config import WEIGHTS
 
-WEIGHTS = "model.safetensors"
 META = "meta.json"
 
 

@@ -15,10 +15,8 @@ from pneumojax.config.flat import flatten
 from pneumojax.errors import UserError
 from pneumojax.fields import Field, is_count, read_record
 from pneumojax.files import read_csv
-from pneumojax.run.begin import LOCK
 from pneumojax.run.history import read_history, read_lines
-from pneumojax.run.stored_config import read_config
-from pneumojax.run.weights_folder import WEIGHTS
+from pneumojax.run.stored_config import LOCK, WEIGHTS, read_config
 
 _NON_FINITE = (Field(("step",), is_count, "a count"),)
 

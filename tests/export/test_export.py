@@ -14,7 +14,8 @@ from pneumojax.errors import UserError
 from pneumojax.export.export import DTYPES, FILES, export, logits_of
 from pneumojax.inference.predictor import Predictor
 from pneumojax.run.film_list import FILM_COLUMNS
-from pneumojax.run.weights_folder import META, WEIGHTS
+from pneumojax.run.stored_config import WEIGHTS
+from pneumojax.run.weights_folder import META
 from pneumojax.shipped import reference_run
 
 ROOT = Path(__file__).parents[2]
