@@ -31,9 +31,9 @@ def run(tmp_path, monkeypatch, films_root):
 
 
 @pytest.mark.slow
-def test_the_resnet_of_the_page_is_trained_predicted_evaluated_and_profiled(run):
+def test_the_resnet_of_the_page_is_trained_predicted_evaluated_profiled_and_exported(run):
     (commands,) = (text for text in _blocks("bash") if "my_resnet" in text)
-    assert len(commands.splitlines()) == 4
+    assert len(commands.splitlines()) == 5
     for command in commands.splitlines():
         run(command)
     folder = Path("runs", "resnet")
@@ -43,6 +43,7 @@ def test_the_resnet_of_the_page_is_trained_predicted_evaluated_and_profiled(run)
         assert len(list(csv.DictReader(file))) == 14
     metrics = json.loads((folder / "evaluation" / "test" / "metrics.json").read_text())
     assert metrics["n"] == 14
+    assert Path("resnet_onnx", "model.onnx").is_file()
 
 
 @pytest.mark.slow
