@@ -15,6 +15,7 @@ from pneumojax.data.splits import load_splits
 from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.inference.decision import fit_decision
 from pneumojax.profiling.profile import profile
+from pneumojax.training.distillation import open_teachers
 from pneumojax.training.loop import train
 
 # These modules read all fields only to check, copy, store or compare them.
@@ -82,8 +83,8 @@ _NO_PART_OF_A_STEP = {
 }
 # The answers of a network may not depend on these groups, which say how it is trained.
 _TRAINING_ALONE = (
-    *("augment.", "average.", "checkpoint.", "early_stopping.", "log.", "loss.", "optimizer."),
-    *("start.", "train."),
+    *("augment.", "average.", "checkpoint.", "distill.", "early_stopping.", "log.", "loss."),
+    *("optimizer.", "start.", "train."),
 )
 
 
@@ -106,13 +107,15 @@ def test_every_task_reads_the_fields_that_concern_it(
     assert predicted <= evaluated
     assert not [field for field in evaluated if field.startswith(_TRAINING_ALONE)]
     with config.unlocked():
-        others = reads.during(lambda: _choose_otherwise(config, cache_dir))
+        others = reads.during(lambda: _choose_otherwise(config, cache_dir, run))
     # Only `config.load.run_name` and a profile's page read the name.
     assert set(flatten(base.get_config())) - (trained | predicted | others) == {"name"}
 
 
-def _choose_otherwise(config, cache_dir):
+def _choose_otherwise(config, cache_dir, run):
     """Reads the fields that are read only under other choices than those of the test."""
+    config.distill.teachers = (str(run),)
+    open_teachers(config, load_splits(config, cache_dir))
     config.data.folds, config.data.val_fraction = 0, 0.3
     films = load_splits(config, cache_dir).train
     gpu = SimpleNamespace(platform="gpu", memory_stats=lambda: {"bytes_limit": 2**30})
