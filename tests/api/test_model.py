@@ -115,6 +115,7 @@ def test_logits_are_those_behind_the_probabilities(workdir, films):
     assert model.threshold == 0.4
 
 
+@pytest.mark.slow
 def test_maps_are_those_of_the_overlays(workdir, films, tmp_path):
     folder = tmp_path / "seen"
     from_the_command_line([workdir], films[:3], tmp_path / "cli.csv", f"--overlays={folder}")

@@ -71,6 +71,7 @@ def test_a_film_depends_on_seed_epoch_and_itself_and_not_on_its_neighbours(films
         assert np.all(np.any(everything(films, others) != shown, axis=(1, 2, 3)))
 
 
+@pytest.mark.slow
 def test_films_stay_grey_levels_of_the_size_asked_for(films, everything):
     shown = everything(films, keys())
     assert shown.shape == (6, 24, 24, 1) and shown.dtype == jnp.float32

@@ -36,6 +36,7 @@ def broken():
     raise MemoryError("out of memory\nand more")
 
 
+@pytest.mark.slow
 def test_finished_cases_are_kept_and_failed_ones_tried_again(tmp_path, capsys):
     ran = []
     planned = [case("a", lambda: ran.append("a") or Ratio()), case("b", broken)]

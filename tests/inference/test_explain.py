@@ -54,6 +54,7 @@ def by_definition(network, params, film, head):
     return evidence / evidence.max() if evidence.max() > 0 else evidence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heads", [("auxiliary",), ("main", "auxiliary")])
 def test_a_map_is_that_of_the_definition_for_the_head_that_predicts(heads, explained):
     network, params, explain, logits, maps = explained

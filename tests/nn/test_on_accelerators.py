@@ -59,6 +59,7 @@ def counted(traced, platform, *names):
     return Counter(map(described, found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ALL)
 def test_convolutions_and_their_gradients_are_those_that_jax_derives(name, dtype, monkeypatch):
@@ -136,6 +137,7 @@ def test_the_precision_of_the_config_reaches_every_product_and_its_gradients(pre
     assert all(f"precision_config=[{product}, {product}]" in text for text in found)
 
 
+@pytest.mark.slow
 def test_the_precision_of_the_config_reaches_explanations():
     config = base.get_config()
     config.precision = "highest"

@@ -39,6 +39,7 @@ def opened(config, cache_dir):
     return open_teachers(config, load_splits(config, cache_dir, log=lambda _: None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("weight", "temperature"), [(1.0, 1.0), (0.25, 4.0)])
 def test_targets_are_a_mixture_of_labels_and_of_the_teachers_mean_probability(
     make_config, teacher, cache_dir, weight, temperature

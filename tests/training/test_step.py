@@ -137,6 +137,7 @@ def test_loss_is_main_plus_weighted_auxiliary():
         network_loss(three, labels, settings)
 
 
+@pytest.mark.slow
 def test_evaluation_ignores_dropout_and_step(config):
     step, state, network = stepper(config)
     evaluate = jax.jit(make_forward(network, make_mesh()))
