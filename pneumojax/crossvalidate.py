@@ -65,21 +65,7 @@ def cross_validate(
             evaluate_run([folders[-1]], cache_dir, any_network=True)
     cache = FilmCache(cache_dir, config.data.max_cache_gb, verify_films)
     films = load_configured(config, configured_folder(config, cache_dir), "train", cache)
-    folds = Folds.open(folders, films)
-    found = _forecast(folds, films, config) if config.data.fold_by else None
-    result = _evaluate_out_of_fold(folds, films, workdir, config.decision, found)
-    if found:
-        write_json(workdir / OUT_OF_FOLD / "forecast.json", found.record())
-        for line in found.lines():
-            say(line)
-    return result
-
-
-def _forecast(folds: "Folds", films: FilmSet, config: ConfigDict) -> Forecast:
-    column = config.data.fold_by
-    names = group_films(column, films.columns[column]).names
-    held_out = Logits(films.labels, folds.logits(films), folds.of(films))
-    return forecast(config.decision, held_out, column, names)
+    return _evaluate_out_of_fold(Folds.open(folders, films), films, workdir, config)
 
 
 @dataclass(frozen=True)
@@ -122,14 +108,12 @@ class Folds:
 
 
 def _evaluate_out_of_fold(
-    folds: Folds,
-    films: FilmSet,
-    workdir: Path,
-    settings: Mapping[str, Any],
-    found: Forecast | None,
+    folds: Folds, films: FilmSet, workdir: Path, config: ConfigDict
 ) -> dict[str, Any]:
+    settings = config.decision
     folder, count = workdir / OUT_OF_FOLD, len(folds.members)
     logits, fold = folds.logits(films), folds.of(films)
+    found = _forecast(Logits(films.labels, logits, fold), films, config)
     decision = fit_decision(settings, films.labels, logits)
     write_json(folder / "decision.json", decision._asdict())
     stability = threshold_stability(settings, films.labels, logits, films.patients)
@@ -157,4 +141,17 @@ def _evaluate_out_of_fold(
         forecast=found.record() if found else None,
     )
     subject = Subject(first, decision, films, predictions, folds.logits)
-    return evaluate_subject(folder, subject, facts)
+    result = evaluate_subject(folder, subject, facts)
+    if found:
+        write_json(folder / "forecast.json", found.record())
+        for line in found.lines():
+            say(line)
+    return result
+
+
+def _forecast(held_out: Logits, films: FilmSet, config: ConfigDict) -> Forecast | None:
+    """The forecast from the groups of `config.data.fold_by`; None for folds of patients."""
+    if not (column := config.data.fold_by):
+        return None
+    names = group_films(column, films.columns[column]).names
+    return forecast(config.decision, held_out, column, names)

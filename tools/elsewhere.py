@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pneumojax.stats.delong import delong_interval
+from pneumojax.stats.estimates import Limited
 from pneumojax.stats.intervals import wilson
-from pneumojax.stats.metrics import auroc, call, confusion
+from pneumojax.stats.metrics import call, confusion
 from tools.protocols import Figure
 
 VIEWS = ("AP", "PA")
@@ -50,9 +50,7 @@ def figures_within_views(
     figures: dict[str, Figure] = {}
     for view in VIEWS:
         of_view = labels[views == view], probability[views == view]
-        low, high = delong_interval(*of_view)
-        value = {"value": auroc(*of_view), "low": low, "high": high, "method": "delong"}
-        figures[f"elsewhere_auroc_{view.lower()}"] = value
+        figures[f"elsewhere_auroc_{view.lower()}"] = dict(vars(Limited.of_auroc(*of_view)))
     mean = float(np.mean([figure["value"] for figure in figures.values()]))
     figures["elsewhere_auroc"] = {"value": mean, "low": None, "high": None, "method": "mean"}
     counted = confusion(labels, call(probability, threshold))
@@ -60,7 +58,6 @@ def figures_within_views(
         ("sensitivity", counted.tp, counted.tp + counted.fn),
         ("specificity", counted.tn, counted.tn + counted.fp),
     ):
-        low, high = wilson(int(hits), int(total))
-        share = {"value": float(hits / total), "low": low, "high": high, "method": "wilson"}
-        figures[f"elsewhere_{name}"] = share
+        share = Limited.of(hits / total, wilson(int(hits), int(total)), "wilson")
+        figures[f"elsewhere_{name}"] = dict(vars(share))
     return figures

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumojax.evaluation.wording import with_limits
 from pneumojax.inference.decision import fit_decision
-from pneumojax.stats.delong import delong_interval
-from pneumojax.stats.estimates import LEVEL, Limited, Share, json_ready
-from pneumojax.stats.metrics import auroc, check_scores, confusion
+from pneumojax.stats.estimates import Limited, Share, json_ready
+from pneumojax.stats.metrics import check_scores, confusion
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,9 @@ class Forecast:
     def lines(self) -> list[str]:
         """A line for each group, and one for the forecast."""
         found = [
-            f"{group.name}, {group.films:,} films: AUROC {_shown(group.auroc)}, "
-            f"sensitivity {_shown(group.sensitivity)}, specificity {_shown(group.specificity)}"
+            f"{group.name}, {group.films:,} films: AUROC {with_limits(group.auroc)}, "
+            f"sensitivity {with_limits(group.sensitivity)}, "
+            f"specificity {with_limits(group.specificity)}"
             for group in self.groups
         ]
         return [
@@ -112,7 +113,7 @@ def _without(
         name=name,
         films=len(labels),
         threshold=decision.threshold,
-        auroc=Limited.of(auroc(labels, logits), delong_interval(labels, logits, LEVEL), "delong"),
+        auroc=Limited.of_auroc(labels, logits),
         sensitivity=Share.count(int(counted.tp), ill),
         specificity=Share.count(int(counted.tn), len(labels) - ill),
     )
@@ -129,7 +130,3 @@ def together(*parts: Logits) -> Logits:
 
 def _range(shares: Sequence[Share]) -> tuple[float, float]:
     return min(share.low for share in shares), max(share.high for share in shares)
-
-
-def _shown(limited: Limited) -> str:
-    return f"{limited.value:.3f} ({limited.low:.3f} to {limited.high:.3f})"

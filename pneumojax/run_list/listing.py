@@ -58,7 +58,7 @@ def list_runs(
 
 
 def listed(runs: Sequence[RunRecord]) -> Listing:
-    """What a reader compares: state, figures with intervals, and the fields that differ."""
+    """The table of runs: state, figures with intervals, and the fields that differ."""
     fields = changed_fields(runs)
     figures = [name for name in FIGURES if any(name in run.figures for run in runs)]
     rows = [

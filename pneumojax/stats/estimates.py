@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from pneumojax.stats.bootstrap import resample, weighted_auroc
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.intervals import Interval, percentile_interval, wilson
-from pneumojax.stats.metrics import Confusion, Floats, check_scores
+from pneumojax.stats.metrics import Confusion, Floats, auroc, check_scores
 from pneumojax.stats.threshold_metrics import (
     Bounded,
     ClosedForm,
@@ -33,6 +33,11 @@ class Limited(Bounded):
     @classmethod
     def of(cls, value: float | Floats, interval: Interval, method: str) -> "Limited":
         return cls(float(value), *interval, method)
+
+    @classmethod
+    def of_auroc(cls, labels: ArrayLike, scores: ArrayLike) -> "Limited":
+        """AUROC with DeLong's interval."""
+        return cls.of(auroc(labels, scores), delong_interval(labels, scores, LEVEL), "delong")
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from pneumojax.evaluation.report.style import DASHED, empty_card, tidy
 from pneumojax.evaluation.wording import with_limits
 from pneumojax.inference.decision import Decision
 from pneumojax.palette import BLUE, INK, MUTED, ORANGE
-from pneumojax.stats.delong import delong_interval, delong_test
+from pneumojax.stats.delong import delong_test
 from pneumojax.stats.estimates import LEVEL, Limited, json_ready
-from pneumojax.stats.metrics import Floats, Ints, auroc, check_labels, check_scores, confusion
+from pneumojax.stats.metrics import Floats, Ints, check_labels, check_scores, confusion
 from pneumojax.stats.threshold_metrics import closed_forms
 from pneumojax.terminal import Progress
 
@@ -229,9 +229,8 @@ def robustness(
 def _metrics(truth: Ints, logits: Floats, decision: Decision) -> Metrics:
     counted = confusion(truth, decision.calls(decision.probabilities(logits)))
     formulas = closed_forms(counted, LEVEL)
-    area = delong_interval(truth, logits, LEVEL)
     return Metrics(
-        auroc=Limited.of(auroc(truth, logits), area, "delong"),
+        auroc=Limited.of_auroc(truth, logits),
         sensitivity=Limited.of(counted.sensitivity, *formulas["sensitivity"]),
         specificity=Limited.of(counted.specificity, *formulas["specificity"]),
     )

@@ -206,7 +206,7 @@ def shortcuts(
     rows.sort(key=lambda row: -np.nan_to_num(row.auroc.value))
     return Shortcuts(
         n=truth.size,
-        model=Limited.of(auroc(truth, values), delong_interval(truth, values, LEVEL), "delong"),
+        model=Limited.of_auroc(truth, values),
         statistics=rows,
         pairs=audit_pairs(values, pairs, resamples),
         softest_normal=softest_normal(statistics["sharpness"], labels, calls),
