@@ -23,7 +23,7 @@ from pneumojax.inference.forward import to_unit_range
 from pneumojax.inference.network import make_network
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
-from pneumojax.training.step import make_gradients
+from pneumojax.training.step import Teaching, make_gradients
 
 _BATCH = 8
 Answers = Mapping[str, np.ndarray]  # float64 arrays by name
@@ -102,7 +102,7 @@ def _answers(
     config = config.copy_and_resolve_references()
     config.model.dtype = dtype
     network, optimizer = make_network(config), make_optimizer(config, 1)
-    gradients_of = make_gradients(config, network, Mesh(np.array([device]), ("data",)), (1.0, 1.0))
+    gradients_of = make_gradients(config, network, Mesh(np.array([device]), ("data",)), Teaching())
 
     @jax.jit
     def compute(params: dict, statistics: dict, batch: dict) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _answers(
         keys = jax.random.split(jax.random.key(0), len(images))  # no unit is dropped
         films, epoch = jnp.sum(batch["mask"]), jnp.zeros((), jnp.int32)
         (loss, _), gradients = gradients_of(
-            params, statistics, batch | {"dropout_key": keys}, films, epoch
+            params, statistics, (), batch | {"dropout_key": keys}, films, epoch
         )
         updates, _ = optimizer.update(gradients, optimizer.init(params), params)
         return {"loss": loss, "logits": logits, "gradient": gradients, "update": updates}

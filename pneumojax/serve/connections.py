@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import h11
 import uvicorn
@@ -16,8 +17,11 @@ MOST_CONNECTIONS = 256  # well below 1,024, a common limit on a process's open f
 SECONDS_TO_END = 1  # for answers that have been started, after a signal
 
 
-def run(page: Page, listening: socket.socket) -> None:
-    """Serves the page until Ctrl-C, which is raised again after all connections have ended."""
+def run(page: Page, listening: socket.socket, announce: Callable[[], None]) -> None:
+    """Serves the page until Ctrl-C, which is raised again after all connections have ended.
+
+    `announce` is called once connections are answered and signals end the server in good order.
+    """
     config = uvicorn.Config(
         page,
         loop="asyncio",  # the default depends on the packages that are installed
@@ -32,7 +36,23 @@ def run(page: Page, listening: socket.socket) -> None:
         h11_max_incomplete_event_size=MAX_HEAD,
         timeout_graceful_shutdown=SECONDS_TO_END,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config, announce).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says when it has started.
+
+    uvicorn handles signals only from then on. Whoever reads the address may send one at once, and
+    an exception raised while asyncio builds its loop would print a traceback.
+    """
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
 
 
 class TimedConnection(H11Protocol):

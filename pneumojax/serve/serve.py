@@ -56,14 +56,15 @@ def serve(workdir: Path, port: int, *, any_network: bool = False) -> None:
                 _seconds(lambda: reading_of(assess(decode(drawings[0].data)), network, ""))
                 for _ in range(2)
             )
-            # A signal may arrive as soon as the address is printed.
-            with contextlib.suppress(KeyboardInterrupt), FilmQueue(decode, assess) as queue:
-                page = Page(queue.read, seen.note, network, drawings)
-                listening.listen()
+
+            def announce() -> None:
                 print(f"ready: compiled in {compiling:.1f} s, a film takes {1000 * reading:.0f} ms")
                 print(f"open http://{ADDRESS}:{listening.getsockname()[1]} on this machine")
                 print("Ctrl-C ends it; no film is kept", flush=True)
-                run(page, listening)
+
+            with contextlib.suppress(KeyboardInterrupt), FilmQueue(decode, assess) as queue:
+                page = Page(queue.read, seen.note, network, drawings)
+                run(page, listening, announce)
     print("\nended; no film was kept")
 
 
