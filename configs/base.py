@@ -46,7 +46,9 @@ def get_config() -> ConfigDict:
     train.steps_per_call = 0
 
     config.data = data = ConfigDict()
-    data.root = "synthetic"  # "synthetic", "pneumonia_mnist", or a folder {train,val,test}/{class}
+    # A folder {train,val,test}/{class}, or a set by its name: "synthetic" films are drawn, those of
+    # "synthetic_hard" have faint opacities and a shortcut, and "pneumonia_mnist" is downloaded.
+    data.root = "synthetic"
     # A CSV file that lists films in place of the folders: a row for each film with its path and its
     # label and, if known, its patient and its split. Paths are relative to the table or, if
     # data.root is a folder, to that. "": the films are those of data.root.

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 LONGEST_NAME = 100
-NAMED_SETS = ("synthetic", "pneumonia_mnist")  # values of data.root that are not folders
+DRAWN_SETS = ("synthetic", "synthetic_hard")  # values of data.root for films that are drawings
+NAMED_SETS = (*DRAWN_SETS, "pneumonia_mnist")  # values of data.root that are not folders
 ANY_OTHER = "*"  # in data.ignored, every name that is not that of a class
 KERMANY = "kermany"  # the value of data.patient_pattern for the names of the Kermany set
 # Other values of data.patient_pattern with a name. The groups of an expression name the patient.

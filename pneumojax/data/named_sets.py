@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from pneumojax.config.rules import NAMED_SETS
-from pneumojax.data import phantom_films
+from pneumojax.data import hard_films, phantom_films
 from pneumojax.data.classes import CLASS_NAMES
 from pneumojax.data.films import SPLITS
 from pneumojax.data.tensorflow_import import tensorflow
@@ -21,6 +21,8 @@ def resolve_root(root: str, cache_dir: Path) -> Path:
         return Path(root)
     if root == "pneumonia_mnist":
         return export_pneumonia_mnist(cache_dir)
+    if root == "synthetic_hard":
+        return hard_films.ensure_hard_films(cache_dir)
     return phantom_films.ensure_films(cache_dir)
 
 

@@ -45,7 +45,9 @@ class Drawing(NamedTuple):
     opacity: NDArray[np.float32]
 
 
-def draw_film(seed: int, patient: int, image: int, pathogen: str) -> np.ndarray:
+def draw_film(
+    seed: int, patient: int, image: int, pathogen: str, density: float = 1.0
+) -> np.ndarray:
     """Draws one frontal film, uint8 (height, width).
 
     A patient is identified by pathogen and number. The films of a patient share the body and differ
@@ -54,11 +56,12 @@ def draw_film(seed: int, patient: int, image: int, pathogen: str) -> np.ndarray:
     Args:
         image: the number of the film among the patient's, from 1.
         pathogen: one of `PATHOGENS`.
+        density: factor on the density of the fluid; below 1 the opacities are fainter.
     """
-    return draw(seed, patient, image, pathogen).film
+    return draw(seed, patient, image, pathogen, density).film
 
 
-def draw(seed: int, patient: int, image: int, pathogen: str) -> Drawing:
+def draw(seed: int, patient: int, image: int, pathogen: str, density: float = 1.0) -> Drawing:
     """Draws the film of `draw_film`, and says where its lungs and its opacities are."""
     kind = PATHOGENS.index(pathogen)
     rng = np.random.default_rng([seed, kind, patient])
@@ -72,7 +75,7 @@ def draw(seed: int, patient: int, image: int, pathogen: str) -> Drawing:
         for xy in strips
     ]
     solid, air, vessels = (np.concatenate(layer) for layer in zip(*layers, strict=True))
-    fluid = _fluid(rng, pathogen, x, y, vessels)
+    fluid = density * _fluid(rng, pathogen, x, y, vessels)
     film = _expose(rng, solid - air * (0.56 * (1 - fluid) - 0.17 * vessels))
     return Drawing(film, air > 0.25, (fluid * air).astype(np.float32))
 

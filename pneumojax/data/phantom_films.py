@@ -2,11 +2,12 @@
 
 import itertools
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from PIL import Image
 
 from pneumojax.data.phantom import PATHOGENS, draw_film
@@ -47,14 +48,30 @@ def write_films(
 
     There is no `val` folder, since validation is held out of train. No patient is in both splits.
     """
+    write_splits(
+        root,
+        {"train": train, "test": test},
+        lambda split, patient, image, pathogen: draw_film(SEED, patient, image, pathogen),
+    )
+
+
+def write_splits(
+    root: Path,
+    splits: Mapping[str, Mapping[str, int]],
+    draw: Callable[[str, int, int, str], NDArray[np.uint8]],
+) -> None:
+    """Writes a folder for each split, from numbers of films by split and by pathogen.
+
+    `draw` returns the film of a split, patient, image and pathogen.
+    """
     for kind, pathogen in enumerate(PATHOGENS):
         rng = np.random.default_rng([SEED, kind])
         first = 1
-        for split, counts in (("train", train), ("test", test)):
+        for split, counts in splits.items():
             folder = root / split / ("NORMAL" if pathogen == "none" else "PNEUMONIA")
             folder.mkdir(parents=True, exist_ok=True)
             for patient, image in _roster(rng, counts.get(pathogen, 0), first):
-                film = Image.fromarray(draw_film(SEED, patient, image, pathogen))
+                film = Image.fromarray(draw(split, patient, image, pathogen))
                 film.save(folder / film_name(patient, image, pathogen), quality=JPEG_QUALITY)
                 first = patient + 1
 
@@ -62,20 +79,29 @@ def write_films(
 def ensure_films(cache_dir: Path) -> Path:
     """The folder of the synthetic films in `cache_dir`; they are drawn if it does not exist.
 
+    Raises:
+        UserError: `cache_dir` cannot be written.
+    """
+    return drawn_once(cache_dir / f"synthetic-v{VERSION}", write_films)
+
+
+def drawn_once(films: Path, write: Callable[[Path], None]) -> Path:
+    """Returns the folder `films`, which `write` fills if it does not exist.
+
     The films are drawn under a temporary name and renamed when complete, so a folder of the final
     name is whole after any crash and with any number of processes.
 
     Raises:
-        UserError: `cache_dir` cannot be written.
+        UserError: the folder above `films` cannot be written.
     """
-    films = cache_dir / f"synthetic-v{VERSION}"
+    cache_dir = films.parent
     with failing_clearly(cache_dir, "cache_dir", "make room or name another folder"):
         if films.is_dir():
             return films
         cache_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".drawing-") as drawing:
             unfinished = Path(drawing) / films.name
-            write_films(unfinished)
+            write(unfinished)
             try:
                 unfinished.rename(films)
             except OSError:  # another process was first and drew the same films

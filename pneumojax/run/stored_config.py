@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from pneumojax.config.check import first_problem
-from pneumojax.config.rules import ANY_OTHER
+from pneumojax.config.rules import ANY_OTHER, DRAWN_SETS
 from pneumojax.configs import base
 from pneumojax.errors import UserError
 from pneumojax.fields import read_record
@@ -68,7 +68,7 @@ def refuse_foreign_network(config: ConfigDict, workdir: Path, named_by_user: str
 
 def is_synthetic(config: ConfigDict) -> bool:
     """Whether the run's films are the embedded drawings."""
-    return config.data.root == "synthetic" and not config.data.table
+    return config.data.root in DRAWN_SETS and not config.data.table
 
 
 def _with_tuples(value: Any) -> Any:
