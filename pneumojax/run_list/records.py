@@ -94,7 +94,7 @@ def _state(folder: Path, history: Sequence[Mapping[str, Any]], epochs: int) -> s
     done = history[-1]["epoch"] if history else 0
     if done >= epochs or (folder / "evaluation" / "val" / "metrics.json").exists():
         return "finished"  # early stopping ends before the last epoch, and is then evaluated
-    if _is_locked(folder):
+    if is_locked(folder):
         return "running"
     lines = read_lines(folder / "metrics.jsonl")
     step = lines[-1]["step"] if lines else 0
@@ -105,7 +105,7 @@ def _state(folder: Path, history: Sequence[Mapping[str, Any]], epochs: int) -> s
     return f"interrupted at step {step}" if step else "not started"
 
 
-def _is_locked(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Whether a process trains in the folder; the file of its lock stays behind when it ends."""
     try:
         with open(folder / LOCK) as stream:
