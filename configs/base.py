@@ -212,4 +212,10 @@ def get_config() -> ConfigDict:
     config.log = log = ConfigDict()
     log.every_steps = 1  # steps between lines in metrics.jsonl and TensorBoard
     log.tensorboard = True  # event files beside metrics.jsonl
+    # Where the run is recorded besides its folder: any of "mlflow" and "wandb". The environment
+    # says which server or file, such as MLFLOW_TRACKING_URI. The report, which shows films, is sent
+    # there too.
+    log.trackers = ()
+    # Seconds that the end of a command waits at most for trackers that have not taken everything.
+    log.tracker_seconds = 10.0
     return config

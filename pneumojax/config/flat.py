@@ -8,7 +8,8 @@ from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
 
-# A changed decision rule only needs a new fit on the validation films.
+# A changed decision rule only needs a new fit on the validation films. Trackers record what is done
+# anyway.
 AFTER_TRAINING = frozenset(
     {
         "data.max_cache_gb",
@@ -17,6 +18,8 @@ AFTER_TRAINING = frozenset(
         "decision.min_sensitivity",
         "decision.cost_ratio",
         "decision.temperature",
+        "log.trackers",
+        "log.tracker_seconds",
     }
 )
 # These do not affect the steps already taken. The number of epochs may only grow.

@@ -22,14 +22,15 @@ _START_FROM = "start from a copy of configs/base.py, or from base.get_config()"
 # Every network has these fields; all others are arguments of its own class.
 _NAMES = (
     *("data.negative", "data.positive", "data.ignored", "data.dicom_metadata"),
-    "distill.teachers",
+    *("distill.teachers", "log.trackers"),
 )
 # Names of runs had a digest of all fields before there were these.
 _NEWER_FIELDS = (
     *("data.table", "data.columns", "data.negative", "data.positive", "data.ignored"),
     *("data.patient_pattern", "data.resident", "data.dicom_metadata", "data.stratify"),
-    *("data.fold_by", "train.", "distill.", "precision"),
+    *("data.fold_by", "train.", "distill.", "precision", "log.tracker"),
 )
+_NAME_NO_RUN = ("data.ignored", "log.tracker")
 _OF_EVERY_NETWORK = frozenset({"model.network", "model.dtype"})
 
 
@@ -110,7 +111,7 @@ def run_name(config: ConfigDict) -> str:
     The digits are a digest of the fields that differ from `configs/base.py`. A new field with its
     default therefore leaves the names of earlier runs as they are. A field that is renamed must
     keep its old name here. `data.ignored` changes no film of a run, so a run that it stopped goes
-    on under its name.
+    on under its name; so does a run that is tracked from now on.
     """
     return f"{config.name}-{_digest(_changed(config))}"
 
@@ -132,7 +133,7 @@ def _changed(config: ConfigDict) -> dict[str, Any]:
     return {
         name: value
         for name, value in flatten(config).items()
-        if name != "data.ignored" and (name not in defaults or defaults[name] != value)
+        if not name.startswith(_NAME_NO_RUN) and (name not in defaults or defaults[name] != value)
     }
 
 

@@ -190,6 +190,8 @@ RULES = (
         "it must be above 0, and at most 1",
     ),
     Rule("decision.cost_ratio", lambda value: value > 0, "it must be above 0"),
+    _some_of("log.trackers", "mlflow", "wandb"),
+    _within("log.tracker_seconds", 0, 3_600),
 )
 
 
