@@ -77,7 +77,7 @@ def main() -> None:
                 "contestants": rounds,
             }
             if contest == "input":
-                found = Path(options["folder"]).rglob("*")
+                found = Path(str(options["folder"])).rglob("*")
                 result["films"] = sum(path.suffix.lower() in SUFFIXES for path in found)
             result["summary"] = summary(contest, rounds)
             write_json(arguments.output / f"{contest}.json", result)

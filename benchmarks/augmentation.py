@@ -63,14 +63,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="store the figures in records/")
     arguments = parser.parse_args()
+    milliseconds = measure()
     found = {
         "command": "python -m benchmarks.augmentation --write",
         "hardware": hardware(),
         "films": FILMS,
         "side": SIDE,
-        "milliseconds": measure(),
+        "milliseconds": milliseconds,
     }
-    for name, value in found["milliseconds"].items():
+    for name, value in milliseconds.items():
         print(f"{name:24} {value:.1f} ms")
     if arguments.write:
         write_json(STORED, found)

@@ -109,7 +109,9 @@ class Kernels:
 def kernels(compiled: jax.stages.Compiled) -> Kernels:
     """Counts the kernels of a program without loops that was compiled for a GPU."""
     kinds, moved = counted(compiled.as_text() or "")
-    return Kernels(kinds, moved / 1e9, compiled.memory_analysis().temp_size_in_bytes / 1e9)
+    memory = compiled.memory_analysis()
+    assert memory, "a compiler for GPUs says how much memory a program needs"
+    return Kernels(kinds, moved / 1e9, memory.temp_size_in_bytes / 1e9)
 
 
 def counted(program: str) -> tuple[dict[str, int], int]:

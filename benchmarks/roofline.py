@@ -171,16 +171,21 @@ def roofline(cpu: Mapping[str, Any]) -> dict[str, Any]:
             for direction in PASSES:
                 flops = layer.flops(direction, batch)
                 traffic = layer.bytes(direction, batch, FLOAT32)
-                entry = {"flops": flops, "bytes": traffic, "intensity": flops / traffic}
-                entry["bound"], entry["seconds"] = {}, {}
+                bound, seconds = {}, {}
                 for name, (peak, bandwidth, size) in limits(cpu).items():
                     times = {
                         "compute": flops / peak,
                         "memory": layer.bytes(direction, batch, size) / bandwidth,
                     }
-                    entry["bound"][name] = max(times, key=lambda key: times[key])
-                    entry["seconds"][name] = max(times.values())
-                row[direction] = entry
+                    bound[name] = max(times, key=times.__getitem__)
+                    seconds[name] = max(times.values())
+                row[direction] = {
+                    "flops": flops,
+                    "bytes": traffic,
+                    "intensity": flops / traffic,
+                    "bound": bound,
+                    "seconds": seconds,
+                }
             rows.append(row)
         found[str(batch)] = rows
     known = {

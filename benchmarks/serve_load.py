@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,7 +112,7 @@ def slow_clients(port: int) -> list[Answer]:
         status = int(answer[9:12]) if answer else 0
         return Answer(status, "", time.perf_counter() - began)
 
-    return together([lambda begin=begin: trickle(begin) for begin in (HEAD[:20], HEAD) * 25])
+    return together([partial(trickle, begin) for begin in (HEAD[:20], HEAD) * 25])
 
 
 def under_kills(process: int, jobs: Sequence[Callable[[], Answer]]) -> tuple[list[Answer], int]:

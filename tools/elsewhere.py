@@ -58,6 +58,6 @@ def figures_within_views(
         ("sensitivity", counted.tp, counted.tp + counted.fn),
         ("specificity", counted.tn, counted.tn + counted.fp),
     ):
-        share = Limited.of(hits / total, wilson(int(hits), int(total)), "wilson")
+        share = Limited.of(int(hits) / int(total), wilson(int(hits), int(total)), "wilson")
         figures[f"elsewhere_{name}"] = dict(vars(share))
     return figures

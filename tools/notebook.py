@@ -79,10 +79,12 @@ def _outputs(source: str, namespace: dict[str, Any], count: int) -> Iterator[Out
 def _value_of(source: str, namespace: dict[str, Any]) -> Any:
     """Executes a cell and returns the value of its last line if that is an expression."""
     tree, name = ast.parse(source), "<cell>"
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, name, "exec"), namespace)
-    if last is None:
+    last = tree.body[-1] if tree.body else None
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, name, "exec"), namespace)
         return None
+    tree.body.pop()
+    exec(compile(tree, name, "exec"), namespace)
     return eval(compile(ast.Expression(last.value), name, "eval"), namespace)
 
 

@@ -28,6 +28,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +255,7 @@ def main() -> None:
     out = given.out.expanduser().resolve()
     trees = Trees(export(given.commit, out / "commit"), ROOT, out)
     subjects: dict[str, Callable[[], Checked]] = {
-        **{name: lambda name=name: check_run(trees, name) for name in RUNS},
+        **{name: partial(check_run, trees, name) for name in RUNS},
         "evaluate": lambda: check_evaluation(trees),
         "resume": lambda: check_resume(trees),
     }

@@ -22,9 +22,9 @@ from PIL import Image
 from tools.docs.places import IMAGES, ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import FloatRect, Page, ViewportSize
 
-SCREEN = {"width": 1280, "height": 1160}
+SCREEN: "ViewportSize" = {"width": 1280, "height": 1160}
 WIDTH = 960  # pixels of a stored picture
 COLOURS = 96  # enough for flat pages, at a third of the bytes
 
@@ -86,7 +86,8 @@ def served(run: Path) -> Iterator[str]:
 def store(page: "Page", name: str) -> None:
     """Stores what the page shows, smaller and with few colours."""
     end = page.evaluate("document.body.getBoundingClientRect().bottom")
-    shown = {"x": 0, "y": 0, "width": SCREEN["width"], "height": min(end, SCREEN["height"])}
+    height = min(end, SCREEN["height"])
+    shown: FloatRect = {"x": 0, "y": 0, "width": SCREEN["width"], "height": height}
     image = Image.open(io.BytesIO(page.screenshot(clip=shown))).convert("RGB")
     image = image.resize(
         (WIDTH, round(WIDTH * image.height / image.width)), Image.Resampling.LANCZOS

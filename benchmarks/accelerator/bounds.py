@@ -40,6 +40,7 @@ def operations(config: ConfigDict) -> list[Operation]:
     as fused into these operations, so the sum is a lower bound.
     """
     module = _lowered(config).compiler_ir("stablehlo")
+    assert module, "JAX lowers to StableHLO by default"
     functions = {
         ir.StringAttr(function.attributes["sym_name"]).value: function
         for function in module.body.operations

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -95,9 +96,9 @@ def train(name: str, fields: dict[str, Any], films: str, workdir: str) -> dict[s
     config.update_from_flattened_dict(fields | {"data.root": films})
     compiling = [0.0]
 
-    def listen(event: str, seconds: float, **_: object) -> None:
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
-            compiling[0] += seconds
+            compiling[0] += duration_secs
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     began = time.perf_counter()
@@ -121,7 +122,11 @@ def as_arguments(recipe: Recipe) -> dict[str, Any]:
     return asdict(recipe)
 
 
-JOBS = {"digest": digest, "step_time": step_time, "train": train}
+JOBS: dict[str, Callable[..., Any]] = {
+    "digest": digest,
+    "step_time": step_time,
+    "train": train,
+}
 
 if __name__ == "__main__":
     print(json.dumps(JOBS[sys.argv[1]](**json.loads(sys.argv[2]))))

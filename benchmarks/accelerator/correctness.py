@@ -70,7 +70,7 @@ def measure_correctness(network: str, *, smoke: bool) -> Correctness:
         exact = _answers(config, "float64", wide, batch, cpu)
     device = jax.local_devices()[0]
     is_cpu = device.platform == "cpu"
-    errors = {}
+    errors: dict[str, Errors] = {}
     for precision in PRECISIONS:
         if is_cpu and precision == "float32":
             errors[precision] = errors["tf32"]

@@ -64,7 +64,7 @@ class Resume:
 
 def measure_resume(smoke: bool) -> Resume:
     """Kills a training of configs/quick.py with SIGKILL after a checkpoint, and lets it go on."""
-    fields = {"epochs": 3, "checkpoint.every_steps": 2, "log.tensorboard": False}
+    fields: dict[str, Any] = {"epochs": 3, "checkpoint.every_steps": 2, "log.tensorboard": False}
     fields |= {"data.resident": "replicated", "train.steps_per_call": 2}
     if smoke:
         fields |= {"data.image_size": 40, "batch_size": 16}
@@ -130,8 +130,15 @@ def measure_time_to_result(smoke: bool) -> TimeToResult:
         arguments = {"name": "reference", "fields": fields, "films": str(films)}
         found = children.ask("train", arguments | {"workdir": workdir})
     other = found["seconds"] - found["step_seconds"] - found["compile_seconds"]
-    times = [found[name] for name in ("seconds", "step_seconds", "compile_seconds")]
-    return TimeToResult(count, found["steps"], *times, other, found["last_epoch"])
+    return TimeToResult(
+        films=count,
+        steps=found["steps"],
+        seconds=found["seconds"],
+        step_seconds=found["step_seconds"],
+        compile_seconds=found["compile_seconds"],
+        other_seconds=other,
+        validation=found["last_epoch"],
+    )
 
 
 def _write_films(scratch: Path, count: int) -> Path:

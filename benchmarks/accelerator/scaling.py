@@ -47,7 +47,8 @@ def measure_scaling(smoke: bool) -> Scaling:
     meshes = _meshes()
     if smoke and len(meshes) > 1:
         meshes = [meshes[0], meshes[-1]]
-    weak, strong = [], []
+    weak: list[ScalingPoint] = []
+    strong: list[ScalingPoint] = []
     # All strong batches must be divisible by the largest mesh.
     of_one = 4 if smoke else BATCHES["base"]
     whole = -(-of_one // meshes[-1].size) * meshes[-1].size

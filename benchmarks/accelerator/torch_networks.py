@@ -1,6 +1,6 @@
 """The networks of this project in PyTorch, built from a config; imported only where torch is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from torch.nn import functional as F
 class ConvUnit(nn.Module):
     """Convolution, bias or batch norm, ReLU, as `pneumojax.nn.layers.Conv`."""
 
-    def __init__(self, inputs: int, outputs: int, window: tuple[int, int], norm: str, stride=1):
+    def __init__(
+        self, inputs: int, outputs: int, window: tuple[int, int], norm: str, stride: int = 1
+    ) -> None:
         super().__init__()
         padding = (window[0] // 2, window[1] // 2) if stride == 1 else 0
         self.conv = nn.Conv2d(inputs, outputs, window, stride, padding, bias=norm == "none")
@@ -139,7 +141,9 @@ def network_input(films: torch.Tensor, normalise: str, channels: int) -> torch.T
     return x.expand(-1, channels, -1, -1)
 
 
-def torch_loss(logits: Mapping[str, torch.Tensor], labels: torch.Tensor, weights) -> torch.Tensor:
+def torch_loss(
+    logits: Mapping[str, torch.Tensor], labels: torch.Tensor, weights: Sequence[float]
+) -> torch.Tensor:
     """Cross-entropy of the predicting head, and of an auxiliary one by its weight."""
     heads = [logits[name] for name in ("main", "auxiliary") if name in logits]
     losses = [F.binary_cross_entropy_with_logits(head, labels) for head in heads]

@@ -67,7 +67,7 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
         compiled = compile_step(step, state, config, mesh)
         return compiled, time.perf_counter() - began
 
-    facts = {"versions": VERSIONS}
+    facts: dict[str, Any] = {"versions": VERSIONS}
     if options.get("startup"):  # the caller has set the compilation cache
         compiled, _ = compile_once()
     else:
@@ -100,7 +100,9 @@ def inference(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], flo
     images = rng.integers(0, 256, (64, options["size"], options["size"], 1), "u1")
     if not Path(options["weights"]).exists():
         paths, _ = jax.tree.flatten_with_path(params)
-        arrays = {".".join(str(key.key) for key in path): np.asarray(a) for path, a in paths}
+        arrays: dict[str, Any] = {
+            ".".join(str(key.key) for key in path): np.asarray(a) for path, a in paths
+        }
         np.savez(options["weights"], images=images, **arrays)
     step = jax.jit(make_forward(network, make_mesh()))
     count = options["films"]

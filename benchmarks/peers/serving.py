@@ -9,7 +9,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 # Takes options. Returns facts about the contestant, and a function that plays once and returns its
@@ -17,7 +17,7 @@ from typing import Any
 Contest = Callable[[dict[str, Any]], tuple[dict[str, Any], Callable[[], float]]]
 
 
-def serve(contests: dict[str, Contest]) -> None:
+def serve(contests: Mapping[str, Contest]) -> None:
     """Answers `{"prepare": contest, ...options}` and then any number of `{"round": true}`.
 
     A round is the median of several plays; the option `repeats` says how many (1 by default).

@@ -85,7 +85,7 @@ def _torchvision() -> nn.Module:
     import torchvision
 
     class Alone(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.whole = torchvision.models.inception_v3(
                 weights=None, num_classes=1, aux_logits=True, init_weights=False

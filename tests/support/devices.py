@@ -153,6 +153,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     # Most runs compile the same steps.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(out / "xla"))
+    rows = measure(out)
     result = {
         "command": "python -m tests.support.devices --out=/tmp/devices",
         "hardware": hardware(),
@@ -160,10 +161,10 @@ def main() -> None:
         "films": equal_steps.FILMS,
         "batch": equal_steps.BATCH,
         "steps": equal_steps.STEPS,
-        "rows": measure(out),
+        "rows": rows,
     }
     write_json(STORED, result)
-    for each in result["rows"]:
+    for each in rows:
         print(each)
 
 

@@ -161,7 +161,7 @@ def main() -> None:
     import jax
     from jax.sharding import Mesh
 
-    found = {}
+    found: dict[str, Any] = {}
     for count in map(int, (arguments.devices or str(jax.device_count())).split(",")):
         mesh = Mesh(np.array(jax.devices()[:count]), ("data",))
         for case in arguments.cases.split(","):

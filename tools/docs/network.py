@@ -52,7 +52,7 @@ def stages() -> dict[str, tuple[int, ...]]:
             x = seen[f"modules.{i}"] = module(x)
         seen["global_pool"] = jnp.mean(x, axis=(1, 2))
         x = seen["auxiliary_pool"] = pools.average_pool(x, (5, 5), (3, 3))
-        x = seen["auxiliary_narrow"] = network.auxiliary_head.narrow(x)
+        x = seen["auxiliary_narrow"] = getattr(network, "auxiliary_head").narrow(x)  # noqa: B009, set by name
         seen["auxiliary_flat"] = jax.lax.collapse(x, 1)
         return seen
 
