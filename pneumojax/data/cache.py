@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import PIL
 
-from pneumojax.data.cache_build import IMAGES, REJECTED, PixelStore, build_entry
+from pneumojax.data.cache_build import IMAGES, REJECTED, Decoding, PixelStore, build_entry
 from pneumojax.data.cache_check import fits, is_whole
 from pneumojax.data.dicom_metadata import HeaderCollector, read_facts
 from pneumojax.data.disk_space import require_disk_space, too_large
@@ -83,7 +83,7 @@ def load_split(
         entry = decoded
         _remove_unusable(entry, wanted, preprocessing, cache)
         if not entry.is_dir():
-            build_entry(entry, wanted, preprocessing, PixelStore, headers, cache.log)
+            build_entry(entry, wanted, Decoding(preprocessing), PixelStore, headers, cache.log)
         images = np.asarray(np.load(entry / IMAGES, mmap_mode="r"))
     index, rejected = open_index(entry), dict(json.loads((entry / REJECTED).read_text()))
     readable = [i for i, file in enumerate(wanted.files) if file.path not in rejected]
@@ -212,7 +212,7 @@ def _streamed(
         shutil.rmtree(entry)
     if not entry.is_dir():
         require_disk_space(entry, folder.files, reason)
-        build_entry(entry, folder, preprocessing, ShardStore, headers, cache.log)
+        build_entry(entry, folder, Decoding(preprocessing), ShardStore, headers, cache.log)
     return StreamedFilms(entry, open_index(entry), preprocessing)
 
 

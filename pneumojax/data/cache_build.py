@@ -14,6 +14,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -35,7 +36,7 @@ REJECTED = "rejected.json"
 CHECKSUMS = "checksums.json"
 _IN_A_CALL = 16  # films that a child process decodes in one call
 _BYTES_IN_A_CALL = 1 << 20  # no film is added to a call that holds more
-_AHEAD = 2  # calls for each core that run before their films are stored
+_AHEAD = 2  # calls for each thread that run before their films are stored
 
 
 Answer = tuple[FilmFile, DecodedFilm | str]  # a file with its film, or the reason of its rejection
@@ -73,10 +74,31 @@ class PixelStore:
         self._images.flush()
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """How the films of an entry are decoded.
+
+    decoder: the caller's own, which several entries share; None starts a child process for each
+        core, for this entry alone.
+    """
+
+    preprocessing: Preprocessing
+    decoder: FilmDecoder | None = None
+
+    def started(self) -> contextlib.AbstractContextManager[FilmDecoder]:
+        """The decoder. It is closed at the end of the block unless it is the caller's own."""
+        return FilmDecoder() if self.decoder is None else contextlib.nullcontext(self.decoder)
+
+    @property
+    def threads(self) -> int:
+        """The number of films that are decoded at the same time."""
+        return (os.cpu_count() or 1) if self.decoder is None else self.decoder.processes
+
+
 def build_entry(
     entry: Path,
     folder: FilmFolder,
-    preprocessing: Preprocessing,
+    decoding: Decoding,
     make_store: Callable[[Path, Sequence[FilmFile], Preprocessing], Store],
     headers: HeaderCollector,
     log: Callable[[str], None],
@@ -93,8 +115,8 @@ def build_entry(
         cleanup.callback(shutil.rmtree, building, ignore_errors=True)  # gone if it was renamed
         _remove_abandoned(entry)
         building.mkdir(parents=True)
-        store = make_store(building, folder.files, preprocessing)
-        rejected = _store_films(building, folder, preprocessing, store, headers, log)
+        store = make_store(building, folder.files, decoding.preprocessing)
+        rejected = _store_films(building, folder, decoding, store, headers, log)
         headers.write(building)
         store.close()
         del store
@@ -125,7 +147,7 @@ def checksum(path: Path) -> int:
 def _store_films(
     building: Path,
     folder: FilmFolder,
-    preprocessing: Preprocessing,
+    decoding: Decoding,
     store: Store,
     headers: HeaderCollector,
     log: Callable[[str], None],
@@ -134,7 +156,7 @@ def _store_films(
     progress = Progress(log, seconds=2)
     began, total = 0.0, len(folder.files)
     with IndexWriter(building) as index:
-        for done, (file, film) in enumerate(_decoded(folder, preprocessing), start=1):
+        for done, (file, film) in enumerate(_decoded(folder, decoding), start=1):
             if isinstance(film, str):
                 rejected.append((file.path, film))
             else:
@@ -148,16 +170,16 @@ def _store_films(
     return rejected
 
 
-def _decoded(folder: FilmFolder, preprocessing: Preprocessing) -> Iterator[Answer]:
+def _decoded(folder: FilmFolder, decoding: Decoding) -> Iterator[Answer]:
     """Decodes the files in parallel, and answers in their order."""
-    cores = os.cpu_count() or 1
-    with FilmDecoder() as decoder:
-        pool = ThreadPoolExecutor(cores)  # each thread waits for a child process that decodes
+    preprocessing, threads = decoding.preprocessing, decoding.threads
+    with decoding.started() as decoder:
+        pool = ThreadPoolExecutor(threads)  # each thread waits for a child process that decodes
         waiting: deque[Future[list[Answer]]] = deque()
         try:
             for group in _groups(folder.files):  # bounded: there may be millions of films
                 waiting.append(pool.submit(_read_group, folder, group, preprocessing, decoder))
-                if len(waiting) > _AHEAD * cores:
+                if len(waiting) > _AHEAD * threads:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()

@@ -31,11 +31,15 @@ class Decoded(NamedTuple):
 
 
 class FilmDecoder(AbstractContextManager["FilmDecoder"]):
-    """Decodes films in a child process for each core, `most` at most. Safe for threads."""
+    """Decodes films in a child process for each core, `most` at most. Safe for threads.
+
+    processes: the number of its child processes.
+    """
 
     def __init__(self, most: int | None = None, limits: Limits = DEFAULT):
         cores = os.cpu_count() or 1
-        self._workers = Workers(min(most or cores, cores), limits, tasks=["film"])
+        self.processes = min(most or cores, cores)
+        self._workers = Workers(self.processes, limits, tasks=["film"])
 
     def __exit__(self, *exception: object) -> None:
         self._workers.close()

@@ -16,6 +16,7 @@ from PIL import Image
 
 from pneumojax.data import cache, cache_build, disk_space
 from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.cache_build import Decoding
 from pneumojax.data.films import find_films
 from pneumojax.data.pipeline import BatchOrder, evaluation_batches, training_batches
 from pneumojax.decoding.preprocessing import Preprocessing
@@ -292,7 +293,7 @@ def test_no_more_films_are_read_ahead_than_the_cores_can_use(all_kinds, monkeypa
     folder = replace(folder, files=folder.files * 10)
     # The calls that wait, and the one whose films are being stored.
     most_ahead = (2 * cache_build._AHEAD + 1) * cache_build._IN_A_CALL
-    for taken, _ in enumerate(cache_build._decoded(folder, REDUCED), start=1):
+    for taken, _ in enumerate(cache_build._decoded(folder, Decoding(REDUCED)), start=1):
         assert len(started) <= taken + most_ahead
     assert taken == len(started) == 380
 
@@ -326,6 +327,7 @@ def test_a_process_ends_while_films_are_streamed(all_kinds, cache_dir):
 import sys
 from pathlib import Path
 from pneumojax.data.cache import FilmCache, load_split
+from pneumojax.data.cache_build import Decoding
 from pneumojax.data.films import find_films
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.data.pipeline import BatchOrder, training_batches
