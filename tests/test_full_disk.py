@@ -21,12 +21,14 @@ BOOK = """
 import sys
 from pathlib import Path
 from pneumojax.errors import UserError
-from pneumojax.training.logbook import Logbook
+from pneumojax.tracking.files import EventFiles, MetricsFile
+from pneumojax.tracking.logbook import Logbook
+from pneumojax.tracking.tracker import Record
 try:
-    book = Logbook(Path(sys.argv[1]), 0, tensorboard=True, stamp={"synthetic": True})
-    for step in range(1000):
-        book.write("step", step, 1, {"loss": 0.5})
-    book.close()
+    folder, stamp = Path(sys.argv[1]), {"synthetic": True}
+    with Logbook([MetricsFile(folder, 0, stamp), EventFiles(folder, 0, stamp)]) as book:
+        for step in range(1000):
+            book.write(Record("step", step, 1, {"loss": 0.5}))
 except UserError as error:
     sys.exit(f"error: {error}")
 """
@@ -115,7 +117,7 @@ def test_events_are_records_that_tensorflow_reads_with_their_checksums(tmp_path)
     import tensorflow as tf
     from tensorboardX.proto.event_pb2 import Event
 
-    from pneumojax.training.events import Events
+    from pneumojax.tracking.events import Events
 
     events = Events(tmp_path, purge_step=3)
     events.text("stamp", "synthetic")

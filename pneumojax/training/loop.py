@@ -21,9 +21,11 @@ from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.provenance import write_provenance
 from pneumojax.sharding import make_mesh
 from pneumojax.terminal import say
+from pneumojax.tracking.logbook import Logbook, open_logbook
+from pneumojax.tracking.relays import network_files, open_relays
+from pneumojax.tracking.tracker import Record
 from pneumojax.training.calls import CompiledCalls, make_input
 from pneumojax.training.distillation import open_teachers, record_teachers
-from pneumojax.training.logbook import open_logbook
 from pneumojax.training.losses import class_factors
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.parameter_groups import groups_of, is_fine_tuning, print_groups
@@ -102,6 +104,9 @@ def _train(setup: Setup, weights_source: Source | None) -> None:
     epochs = first_step // per_epoch
     if first_step == setup.last_step or stops_early(epochs, best, config):
         say(f"finished: this run has trained {epochs} of {config.epochs} epochs")
+        if runtime.is_leader():
+            with open_relays(setup.workdir, config) as relays:
+                relays.keep("network", network_files(setup.workdir))
         return
     if first_step:
         say(f"resuming after step {first_step} of {setup.last_step}")
@@ -112,7 +117,9 @@ def _train(setup: Setup, weights_source: Source | None) -> None:
     teaching = Teaching(class_factors(labels, config.loss.class_weights), teachers)
     train_step = make_train_step(config, network, optimizer, per_epoch, mesh, teaching)
     compiled = CompiledCalls(train_step, state, config, mesh, source, setup.last_step)
-    Trainer(setup, source.calls, best).run(compiled, state, source.batches)
+    with open_logbook(setup.workdir, first_step, config) as logbook:
+        Trainer(setup, source.calls, best, logbook).run(compiled, state, source.batches)
+        logbook.keep("network", network_files(setup.workdir))
 
 
 class Trainer:
@@ -121,7 +128,7 @@ class Trainer:
     `best` holds the figures of the best epoch so far, with its "epoch".
     """
 
-    def __init__(self, setup: Setup, calls: Calls, best: Figures | None):
+    def __init__(self, setup: Setup, calls: Calls, best: Figures | None, logbook: Logbook):
         config = setup.config
         self._setup, self._config = setup, config
         self._calls = calls
@@ -130,7 +137,7 @@ class Trainer:
         self._logits = make_batched(
             make_forward(setup.network, setup.mesh), setup.mesh, config.batch_size
         )
-        self._logbook = open_logbook(setup.workdir, calls.first_step, config)
+        self._logbook = logbook
         self._progress = TrainingProgress(config.epochs, setup.steps_per_epoch, config.batch_size)
         self._clock = StepClock()
         self._monitor = StepMonitor(
@@ -179,7 +186,6 @@ class Trainer:
                     break
                 self._clock.resume()
                 self._progress.resume()
-        self._logbook.close()
 
     def _end_epoch(self, step: int, epoch: int, state: TrainState) -> None:
         """Validates, writes the figures of the epoch, and saves it if it is the best so far."""
@@ -189,7 +195,7 @@ class Trainer:
         if films:
             logits = self._logits(params, films)
             figures |= validation_figures(films.labels, logits)
-        self._logbook.write("epoch", step, epoch, figures)
+        self._logbook.write(Record("epoch", step, epoch, figures))
         self._progress.epoch(epoch, figures)
         if not is_better(figures, self._best, self._config):
             return
@@ -202,7 +208,6 @@ class Trainer:
         self._setup.checkpoints.save_best(step, params, meta)
 
     def _stop(self, signal_number: int, step: int) -> NoReturn:
-        self._logbook.close()
         if runtime.is_multiprocess():
             # Others may still be writing, and would take this process for lost if it ended first.
             runtime.leave()

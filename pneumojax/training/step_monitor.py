@@ -12,7 +12,8 @@ from pneumojax import runtime
 from pneumojax.data.film_set import FilmSet
 from pneumojax.errors import UserError
 from pneumojax.files import write_json
-from pneumojax.training.logbook import Logbook, NoLogbook
+from pneumojax.tracking.logbook import Logbook
+from pneumojax.tracking.tracker import Record
 from pneumojax.training.progress import TrainingProgress
 from pneumojax.training.state import TrainState
 
@@ -38,7 +39,7 @@ class StepMonitor:
         self,
         workdir: Path,
         films: FilmSet,
-        logbook: Logbook | NoLogbook,
+        logbook: Logbook,
         progress: TrainingProgress,
         log_every: int,
     ):
@@ -69,7 +70,7 @@ class StepMonitor:
             if wrong:
                 self._fail(call, number, wrong)
             if number % self._log_every == 0:
-                self._logbook.write("step", number, call.epoch, metrics)
+                self._logbook.write(Record("step", number, call.epoch, metrics))
         self._progress.steps(call.numbers, steps[-1]["loss"])
 
     def check(self, call: DispatchedCall, state: TrainState) -> None:
@@ -93,7 +94,6 @@ class StepMonitor:
         }
         if runtime.is_leader():
             write_json(self._path, report)
-        self._logbook.close()
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise UserError(
             f"step {number} (epoch {call.epoch}): {', '.join(wrong[:3])}{more}. "

@@ -11,7 +11,8 @@ from pneumojax.data.films import find_films
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 from pneumojax.run.checkpoint import Checkpoints
-from pneumojax.training.logbook import Logbook
+from pneumojax.tracking.files import MetricsFile
+from pneumojax.tracking.tracker import Outcome, Record
 
 pytestmark = pytest.mark.fault
 
@@ -195,9 +196,9 @@ def test_a_file_where_a_checkpoint_folder_should_be_is_one_line(tmp_path):
 
 def test_metrics_that_cannot_be_written_are_one_line(small_disk):
     disk = small_disk(12)
-    book = Logbook(disk, 0, tensorboard=False, stamp={})
+    lines = MetricsFile(disk, 0, {})
     with pytest.raises(UserError, match="No space left on device"):
         for step in range(1000):
-            book.write("step", step, 1, {"loss": 0.5})
+            lines.write(Record("step", step, 1, {"loss": 0.5}))
     small_disk(100)
-    book.close()
+    lines.close(Outcome.FAILED)

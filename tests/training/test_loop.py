@@ -14,7 +14,6 @@ from pneumojax.run.history import read_history, read_lines
 from pneumojax.run.seal import digest
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.training import calls
-from pneumojax.training.logbook import Logbook
 from pneumojax.training.loop import train
 from pneumojax.training.step_monitor import StepMonitor
 
@@ -230,16 +229,3 @@ def test_a_field_out_of_range_is_named_before_anything_is_written(
     with pytest.raises(UserError, match=message):
         train(changed(config, **fields), tmp_path / "run", cache_dir)
     assert not (tmp_path / "run").exists()
-
-
-def test_logbook_cuts_off_what_will_be_written_again_and_a_torn_line(tmp_path):
-    book = Logbook(tmp_path, 0, tensorboard=False, stamp={})
-    for step in (1, 2, 3):
-        book.write("step", step, 1, {"loss": float("nan") if step == 1 else 0.5})
-    book.close()
-    with open(tmp_path / "metrics.jsonl", "a") as stream:
-        stream.write('{"kind": "step", "st')
-    Logbook(tmp_path, 2, tensorboard=False, stamp={}).close()
-    lines = read_lines(tmp_path / "metrics.jsonl")
-    assert [line["step"] for line in lines] == [1, 2]
-    assert lines[0]["loss"] is None

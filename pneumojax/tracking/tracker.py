@@ -1,0 +1,56 @@
+"""The protocol of everything that records the figures of a run."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Record:
+    """The figures of one step or of one epoch.
+
+    kind: "step" or "epoch".
+    step, epoch: counted from 1; for an epoch, its last step.
+    time: seconds since 1970.
+    """
+
+    kind: str
+    step: int
+    epoch: int
+    figures: Mapping[str, float]
+    time: float = field(default_factory=time.time)
+
+
+class Outcome(StrEnum):
+    """How a run ended. A run is killed if its process ends without a word."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    KILLED = "killed"
+
+    @classmethod
+    def of(cls, error: BaseException | None) -> "Outcome":
+        """The outcome of a block that ends with an exception, or with None."""
+        if error is None:
+            return cls.FINISHED
+        return cls.STOPPED if isinstance(error, KeyboardInterrupt) else cls.FAILED
+
+
+class Tracker(Protocol):
+    """Records a run. Files raise UserError if they cannot be written; no other tracker does."""
+
+    def write(self, record: Record) -> None:
+        """Takes the figures of a step or an epoch."""
+
+    def keep(self, name: str, paths: Sequence[Path]) -> None:
+        """Stores files and folders, whose paths are relative to the run folder, under a name."""
+
+    def flush(self) -> None:
+        """Finishes what was written so far; a checkpoint must not be newer than its lines."""
+
+    def close(self, outcome: Outcome) -> None:
+        """Finishes everything; the tracker is not used afterwards."""
