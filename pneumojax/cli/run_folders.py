@@ -23,6 +23,9 @@ from pneumojax.errors import UserError
 from pneumojax.files import printable
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
 from pneumojax.shipped import reference_run
+from pneumojax.tracking.relays import Relays, open_relays
+
+_TRACKERS = "--config.log.trackers="
 
 
 class TrainedRuns(NamedTuple):
@@ -103,6 +106,19 @@ def film_fields(command: Command) -> dict[str, Any]:
     override(config, arguments)
     names = [argument.partition("=")[0].removeprefix("--config.data.") for argument in arguments]
     return {name: reduce(getitem, name.split("."), config.data) for name in names}
+
+
+def trackers_of_report(command: Command, runs: TrainedRuns) -> Relays:
+    """The trackers that `evaluate` sends its report to: those that the command itself names.
+
+    The config of the run does not decide, because a run folder may come from a stranger, and the
+    report shows the user's films. The report of several runs together goes nowhere.
+    """
+    is_asked_for = any(text.startswith(_TRACKERS) for text in command.overrides)
+    workdir = runs.workdirs[0]
+    if len(runs.workdirs) > 1 or not is_asked_for or not (workdir / "config.json").exists():
+        return Relays((), 0.0)
+    return open_relays(workdir, read_config(workdir))
 
 
 def _of_the_run(command: Command) -> list[str]:

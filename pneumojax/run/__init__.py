@@ -11,6 +11,7 @@ metrics.jsonl       a line for each step and for each epoch
 checkpoints/        latest/ to resume from, best/ to evaluate
 decision.json       the threshold of a decision rule that changed after training
 tensorboard/        event files
+tracking.json       the id of the run in MLflow and W&B, if it is tracked
 evaluation/         a folder for each split evaluated
 preview.png         the drawing of preview
 profile.json        the measurements of profile
