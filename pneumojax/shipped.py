@@ -1,4 +1,4 @@
-"""Finds the configs and the reference network that come with PneumoJAX.
+"""Finds the configs, the search spaces and the reference network that come with PneumoJAX.
 
 In a checkout `pneumojax/configs` and `pneumojax/models` are links to the folders `configs/` and
 `models/` at its top. An installed package holds copies of them in these places.
@@ -33,3 +33,13 @@ def config_file(name: str) -> Path:
             flag="config",
         )
     return _CONFIGS / f"{name}.py"
+
+
+def space_names() -> tuple[str, ...]:
+    """The names of the shipped search spaces, in alphabetical order."""
+    return tuple(sorted(file.stem for file in (_CONFIGS / "spaces").glob("*.toml")))
+
+
+def space_file(name: str) -> Path:
+    """The file of a shipped search space by its name; any other name is the path of a file."""
+    return _CONFIGS / "spaces" / f"{name}.toml" if name in space_names() else Path(name)

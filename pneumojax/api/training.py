@@ -8,6 +8,8 @@ from pneumojax.config.check import check
 from pneumojax.config.load import resolve
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
+from pneumojax.run.stored_config import has_validation
+from pneumojax.tracking.relays import open_relays, report_files
 
 
 def checked(config: ConfigDict) -> ConfigDict:
@@ -22,12 +24,10 @@ def checked(config: ConfigDict) -> ConfigDict:
 def evaluate_trained(config: ConfigDict, workdir: Path, cache_dir: Path) -> None:
     """Evaluates a run of this config on its validation films, if it has any.
 
+    The report goes to the trackers of the config.
     The network class that the config names is imported, whichever it is.
     """
     if has_validation(config):
-        evaluate_run([workdir], cache_dir, any_network=True)
-
-
-def has_validation(config: ConfigDict) -> bool:
-    """Whether a run of this config has validation films."""
-    return bool(config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds)
+        with open_relays(workdir, config) as relays:
+            evaluate_run([workdir], cache_dir, any_network=True)
+            relays.keep("evaluation-val", report_files(workdir / "evaluation" / "val", workdir))

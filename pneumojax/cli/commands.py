@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,10 +17,14 @@ from pneumojax.cli.run_folders import (
     film_fields,
     inspected_folder,
     new_or_own_folder,
+    trackers_of_report,
     trained_runs,
 )
 from pneumojax.config.check import check
 from pneumojax.errors import UserError
+from pneumojax.run.stored_config import has_validation
+from pneumojax.shipped import space_file, space_names
+from pneumojax.tracking.relays import report_files
 
 if TYPE_CHECKING:
     from pneumojax.api.model import Model
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
 
 def train(command: Command) -> None:
     """Trains a run to its last epoch, then evaluates it on its validation films."""
-    from pneumojax.api.training import evaluate_trained, has_validation
+    from pneumojax.api.training import evaluate_trained
     from pneumojax.training.loop import train
 
     config = config_of(command)
@@ -35,7 +40,7 @@ def train(command: Command) -> None:
     options, cache_dir = command.options, cache_dir_of(command)
     train(config, workdir, cache_dir, verify_films=options.verify_films, download=options.download)
     if options.distributed and has_validation(config):
-        _evaluate_alone(workdir, cache_dir)
+        _evaluate_alone(workdir, cache_dir, config.log.trackers)
     evaluate_trained(config, workdir, cache_dir)
 
 
@@ -48,6 +53,36 @@ def cross_validate(command: Command) -> None:
     cross_validate(
         config, workdir, cache_dir_of(command), verify_films=command.options.verify_films
     )
+
+
+def tune(command: Command) -> None:
+    """Searches for better fields of a config; every trial is a run in the folder of the study."""
+    from pneumojax.tuning.requirement import need_optuna
+
+    need_optuna()
+    from pneumojax.tuning.objective import parse_objectives
+    from pneumojax.tuning.plan import Plan
+    from pneumojax.tuning.search import tune
+    from pneumojax.tuning.space import read_space
+
+    config, options = config_of(command), command.options
+    if options.space is None:
+        known = ", ".join(space_names())
+        raise UserError(f"tune needs --space=<file>, or one of the shipped spaces: {known}")
+    if not has_validation(config):
+        raise UserError("tune chooses on validation films: set config.data.val_fraction above 0")
+    plan = Plan(
+        config,
+        read_space(space_file(options.space), config),
+        parse_objectives(options.objective),
+        options.sampler or "tpe",
+        options.storage or "sqlite",
+        options.prune,
+    )
+    folder = Path("runs", plan.name).resolve()
+    if options.workdir is not None:
+        folder = path_of("workdir", options.workdir)
+    tune(plan, folder, options.trials, cache_dir_of(command), download=options.download)
 
 
 def opened_model(runs: TrainedRuns, command: Command) -> "Model":
@@ -64,13 +99,16 @@ def evaluate(command: Command) -> None:
     """Evaluates a run, or several together."""
     runs, options = trained_runs(command), command.options
     films = None if options.films is None else path_of("films", options.films)
-    opened_model(runs, command).evaluate(
-        films,
-        split=options.split,
-        data=film_fields(command),
-        verify_films=options.verify_films,
-        progress=True,
-    )
+    with trackers_of_report(command, runs) as relays:
+        evaluated = opened_model(runs, command).evaluate(
+            films,
+            split=options.split,
+            data=film_fields(command),
+            verify_films=options.verify_films,
+            progress=True,
+        )
+        name = f"evaluation-{evaluated.folder.name}"
+        relays.keep(name, report_files(evaluated.folder, runs.workdirs[0]))
 
 
 def predict(command: Command) -> None:
@@ -194,7 +232,7 @@ def cache_dir_of(command: Command) -> Path:
     return path_of("cache_dir", command.options.cache_dir)
 
 
-def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
+def _evaluate_alone(workdir: Path, cache_dir: Path, trackers: Sequence[str]) -> NoReturn:
     """Ends this process of a job. That of the leader goes on as the command `evaluate`."""
     is_leader = runtime.is_leader()
     runtime.leave()
@@ -202,5 +240,7 @@ def _evaluate_alone(workdir: Path, cache_dir: Path) -> NoReturn:
         runtime.end(0)
     program = str(Path(sys.argv[0]).resolve())
     more = [f"--workdir={workdir}", f"--cache_dir={cache_dir}", "--any_network"]
+    if trackers:
+        more.append(f"--config.log.trackers={','.join(trackers)}")
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, program, "evaluate", *more])

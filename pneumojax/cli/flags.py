@@ -80,6 +80,46 @@ _FLAGS = (
         "first.",
     ),
     Flag(
+        "space",
+        "<file>",
+        "tune: a TOML file of the fields to search, with a range or values for each, or the name "
+        "of a space that comes with PneumoJAX.",
+    ),
+    Flag(
+        "objective",
+        "<figures>",
+        "tune: the figure to maximise, or '-name' to minimise it; several with commas between "
+        "them. A figure of an epoch such as val_auroc or -val_loss, or one of the evaluation such "
+        "as auroc or robustness.stress.mean.auroc.",
+        default="val_auroc",
+    ),
+    Flag(
+        "trials",
+        "<number>",
+        "tune: how many finished trials the study shall have.",
+        default=20,
+        lowest=1,
+        highest=100_000,
+    ),
+    Flag(
+        "sampler",
+        "<name>",
+        "tune: how values are proposed. By default tpe, which learns from earlier trials.",
+        choices=("tpe", "random"),
+    ),
+    Flag(
+        "storage",
+        "<name>",
+        "tune: how Optuna stores the study. By default sqlite; journal is for several processes "
+        "that search one study.",
+        choices=("sqlite", "journal"),
+    ),
+    Flag(
+        "prune",
+        "",
+        "tune: stop a trial after an epoch that is worse than the median of earlier trials.",
+    ),
+    Flag(
         "styles",
         "<number>",
         "table: also write a column style, which divides the training films into so many groups "
@@ -146,6 +186,12 @@ class Options:
     dtype: str | None
     where: str | None
     sort: str | None
+    space: str | None
+    objective: str
+    trials: int
+    sampler: str | None
+    storage: str | None
+    prune: bool
     styles: int | None
     overlays: str | None
     port: int

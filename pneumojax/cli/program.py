@@ -91,7 +91,7 @@ def _resumes(command: Command | None) -> str:
     """The last part of an error message if the same command can resume the work, else ""."""
     if command is None:
         return ""
-    resumes = command.verb in ("train", "crossvalidate")
+    resumes = command.verb in ("train", "crossvalidate", "tune")
     resumes = resumes or (command.verb == "predict" and command.options.output is not None)
     return "; the same command goes on from there" if resumes else ""
 

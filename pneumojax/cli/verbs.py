@@ -90,6 +90,28 @@ VERBS = {
         examples=("crossvalidate --config.data.folds=5",),
         run=commands.cross_validate,
     ),
+    "tune": Verb(
+        summary="search for better fields of a config",
+        help="Trains a config again and again with other values of the fields in --space, and "
+        "proposes values by Optuna. Every trial is a run in the folder of the study. The same "
+        "command resumes a study that was interrupted, and --trials can be raised.",
+        flags=(
+            *_RUN,
+            "space",
+            "objective",
+            "trials",
+            "sampler",
+            "storage",
+            "prune",
+            "download",
+            "print_config",
+        ),
+        examples=(
+            "tune --config=reference --space=reference --objective=auroc --trials=40",
+            "tune --config=quick --space=<file>.toml --prune",
+        ),
+        run=commands.tune,
+    ),
     "evaluate": Verb(
         summary="evaluate a run on its own films or on others",
         help="Evaluates the best checkpoint of a run, or of several runs together, and writes a "

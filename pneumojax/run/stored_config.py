@@ -71,6 +71,11 @@ def is_synthetic(config: ConfigDict) -> bool:
     return config.data.root in DRAWN_SETS and not config.data.table
 
 
+def has_validation(config: ConfigDict) -> bool:
+    """Whether a run of this config has validation films."""
+    return bool(config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds)
+
+
 def _with_tuples(value: Any) -> Any:
     """A nested value with its lists as tuples, which config files and overrides have."""
     if isinstance(value, dict):
