@@ -8,6 +8,7 @@ from pneumojax.config.check import check
 from pneumojax.config.load import resolve
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
+from pneumojax.run.stored_config import has_validation
 from pneumojax.tracking.relays import open_relays, report_files
 
 
@@ -30,8 +31,3 @@ def evaluate_trained(config: ConfigDict, workdir: Path, cache_dir: Path) -> None
         with open_relays(workdir, config) as relays:
             evaluate_run([workdir], cache_dir, any_network=True)
             relays.keep("evaluation-val", report_files(workdir / "evaluation" / "val", workdir))
-
-
-def has_validation(config: ConfigDict) -> bool:
-    """Whether a run of this config has validation films."""
-    return bool(config.data.val == "folder" or config.data.val_fraction > 0 or config.data.folds)

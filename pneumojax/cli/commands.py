@@ -22,6 +22,8 @@ from pneumojax.cli.run_folders import (
 )
 from pneumojax.config.check import check
 from pneumojax.errors import UserError
+from pneumojax.run.stored_config import has_validation
+from pneumojax.shipped import space_file, space_names
 from pneumojax.tracking.relays import report_files
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 def train(command: Command) -> None:
     """Trains a run to its last epoch, then evaluates it on its validation films."""
-    from pneumojax.api.training import evaluate_trained, has_validation
+    from pneumojax.api.training import evaluate_trained
     from pneumojax.training.loop import train
 
     config = config_of(command)
@@ -51,6 +53,36 @@ def cross_validate(command: Command) -> None:
     cross_validate(
         config, workdir, cache_dir_of(command), verify_films=command.options.verify_films
     )
+
+
+def tune(command: Command) -> None:
+    """Searches for better fields of a config; every trial is a run in the folder of the study."""
+    from pneumojax.tuning.requirement import need_optuna
+
+    need_optuna()
+    from pneumojax.tuning.objective import parse_objectives
+    from pneumojax.tuning.plan import Plan
+    from pneumojax.tuning.search import tune
+    from pneumojax.tuning.space import read_space
+
+    config, options = config_of(command), command.options
+    if options.space is None:
+        known = ", ".join(space_names())
+        raise UserError(f"tune needs --space=<file>, or one of the shipped spaces: {known}")
+    if not has_validation(config):
+        raise UserError("tune chooses on validation films: set config.data.val_fraction above 0")
+    plan = Plan(
+        config,
+        read_space(space_file(options.space), config),
+        parse_objectives(options.objective),
+        options.sampler or "tpe",
+        options.storage or "sqlite",
+        options.prune,
+    )
+    folder = Path("runs", plan.name).resolve()
+    if options.workdir is not None:
+        folder = path_of("workdir", options.workdir)
+    tune(plan, folder, options.trials, cache_dir_of(command), download=options.download)
 
 
 def opened_model(runs: TrainedRuns, command: Command) -> "Model":
