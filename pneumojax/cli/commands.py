@@ -21,6 +21,7 @@ from pneumojax.cli.run_folders import (
     trained_runs,
 )
 from pneumojax.config.check import check
+from pneumojax.config.load import resolve
 from pneumojax.errors import UserError
 from pneumojax.run.stored_config import has_validation
 from pneumojax.shipped import space_file, space_names
@@ -65,7 +66,9 @@ def tune(command: Command) -> None:
     from pneumojax.tuning.search import tune
     from pneumojax.tuning.space import read_space
 
-    config, options = config_of(command), command.options
+    config, options = command.config(), command.options
+    check(config)
+    config = resolve(config).lock()
     if options.space is None:
         known = ", ".join(space_names())
         raise UserError(f"tune needs --space=<file>, or one of the shipped spaces: {known}")

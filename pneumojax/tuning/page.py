@@ -1,5 +1,6 @@
 """The page of a study: one file that needs nothing else."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from pneumojax.files import replacing
 from pneumojax.palette import DARK, LIGHT
 from pneumojax.templates import environment
 from pneumojax.tuning import charts
+from pneumojax.tuning.objective import Objective
 from pneumojax.tuning.plan import Plan
 from pneumojax.tuning.proposals import values_in
 
@@ -68,15 +70,20 @@ def write_page(path: Path, plan: Plan, study: Study, files: Mapping[int, str]) -
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
-def importances(study: Study, index: int) -> dict[str, float]:
-    """The importance of each field by PED-ANOVA; {} if it is undefined.
+def importances(study: Study, objective: Objective, index: int) -> dict[str, float]:
+    """The importance of each field for one objective by PED-ANOVA; {} if it is undefined.
 
     It needs two completed trials with different values of the objective.
     """
     completed = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
     if len({trial.values[index] for trial in completed}) < 2:
         return {}
-    return optuna.importance.get_param_importances(study, target=lambda trial: trial.values[index])
+    sign = -1 if objective.is_maximised else 1  # the method asks what makes the target small
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes")
+        return optuna.importance.get_param_importances(
+            study, target=lambda trial: sign * trial.values[index]
+        )
 
 
 def _pictures(plan: Plan, study: Study, best: Sequence[int]) -> dict[str, Sequence[Markup]]:
@@ -95,7 +102,7 @@ def _pictures(plan: Plan, study: Study, best: Sequence[int]) -> dict[str, Sequen
         figure = charts.front_chart(trials, plan.objectives, best)
         add("Front", figure, f"{plan.objectives[0].name} and {plan.objectives[1].name}")
     for index, objective in enumerate(plan.objectives):
-        if shares := importances(study, index):
+        if shares := importances(study, objective, index):
             figure = charts.importance_chart(shares)
             add("Importances", figure, f"importance of the fields for {objective.name}")
     for index, objective in enumerate(plan.objectives):

@@ -8,14 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from pneumojax.config.check import check
-from pneumojax.config.load import resolve
 from pneumojax.tuning.space import Choice, Range, Space
 
 SAMPLERS = ("tpe", "random")
@@ -83,19 +80,6 @@ def _suggested(trial: Trial, field: Range | Choice) -> Any:
     )
 
 
-def config_with(config: ConfigDict, values: dict[str, Any]) -> ConfigDict:
-    """The config of a trial: checked, resolved and locked; raises UserError if it is wrong."""
-    changed = config.copy_and_resolve_references().unlock()
-    for name, value in values.items():
-        group, leaf = changed, name
-        while "." in leaf:
-            first, leaf = leaf.split(".", 1)
-            group = group[first]
-        group[leaf] = _as_tuple(value)
-    check(changed)
-    return resolve(changed).lock()
-
-
 def values_in(trial: FrozenTrial, space: Space) -> dict[str, Any]:
     """The values of a stored trial by field; a trial that was killed early may lack some."""
     return {
@@ -105,7 +89,3 @@ def values_in(trial: FrozenTrial, space: Space) -> dict[str, Any]:
         for field in space
         if field.field in trial.params
     }
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value

@@ -1,6 +1,8 @@
 """Writes what a study found: a table of its trials, the best config as a file, and the page."""
 
 import textwrap
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.files import printable, replacing, write_csv
 from pneumojax.tuning.page import write_page
 from pneumojax.tuning.plan import Plan
-from pneumojax.tuning.proposals import config_with, values_in
+from pneumojax.tuning.proposals import values_in
+from pneumojax.tuning.space import config_with
 
 PAGE = "tune.html"
 
@@ -108,10 +111,4 @@ def _assignments(config: ConfigDict) -> list[str]:
 
 def _leaves(config: ConfigDict) -> dict[str, Any]:
     """The fields by full name, with tuples as they are; `flatten` makes lists of them."""
-    leaves = {}
-    for name in flatten(config):
-        value: Any = config
-        for key in name.split("."):
-            value = value[key]
-        leaves[name] = value
-    return leaves
+    return {name: reduce(getitem, name.split("."), config) for name in flatten(config)}

@@ -20,9 +20,17 @@ from pneumojax.run_list.records import is_locked
 from pneumojax.terminal import say
 from pneumojax.tuning.objective import values_of
 from pneumojax.tuning.plan import Plan, begin_study
-from pneumojax.tuning.proposals import SeededSampler, config_with, proposed
+from pneumojax.tuning.proposals import SeededSampler, proposed
 from pneumojax.tuning.results import best_trials, write_results
-from pneumojax.tuning.storage import held, held_if_free, loaded, open_storage, open_study
+from pneumojax.tuning.space import config_with
+from pneumojax.tuning.storage import (
+    close_storage,
+    held,
+    held_if_free,
+    loaded,
+    open_storage,
+    open_study,
+)
 from pneumojax.tuning.worker import Task, TrialProcess
 
 _SECONDS_BETWEEN_LOOKS = 1.0  # at the history of a trial that may be pruned
@@ -46,22 +54,21 @@ def tune(plan: Plan, folder: Path, trials: int, cache_dir: Path, *, download: bo
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     begin_study(folder, plan)
-    search = Search(plan, folder, cache_dir, download=download)
     say(f"study: {folder}")
-    search.run(trials)
-    study = search.study()
-    found = study.get_trials(deepcopy=False)
-    completed = [trial for trial in found if trial.state == TrialState.COMPLETE]
-    if not completed:
-        reasons = [str(trial.user_attrs.get("reason", "pruned")) for trial in found]
-        raise UserError(f"none of the {len(found)} trials was completed; the last: {reasons[-1]}")
-    with held(folder, "results"):
-        for line in write_results(folder, plan, study):
-            say(line)
+    with Search(plan, folder, cache_dir, download=download) as search:
+        search.run(trials)
+        study = search.study()
+        found = study.get_trials(deepcopy=False)
+        if all(trial.state != TrialState.COMPLETE for trial in found):
+            reason = found[-1].user_attrs.get("reason", "it was pruned")
+            raise UserError(f"none of the {len(found)} trials was completed; the last: {reason}")
+        with held(folder, "results"):
+            for line in write_results(folder, plan, study):
+                say(line)
 
 
 class Search:
-    """One process that takes trials of a study."""
+    """One process that takes trials of a study; a context manager, which closes the storage."""
 
     def __init__(self, plan: Plan, folder: Path, cache_dir: Path, *, download: bool):
         self._plan, self._folder = plan, folder
@@ -70,6 +77,13 @@ class Search:
         with held(folder, "storage"):
             open_study(self._storage, plan.objectives)
         self._process = TrialProcess()
+
+    def __enter__(self) -> "Search":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.close()
+        close_storage(self._storage)
 
     def run(self, budget: int) -> None:
         """Takes trials until the study has `budget` of them."""
@@ -83,8 +97,6 @@ class Search:
         except Stopped:
             self._process.stop()
             raise
-        finally:
-            self._process.close()
 
     def study(self) -> Study:
         """The study with all trials as they are now."""

@@ -9,13 +9,16 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from pneumojax.config.check import check
 from pneumojax.config.flat import flatten
-from pneumojax.config.load import nearest_fields
+from pneumojax.config.load import nearest_fields, resolve
 from pneumojax.errors import UserError
 from pneumojax.fields import is_number
 
@@ -75,7 +78,10 @@ def read_space(path: Path, config: ConfigDict) -> Space:
 
 
 def space_of(record: Mapping[str, Any], config: ConfigDict) -> Space:
-    """The searched fields from nested values, as TOML and JSON have them; sorted by name."""
+    """The searched fields from nested values, as TOML and JSON have them; sorted by name.
+
+    Raises UserError for an unknown field, and for an end of a range or a value that is not allowed.
+    """
     fields, known = _entries(record), flatten(config)
     if not fields:
         raise UserError("it names no field; write for example model.dropout = {low = 0, high = 1}")
@@ -85,7 +91,21 @@ def space_of(record: Mapping[str, Any], config: ConfigDict) -> Space:
             raise UserError(
                 f"there is no field {name!r}" + (f"; did you mean {near}?" * bool(near))
             )
-    return tuple(_searched(name, fields[name], known[name]) for name in sorted(fields))
+    space = tuple(_searched(name, fields[name], known[name]) for name in sorted(fields))
+    for field in space:  # a value that the config refuses would fail every trial that gets it
+        for value in field.values if isinstance(field, Choice) else (field.low, field.high):
+            config_with(config, {field.field: value})
+    return space
+
+
+def config_with(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
+    """The config of a trial: checked, resolved and locked; raises UserError if it is wrong."""
+    changed = config.copy_and_resolve_references().unlock()
+    for name, value in values.items():
+        *groups, leaf = name.split(".")
+        reduce(getitem, groups, changed)[leaf] = _as_tuple(value)
+    check(changed)
+    return resolve(changed).lock()
 
 
 def record_of(space: Space) -> dict[str, dict[str, Any]]:
@@ -145,6 +165,10 @@ def _as_in_config(name: str, value: Any, current: Any) -> Any:
         kind = type(current).__name__
         raise UserError(f"{name}: {value!r} is not of the field's type, which is {kind}")
     return value
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def _wrong(path: Path, reason: str) -> UserError:

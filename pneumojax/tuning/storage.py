@@ -44,18 +44,24 @@ def open_storage(folder: Path, kind: str) -> BaseStorage:
     return RDBStorage(f"sqlite:///{path}")
 
 
+def close_storage(storage: BaseStorage) -> None:
+    """Closes the connections of a database."""
+    storage.remove_session()
+    if isinstance(storage, RDBStorage):
+        storage.engine.dispose()
+
+
 def open_study(storage: BaseStorage, objectives: Sequence[Objective]) -> None:
     """Makes the study of a storage, unless it exists."""
     directions = [
         StudyDirection.MAXIMIZE if objective.is_maximised else StudyDirection.MINIMIZE
         for objective in objectives
     ]
-    names = [str(objective) for objective in objectives]
     study = optuna.create_study(
         storage=storage, study_name=NAME, directions=directions, load_if_exists=True
     )
-    if study.metric_names != names:
-        study.set_metric_names(names)
+    if "objectives" not in study.user_attrs:  # for whoever opens the storage with Optuna
+        study.set_user_attr("objectives", [str(objective) for objective in objectives])
 
 
 def loaded(storage: BaseStorage, sampler: BaseSampler, *, prune: bool) -> Study:
