@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
+from pneumojax.api.training import evaluate_trained
 from pneumojax.config.check import wrong_value
 from pneumojax.data.cache import FilmCache
 from pneumojax.data.column_groups import group_films
@@ -16,7 +17,7 @@ from pneumojax.data.film_set import FilmSet
 from pneumojax.data.splits import configured_folder, load_configured
 from pneumojax.errors import UserError
 from pneumojax.evaluation.audits.audit import Subject
-from pneumojax.evaluation.evaluate import evaluate_run, evaluate_subject
+from pneumojax.evaluation.evaluate import evaluate_subject
 from pneumojax.evaluation.forecast import Forecast, Logits, forecast
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.run_facts import OutOfFold, Overlap, run_facts
@@ -62,7 +63,7 @@ def cross_validate(
         train(of_fold.lock(), folders[-1], cache_dir, verify_films=verify_films)
         is_evaluated = (folders[-1] / "evaluation" / "val" / "metrics.json").exists()
         if not is_evaluated or not has_current_decision(folders[-1]):
-            evaluate_run([folders[-1]], cache_dir, any_network=True)
+            evaluate_trained(of_fold, folders[-1], cache_dir)
     cache = FilmCache(cache_dir, config.data.max_cache_gb, verify_films)
     films = load_configured(config, configured_folder(config, cache_dir), "train", cache)
     return _evaluate_out_of_fold(Folds.open(folders, films), films, workdir, config)
