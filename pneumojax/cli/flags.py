@@ -35,7 +35,7 @@ _FLAGS = (
         "split",
         "<split>",
         "The films to evaluate or compare. By default the run's own validation films, or the one "
-        "split of --films.",
+        "split of --films. beam-ingest: the films to decode, by default those of a training.",
         choices=("train", "val", "test", "all"),
     ),
     Flag(
@@ -50,9 +50,9 @@ _FLAGS = (
         "output",
         "<path>",
         "Where to write. predict writes CSV, or JSON lines if the name ends in .jsonl, and skips "
-        "films that are already there; by default it makes a new CSV in the run folder. compare "
-        "and export make a folder; summary a JSON file; table a CSV file; runs a CSV file or a "
-        "page, if the name ends in .html.",
+        "films that are already there; by default it makes a new CSV in the run folder. compare, "
+        "export and beam-predict make a folder; summary a JSON file; table a CSV file; runs a CSV "
+        "file or a page, if the name ends in .html.",
     ),
     Flag(
         "format",
@@ -129,6 +129,30 @@ _FLAGS = (
         highest=100,
     ),
     Flag(
+        "workers",
+        "<number>",
+        "beam-ingest, beam-predict: processes of this machine.",
+        default=1,
+        lowest=1,
+        highest=1024,
+    ),
+    Flag(
+        "shard_films",
+        "<number>",
+        "beam-ingest, beam-predict: the films of a shard. A shard that was stopped begins anew.",
+        default=1024,
+        lowest=1,
+        highest=1_000_000,
+    ),
+    Flag(
+        "beam_options",
+        "<options>",
+        "beam-ingest, beam-predict: options of Apache Beam in place of --workers, such as "
+        "'--runner=FlinkRunner --flink_master=<host>:8081'.",
+        default="",
+    ),
+    Flag("parquet", "", "beam-predict: write Parquet in place of CSV."),
+    Flag(
         "overlays",
         "<folder>",
         "Write a picture of each film there that shows where the network found evidence.",
@@ -193,6 +217,10 @@ class Options:
     storage: str | None
     prune: bool
     styles: int | None
+    workers: int
+    shard_films: int
+    beam_options: str
+    parquet: bool
     overlays: str | None
     port: int
     cache_dir: str

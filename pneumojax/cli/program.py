@@ -13,8 +13,9 @@ from absl import logging
 
 from pneumojax import runtime, signals
 from pneumojax.cli import commands
+from pneumojax.cli.help import help_of, overview, version
 from pneumojax.cli.parsing import Command, parse
-from pneumojax.cli.verbs import VERBS, help_of, overview, refuse_unread, version
+from pneumojax.cli.verbs import VERBS, refuse_unread
 from pneumojax.errors import Stopped, UserError
 from pneumojax.files import printable
 
@@ -91,7 +92,7 @@ def _resumes(command: Command | None) -> str:
     """The last part of an error message if the same command can resume the work, else ""."""
     if command is None:
         return ""
-    resumes = command.verb in ("train", "crossvalidate", "tune")
+    resumes = command.verb in ("train", "crossvalidate", "tune", "beam-ingest", "beam-predict")
     resumes = resumes or (command.verb == "predict" and command.options.output is not None)
     return "; the same command goes on from there" if resumes else ""
 

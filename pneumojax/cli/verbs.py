@@ -1,42 +1,11 @@
-"""Every verb of the command line, once: its help, flags, examples and function; and --help."""
+"""Every verb of the command line, once: its help, flags, examples and function."""
 
-import importlib.metadata
-import sys
-import textwrap
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-import pneumojax
-from pneumojax.cli import commands
-from pneumojax.cli.flags import FLAGS
+from pneumojax.cli import beam_commands, commands
 from pneumojax.cli.parsing import Command
 from pneumojax.errors import UserError
-from pneumojax.shipped import config_names
-
-_CONFIG_TO_USE = (
-    (
-        "--config=<file>",
-        "A Python file that makes a config, or the name of a config that comes with PneumoJAX: "
-        f"{', '.join(config_names())}. Default: base.",
-    ),
-    (
-        "--config.<field>=<value>",
-        "Change a field. --print_config shows them all, and configs/base.py explains them.",
-    ),
-)
-_CONFIG_OF_THE_RUN = (
-    (
-        "--config=<file>",
-        "The config that the run must have. It also allows the network class that it names.",
-    ),
-    (
-        "--config.<field>=<value>",
-        "A value that the run's own config must have. Only evaluate may change fields: those of "
-        "config.decision, and config.data.max_cache_gb.",
-    ),
-)
-_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 class Verb(NamedTuple):
@@ -58,6 +27,7 @@ class Verb(NamedTuple):
 
 # `program` reads the last two before a verb runs, because they are settings of JAX.
 _RUN = ("workdir", "cache_dir", "deterministic")
+_BEAM = ("workers", "shard_films", "beam_options")
 VERBS = {
     "train": Verb(
         summary="train a network, then evaluate it on its validation films",
@@ -171,6 +141,25 @@ VERBS = {
         ),
         run=commands.export,
     ),
+    "beam-ingest": Verb(
+        summary="decode films for training on Apache Beam",
+        help="Decodes the films of a config into shards in the cache, on several processes or on a "
+        "cluster. A training with the same films, preprocessing and --cache_dir streams them. The "
+        "same command goes on with the shards that are left.",
+        flags=("workdir", "cache_dir", "split", *_BEAM, "any_network", "print_config"),
+        examples=("beam-ingest --config.data.root=<folder with train/> --workers=2",),
+        run=beam_commands.ingest,
+    ),
+    "beam-predict": Verb(
+        summary="predict films on Apache Beam",
+        help="Predicts films as predict does, on several processes or on a cluster, and writes a "
+        "file for each shard of them into the folder --output. The same command goes on with the "
+        "shards that are left.",
+        arguments="<film, folder or pattern> ...",
+        flags=(*_RUN, "output", *_BEAM, "parquet", "any_network"),
+        examples=("beam-predict --output=<new folder> --workers=2 <folder>",),
+        run=beam_commands.predict,
+    ),
     "profile": Verb(
         summary="measure the training step of a config",
         help="Measures the time and the memory of a config's training step, and draws a page.",
@@ -232,65 +221,3 @@ def _unread(verb: str, flag: str, readers: Sequence[str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
-
-
-def overview() -> str:
-    """The help of the program: every verb in a line."""
-    program, width = _program(), max(map(len, VERBS))
-    return "\n".join(
-        [
-            f"usage: {program} [verb] [flags] [files]",
-            "",
-            "PneumoJAX reads chest X-rays for pneumonia. Research and education only, not a "
-            "medical device.",
-            "",
-            "verbs:",
-            *(f"  {name:{width}}  {verb.summary}" for name, verb in VERBS.items()),
-            "",
-            "Without a verb the program trains. --mode=<verb> works too.",
-            f"{program} <verb> --help shows the flags of a verb; --version the versions.",
-            "",
-            "examples:",
-            *(f"  {program} {verb.examples[0]}" for verb in VERBS.values()),
-        ]
-    )
-
-
-def help_of(name: str) -> str:
-    """The help of one verb: only its flags, and examples."""
-    verb, program = VERBS[name], _program()
-    parts = [f"usage: {program} {name} [flags]"]
-    if verb.makes_config:
-        parts.append("[--config=<file>] [--config.<field>=<value> ...]")
-    if verb.arguments:
-        parts.append(verb.arguments)
-    lines = [" ".join(parts), "", *textwrap.wrap(verb.help, 100), "", "flags:"]
-    if verb.takes_config:
-        for shown, text in _CONFIG_TO_USE if verb.makes_config else _CONFIG_OF_THE_RUN:
-            lines += _entry(shown, text)
-    for flag in (FLAGS[name] for name in verb.flags):
-        text = flag.help
-        if flag.choices:
-            text += f" One of {', '.join(flag.choices)}."
-        if flag.default:
-            text += f" Default: {flag.default}."
-        lines += _entry(f"--{flag.name}={flag.value}" if flag.value else f"--{flag.name}", text)
-    return "\n".join([*lines, "", "examples:", *(f"  {program} {e}" for e in verb.examples)])
-
-
-def version() -> str:
-    """The program's version, and those of the packages that its results depend on."""
-    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
-    return f"PneumoJAX {pneumojax.__version__} ({packages})"
-
-
-def _program() -> str:
-    """The command that started this process: main.py of a checkout, or the installed one."""
-    return "python main.py" if Path(sys.argv[0]).name == "main.py" else "pneumojax"
-
-
-def _entry(flag: str, text: str) -> list[str]:
-    return [
-        f"  {flag}",
-        *textwrap.wrap(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 6),
-    ]

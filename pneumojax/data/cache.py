@@ -1,9 +1,7 @@
 """Loads the films of one split: decoded once and kept, or streamed from shards if too large.
 
-An entry of the cache is a folder whose name is a digest of everything that its contents depend on:
-the films' paths, sizes and times and, for decoded films, the preprocessing and the version of the
-decoder. An entry appears under its name complete or not at all, and its bytes are checked when it
-is opened or read (`cache_check.py`).
+An entry of the cache is a folder whose name depends on the films (`cache_places.py`). It appears
+complete or not at all, and its bytes are checked when it is opened or read (`cache_check.py`).
 """
 
 import hashlib
@@ -18,15 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import PIL
 
 from pneumojax.data.cache_build import IMAGES, REJECTED, Decoding, PixelStore, build_entry
 from pneumojax.data.cache_check import fits, is_whole
+from pneumojax.data.cache_places import cache_places
 from pneumojax.data.dicom_metadata import HeaderCollector, read_facts
 from pneumojax.data.disk_space import require_disk_space, too_large
 from pneumojax.data.film_set import FilmFacts, FilmSet
-from pneumojax.data.films import DICOM_SUFFIXES, SUFFIXES, FilmFolder
+from pneumojax.data.films import FilmFolder
 from pneumojax.data.index import open_index
+from pneumojax.data.ingested import INDEX, IngestedFilms, is_ingested
 from pneumojax.decoding.film import read_bytes
 from pneumojax.decoding.film_error import FilmError
 from pneumojax.decoding.preprocessing import Preprocessing
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 Log = Callable[[str], None]  # prints one line
 
 _SHOWN = 3  # reasons in a message
-FORMAT = 4  # of a cache entry; raise it when the stored contents change
 
 
 @dataclass(frozen=True)
@@ -70,17 +68,24 @@ def load_split(
     if folder.ignored_folders or (folder.ignored and folder.table is not None):
         cache.log(_ignored(folder))
     headers = HeaderCollector(folder.naming.dicom_metadata, cache.folder)
-    more = headers.dependencies if headers.wanted or _may_have_dicom(wanted) else ()
-    decoded = cache.folder / "films" / _key(wanted, PIL.__version__, preprocessing, *more)
-    reason = too_large(decoded, len(wanted.files), preprocessing, cache.max_gb)
-    images: np.ndarray | StreamedFilms
-    if reason:
-        entry = cache.folder / "shards" / _key(wanted, *more)
+    places = cache_places(wanted, preprocessing, cache.folder, headers)
+    reason = too_large(places.decoded, len(wanted.files), preprocessing, cache.max_gb)
+    images: np.ndarray | StreamedFilms | IngestedFilms
+    if (reason or not places.decoded.is_dir()) and _is_usable(
+        places.ingested, wanted, preprocessing, cache
+    ):
+        entry = places.ingested / INDEX
+        cache.log(
+            f"{split}: films are streamed from the ingested shards in {str(places.ingested)!r}"
+        )
+        images = IngestedFilms(places.ingested, preprocessing)
+    elif reason:
+        entry = places.shards
         cache.log(f"{split}: {reason}; films are streamed from shards in {str(entry)!r}")
         _remove_unusable(entry, wanted, None, cache)
         images = _streamed(entry, wanted, preprocessing, reason, headers, cache)
     else:
-        entry = decoded
+        entry = places.decoded
         _remove_unusable(entry, wanted, preprocessing, cache)
         if not entry.is_dir():
             build_entry(entry, wanted, Decoding(preprocessing), PixelStore, headers, cache.log)
@@ -110,12 +115,6 @@ def load_split(
     return films
 
 
-def _may_have_dicom(folder: FilmFolder) -> bool:
-    """Whether some file is DICOM by its suffix, or has another suffix than JPEG and PNG."""
-    pictures = tuple(set(SUFFIXES) - set(DICOM_SUFFIXES))
-    return not all(file.path.lower().endswith(pictures) for file in folder.files)
-
-
 def _name_lateral(films: FilmSet, log: Callable[[str], None]) -> None:
     lateral = films.lateral
     if len(lateral):
@@ -140,15 +139,6 @@ def _ignored(folder: FilmFolder) -> str:
     )
 
 
-def _key(folder: FilmFolder, *more: object) -> str:
-    """24 hex digits of the files' names, sizes and times, and of what else contents depend on."""
-    digest = hashlib.sha256(repr((FORMAT, str(folder.root.resolve()), *more)).encode())
-    for file in folder.files:
-        stat = repr((file.path, file.size, file.mtime_ns))
-        digest.update(stat.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:24]
-
-
 def _remove_unusable(
     entry: Path, folder: FilmFolder, preprocessing: Preprocessing | None, cache: FilmCache
 ) -> None:
@@ -162,6 +152,27 @@ def _remove_unusable(
         split = folder.files[0].split
         cache.log(f"cache: films of {split} changed under the same size and time; decoding again")
         shutil.rmtree(entry)
+
+
+def _is_usable(
+    place: Path, folder: FilmFolder, preprocessing: Preprocessing, cache: FilmCache
+) -> bool:
+    """Whether there are ingested films; damaged or outdated ones are left alone and not used.
+
+    They may have taken a cluster hours, and their shards may be whole, so nothing is removed.
+    """
+    if not (place / INDEX).is_dir():
+        return False
+    if not is_ingested(place, folder.files, preprocessing):
+        fault = "are damaged"
+    elif cache.verify and _has_changed_films(folder.root, place / INDEX):
+        fault = "are older than the films"
+    elif cache.verify and IngestedFilms(place, preprocessing).damaged():
+        fault = "are damaged"
+    else:
+        return True
+    cache.log(f"cache: the films in {str(place)!r} {fault} and are not used; remove that folder")
+    return False
 
 
 def _remove(entry: Path) -> None:

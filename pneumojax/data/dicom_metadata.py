@@ -82,6 +82,29 @@ def read_facts(entry: Path) -> HeaderFacts:
     return HeaderFacts(**json.loads(path.read_text())) if path.exists() else HeaderFacts()
 
 
+def merge_facts(
+    entry: Path, parts: Sequence[Path], films: Sequence[int], wanted: Sequence[str]
+) -> None:
+    """Writes the facts of several entries in a row as those of one entry.
+
+    films: the number of readable films of each part, which may have no facts.
+    wanted: the keywords that the parts were asked for.
+    """
+    facts = [read_facts(part) for part in parts]
+    if not any((part / METADATA).exists() for part in parts):
+        return
+    columns = {
+        name: [
+            value
+            for each, count in zip(facts, films, strict=True)
+            for value in each.columns.get(name, [""] * count)
+        ]
+        for name in (COLUMNS[keyword] for keyword in wanted)
+    }
+    lateral = [path for each in facts for path in each.lateral]
+    (entry / METADATA).write_text(json.dumps({"lateral": lateral, "columns": columns}))
+
+
 def headers_fit(entry: Path, films: int) -> bool:
     """Whether an entry has facts of so many films, or none; raises ValueError if they are no JSON.
 

@@ -17,6 +17,7 @@ from pneumojax.data.naming import KERMANY, FilmNaming
 from pneumojax.decoding.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
+    from pneumojax.data.ingested import IngestedFilms
     from pneumojax.data.shards import StreamedFilms
 
 
@@ -84,7 +85,7 @@ class FilmSet(FilmIndex):
     split: str
     preprocessing: Preprocessing
     # uint8 (m, image_size, image_size), memory-mapped or streamed; m may exceed n.
-    images: "np.ndarray | StreamedFilms"
+    images: "np.ndarray | StreamedFilms | IngestedFilms"
     places: np.ndarray  # int64 (n,), each film's place in `images`; `pixels` applies it
     facts: FilmFacts  # of the n films
     rejected: list[tuple[str, str]]  # path and reason of each file that is not a readable film

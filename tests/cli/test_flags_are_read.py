@@ -29,10 +29,14 @@ WORK = (
     "pneumojax.preview.preview",
     "pneumojax.profiling.summary.summary",
     "pneumojax.data.table_writing.write_table",
+    "pneumojax.tuning.search.tune",
     "pneumojax.run_list.listing.list_runs",
     "pneumojax.run_list.listing.selected_folders",
     "pneumojax.export.export.export",
     "pneumojax.export.export.describe",
+    "pneumojax.cli.beam_commands.Engine",
+    "pneumojax.beam.ingest.ingest",
+    "pneumojax.beam.predict.predict_shards",
     "pneumojax.inference.predictor.Predictor",
     "pneumojax.predict.sources.Sources",
 )
@@ -82,6 +86,8 @@ def test_a_verb_reads_the_flags_that_it_takes_and_no_others(verb, config, tmp_pa
         monkeypatch.setattr(work, Idle())
     needed = ["--films=x", "--output=y.csv"] if verb == "table" else []
     needed = ["--format=onnx", "--output=y"] if verb == "export" else needed
+    needed = ["--space=quick"] if verb == "tune" else needed
+    needed = ["--output=y"] if verb == "beam-predict" else needed
     given = command(verb, f"--workdir={tmp_path / 'run'}", *needed)
     options = Recording(given.options)
     VERBS[verb].run(replace(given, options=options))
@@ -91,21 +97,30 @@ def test_a_verb_reads_the_flags_that_it_takes_and_no_others(verb, config, tmp_pa
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("predict --split=test a.png", "--split: predict does not read this flag; evaluate and"),
+        (
+            "predict --split=test a.png",
+            "--split: predict does not read this flag; evaluate, compare and",
+        ),
         ("crossvalidate --download", "--download: crossvalidate does not read this flag; train "),
         (
             "serve --films=x",
             "--films: serve does not read this flag; evaluate, export and",
         ),
         ("--films=x", "--films: train does not read this flag; evaluate, export and"),
-        ("serve --output=a.csv", "; predict, compare, runs, export, table and summary do"),
+        (
+            "serve --output=a.csv",
+            "; predict, compare, runs, export, beam-predict, table and",
+        ),
         ("preview --noverify_films", "--verify_films: preview does not read this flag"),
         ("compare --cache_dir=x a b", "--cache_dir: compare does not read this flag"),
         ("evaluate --print_config", "--print_config: evaluate does not read this flag"),
         ("profile --distributed", "--distributed: profile does not read this flag; train does"),
         ("compare --config=x.py a b", "--config: compare does not read this flag; train, "),
         ("compare a b --config.epochs=3", "--config.epochs: compare does not read this flag"),
-        ("train a.png", "'a.png': train takes no files; predict, compare and runs do"),
+        (
+            "train a.png",
+            "'a.png': train takes no files; predict, compare, runs and ",
+        ),
     ],
 )
 def test_what_a_verb_does_not_read_is_refused_with_the_verbs_that_do(line, told):
@@ -122,7 +137,9 @@ def test_a_default_that_is_given_is_refused_like_any_other_value():
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_takes_each_of_its_flags(verb):
     values = {"split": "test", "port": "1", "processes": "2", "process": "1", "styles": "2"}
-    values |= {"format": "onnx", "dtype": "int8"}
+    values |= {"format": "onnx", "dtype": "int8", "trials": "2"}
+    values |= {"workers": "2", "shard_films": "8"}
+    values |= {"sampler": "tpe", "storage": "sqlite"}
     switches = [name for name in VERBS[verb].flags if isinstance(default(name), bool)]
     texts = [name for name in VERBS[verb].flags if name not in switches]
     line = [f"--{name}" for name in switches]
@@ -145,7 +162,9 @@ def test_the_program_refuses_before_it_runs_the_verb(monkeypatch, capsys):
         program.main(["predict", "--split=test", "a.png"])
     assert ended.value.code == 1
     told = capsys.readouterr().err.splitlines()
-    assert told == ["error: --split: predict does not read this flag; evaluate and compare do"]
+    assert told == [
+        "error: --split: predict does not read this flag; evaluate, compare and beam-ingest do"
+    ]
 
 
 def commands_of_the_pages():

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from pneumojax.cli.flags import FLAGS, path_of
+from pneumojax.cli.help import help_of
 from pneumojax.cli.parsing import parse
 from pneumojax.cli.program import answer
 from pneumojax.cli.run_folders import config_of, inspected_folder, new_or_own_folder, trained_runs
-from pneumojax.cli.verbs import VERBS, help_of
+from pneumojax.cli.verbs import VERBS
 from pneumojax.config.load import earlier_run_name, resolve, run_name
 from pneumojax.errors import UserError
 from pneumojax.run.begin import begin, read_changes
