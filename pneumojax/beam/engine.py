@@ -2,42 +2,14 @@
 
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from pneumojax.beam.job import Job, WorkerLost
 from pneumojax.errors import UserError
 from pneumojax.terminal import say
 
 _MOST_IDLE_LOSSES = 3  # runs in a row that lose a worker before they finish a shard
-
-
-class WorkerLost(Exception):
-    """A worker of this machine was killed."""
-
-
-class Job(Protocol):
-    """Work that is divided into shards, each of which has a name. Workers get a pickled copy."""
-
-    def is_finished(self, shard: str) -> bool:
-        """Whether the result of a shard is whole, so that it need not be computed again."""
-
-    def opened(self) -> AbstractContextManager[Callable[[str], None]]:
-        """A block of a worker, in which the function that it gives finishes a shard by its name."""
-
-
-class Runner(Protocol):
-    """Finishes the shards of a job.
-
-    decoders: the child processes of each worker that decode films.
-    """
-
-    @property
-    def decoders(self) -> int: ...
-
-    def run(self, shards: Sequence[str], job: Job) -> None:
-        """Finishes the shards that are not finished; raises UserError if that fails."""
 
 
 @dataclass(frozen=True)

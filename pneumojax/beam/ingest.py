@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from pneumojax.beam.engine import Runner
+from pneumojax.beam.job import Runner
 from pneumojax.beam.lists import ShardLists
 from pneumojax.data.cache import FilmCache
 from pneumojax.data.cache_build import REJECTED, Decoding, build_entry
@@ -88,7 +88,7 @@ class IngestJob:
 
 
 def ingest(
-    config: ConfigDict, split: str | None, cache_dir: Path, films_per_shard: int, engine: Runner
+    config: ConfigDict, split: str | None, cache_dir: Path, films_per_shard: int, runner: Runner
 ) -> list[Path]:
     """Ingests the films of a config, and returns the folder of each split in the cache.
 
@@ -105,7 +105,7 @@ def ingest(
     of_training = ["train", "val"] if config.data.val == "folder" else ["train"]
     wanted = of_training if split is None else [split]
     places = [
-        _ingest_split(config, folder.of_split(name), cache_dir, films_per_shard, engine)
+        _ingest_split(config, folder.of_split(name), cache_dir, films_per_shard, runner)
         for name in wanted
     ]
     if split is None:
@@ -117,7 +117,7 @@ def ingest(
 
 
 def _ingest_split(
-    config: ConfigDict, folder: FilmFolder, cache_dir: Path, films_per_shard: int, engine: Runner
+    config: ConfigDict, folder: FilmFolder, cache_dir: Path, films_per_shard: int, runner: Runner
 ) -> Path:
     preprocessing = preprocessing_of(config)
     headers = HeaderCollector(folder.naming.dicom_metadata, cache_dir)
@@ -129,7 +129,7 @@ def _ingest_split(
         preprocessing,
         place,
         cache_dir,
-        engine.decoders,
+        runner.decoders,
     )
     count = len(folder.files)
     if is_ingested(place, folder.files, preprocessing):
@@ -139,7 +139,7 @@ def _ingest_split(
             size = max(films_per_shard, math.ceil(count / MOST_SHARDS))
             job.lists.write(map(astuple, folder.files), count, size, "cache_dir")
         names = job.lists.names
-        engine.run(names, job)
+        runner.run(names, job)
         write_index(place, names, folder.naming.dicom_metadata)
         shutil.rmtree(job.lists.folder)
         say(f"{count:,} films are in {len(names):,} shards in {printable(str(place))}")

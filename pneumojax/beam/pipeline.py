@@ -17,7 +17,7 @@ from absl import logging as absl_logging
 from apache_beam.options.pipeline_options import PipelineOptions
 
 import pneumojax
-from pneumojax.beam.engine import Job, WorkerLost
+from pneumojax.beam.job import Job, WorkerLost
 from pneumojax.data.tensorflow_import import quiet
 from pneumojax.errors import UserError
 

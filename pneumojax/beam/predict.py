@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pneumojax import runtime
-from pneumojax.beam.engine import Runner
+from pneumojax.beam.job import Runner
 from pneumojax.beam.lists import ShardLists
 from pneumojax.beam.prediction_files import FORMATS, read_calls
 from pneumojax.errors import UserError
@@ -130,7 +130,7 @@ def predict_shards(
     *,
     films_per_shard: int,
     suffix: str,
-    engine: Runner,
+    runner: Runner,
 ) -> PredictedShards:
     """Predicts all films into `predictions-<number>-of-<count>.csv` or `.parquet` in a folder.
 
@@ -149,10 +149,10 @@ def predict_shards(
         say(note)
     batch = answerer.predictor.batch_size
     size = batch * math.ceil(films_per_shard / batch)
-    job = PredictJob(runs, output, total, suffix, engine.decoders)
+    job = PredictJob(runs, output, total, suffix, runner.decoders)
     _begin(job, sources, size, answerer.stamp.checkpoint)
     names = job.lists.names
-    engine.run(names, job)
+    runner.run(names, job)
     for abandoned in output.glob(".predictions-*"):  # of workers that were killed
         abandoned.unlink(missing_ok=True)
     files = tuple(job.file(name) for name in names)

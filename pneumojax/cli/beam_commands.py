@@ -33,7 +33,7 @@ def predict(command: Command) -> None:
         path_of("output", options.output),
         films_per_shard=options.shard_films,
         suffix=".parquet" if options.parquet else ".csv",
-        engine=engine,
+        runner=engine,
     )
     if predicted.unreadable:
         raise UserError(

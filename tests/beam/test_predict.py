@@ -25,7 +25,7 @@ def shards(runs, films, output, runner=None, size=1):
         output,
         films_per_shard=size,
         suffix=".csv",
-        engine=runner or InThisProcess(),
+        runner=runner or InThisProcess(),
     )
 
 
