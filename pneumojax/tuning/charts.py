@@ -22,7 +22,7 @@ def history_chart(trials: Sequence[FrozenTrial], objective: Objective, index: in
     axes.set(xlabel="trial", ylabel=objective.name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.values]
-    if pruned:
+    if pruned and objective.is_of_an_epoch:  # otherwise their values are of another figure
         axes.plot(
             [trial.number for trial in pruned],
             [trial.values[index] for trial in pruned],

@@ -131,8 +131,9 @@ def _best(plan: Plan, trial: FrozenTrial, file: str) -> Best:
 
 def _row(plan: Plan, trial: FrozenTrial) -> Row:
     values = values_in(trial, plan.space)
-    figures = [f"{value:.4f}" for value in trial.values or []]
-    figures += [""] * (len(plan.objectives) - len(figures))
+    figures = [""] * len(plan.objectives)
+    if trial.state == TrialState.COMPLETE:  # a pruned trial has the figure of an epoch as its value
+        figures = [f"{value:.4f}" for value in trial.values]
     fields = [_text(values.get(field.field, "")) for field in plan.space]
     note = str(trial.user_attrs.get("reason", ""))
     if trial.state == TrialState.PRUNED:

@@ -54,12 +54,14 @@ def _table(plan: Plan, trials: list[FrozenTrial]) -> tuple[list[str], list[list[
     rows = []
     for trial in trials:
         values = values_in(trial, plan.space)
-        figures = trial.values or [""] * len(plan.objectives)
+        figures = [""] * len(plan.objectives)
+        if trial.state == TrialState.COMPLETE:
+            figures = [repr(value) for value in trial.values]
         rows.append(
             [
                 str(trial.number),
                 trial.state.name.lower(),
-                *(repr(value) if value != "" else "" for value in figures),
+                *figures,
                 str(trial.user_attrs.get("reason", "")),
                 *(str(values.get(field, "")) for field in fields),
             ]

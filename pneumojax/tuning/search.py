@@ -15,6 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pneumojax.errors import Stopped, UserError
+from pneumojax.files import printable
 from pneumojax.run.history import read_history
 from pneumojax.run_list.records import is_locked
 from pneumojax.terminal import say
@@ -54,12 +55,12 @@ def tune(plan: Plan, folder: Path, trials: int, cache_dir: Path, *, download: bo
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     begin_study(folder, plan)
-    say(f"study: {folder}")
+    say(f"study: {printable(str(folder))}")
     with Search(plan, folder, cache_dir, download=download) as search:
         search.run(trials)
         study = search.study()
         found = study.get_trials(deepcopy=False)
-        if all(trial.state != TrialState.COMPLETE for trial in found):
+        if not {TrialState.COMPLETE, TrialState.RUNNING} & {trial.state for trial in found}:
             reason = found[-1].user_attrs.get("reason", "it was pruned")
             raise UserError(f"none of the {len(found)} trials was completed; the last: {reason}")
         with held(folder, "results"):
@@ -68,7 +69,7 @@ def tune(plan: Plan, folder: Path, trials: int, cache_dir: Path, *, download: bo
 
 
 class Search:
-    """One process that takes trials of a study; a context manager, which closes the storage."""
+    """One process that takes trials of a study; a context manager that ends it and its child."""
 
     def __init__(self, plan: Plan, folder: Path, cache_dir: Path, *, download: bool):
         self._plan, self._folder = plan, folder

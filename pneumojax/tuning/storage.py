@@ -23,8 +23,8 @@ from pneumojax.tuning.objective import Objective
 NAME = "tune"  # the only study of its storage
 FILES = {"sqlite": "study.db", "journal": "study.journal"}
 _LOCKS = ".locks"
-# A trial is compared with earlier ones from the second epoch on, once there are four of them.
-_TRIALS_BEFORE_PRUNING, _EPOCHS_BEFORE_PRUNING = 4, 1
+# Trials are compared once so many of them are completed, and from this epoch on.
+_TRIALS_BEFORE_PRUNING, _FIRST_EPOCH = 4, 2
 
 
 def open_storage(folder: Path, kind: str) -> BaseStorage:
@@ -68,7 +68,7 @@ def loaded(storage: BaseStorage, sampler: BaseSampler, *, prune: bool) -> Study:
     """The study of a storage, read anew."""
     pruner: BasePruner = NopPruner()
     if prune:
-        pruner = MedianPruner(_TRIALS_BEFORE_PRUNING, _EPOCHS_BEFORE_PRUNING)
+        pruner = MedianPruner(_TRIALS_BEFORE_PRUNING, _FIRST_EPOCH)
     return optuna.load_study(study_name=NAME, storage=storage, sampler=sampler, pruner=pruner)
 
 
