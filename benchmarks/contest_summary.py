@@ -50,16 +50,16 @@ def summary(contest: str, rounds: dict[str, dict[str, Any]]) -> list[dict[str, A
             state = name.rsplit(", ")[-1] if contest == "startup" else ""
             rivals = [peer for peer in peers if peer.endswith(state)]
             if best := min(rivals, key=medians.__getitem__, default=None):
-                row["ratio"] = _median_ratio(rounds[best]["seconds"], seconds)
+                row["ratio"] = median_ratio(rounds[best]["seconds"], seconds)
             if flops and rounds.get(PEAK, {}).get("seconds"):
                 products = rounds[PEAK]["seconds"]
                 ideal = [flops / rounds[PEAK]["flops"] * product for product in products]
-                row["share_of_peak"] = _median_ratio(ideal, seconds)
+                row["share_of_peak"] = median_ratio(ideal, seconds)
         rows.append(row)
     return rows
 
 
-def _median_ratio(above: list[float], below: list[float]) -> float:
+def median_ratio(above: list[float], below: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 

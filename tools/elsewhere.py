@@ -1,20 +1,30 @@
 """Scores a run on films of another hospital, within each view, by a table with their facts.
 
+Command:   python -m tools.elsewhere --films=<table> [--workdir=<run folder>] [--write]
+Without --workdir it scores the released network; --write stores its figures, which the model card
+shows.
+
 The view is confounded with the label, since the ill are filmed in bed, so that a network that reads
 the view alone would rank films of both views well. Only films that radiologists read are counted.
 """
 
+import argparse
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pneumojax.files import write_json
+from pneumojax.shipped import reference_run
 from pneumojax.stats.estimates import Limited
 from pneumojax.stats.intervals import wilson
 from pneumojax.stats.metrics import call, confusion
+from tools.docs.reference_card import shown
 from tools.protocols import Figure
 
+STORED = Path(__file__).resolve().parents[1] / "records" / "reference" / "elsewhere.json"
 VIEWS = ("AP", "PA")
 READ_BY = "radiologists"
 
@@ -34,13 +44,18 @@ def elsewhere_figures(workdir: Path, table: Path) -> dict[str, Figure]:
     """
     import pneumojax  # imported late: a plan is read and checked without JAX
 
-    with open(table, newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["read_by"].startswith(READ_BY)]
+    rows = read_films(table)
     model = pneumojax.load(workdir)
     answers = model.predict([table.parent / row["path"] for row in rows])
     labels = np.array([row["label"] == "PNEUMONIA" for row in rows], np.int64)
     views = np.array([row["view"] for row in rows])
     return figures_within_views(labels, views, answers.probability, answers.threshold)
+
+
+def read_films(table: Path) -> list[dict[str, str]]:
+    """Reads the rows of the films that radiologists read."""
+    with open(table, newline="") as file:
+        return [row for row in csv.DictReader(file) if row["read_by"].startswith(READ_BY)]
 
 
 def figures_within_views(
@@ -61,3 +76,24 @@ def figures_within_views(
         share = Limited.of(int(hits) / int(total), wilson(int(hits), int(total)), "wilson")
         figures[f"elsewhere_{name}"] = dict(vars(share))
     return figures
+
+
+def main() -> None:
+    """Scores one run, prints its figures, and stores them if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--films", type=Path, required=True, help="a table of their facts")
+    parser.add_argument("--workdir", type=Path, help="a run folder; the released network's if none")
+    parser.add_argument("--write", action="store_true", help="store the released network's figures")
+    arguments = parser.parse_args()
+    if arguments.write and arguments.workdir:
+        sys.exit("error: --write: only the released network's figures are stored")
+    figures = elsewhere_figures(arguments.workdir or reference_run(), arguments.films)
+    for name, figure in figures.items():
+        print(f"{name:24} {shown(figure)}")
+    if arguments.write:
+        films = len(read_films(arguments.films))
+        write_json(STORED, {"set": arguments.films.parent.name, "films": films, "figures": figures})
+
+
+if __name__ == "__main__":
+    main()

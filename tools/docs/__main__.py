@@ -14,6 +14,7 @@ from tools.docs import (
     contests,
     devices,
     export,
+    front,
     kernels,
     network,
     profiles,
@@ -30,7 +31,12 @@ from tools.docs.places import IMAGES, ROOT
 
 # page -> mark -> the function that renders the text between the marks
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"results": results.rendered},
+    "README.md": {
+        "released": front.released,
+        "peers": front.peers,
+        "speed": front.speed,
+        "results": results.rendered,
+    },
     "docs/performance.md": {
         "benchmarks": contests.rendered,
         "profiles": profiles.rendered,
@@ -47,7 +53,8 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/accelerator.md": {"accelerator": accelerator.rendered, "kernels": kernels.rendered},
     "docs/export.md": {"types": export.rendered},
     "docs/augmentation.md": {"augmentation": augmentation.rendered},
-    "docs/reference_model.md": {
+    "docs/reference_model.md": {"in brief": front.released}
+    | {
         name: lambda name=name: reference_card.rendered(name)  # type: ignore[misc]
         for name in reference_card.PARTS
     },

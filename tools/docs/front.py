@@ -1,0 +1,121 @@
+"""The README's tables on the released network, and beside other libraries."""
+
+import json
+import re
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.contest_summary import OURS, median_ratio
+from tools.docs.marks import table
+from tools.docs.places import PERFORMANCE, REFERENCE, ROOT
+from tools.docs.reference_card import shown
+
+SHARES = ("sensitivity", "specificity")
+PEERS = ROOT / "docs" / "peers.md"
+# The rows of docs/peers.md that the README repeats, in its order.
+ROWS = (
+    "pretrained weights",
+    "more than two classes",
+    "proven on GPUs",
+    "DICOM in, for training too",
+    "exact resume within an epoch",
+    "split by patient, with an audit",
+    "intervals, DeLong, calibration, threshold",
+    "report on shortcuts and robustness",
+    "paired comparison of networks",
+)
+# contest -> the library, as its contestant is called there
+CONTESTS = {
+    "train_step": "training step, batch 64",
+    "inception_v3": "training step of Inception-v3, batch 16",
+    "inference": "inference, batches of 64",
+    "latency": "inference, one film",
+}
+RIVALS = {
+    "Keras": ("Keras on TensorFlow", "Keras Applications"),
+    "PyTorch or torchvision": (
+        "PyTorch, compiled",
+        "PyTorch",
+        "torchvision, compiled",
+        "torchvision",
+    ),
+    "ONNX Runtime": ("ONNX Runtime",),
+}
+_LINK = re.compile(r"\]\((?!https?:)([^)]+)\)")
+
+
+def released() -> str:
+    """Renders how the released network does on each kind of film that it was scored on."""
+    stored = ("card.json", "official_test.json", "elsewhere.json")
+    return render_released(*(json.loads((REFERENCE / name).read_text()) for name in stored))
+
+
+def render_released(
+    card: Mapping[str, Any], test: Mapping[str, Any], elsewhere: Mapping[str, Any]
+) -> str:
+    """Renders the released network's figures from the stored ones."""
+    folds, figures = card["crossvalidation"], elsewhere["figures"]
+    rows = [
+        [
+            f"the hospital it was trained on, out of fold: {folds['films']:,} films of "
+            f"{folds['patients']:,} children",
+            *(shown(folds[name]) for name in (*SHARES, "auroc")),
+        ],
+        [
+            f"the official test split of that hospital, {test['films']} films, scored once",
+            *(f"{test[name]:.3f}" for name in (*SHARES, "auroc")),
+        ],
+        [
+            f"another hospital: {elsewhere['films']} films of adults",
+            *(shown(figures[f"elsewhere_{name}"]) for name in SHARES),
+            ", ".join(
+                f"{shown(figures[f'elsewhere_auroc_{view}'])} among {view.upper()} films"
+                for view in ("ap", "pa")
+            ),
+        ],
+    ]
+    return table(("films", *SHARES, "AUROC"), rows)
+
+
+def peers() -> str:
+    """Renders some rows of docs/peers.md, with links that work from the README."""
+    return render_peers(PEERS.read_text())
+
+
+def render_peers(page: str) -> str:
+    """Renders some rows of a page's table of features.
+
+    Raises:
+        ValueError: the page lacks a row.
+    """
+    lines = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("|")]
+    cells = {line[0].strip(): [cell.strip() for cell in line[1:]] for line in lines}
+    if missing := set(ROWS) - cells.keys():
+        raise ValueError(f"docs/peers.md has no row {sorted(missing)}")
+    rows = [[name, *(_LINK.sub(r"](docs/\1)", cell) for cell in cells[name])] for name in ROWS]
+    return table(("", *cells["expected"]), rows)
+
+
+def speed() -> str:
+    """Renders PneumoJAX's speed in each stored contest, as a multiple of each library's."""
+    stored = {name: json.loads((PERFORMANCE / f"{name}.json").read_text()) for name in CONTESTS}
+    return render_speed(stored)
+
+
+def render_speed(stored: Mapping[str, Mapping[str, Any]]) -> str:
+    """Renders the median of each library's times over PneumoJAX's, both of the same round.
+
+    A library that takes part twice counts at its fastest.
+    """
+    rows = []
+    for contest, title in CONTESTS.items():
+        result = stored[contest]
+        rounds = {name: found.get("seconds") for name, found in result["contestants"].items()}
+        cells = []
+        for names in RIVALS.values():
+            times = [rounds[name] for name in names if rounds.get(name)]
+            fastest = min(times, key=statistics.median, default=None)
+            cells.append(f"{median_ratio(fastest, rounds[OURS]):.2f}" if fastest else "")
+        rows.append([title, *cells, f"{result['hardware']}, {result['date']}"])
+    return table(("PneumoJAX is so many times as fast as", *RIVALS, "measured on"), rows)
