@@ -1,4 +1,4 @@
-"""What a training process and the child process of a tracker say to each other, as JSON lines."""
+"""The requests that a training process sends to the child process of a tracker, as JSON lines."""
 
 import json
 import os

@@ -10,15 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
 from pneumojax.run.history import read_lines
 from pneumojax.tracking.messages import Begin
 from pneumojax.tracking.tracker import Outcome, Record
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
-
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Experiment, Metric, Param, Run, RunTag  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
 
 _EXPERIMENT = "pneumojax"  # unless MLFLOW_EXPERIMENT_NAME names another
 # Limits of MLflow for one request, and for the value of a parameter.

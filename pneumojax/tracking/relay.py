@@ -30,8 +30,13 @@ _SECONDS_AFTER_KILLING = 5.0  # for the thread to notice that its child process 
 _ROOT = Path(__file__).resolve().parents[2]
 # -P keeps the current folder off the import path: a folder of films may hold a file `wandb.py`.
 _COMMAND = (sys.executable, "-P", "-m", "pneumojax.tracking.worker")
-# MLflow waits up to 120 seconds for an answer and tries eight times, unless the user says more.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4"}
+# Unless the user's environment says otherwise, MLflow waits 120 seconds for each answer, asks again
+# seven times, and reports its use to its makers.
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 class _Broken(Exception):
@@ -83,7 +88,8 @@ class Relay:
         """Waits until the child process has finished, and kills it if it takes longer."""
         self._thread.join(seconds)
         if self._thread.is_alive():
-            self._trouble = self._trouble or "it did not take everything in time"
+            late = "it did not take everything in time (config.log.tracker_seconds)"
+            self._trouble = self._trouble or late
             self.kill()
         self.flush()
 
@@ -98,16 +104,18 @@ class Relay:
             with _started() as self._process:
                 try:
                     self._ask(begin)
-                    while not self._is_broken.is_set():
+                    while True:
                         for request in self._next_requests():
                             self._ask(request)
                             if isinstance(request, End):
                                 return
+                except _Broken as error:
+                    self._trouble = self._trouble or f"tracking has ended ({error})"
                 finally:
+                    self._is_broken.set()
                     self._process.kill()
-        except (_Broken, OSError) as error:
-            self._trouble = self._trouble or f"tracking has ended ({error})"
-        finally:
+        except OSError as error:  # it cannot be started, or its pipe breaks when it is closed
+            self._trouble = self._trouble or f"tracking has ended ({error.strerror})"
             self._is_broken.set()
 
     def _next_requests(self) -> list[Request]:
@@ -138,7 +146,7 @@ def _started() -> "subprocess.Popen[bytes]":
     folders = [str(_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return subprocess.Popen(
         _COMMAND,
-        env=_PATIENCE | os.environ | {"PYTHONPATH": os.pathsep.join(folders)},
+        env=_SETTINGS | os.environ | {"PYTHONPATH": os.pathsep.join(folders)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

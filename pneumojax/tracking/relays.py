@@ -105,10 +105,8 @@ def open_relays(workdir: Path, config: ConfigDict, resumed_step: int | None = No
 def network_files(workdir: Path) -> list[Path]:
     """The files that `predict` needs of a run, relative to its folder, and where it came from."""
     steps = [int(path.name) for path in workdir.glob("checkpoints/best/*") if path.name.isdigit()]
-    return [
-        *(Path("config.json"), Path("provenance.json")),
-        Path("checkpoints", "best", str(max(steps))),
-    ]
+    best = [Path("checkpoints", "best", str(max(steps)))] if steps else []
+    return [Path("config.json"), Path("provenance.json"), *best]
 
 
 def report_files(folder: Path, workdir: Path) -> list[Path]:
