@@ -8,8 +8,7 @@ from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
 
-# A changed decision rule only needs a new fit on the validation films. Trackers record what is done
-# anyway.
+# A changed decision rule only needs a new fit on the validation films. Trackers change no number.
 AFTER_TRAINING = frozenset(
     {
         "data.max_cache_gb",

@@ -111,7 +111,7 @@ def run_name(config: ConfigDict) -> str:
     The digits are a digest of the fields that differ from `configs/base.py`. A new field with its
     default therefore leaves the names of earlier runs as they are. A field that is renamed must
     keep its old name here. `data.ignored` changes no film of a run, so a run that it stopped goes
-    on under its name; so does a run that is tracked from now on.
+    on under its name. Trackers change no number, so they do not change the name either.
     """
     return f"{config.name}-{_digest(_changed(config))}"
 

@@ -18,7 +18,7 @@ _SECRET = re.compile(r"PASSWORD|TOKEN|SECRET|KEY")  # in the name of an environm
 
 @dataclass(frozen=True)
 class Begin:
-    """The run to track, and the first request to a child process.
+    """The first request to a child process, which describes the run to track.
 
     tracker: "mlflow" or "wandb".
     workdir: the run folder, absolute.
@@ -45,14 +45,14 @@ class Begin:
 
 @dataclass(frozen=True)
 class Records:
-    """Figures to record, and a request."""
+    """A request to record figures."""
 
     records: tuple[Record, ...]
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Files and folders to store, and a request; the paths are relative to the run folder."""
+    """A request to store files and folders, whose paths are relative to the run folder."""
 
     name: str
     paths: tuple[Path, ...]
@@ -60,7 +60,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class End:
-    """The last request."""
+    """The last request, after which the child process ends."""
 
     outcome: Outcome
 

@@ -46,14 +46,14 @@ class _Broken(Exception):
 class Relay:
     """A tracker whose work is done in a child process, which a thread feeds from a queue.
 
-    Records that the queue has no room for are dropped. Whatever goes wrong is told once, when the
-    training process flushes or waits, and the run goes on.
+    Records are dropped while the queue is full. The first thing that goes wrong is printed, at the
+    next `flush` or `wait`, and the run goes on.
     """
 
     def __init__(self, begin: Begin):
         self._name = begin.tracker
         self._waiting: queue.Queue[Record | Keep | End] = queue.Queue()
-        self._trouble = ""  # written by either thread, printed by the training process's own
+        self._trouble = ""  # either thread sets it; only the main thread prints it
         self._has_told = False
         self._is_broken = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,7 +72,7 @@ class Relay:
         self._waiting.put(Keep(name, tuple(paths)))
 
     def flush(self) -> None:
-        """Tells the user about trouble; what is waiting is not waited for."""
+        """Prints the first trouble, if there is any; does not wait for the queue."""
         if self._trouble and not self._has_told:
             self._has_told = True
             say(
@@ -81,7 +81,7 @@ class Relay:
             )
 
     def end(self, outcome: Outcome) -> None:
-        """Asks the child process to finish; `wait` follows."""
+        """Asks the child process to finish; call `wait` afterwards."""
         self._waiting.put(End(outcome))
 
     def wait(self, seconds: float) -> None:

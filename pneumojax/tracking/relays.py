@@ -92,7 +92,7 @@ def open_relays(workdir: Path, config: ConfigDict, resumed_step: int | None = No
     check_trackers(config)
     digest = run_name(config).rpartition("-")[2]
     tags = {"digest": digest, "synthetic": str(is_synthetic(config)), "notice": DISCLAIMER}
-    # A fold's own folder is named like those of all other cross-validations.
+    # The folder of a fold has the same name in every cross-validation.
     name = f"{workdir.parent.name}/{workdir.name}" if config.data.folds else workdir.name
     run_id, params = _run_id(workdir), flatten(config)
     begins = (

@@ -25,7 +25,7 @@ class Record:
 
 
 class Outcome(StrEnum):
-    """How a run ended. A run is killed if its process ends without a word."""
+    """How a run ended: KILLED means that its process ended before it closed its trackers."""
 
     FINISHED = "finished"
     STOPPED = "stopped"
@@ -41,7 +41,7 @@ class Outcome(StrEnum):
 
 
 class Tracker(Protocol):
-    """Records a run. Files raise UserError if they cannot be written; no other tracker does."""
+    """Records a run. Trackers that write files raise UserError if they cannot; others never do."""
 
     def write(self, record: Record) -> None:
         """Takes the figures of a step or an epoch."""

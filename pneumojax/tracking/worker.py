@@ -3,7 +3,8 @@
 Command: python -m pneumojax.tracking.worker
 
 It reads requests from standard input and answers each with a line of JSON: {} or {"error": reason}.
-After an error it ends. The libraries print what they like, so standard output is theirs no longer.
+After an error it ends. Libraries may print anything, so their output goes to standard error, where
+it cannot be taken for an answer.
 """
 
 import json

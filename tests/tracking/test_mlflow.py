@@ -6,6 +6,10 @@ from pneumojax.api.training import evaluate_trained
 from pneumojax.config.flat import flatten
 from pneumojax.config.load import run_name
 from pneumojax.run.seal import digest
+from pneumojax.tracking.files import MetricsFile
+from pneumojax.tracking.logbook import Logbook
+from pneumojax.tracking.relays import open_relays
+from pneumojax.tracking.tracker import Record
 from pneumojax.training.loop import train
 from pneumojax.training.step_monitor import StepMonitor
 from tests.tracking.conftest import best_params, figures_of, mlflow_server
@@ -58,9 +62,25 @@ def test_a_resumed_run_is_one_run_with_each_figure_once_its_network_and_its_repo
             history = client.get_metric_history(run_id, name)
             assert sorted((metric.step, metric.value) for metric in history) == figures[name]
 
+        sent_late(client, tmp_path / "late", config)
         copy = tmp_path / "downloaded"
         copy.mkdir()
         client.download_artifacts(run_id, "", str(copy))
     assert digest(best_params(copy, config)) == digest(best_params(workdir, config))
     report = {path.name for path in (copy / "evaluation" / "val").iterdir()}
     assert report == {"metrics.json", "report.html"}  # predictions.csv names the patients
+
+
+def sent_late(client, workdir, config):
+    """Checks that the figures of a run that was not tracked before are sent."""
+    workdir.mkdir()
+    with Logbook([MetricsFile(workdir, 0, {})]) as book:
+        for step in (1, 2):
+            book.write(Record("step", step, 1, {"loss": 0.5 / step}))
+    with open_relays(workdir, config):
+        pass
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    (run,) = client.search_runs(experiments, "attributes.run_name = 'late'")
+    sent = client.get_metric_history(run.info.run_id, "step/loss")
+    assert sorted((metric.step, metric.value) for metric in sent) == [(1, 0.5), (2, 0.25)]
+    assert run.info.status == "FINISHED"
