@@ -30,6 +30,12 @@ class Engine:
                 "requirements-beam.txt, or the extra [beam], into an environment of its own"
             )
 
+        if self.options and self._is_local:
+            raise UserError(
+                "the options name no --runner; name one, or use --workers for this machine",
+                flag="beam_options",
+            )
+
     @property
     def decoders(self) -> int:
         # A cluster starts a worker for each core.

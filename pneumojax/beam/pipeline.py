@@ -109,6 +109,7 @@ def _noticing_lost_workers() -> Iterator[None]:
     try:
         yield
     finally:
+        lost.append(True)  # from here on nobody would catch WorkerLost
         signal.signal(signal.SIGUSR1, earlier)
         threading.excepthook = report
 

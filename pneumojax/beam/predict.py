@@ -10,7 +10,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +29,10 @@ from pneumojax.predict.sources import Sources
 from pneumojax.terminal import say
 
 _JOB = "job.json"
-_NAMES = {  # what each entry of the file is, for a message
+_NAMES = {  # how a message names predictions for which an entry of the file differs
     "checkpoint": "another network",
     "films": "other films",
-    "count": "other films",
-    "films_per_shard": "shards of another size",
+    "films_per_shard": "another --shard_films",
 }
 
 
@@ -141,7 +140,7 @@ def predict_shards(
         UserError: there is no film, or the folder holds the predictions of another network or of
             other films.
     """
-    total = sum(1 for _ in _listed(sources))
+    total, digest = _counted(sources)
     if not total:
         raise UserError("no film was found; name films, folders or patterns")
     answerer = Answerer.of(runs.open()).for_films(total)
@@ -150,7 +149,15 @@ def predict_shards(
     batch = answerer.predictor.batch_size
     size = batch * math.ceil(films_per_shard / batch)
     job = PredictJob(runs, output, total, suffix, runner.decoders)
-    _begin(job, sources, size, answerer.stamp.checkpoint)
+    wanted = {
+        "checkpoint": answerer.stamp.checkpoint,
+        "films": digest,
+        "films_per_shard": size,
+    }
+    if not _is_begun(job, wanted):
+        shutil.rmtree(job.lists.folder, ignore_errors=True)  # of a call that was stopped here
+        job.lists.write(_listed(sources), total, size, "output")
+        write_json(output / _JOB, wanted)
     names = job.lists.names
     runner.run(names, job)
     for abandoned in output.glob(".predictions-*"):  # of workers that were killed
@@ -162,33 +169,33 @@ def predict_shards(
     return PredictedShards(files, total, unreadable)
 
 
-def _begin(job: PredictJob, sources: Sources, films_per_shard: int, checkpoint: str) -> None:
-    """Writes the lists of films, or compares those of an earlier call with the films of this one.
-
-    A file that was changed since is another film.
-    """
-    digest = hashlib.sha256()
-    for film in _listed(sources):
-        digest.update(json.dumps(film).encode())
-    wanted = {
-        "checkpoint": checkpoint,
-        "films": digest.hexdigest(),
-        "count": job.films,
-        "films_per_shard": films_per_shard,
-    }
+def _is_begun(job: PredictJob, wanted: Mapping[str, str | int]) -> bool:
+    """Whether the folder holds a job; raises UserError if it is not the wanted one."""
     path = job.output / _JOB
-    if path.exists():
+    if not path.exists():
+        return False
+    try:
         stored = json.loads(path.read_text())
-        for name, told in _NAMES.items():
-            if stored.get(name) != wanted[name]:
-                raise UserError(
-                    f"{str(job.output)!r} holds predictions of {told}; name another folder",
-                    flag="output",
-                )
-        return
-    shutil.rmtree(job.lists.folder, ignore_errors=True)  # of a call that ended before this file
-    job.lists.write(_listed(sources), job.films, films_per_shard, "output")
-    write_json(path, wanted)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{str(path)!r} cannot be read ({error}); name another folder", flag="output"
+        ) from error
+    for name, told in _NAMES.items():
+        if not isinstance(stored, dict) or stored.get(name) != wanted[name]:
+            raise UserError(
+                f"{str(job.output)!r} holds predictions of {told}; name another folder",
+                flag="output",
+            )
+    return True
+
+
+def _counted(sources: Sources) -> tuple[int, str]:
+    """The number of films, and a digest of their names, sizes and times."""
+    count, digest = 0, hashlib.sha256()
+    for film in _listed(sources):
+        count += 1
+        digest.update(json.dumps(film).encode())
+    return count, digest.hexdigest()
 
 
 def _listed(sources: Sources) -> Iterator[list[str | int]]:
