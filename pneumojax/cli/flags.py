@@ -131,7 +131,7 @@ _FLAGS = (
     Flag(
         "workers",
         "<number>",
-        "beam-ingest, beam-predict: processes of this machine.",
+        "beam-ingest, beam-predict: the number of worker processes on this machine.",
         default=1,
         lowest=1,
         highest=1024,
@@ -139,7 +139,8 @@ _FLAGS = (
     Flag(
         "shard_films",
         "<number>",
-        "beam-ingest, beam-predict: the films of a shard. A shard that was stopped begins anew.",
+        "beam-ingest, beam-predict: the number of films in a shard. A worker that is stopped loses "
+        "the shard it was at.",
         default=1024,
         lowest=1,
         highest=1_000_000,
