@@ -24,6 +24,7 @@ from pneumojax.fields import is_number
 
 _SCALES = ("linear", "log")
 _KEYS = {"low", "high", "scale", "step"}
+_ROUNDING = 1e-6  # of a number of steps such as 0.3 / 0.1
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,9 @@ def _searched(name: str, entry: Mapping[str, Any], current: Any) -> Range | Choi
     is_whole = type(current) is int
     if is_whole and any(number != int(number) for number in numbers):
         raise UserError(f"{name} takes whole numbers only")
+    steps = (numbers[1] - numbers[0]) / numbers[2]
+    if "step" in entry and abs(steps - round(steps)) > _ROUNDING:
+        raise UserError(f"{name}: high must lie a whole number of steps above low")
     scale = entry.get("scale", "linear")
     if scale not in _SCALES or (scale == "log" and (numbers[0] <= 0 or "step" in entry)):
         raise UserError(f"{name}: scale is linear or log; log needs low above 0, and no step")

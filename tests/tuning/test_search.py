@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
+from pneumojax.cli.parsing import parse
+from pneumojax.cli.verbs import VERBS
 from pneumojax.errors import UserError
 from pneumojax.run.stored_config import read_config
 from pneumojax.tuning import search, storage
@@ -184,6 +186,23 @@ def test_a_database_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
     made = open_storage(tmp_path, "sqlite")
     assert made.get_all_studies() == []
     close_storage(made)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ([], "tune needs --space=<file>, or one of the shipped spaces: inception_v3, quick, ref"),
+        (["--space=quick", "--config.data.val_fraction=0"], "tune chooses on validation films"),
+        (["--space=quick", "--config.data.val=nowhere"], "config.data.val is 'nowhere'"),
+        (["--space=quick", "--objective=auroc,auroc"], "is not a list of different figures"),
+    ],
+)
+def test_a_command_that_cannot_be_searched_is_refused_before_a_folder_is_made(
+    flags, told, tmp_path, refused
+):
+    command = parse(["tune", f"--workdir={tmp_path / 'study'}", *flags], tuple(VERBS))
+    assert told in refused(VERBS["tune"].run, command)
+    assert not (tmp_path / "study").exists()
 
 
 def test_optuna_absent_is_one_line_with_the_remedy(monkeypatch):

@@ -56,6 +56,7 @@ def test_a_list_is_text_in_the_storage_and_a_tuple_in_the_config(space, config):
         ({"model": {"dropout": {"values": [0.5]}}}, "two or more values"),
         ({"model": {"dropout": {"values": [0.1, "a"]}}}, "'a' is not of the field's type"),
         ({"model": {"norm": {"low": 0, "high": 1}}}, "model.norm is no number"),
+        ({"epochs": {"low": 1, "high": 4, "step": 2}}, "a whole number of steps above low"),
         ({"epochs": {"low": 1, "high": 2.5}}, "epochs takes whole numbers only"),
         ({"data": {"val_fraction": {"low": 0.1, "high": 1.5}}}, "config.data.val_fraction is 1.5"),
         ({"data": {"resize": {"values": ["nearest", "best"]}}}, "config.data.resize is 'best'"),
