@@ -11,7 +11,7 @@ from typing import Any
 from pneumojax.files import printable
 from pneumojax.tracking.tracker import Outcome, Record
 
-_LONGEST_REASON = 300  # characters
+_LONGEST_REASON = 500  # characters
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]*@")  # "user:password@" in an address
 _SECRET = re.compile(r"PASSWORD|TOKEN|SECRET|KEY")  # in the name of an environment variable
 
