@@ -33,6 +33,7 @@ from pneumojax.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = b"sdk_worker_main"  # in the command line of each worker of Beam
+SHARDS = 20  # of the prediction in which a worker is killed
 Record = dict[str, Any]
 
 
@@ -113,10 +114,18 @@ def ingest(films: Path, cache: Path, workers: int) -> Watched:
     )
 
 
-def predict(films: Path, output: Path, workers: int) -> Watched:
+def predict(films: Path, output: Path, workers: int, shard_films: int = 1024) -> Watched:
     """Starts a prediction with the reference network into a new folder."""
     shutil.rmtree(output, ignore_errors=True)
-    return Watched(["beam-predict", f"--output={output}", f"--workers={workers}", str(films)])
+    return Watched(
+        [
+            "beam-predict",
+            f"--output={output}",
+            f"--workers={workers}",
+            f"--shard_films={shard_films}",
+            str(films),
+        ]
+    )
 
 
 STARTS = {"beam-ingest": ingest, "beam-predict": predict}
@@ -155,7 +164,7 @@ def killed(scratch: Path, count: int) -> Record:
     films, output, whole = _films(scratch, count), scratch / "output", scratch / "one.csv"
     whole.unlink(missing_ok=True)
     Watched(["predict", f"--output={whole}", str(films)]).wait()
-    started = predict(films, output, 2)
+    started = predict(films, output, 2, shard_films=count // SHARDS)
     while len(list(output.glob("predictions-*"))) < 3:
         time.sleep(0.1)
         if started.process.poll() is not None:
