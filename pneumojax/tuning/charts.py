@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from optuna.trial import FrozenTrial, TrialState
 
 from pneumojax.evaluation.report.style import HEIGHT, card
@@ -71,6 +71,9 @@ def slice_chart(
         places = [trial.params[field.field] for trial in completed]
         if field.is_log:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())  # labels of every digit would overlap
     axes.plot(places, values, "o", color=BLUE, markersize=6, alpha=0.6)
     return figure
 
