@@ -34,7 +34,7 @@ class Plan:
 
     config: the config of which each trial changes the fields in `space`; its seed is also that of
         the proposals.
-    sampler: one of `proposals.SAMPLERS`. storage: a key of `storage.FILES`.
+    sampler: "tpe" or "random". storage: a key of `storage.FILES`.
     prunes: whether hopeless trials are stopped; only with one objective.
     """
 

@@ -15,14 +15,15 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pneumojax.tuning.space import Choice, Range, Space
 
-SAMPLERS = ("tpe", "random")
-
 
 class SeededSampler(BaseSampler):
-    """Proposes as one of `SAMPLERS` does, from streams of (seed, trial number, field)."""
+    """Proposes from streams of (seed, trial number, field), as Optuna's TPE does or at random.
+
+    `kind` is "tpe" or "random".
+    """
 
     def __init__(self, kind: str, seed: int):
-        self._kind, self._seed = kind, seed
+        self._kind, self._seed = kind, seed % 2**64  # NumPy takes no negative seed
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
