@@ -22,7 +22,7 @@ from pneumojax.run.provenance import write_provenance
 from pneumojax.sharding import make_mesh
 from pneumojax.terminal import say
 from pneumojax.tracking.logbook import Logbook, open_logbook
-from pneumojax.tracking.relays import network_files, open_relays
+from pneumojax.tracking.relays import check_trackers, network_files, open_relays
 from pneumojax.tracking.tracker import Record
 from pneumojax.training.calls import CompiledCalls, make_input
 from pneumojax.training.distillation import open_teachers, record_teachers
@@ -70,6 +70,7 @@ def train(
     """
     mesh = make_mesh()
     check_training(config, mesh)
+    check_trackers(config)
     network = make_network(config)
     groups_of(config, network.divide(network.abstract_params)[0])  # refuses an unknown stage
     checkpoints = Checkpoints(workdir / "checkpoints")

@@ -26,7 +26,6 @@ from pneumojax.run.provenance import versions
 from pneumojax.run.stored_config import is_synthetic
 from pneumojax.sharding import placed, replicated
 from pneumojax.terminal import say
-from pneumojax.tracking.relays import check_trackers
 from pneumojax.training.selection import Figures
 from pneumojax.training.state import TrainState, initial_state
 
@@ -60,9 +59,8 @@ class Setup:
 
 
 def check_training(config: ConfigDict, mesh: Mesh) -> None:
-    """Raises UserError for a field that has a wrong value on these devices or without a package."""
+    """Raises UserError for a field with a wrong value, or a batch that the devices cannot share."""
     check(config)
-    check_trackers(config)
     if config.batch_size % mesh.size:
         rule = f"it must be a multiple of the {mesh.size} devices that share it"
         raise UserError(wrong_value("batch_size", config.batch_size, rule))
