@@ -23,7 +23,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,10 @@ def predict(films: Path, output: Path, workers: int, shard_films: int = 1024) ->
     )
 
 
-STARTS = {"beam-ingest": ingest, "beam-predict": predict}
+STARTS: dict[str, Callable[[Path, Path, int], Watched]] = {
+    "beam-ingest": ingest,
+    "beam-predict": predict,
+}
 
 
 def speed(scratch: Path, count: int) -> Record:

@@ -154,7 +154,7 @@ def _list_rejected(place: Path) -> None:
     for film, reason in rejected[:_MOST_NAMED]:
         say(f"rejected: {printable(film)}: {printable(reason)}")
     if rejected:
-        say(f"{len(rejected):,} files are no readable films; {printable(str(path))} has them all")
+        say(f"files that are not readable films: {len(rejected):,}; see {printable(str(path))}")
 
 
 def _nowhere(line: str) -> None:

@@ -149,7 +149,7 @@ def predict_shards(
     batch = answerer.predictor.batch_size
     size = batch * math.ceil(films_per_shard / batch)
     job = PredictJob(runs, output, total, suffix, runner.decoders)
-    wanted = {
+    wanted: dict[str, str | int] = {
         "checkpoint": answerer.stamp.checkpoint,
         "films": digest,
         "films_per_shard": size,
