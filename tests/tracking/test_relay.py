@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from pneumojax import runtime
+from pneumojax.cli.parsing import parse
+from pneumojax.cli.run_folders import trackers_of_report, trained_runs
+from pneumojax.cli.verbs import VERBS
 from pneumojax.errors import UserError
+from pneumojax.files import write_json
 from pneumojax.tracking import relay
 from pneumojax.tracking.logbook import open_logbook
 from pneumojax.tracking.messages import (
@@ -122,3 +126,14 @@ def test_a_run_keeps_its_id_and_a_damaged_one_is_refused(tracked, tmp_path, monk
     (tmp_path / TRACKING).write_text('{"id": "x\' or 1"}')
     with pytest.raises(UserError, match="tracking.json.*id is .*, not 32 hex digits"):
         open_relays(tmp_path, tracked("mlflow", seconds=1))
+
+
+def test_evaluate_tracks_only_if_the_command_itself_names_a_tracker(tracked, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(relay, "_COMMAND", ENDING)
+    write_json(tmp_path / "config.json", tracked("mlflow", seconds=60).to_dict())
+    for more, is_tracked in (((), False), (("--config.log.trackers=mlflow",), True)):
+        command = parse(["evaluate", f"--workdir={tmp_path}", *more], tuple(VERBS))
+        with trackers_of_report(command, trained_runs(command)):
+            pass
+        assert (tmp_path / TRACKING).exists() == is_tracked
