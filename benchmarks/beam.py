@@ -4,7 +4,7 @@ Command:   python -m benchmarks.beam --scratch=<folder with 12 GB free>
 
 It needs the environment of docs/beam.md. Films are drawn as for `benchmarks.streaming`. Each part
 is stored in records/performance/beam.json when it is done, and the same command goes on with the
-parts that are missing:
+parts that are missing or were measured with another --count:
 
 - speed: films/s of both verbs with one and two workers, from the start of the command to its end.
 - memory: the largest resident memory of any process of the command, by number of films.
@@ -239,22 +239,25 @@ def main() -> None:
     parser.add_argument("--films", type=Path, help="real films with train/, for the part real")
     parser.add_argument("--count", type=int, default=20_000, help="drawn films for speed, killed")
     parser.add_argument("--counts", type=int, nargs="*", default=[2_000, 20_000, 200_000])
-    parser.add_argument("--parts", nargs="*", default=["speed", "memory", "killed", "real"])
+    parser.add_argument("--parts", nargs="*", default=["real", "killed", "speed", "memory"])
     parser.add_argument(
         "--output", type=Path, default=ROOT / "records" / "performance" / "beam.json"
     )
     arguments = parser.parse_args()
     scratch = arguments.scratch.expanduser().resolve()
     scratch.mkdir(parents=True, exist_ok=True)
+    count = arguments.count
     record = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
     parts = {
         "real": lambda: real(scratch, arguments.films),
-        "killed": lambda: killed(scratch, arguments.count),
-        "speed": lambda: speed(scratch, arguments.count),
+        "killed": lambda: killed(scratch, count),
+        "speed": lambda: speed(scratch, count),
         "memory": lambda: memory(scratch, arguments.counts),
     }
     for name in arguments.parts:
-        if name in record or (name == "real" and arguments.films is None):
+        if name == "real" and arguments.films is None:
+            continue
+        if name in record and (name in ("real", "memory") or record[name]["films"] == count):
             continue
         print(name, file=sys.stderr, flush=True)
         load = os.getloadavg()[0]

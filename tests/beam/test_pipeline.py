@@ -1,6 +1,6 @@
 """Apache Beam itself: two workers, a worker that is killed, and the same results as without it.
 
-Run it with `pytest -m beam` in the environment of docs/beam.md.
+Run it with `pytest -m beam tests/beam` in the environment of docs/beam.md.
 """
 
 import pytest
