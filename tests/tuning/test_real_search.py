@@ -72,6 +72,50 @@ def test_a_search_that_is_killed_ends_as_if_undisturbed(command, tmp_path):
     assert len(find_runs(killed)) == 6
 
 
+INSTANT = """
+import sys, time
+from pathlib import Path
+from pneumojax.config.load import load_file, resolve
+from pneumojax.tuning import results, search
+from pneumojax.tuning.objective import parse_objectives
+from pneumojax.tuning.plan import Plan
+from pneumojax.tuning.space import space_of
+from tests.tuning.conftest import SPACE, InstantTrainings
+
+class Trainings(InstantTrainings):
+    def begin(self, task):
+        time.sleep(0.05)
+        super().begin(task)
+
+search.TrialProcess = Trainings
+results.write_page = lambda *arguments: None
+config = resolve(load_file("quick")).lock()
+objectives = parse_objectives("val_auroc")
+plan = Plan(config, space_of(SPACE, config), objectives, "tpe", "sqlite", False)
+search.tune(plan, Path(sys.argv[1]), 40, Path(sys.argv[1]) / "cache")
+"""
+
+
+@pytest.mark.slow
+def test_forty_trials_killed_five_times_are_those_of_an_undisturbed_search(tmp_path):
+    """The search, its SQLite storage and its locks are real; only the trainings are instant."""
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    command, rng, kills = [sys.executable, "-c", INSTANT], random.Random(1), 0
+    subprocess.run([*command, undisturbed], cwd=ROOT, check=True)
+    for trial in sorted(rng.sample(range(39), 5)):
+        process = subprocess.Popen([*command, killed], cwd=ROOT)
+        while not (killed / f"trial-{trial:04d}").exists():
+            assert process.poll() is None
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    subprocess.run([*command, killed], cwd=ROOT, check=True)
+    assert kills == 5
+    assert trials_in(killed) == trials_in(undisturbed)
+    assert len(trials_in(killed)) == len(list(killed.glob("trial-????"))) == 40
+
+
 @pytest.mark.slow
 def test_a_process_that_dies_fails_its_trial_and_the_next_one_gets_another(config, tmp_path):
     process = TrialProcess()
