@@ -55,7 +55,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/augmentation.md": {"augmentation": augmentation.rendered},
     "docs/reference_model.md": {"in brief": front.released}
     | {
-        name: lambda name=name: reference_card.rendered(name)  # type: ignore[misc]
+        name: lambda name=name: reference_card.rendered(name)
         for name in reference_card.PARTS
     },
 }
