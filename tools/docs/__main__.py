@@ -54,10 +54,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/export.md": {"types": export.rendered},
     "docs/augmentation.md": {"augmentation": augmentation.rendered},
     "docs/reference_model.md": {"in brief": front.released}
-    | {
-        name: lambda name=name: reference_card.rendered(name)
-        for name in reference_card.PARTS
-    },
+    | {name: lambda name=name: reference_card.rendered(name) for name in reference_card.PARTS},
 }
 PICTURES: dict[str, Callable[[Path], None]] = {
     "network.png": network.draw_network,
