@@ -4,6 +4,7 @@ import math
 
 from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.inference.decision import Decision
+from pneumojax.stats.calibration import COLDEST, HOTTEST
 from pneumojax.stats.intervals import Interval
 from pneumojax.stats.threshold_metrics import Bounded
 
@@ -88,4 +89,10 @@ def decision_line(decision: Decision, class_names: ClassNames = CLASS_NAMES) -> 
     line += f", by the rule {decision.rule!r} on {decision.films:,} validation films"
     if decision.note:
         return f"{line} ({decision.note})"
-    return f"{line}, with a temperature of {decision.temperature:.3g}"
+    return f"{line}, with a temperature of {temperature_of(decision)}"
+
+
+def temperature_of(decision: Decision) -> str:
+    """The temperature, and whether a fit that stopped at a limit might have gone further."""
+    at_limit = {COLDEST: ", the lowest allowed", HOTTEST: ", the highest allowed"}
+    return f"{decision.temperature:.3g}{at_limit.get(decision.temperature, '')}"

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from pneumojax.data.classes import ClassNames
 from pneumojax.evaluation.audits.explanations import Explanations, Stage
+from pneumojax.evaluation.audits.failures import failures
 from pneumojax.evaluation.report import sections
 from pneumojax.evaluation.summary import summarise
-from pneumojax.evaluation.wording import limits_of, value_of
+from pneumojax.evaluation.wording import decision_line, limits_of, value_of
 
 
 def checked(compared, median, passed, constant=0, vanished=0):
@@ -53,6 +55,39 @@ def test_the_reason_for_no_temperature_is_given_once(evaluation, predictions, de
     summary = summarise(predictions, decision._replace(temperature=1.0, note=note))
     (text,) = sections.calibration(replace(evaluation, summary=summary)).text
     assert text.count("o temperature") == 1 and "no validation film" in text
+
+
+@pytest.mark.parametrize(
+    ("temperature", "said"),
+    [(0.1, "0.1, the lowest allowed"), (10.0, "10, the highest allowed"), (0.104, "0.104")],
+)
+def test_a_temperature_at_a_limit_of_its_fit_is_said_to_be(evaluation, decision, temperature, said):
+    limited = decision._replace(temperature=temperature)
+    assert decision_line(limited).endswith(f"a temperature of {said}")
+    summary = replace(evaluation.summary, decision=limited)
+    (text,) = sections.calibration(replace(evaluation, summary=summary)).text
+    assert f"fitted on validation films: {said}. " in text
+
+
+def test_a_label_contradicted_by_a_narrow_margin_is_not_called_confidently_contradicted(decision):
+    plain = decision._replace(temperature=1.0, threshold=0.5)
+    found = failures([0, 0, 1, 1], [0.2, -0.1, 0.1, 0.1], plain, list("abcd"))
+    assert found.doubtful_labels.films[0].probability == pytest.approx(0.55, abs=0.001)
+    text = found.section().text[0]
+    assert "because the network contradicts them: 1. " in text
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (ClassNames(), "a film called normal need not be of a healthy patient"),
+        (ClassNames("healthy", "sick"), "a film called healthy need not be of a healthy patient"),
+    ],
+)
+def test_no_film_is_called_healthy_for_want_of_one_disease(evaluation, names, said):
+    summary = replace(evaluation.summary, class_names=names)
+    text = " ".join(sections.limitations(replace(evaluation, summary=summary)).text)
+    assert said in text
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ class Failures:
         text = [
             f"False positives: {self.false_positives.found:,}. False negatives: "
             f"{self.false_negatives.found:,}. Labels worth another look, because the network "
-            f"contradicts them with confidence: {self.doubtful_labels.found:,}. The report shows "
-            f"at most {self.k} films of each kind, the most confident ones first."
+            f"contradicts them: {self.doubtful_labels.found:,}. The report shows at most {self.k} "
+            "films of each kind, the most confident ones first."
         ]
         if self.overlays:
             text.append(

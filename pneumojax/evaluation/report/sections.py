@@ -9,7 +9,14 @@ from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.run_facts import OutOfFold
-from pneumojax.evaluation.wording import decision_line, limits_of, titles, value_of, with_limits
+from pneumojax.evaluation.wording import (
+    decision_line,
+    limits_of,
+    temperature_of,
+    titles,
+    value_of,
+    with_limits,
+)
 
 _CALIBRATION = {
     "brier": "Brier score (0 is best)",
@@ -198,8 +205,8 @@ def calibration(evaluation: Evaluation) -> Section:
         text = [f"No temperature was fitted{': ' * bool(reason)}{reason}."]
     else:
         text = [
-            f"Logits are divided by a temperature of {decision.temperature:.3g}, which was fitted "
-            "on validation films. This does not change the ranking of films."
+            "Logits are divided by a temperature that was fitted on validation films: "
+            f"{temperature_of(decision)}. This does not change the ranking of films."
         ]
     headings = ("metric", "as trained", "after temperature scaling")
     captions = {"reliability": "Bins of about equally many films, with 95 % intervals by Wilson."}
@@ -213,7 +220,7 @@ def limitations(evaluation: Evaluation) -> Section:
         "other devices and other hospitals need an evaluation of their own. Networks of this kind "
         "lose much of their accuracy elsewhere: the AUROC of one that was trained on the films of "
         "Kermany et al. fell from 0.95 to 0.54 on films of another hospital (Xin et al. 2021).",
-        "The network answers one question. It does not know other diseases, and a film without "
-        f"{evaluation.summary.class_names.words.positive} is not always a healthy one.",
+        "The network answers one question. It does not know other diseases, and a film called "
+        f"{evaluation.summary.class_names.words.negative} need not be of a healthy patient.",
     ]
     return Section("Limitations and intended use", text)
