@@ -152,6 +152,12 @@ def _take_changes(command: Command, workdirs: list[Path]) -> None:
     is_one_of_the_users = len(runs) == 1 and runs != [reference_run()]
     takes_changes = command.verb == "evaluate" and is_one_of_the_users
     may_change = AFTER_TRAINING if takes_changes else frozenset[str]()
+    advice = "leave out the fields that differ, since a run has a config of its own"
+    if command.config_file:
+        advice = (
+            "leave out --config, since a run has a config of its own, and add --any_network if "
+            "its network is a class of yours"
+        )
     for workdir in runs:
         stored = read_config(workdir)
         if command.config_file:
@@ -163,5 +169,5 @@ def _take_changes(command: Command, workdirs: list[Path]) -> None:
             override(wanted, _of_the_run(command))
         check(wanted)
         wanted = resolve(wanted)
-        if accepted_changes(stored, wanted, may_change, str(workdir)):
+        if accepted_changes(stored, wanted, may_change, str(workdir), advice=advice):
             take_changes(workdir, wanted, may_change)

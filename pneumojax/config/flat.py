@@ -72,15 +72,23 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
 
 
 def accepted_changes(
-    stored: Mapping[str, Any], wanted: Mapping[str, Any], may_change: frozenset[str], run: str
+    stored: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    may_change: frozenset[str],
+    run: str,
+    *,
+    advice: str = "name another folder or use that config",
 ) -> list[Difference]:
-    """The differences between a run's stored config and `wanted`, if all of them are allowed."""
+    """The differences between a run's stored config and `wanted`.
+
+    Raises:
+        UserError: some of them are not allowed. The message ends with `advice`.
+    """
     found = differences(stored, wanted)
     refused = [change for change in found if change.field not in may_change]
     if refused:
         raise UserError(
-            f"{run!r} is a run of another config ({'; '.join(map(str, refused))}); "
-            "name another folder or use that config",
+            f"{run!r} is a run of another config ({'; '.join(map(str, refused))}); {advice}",
             flag="workdir",
         )
     for change in found:

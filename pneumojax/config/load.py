@@ -189,6 +189,8 @@ def _wrong_fields(config: ConfigDict) -> str | None:
         wanted = {name: value for name, value in wanted.items() if name not in own}
         found = {name: value for name, value in found.items() if name not in own}
     if absent := sorted(wanted.keys() - found.keys()):
+        if absent[0] == "model.dtype":
+            return "config.model.dtype is absent; every network's config has it, such as 'float32'"
         return f"config.{absent[0]} is absent; {_START_FROM}"
     if unknown := sorted(found.keys() - wanted.keys()):
         near = difflib.get_close_matches(unknown[0], wanted, n=1)

@@ -30,7 +30,13 @@ from pneumojax.training.losses import class_factors
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.parameter_groups import groups_of, is_fine_tuning, print_groups
 from pneumojax.training.progress import StepClock, TrainingProgress
-from pneumojax.training.selection import Figures, is_better, stops_early, validation_figures
+from pneumojax.training.selection import (
+    Figures,
+    guessing_loss,
+    is_better,
+    stops_early,
+    validation_figures,
+)
 from pneumojax.training.setup import (
     Setup,
     check_batch,
@@ -198,6 +204,8 @@ class Trainer:
             figures |= validation_figures(films.labels, logits)
         self._logbook.write(Record("epoch", step, epoch, figures))
         self._progress.epoch(epoch, figures)
+        if step == self._setup.last_step:
+            self._warn_of_guessing(figures["train_loss"])
         if not is_better(figures, self._best, self._config):
             return
         self._logbook.flush()  # a checkpoint must not be newer than the lines up to its step
@@ -207,6 +215,18 @@ class Trainer:
             decision = fit_decision(self._config.decision, films.labels, logits)
             meta["decision"] = decision._asdict()
         self._setup.checkpoints.save_best(step, params, meta)
+
+    def _warn_of_guessing(self, loss: float) -> None:
+        """Says if the training ended without having learned anything."""
+        weighted, mixed = self._config.loss.class_weights, self._config.augment.mixup
+        guess = guessing_loss(self._setup.splits.train.labels, weighted)
+        # Mixed films have mixed labels, on which no network can do well.
+        if loss >= 0.99 * guess and not mixed:
+            say(
+                f"note: the network has learned nothing: the training loss {loss:.3f} is no lower "
+                f"than that of guessing, {guess:.3f}. It may need more epochs, batch norm "
+                "(config.model.norm='batch') or another learning rate"
+            )
 
     def _stop(self, signal_number: int, step: int) -> NoReturn:
         if runtime.is_multiprocess():

@@ -1,4 +1,6 @@
-"""The best epoch of a run, and early stopping."""
+"""The figures of an epoch: the best of a run, early stopping, and what guessing would reach."""
+
+import math
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -18,6 +20,17 @@ def validation_figures(labels: np.ndarray, logits: np.ndarray) -> Figures:
         "val_specificity": float(counted.specificity),
         "val_auroc": auroc(labels, logits),
     }
+
+
+def guessing_loss(labels: np.ndarray, class_weights: bool) -> float:
+    """The cross-entropy of a network that answers every one of n films (n,) alike.
+
+    With class weights such a network learns to answer 0.5, and without them the share of class 1.
+    """
+    share = float(np.mean(labels))
+    if class_weights or share in (0.0, 1.0):
+        return math.log(2)
+    return -share * math.log(share) - (1 - share) * math.log(1 - share)
 
 
 def is_better(figures: Figures, best: Figures | None, config: ConfigDict) -> bool:

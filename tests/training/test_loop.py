@@ -119,6 +119,13 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
         assert undisturbed == disturbed
 
 
+@pytest.mark.slow
+def test_a_training_that_learned_nothing_says_so_at_its_end(config, tmp_path, cache_dir, capsys):
+    fields = {"epochs": 2, "optimizer__learning_rate": 1e-12, "log__tensorboard": False}
+    train(changed(config, **fields), tmp_path / "run", cache_dir)
+    assert capsys.readouterr().out.count("the network has learned nothing") == 1
+
+
 def numbers(folder):
     """The lines of metrics.jsonl without times."""
     clocks = ("seconds_per_step", "data_wait", "time")

@@ -1,9 +1,16 @@
 """The best epoch and early stopping, from figures alone."""
 
+import math
+
 import numpy as np
 import pytest
 
-from pneumojax.training.selection import is_better, stops_early, validation_figures
+from pneumojax.training.selection import (
+    guessing_loss,
+    is_better,
+    stops_early,
+    validation_figures,
+)
 
 EARLIER = {"val_loss": 0.5, "val_auroc": 0.9, "epoch": 3}
 
@@ -39,3 +46,19 @@ def test_validation_figures_are_at_one_half():
     figures = validation_figures(np.array([0, 0, 1, 1]), np.array([-1.0, 1.0, 0.5, 2.0]))
     assert figures["val_specificity"] == 0.5 and figures["val_sensitivity"] == 1
     assert figures["val_accuracy"] == 0.75 and figures["val_auroc"] == 0.75
+
+
+def test_guessing_reaches_the_loss_of_the_best_constant_answer():
+    labels = np.array([1, 1, 1, 0])
+    constant = [math.log(share / (1 - share)) for share in np.linspace(0.01, 0.99, 99)]
+    losses = [validation_figures(labels, np.full(4, logit))["val_loss"] for logit in constant]
+    assert guessing_loss(labels, class_weights=False) == pytest.approx(min(losses))
+    weights = np.where(labels == 1, 1, 3)  # both classes weigh the same
+    terms = [np.log1p(np.exp(np.where(labels == 1, -logit, logit))) for logit in constant]
+    best = constant[int(np.argmin([np.average(term, weights=weights) for term in terms]))]
+    of_best = validation_figures(labels, np.full(4, best))["val_loss"]
+    assert guessing_loss(labels, class_weights=True) == pytest.approx(of_best)
+
+
+def test_films_of_one_class_have_a_finite_loss_of_guessing():
+    assert guessing_loss(np.ones(3), class_weights=False) == math.log(2)

@@ -77,10 +77,12 @@ def find_csv(source: Path, split: str | None = None) -> Path:
         if wanted.is_file():
             return wanted
         known = sorted(path.parent.name for path in source.glob("evaluation/*/predictions.csv"))
-        has = f"it has {', '.join(map(repr, known))}" if known else "it has none"
+        advice = f"evaluate it with --workdir={source} first, or wait for its evaluation to end"
+        if known:
+            others = ", ".join(map(repr, known))
+            advice = f"it has {others}; name another with --split, or its folder"
         raise UserError(
-            f"compare: {name} has no evaluation of {split or 'val'!r}; {has}; name another with "
-            "--split, or its folder"
+            f"compare: {name} has no finished evaluation of {split or 'val'!r}; {advice}"
         )
     if (source / "predictions.csv").is_file():
         return source / "predictions.csv"

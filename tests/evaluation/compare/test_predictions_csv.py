@@ -99,11 +99,11 @@ def test_a_run_folder_stands_for_its_evaluation_and_not_for_its_predictions(tmp_
 
 def test_a_missing_evaluation_is_reported_with_those_that_exist(tmp_path):
     _evaluation(tmp_path / "run" / "evaluation" / "test")
-    message = "^compare: .* no evaluation of 'val'; it has 'test'; name another"
+    message = "^compare: .* no finished evaluation of 'val'; it has 'test'; name another"
     with pytest.raises(UserError, match=message):
         find_csv(tmp_path / "run")
     (tmp_path / "bare" / "evaluation").mkdir(parents=True)
-    with pytest.raises(UserError, match="it has none"):
+    with pytest.raises(UserError, match="evaluate it with --workdir=.*bare first"):
         find_csv(tmp_path / "bare")
     with pytest.raises(UserError, match="neither evaluation/ nor predictions.csv"):
         find_csv(tmp_path)
