@@ -137,7 +137,8 @@ def cells(part: Part) -> list[str]:
 def forest_chart(parts: Sequence[Part]) -> Figure:
     """The three metrics of each part with closed-form intervals. The first part has all films.
 
-    Metrics of too few films are drawn hollow and grey, and do not extend the axis.
+    Metrics of too few films are drawn hollow and grey. They extend an axis only if even all films
+    are too few, so an arrow at its edge stands for a value that it does not reach.
     """
     heights: list[int] = []
     labels: list[str] = []
@@ -150,11 +151,12 @@ def forest_chart(parts: Sequence[Part]) -> Figure:
         labels.append(f"{_range(part)} (n {part.n:,})")
     figure = empty_card(1.25 + 0.255 * len(labels))
     panels = figure.subplots(1, 3, sharey=True)
+    beyond = False
     for axes, name in zip(panels, HEADLINE, strict=True):
         tidy(axes)
         axes.grid(visible=False, axis="y")
         axes.set_title(titles(CLASS_NAMES)[name], size=11, color=INK)
-        _forest(axes, parts, heights, name)
+        beyond |= _forest(axes, parts, heights, name)
         axes.tick_params(axis="y", length=0)
     # Names in a table may have dollar signs, which would be read as a formula.
     panels[0].set_yticks(range(len(labels)), labels, size=10, color=INK, parse_math=False)
@@ -162,10 +164,12 @@ def forest_chart(parts: Sequence[Part]) -> Figure:
     for i in headings:
         panels[0].get_yticklabels()[i].set(weight="bold", color=MUTED)
     few = f"rests on fewer than {FEW} films of a class"
-    hollow = Line2D([], [], color=MUTED, marker="o", mfc=PAPER, label=few)
-    figure.legend(
-        handles=[hollow], loc="outside upper left", frameon=False, fontsize=10.5, labelcolor=INK
-    )
+    keys = [Line2D([], [], color=MUTED, marker="o", mfc=PAPER, label=few)]
+    if beyond:
+        further = "lies further left"
+        keys.append(Line2D([], [], color=MUTED, marker="<", mfc=PAPER, ls="none", label=further))
+    place = {"loc": "outside upper left", "ncols": len(keys), "columnspacing": 1.2}
+    figure.legend(handles=keys, frameon=False, fontsize=10.5, labelcolor=INK, **place)
     return figure
 
 
@@ -181,10 +185,12 @@ def shortened(text: str, most: int = _LONGEST_LABEL) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _forest(axes: Axes, parts: Sequence[Part], heights: Sequence[int], name: str) -> None:
+def _forest(axes: Axes, parts: Sequence[Part], heights: Sequence[int], name: str) -> bool:
+    """Draws a metric of each part; returns whether a value lies left of the axis."""
     whole = getattr(parts[0], name).value
     if not math.isnan(whole):
         axes.axvline(whole, color=MUTED, linewidth=1, linestyle=DASHED)
+    all_are_few = name in parts[0].too_few
     lowest, markers = 1.0, []
     for part, height in zip(parts, heights, strict=True):
         metric, few = getattr(part, name), name in part.too_few
@@ -199,11 +205,14 @@ def _forest(axes: Axes, parts: Sequence[Part], heights: Sequence[int], name: str
         face = PAPER if few else colour
         drawn = axes.plot(metric.value, height, "o", mec=colour, mfc=face, markersize=5, zorder=3)
         markers.append((metric.value, drawn))
-        lowest = lowest if few else min(lowest, reach)
+        if all_are_few or not few:
+            lowest = min(lowest, reach)
     left = np.floor(20 * (lowest - 0.01)) / 20
     axes.set_xlim(left, 1.01)
     for value, (marker,) in markers:
-        # The axes would cut a marker at 1 in half. Markers left of the axes stay hidden.
-        marker.set_clip_on(value < left)
+        marker.set_clip_on(False)  # the axes would cut a marker at 1 or at the left edge in half
+        if value < left:
+            marker.set(xdata=[left], marker="<")
     axes.tick_params(axis="x", labelsize=9.5)
     axes.xaxis.set_major_locator(MaxNLocator(2))
+    return any(value < left for value, _ in markers)

@@ -5,6 +5,7 @@ from pneumojax.evaluation.audits.robustness import robustness
 from pneumojax.evaluation.audits.shortcuts import shortcuts
 from pneumojax.evaluation.audits.subgroups import subgroups
 from pneumojax.evaluation.predictions import Predictions
+from pneumojax.evaluation.wording import HEADLINE
 from pneumojax.inference.decision import Decision, undecided
 from pneumojax.palette import PAPER
 
@@ -75,9 +76,11 @@ def test_every_part_has_a_row_and_too_few_films_are_hollow():
     assert "Width" not in texts
     sensitivity, specificity, _ = figure.axes
     for axes, name in ((sensitivity, "sensitivity"), (specificity, "specificity")):
-        points = [line for line in axes.lines if line.get_marker() == "o"]
+        points = [line for line in axes.lines if line.get_marker() in ("o", "<")]
         drawn = [row for row in result.parts if not np.isnan(getattr(row, name).value)]
-        assert [p.get_xdata()[0] for p in points] == [getattr(row, name).value for row in drawn]
+        left = axes.get_xlim()[0]
+        places = [max(left, getattr(row, name).value) for row in drawn]
+        assert [p.get_xdata()[0] for p in points] == places
         hollow = [p.get_markerfacecolor() == PAPER for p in points]
         assert hollow == [name in row.too_few for row in drawn]
     assert any(hollow)
@@ -94,7 +97,25 @@ def test_a_marker_at_one_is_whole():
     assert not any(line.get_clip_on() for line in markers)
 
 
-def test_a_value_of_too_few_films_that_is_off_the_axis_stays_hidden():
+def test_all_values_are_within_the_axes_if_all_films_are_few():
+    labels = np.array([0, 1] * 6)
+    logits = np.where(labels == 1, 2.0, -2.0)
+    logits[:4] *= -1  # four of twelve calls are wrong
+    films = Predictions([str(i) for i in range(12)], None, ["none"] * 12, labels, logits, [""] * 12)
+    statistics = {name: values[:12] for name, values in STATISTICS.items()}
+    result = subgroups(films, undecided(""), statistics, resamples=5)
+    figure = result.pictures()["subgroups"]
+    _inside(figure)
+    for axes, name in zip(figure.axes, HEADLINE, strict=True):
+        left, right = axes.get_xlim()
+        values = [getattr(part, name).value for part in result.parts]
+        points = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+        assert points == [value for value in values if not np.isnan(value)]
+        assert left <= min(points) < 0.7 < max(points) <= right
+    assert "lies further left" not in _texts(figure)
+
+
+def test_a_value_of_too_few_films_that_is_off_the_axis_is_an_arrow_at_its_edge():
     labels = np.array([0, 1] * 30)
     logits = np.where(labels == 1, 2.0, -2.0)
     logits[1] = -9.0  # the only film of a virus is missed
@@ -105,8 +126,10 @@ def test_a_value_of_too_few_films_that_is_off_the_axis_stays_hidden():
     figure = subgroups(films, undecided(""), statistics, resamples=5).pictures()["subgroups"]
     _inside(figure)
     axes = figure.axes[0]
-    (missed,) = (line for line in axes.lines if list(line.get_xdata()) == [0.0])
-    assert missed.get_clip_on() and axes.get_xlim()[0] > 0
+    (missed,) = (line for line in axes.lines if line.get_marker() == "<")
+    left = axes.get_xlim()[0]
+    assert list(missed.get_xdata()) == [left] and left > 0 and not missed.get_clip_on()
+    assert "lies further left" in _texts(figure)
 
 
 def test_each_perturbation_has_a_panel_with_the_films_as_they_are_among_the_levels():
