@@ -43,7 +43,7 @@ FILMS = {
 }
 README = """# The reference network
 
-A run folder like any other, small enough for the repository: `python main.py --mode=predict film.jpeg` uses it if `--workdir` is not given. Research and education only, not a medical device. Its training, choice and figures are described in [the model card](../../docs/reference_model.md).
+A run folder like any other, small enough for the repository: `python main.py predict film.jpeg` uses it if `--workdir` is not given. Research and education only, not a medical device. Its training, choice and figures are described in [the model card](../../docs/reference_model.md).
 
 Trained on {films[name]} ({films[attribution]}, doi [{films[doi]}](https://doi.org/{films[doi]})), which is under the licence {films[licence]}; described in {films[described_in]}. The films are of children of one to five years. None of them is here: `films.csv` holds their classes and hashes, by which an evaluation recognises films of the training set.
 
