@@ -168,8 +168,15 @@ def forest_chart(parts: Sequence[Part]) -> Figure:
     if beyond:
         further = "lies further left"
         keys.append(Line2D([], [], color=MUTED, marker="<", mfc=PAPER, ls="none", label=further))
-    place = {"loc": "outside upper left", "ncols": len(keys), "columnspacing": 1.2}
-    figure.legend(handles=keys, frameon=False, fontsize=10.5, labelcolor=INK, **place)
+    figure.legend(
+        handles=keys,
+        loc="outside upper left",
+        ncols=len(keys),
+        columnspacing=1.2,
+        frameon=False,
+        fontsize=10.5,
+        labelcolor=INK,
+    )
     return figure
 
 
