@@ -72,7 +72,8 @@ def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> C
     split = choice.split or folder.only_split()
     cache = FilmCache(cache_dir, config.data.max_cache_gb, choice.verify)
     films = load_configured(config, folder, split, cache)
-    elsewhere = f"{split}-of-{films.root.name}-{films.fingerprint[:8]}"
+    source = folder.table.stem if folder.table else films.root.name
+    elsewhere = f"{split}-of-{source}-{films.fingerprint[:8]}"
     return ChosenFilms(films, split, split if choice.root is None else elsewhere)
 
 

@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.data.classes import ClassNames
-from pneumojax.data.out_of_distribution import TrainingDistribution, warnings_about
+from pneumojax.data.out_of_distribution import (
+    LEAST_FILMS,
+    TrainingDistribution,
+    warnings_about,
+)
 from pneumojax.disclaimer import DISCLAIMER, SYNTHETIC_STAMP
 from pneumojax.inference.predictor import Answer, Predictor
 from pneumojax.nn.ops import FILMS_IN_CACHE
@@ -22,8 +26,8 @@ from pneumojax.run.film_list import CANNOT_TELL, SeenFilms
 
 LARGEST_BATCH = 64
 NO_DISTRIBUTION = (
-    "note: this run does not store the distribution of its training films, so films unlike them "
-    "get no warning"
+    "note: this run does not store the distribution of its training films, since they were fewer "
+    f"than {LEAST_FILMS} or the run is of an earlier version; so films unlike them get no warning"
 )
 
 

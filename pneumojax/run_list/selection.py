@@ -18,6 +18,9 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+# Groups of fields in the order of columns; all other groups stand between the two.
+_FIRST = ("model", "optimizer", "loss", "augment")
+_LAST = ("data", "checkpoint", "log")
 _CONDITION = re.compile(r"\s*([\w.]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
 
 
@@ -96,14 +99,23 @@ def value_of(run: RunRecord, name: str) -> Any:
 
 
 def changed_fields(runs: Sequence[RunRecord]) -> list[str]:
-    """The fields in which the configs of readable runs differ, sorted."""
+    """The fields in which the configs of readable runs differ.
+
+    Those of the network and its training come first, and those of the films last, since runs that
+    are compared mostly share their films. Within a group they are sorted by name.
+    """
     configs = [run.config for run in runs if run.config]
-    names = sorted(set().union(*configs)) if configs else []
+    names = sorted(set().union(*configs), key=_importance) if configs else []
     return [
         name
         for name in names
         if len({json.dumps(config.get(name), sort_keys=True) for config in configs}) > 1
     ]
+
+
+def _importance(field: str) -> tuple[int, str]:
+    group = field.partition(".")[0]
+    return _FIRST.index(group) if group in _FIRST else len(_FIRST) + (group in _LAST), field
 
 
 def _parsed(text: str) -> Any:

@@ -107,6 +107,14 @@ def test_only_fields_that_differ_are_columns(runs, capsys):
     assert "0.900 (0.800 to 0.910)" in next(row for row in rows if row.startswith("good"))
 
 
+def test_fields_of_the_network_come_before_those_of_the_films(tmp_path, config):
+    fields = {"data.val_fraction": 0.2, "epochs": 9, "optimizer.learning_rate": 0.5}
+    make_run(tmp_path / "a", config)
+    make_run(tmp_path / "b", config, **fields, **{"model.dropout": 0.125})
+    expected = ["model.dropout", "optimizer.learning_rate", "epochs", "data.val_fraction"]
+    assert changed_fields(find_runs(tmp_path)) == expected
+
+
 @pytest.mark.parametrize(
     ("where", "kept"),
     [
