@@ -108,7 +108,7 @@ def test_only_fields_that_differ_are_columns(runs, capsys):
 
 
 def test_fields_of_the_network_come_before_those_of_the_films(tmp_path, config):
-    fields = {"data.val_fraction": 0.2, "epochs": 9, "optimizer.learning_rate": 0.5}
+    fields = {"data.val_fraction": 0.25, "epochs": 9, "optimizer.learning_rate": 0.5}
     make_run(tmp_path / "a", config)
     make_run(tmp_path / "b", config, **fields, **{"model.dropout": 0.125})
     expected = ["model.dropout", "optimizer.learning_rate", "epochs", "data.val_fraction"]
