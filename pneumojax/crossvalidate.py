@@ -142,12 +142,12 @@ def _evaluate_out_of_fold(
         forecast=found.record() if found else None,
     )
     subject = Subject(first, decision, films, predictions, folds.logits)
-    result = evaluate_subject(folder, subject, facts)
+    evaluation = evaluate_subject(folder, subject, facts)
     if found:
         write_json(folder / "forecast.json", found.record())
         for line in found.lines():
             say(line)
-    return result
+    return evaluation.record()
 
 
 def _forecast(held_out: Logits, films: FilmSet, config: ConfigDict) -> Forecast | None:

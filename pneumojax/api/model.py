@@ -17,7 +17,9 @@ from pneumojax.api.inputs import films_of
 from pneumojax.api.predictions import Explanation, Explanations, Predictions
 from pneumojax.api.quiet import quiet
 from pneumojax.data.naming import Columns, naming_of
+from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
+from pneumojax.files import printable
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.predict.answering import AnsweredFilm, Answerer
 from pneumojax.predict.predict import FilesToPredict, PredictionsWritten, predict_files
@@ -33,18 +35,30 @@ Range = tuple[float, float]
 AnyPath = str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluated:
     """The outcome of an evaluation.
 
     films: how many films were scored.
     figures: metrics with their 95 % intervals, by name.
     folder: the folder of metrics.json, predictions.csv and the report.
+    warnings: reasons why the figures may mean nothing, such as that the network was trained on
+        these films.
     """
 
     films: int
     figures: dict[str, Figure]
     folder: Path
+    warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{self.films:,} films: {self.report}",
+            *(f"{name}: {figure}" for name, figure in self.figures.items()),
+            *self.warnings,
+            DISCLAIMER,
+        ]
+        return "\n".join(map(printable, lines))
 
     @property
     def report(self) -> Path:
@@ -199,11 +213,12 @@ class Model:
         naming = None if data is None else description_of(data, config)
         choice = FilmChoice(split, root, verify_films, naming)
         with quiet(progress=progress):
-            evaluated = evaluate_predictor(
+            evaluation = evaluate_predictor(
                 self._answerer.predictor, self._places.cache, choice, results
             )
-        folder = results / "evaluation" / evaluated["split"]
-        return Evaluated(evaluated["n"], figures_in(evaluated), folder)
+        folder = results / "evaluation" / evaluation.facts.split
+        figures, warnings = figures_in(evaluation.record()), tuple(evaluation.cautions)
+        return Evaluated(evaluation.summary.n, figures, folder, warnings)
 
     def _answers(
         self, found: list[ReadFilm], *, explain: bool = False, progress: bool

@@ -41,12 +41,12 @@ def evaluate_run(
     out = results or output_folder(workdirs)
     refuse_links_out(out)
     predictor = Predictor.open(workdirs, any_network=any_network, cache_dir=cache_dir)
-    return evaluate_predictor(predictor, cache_dir, choice, out)
+    return evaluate_predictor(predictor, cache_dir, choice, out).record()
 
 
 def evaluate_predictor(
     predictor: Predictor, cache_dir: Path, choice: FilmChoice, out: Path
-) -> dict[str, Any]:
+) -> Evaluation:
     """As `evaluate_run`, with networks that are open, and `out` as the folder of the results."""
     refuse_links_out(out)
     trained, workdir = predictor.first, predictor.workdirs[0]
@@ -78,16 +78,16 @@ def evaluate_predictor(
 
 def evaluate_subject(
     folder: Path, subject: Subject, facts: RunFacts, spread: Spread | None = None
-) -> dict[str, Any]:
+) -> Evaluation:
     """Audits a network on films that it has scored, writes the evaluation and prints its table."""
     findings = [found for audit in registry.AUDITS if (found := audit(subject)) is not None]
     summary = summarise(subject.predictions, subject.decision)
     evaluation = Evaluation(facts, subject.predictions, summary, findings, spread)
-    record = write_report(folder, evaluation)
+    write_report(folder, evaluation)
     print_table(summary, cautions=evaluation.cautions, synthetic=facts.synthetic)
     shown = printable(str(folder))
     say(f"written to {shown}; the report is {shown}/report.html")
-    return record
+    return evaluation
 
 
 def _batch_size(most: int, films: int, devices: int) -> int:

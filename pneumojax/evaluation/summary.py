@@ -16,6 +16,7 @@ from pneumojax.stats.calibration import Bin, calibration_metrics, reliability
 from pneumojax.stats.curves import weighted_average_precision
 from pneumojax.stats.delong import delong_interval
 from pneumojax.stats.estimates import (
+    FEW,
     LEVEL,
     RESAMPLES,
     Bootstrap,
@@ -88,6 +89,17 @@ class Summary:
         """The metrics at the operating point and those of the ranking, by name."""
         ranking = {"auroc": self.auroc, "average_precision": self.average_precision}
         return {**self.calls.estimates, **ranking}
+
+    @property
+    def few_films_warning(self) -> str:
+        """The warning that a class has too few films for a conclusion; "" if none has."""
+        few = [f"of {row.name} ({row.support:,})" for row in self.by_class[:2] if row.support < FEW]
+        if not few:
+            return ""
+        return (
+            f"warning: fewer than {FEW} films {' and '.join(few)} were scored. Metrics that "
+            "depend on them support no conclusion"
+        )
 
     def record(self) -> dict[str, Any]:
         sides = {"uncalibrated": self.uncalibrated, "calibrated": self.calibrated}

@@ -35,7 +35,7 @@ def print_table(summary: Summary, *, cautions: Iterable[str] = (), synthetic: bo
     """Prints the metrics in 80 columns, and plain when piped."""
     console = make_console()
     for line in cautions:
-        console.print(line, style="bold yellow")
+        console.print(printable(line), style="bold yellow", markup=False)
     people = "" if summary.patients is None else f" of {summary.patients:,} patients"
     console.print(
         f"{summary.n:,} films{people}, {summary.prevalence:.1%} {summary.class_names.positive}",

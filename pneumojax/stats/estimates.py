@@ -22,6 +22,8 @@ from pneumojax.stats.threshold_metrics import (
 
 LEVEL = 0.95
 RESAMPLES = 2000
+# With 20 films, Wilson's interval of one half is 0.30 to 0.70. It is too wide with fewer films.
+FEW = 20
 PREVALENCES = (0.05, 0.2, 0.5)
 LIKELIHOOD_RATIOS = ("positive_likelihood_ratio", "negative_likelihood_ratio")
 

@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pneumojax
+from pneumojax.api.figures import Figure
 from pneumojax.api.load import load, train
+from pneumojax.api.model import Evaluated
 from pneumojax.api.training import checked
 from pneumojax.cli import commands
 from pneumojax.cli.parsing import parse
 from pneumojax.cli.verbs import VERBS
+from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
 
 # Times and the machine's load differ between two runs of one config.
@@ -63,9 +67,32 @@ def test_an_evaluation_gives_the_figures_of_its_report(trained, films_root, tmp_
     assert evaluated.films == record["n"] == 14 and evaluated.report.is_file()
     assert evaluated.folder.is_relative_to(tmp_path / "out")
     assert evaluated.figures["auroc"].value == record["auroc"]["value"]
+    (few,) = evaluated.warnings
+    assert "fewer than 20 films of NORMAL" in few
     assert model.info.figures["auroc"].value == pytest.approx(
         json.loads((folder / "evaluation/val/metrics.json").read_text())["auroc"]["value"]
     )
+
+
+@pytest.mark.slow
+def test_an_evaluation_of_training_films_warns_as_its_report_does(trained, tmp_path):
+    evaluated = trained[0].evaluate(split="train", output=tmp_path)
+    (seen, *_) = evaluated.warnings
+    assert f"was trained on {evaluated.films} of these {evaluated.films} films" in seen
+    report = evaluated.report.read_text()
+    for line in evaluated.warnings:
+        assert line in repr(evaluated).splitlines() and line[1:] in report
+
+
+def test_an_evaluation_shows_its_figures_with_its_warnings():
+    figures = {"auroc": Figure(0.9, 0.8, 0.95)}
+    shown = repr(Evaluated(5, figures, Path("out"), ("warning: seen\x1b[2J",))).splitlines()
+    assert shown == [
+        "5 films: out/report.html",
+        "auroc: 0.900 (0.800 to 0.950)",
+        r"warning: seen\x1b[2J",
+        DISCLAIMER,
+    ]
 
 
 @pytest.mark.slow

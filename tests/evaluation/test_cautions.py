@@ -62,6 +62,56 @@ def test_the_terminal_says_it_before_the_table(seen, capsys):
     assert text.index("2 of 90 films have names of the other class") < before
 
 
+@pytest.fixture
+def with_counts(evaluation):
+    """`(normal, pneumonia) -> the evaluation` as of so many films of each class."""
+
+    def make(*counts):
+        rows = evaluation.summary.by_class
+        of_classes = [replace(row, support=n) for row, n in zip(rows, counts, strict=False)]
+        summary = replace(evaluation.summary, by_class=[*of_classes, rows[2]])
+        return replace(evaluation, summary=summary)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("normal", "pneumonia", "said"),
+    [
+        (20, 20, None),
+        (19, 1_000, "of NORMAL (19) were"),
+        (20, 0, "of PNEUMONIA (0) were"),
+        (6, 6, "of NORMAL (6) and of PNEUMONIA (6) were"),
+    ],
+)
+def test_a_class_of_fewer_than_twenty_films_is_said_to_support_no_conclusion(
+    with_counts, normal, pneumonia, said
+):
+    lines = with_counts(normal, pneumonia).cautions
+    assert bool(lines) == bool(said)
+    for line in lines:
+        assert line.startswith(f"warning: fewer than 20 films {said} scored. ")
+        assert line.endswith("support no conclusion")
+
+
+def test_too_few_films_are_said_before_the_figures_and_change_none_that_is_stored(
+    with_counts, evaluation, tmp_path, capsys, without_charts
+):
+    few = with_counts(6, 60)
+    stored = write_report(tmp_path, few)
+    said = "fewer than 20 films of NORMAL (6) were scored"
+    for name in ("report.html", "report.md"):
+        body = (tmp_path / name).read_text().replace("\\", "").partition("</style>")
+        text = body[2] or body[0]
+        assert text.index(said) < text.index("Sensitivity")
+    print_table(few.summary, cautions=few.cautions)
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.index(said) < text.index("Sensitivity")
+    before = evaluation.record()
+    assert {name for name in stored if stored[name] != before[name]} == {"by_class"}
+    assert stored.keys() == before.keys()
+
+
 def test_nothing_is_said_of_films_that_are_new_to_the_network(evaluation, tmp_path, without_charts):
     result = write_report(tmp_path, evaluation)
     assert result["trained_on"] == {"films": 0, "of_their_patients": 0}

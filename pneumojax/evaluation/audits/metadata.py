@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from pneumojax.data.column_groups import Groups, group_films
 from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.parts import (
-    FEW,
     FilmPart,
     Part,
     all_films,
@@ -31,7 +30,7 @@ from pneumojax.evaluation.wording import with_limits
 from pneumojax.files import printable
 from pneumojax.inference.decision import Decision
 from pneumojax.stats.bootstrap import weighted_auroc
-from pneumojax.stats.estimates import LEVEL, RESAMPLES, Bootstrap, Estimate, json_ready, sample
+from pneumojax.stats.estimates import FEW, LEVEL, RESAMPLES, Bootstrap, Estimate, json_ready, sample
 from pneumojax.stats.metrics import Floats, Ints, check_scores, ratio
 
 _LONGEST_NAME = 60  # characters of a column or value in the report

@@ -19,12 +19,10 @@ from pneumojax.inference.decision import Decision
 from pneumojax.palette import BLUE, INK, MUTED, PAPER
 from pneumojax.stats.bootstrap import weighted_auroc, weighted_confusion
 from pneumojax.stats.delong import delong_interval
-from pneumojax.stats.estimates import LEVEL, Bootstrap, Estimate, sample
+from pneumojax.stats.estimates import FEW, LEVEL, Bootstrap, Estimate, sample
 from pneumojax.stats.metrics import Floats, Ints, check_scores, confusion
 from pneumojax.stats.threshold_metrics import ClosedForm, closed_forms
 
-# With 20 films, Wilson's interval of one half is 0.30 to 0.70. With fewer films it is too wide.
-FEW = 20
 _LONGEST_LABEL = 28  # characters; longer ones would leave no room for the chart
 
 

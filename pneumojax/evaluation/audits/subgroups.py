@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from pneumojax.data.film_statistics import STATISTICS
 from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.parts import (
-    FEW,
     FilmPart,
     Part,
     all_films,
@@ -26,7 +25,7 @@ from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.inference.decision import Decision
 from pneumojax.stats.calibration import equal_parts
-from pneumojax.stats.estimates import LEVEL, RESAMPLES, Bootstrap, json_ready
+from pneumojax.stats.estimates import FEW, LEVEL, RESAMPLES, Bootstrap, json_ready
 from pneumojax.stats.metrics import Floats, Ints, check_scores
 
 DIVIDED_BY = ("width", "sharpness", "brightness")

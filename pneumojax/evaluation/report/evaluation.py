@@ -27,9 +27,14 @@ class Evaluation:
 
     @property
     def cautions(self) -> list[str]:
+        """Reasons why the metrics may mean nothing, to be shown with them."""
         summary = self.summary
-        swapped = contradiction_warning(self.facts.flow.swapped, summary.n)
-        return [line for line in (summary.trained_on.warning(summary.n), swapped) if line]
+        lines = (
+            summary.trained_on.warning(summary.n),
+            contradiction_warning(self.facts.flow.swapped, summary.n),
+            summary.few_films_warning,
+        )
+        return [line for line in lines if line]
 
     def record(self) -> dict[str, Any]:
         """The content of metrics.json; ValueError if two parts use the same key."""

@@ -60,7 +60,7 @@ def test_an_audit_that_the_docs_add_is_stored_and_told(
     namespace = {}
     exec(compile(block, "docs/own_audit.md", "exec"), namespace)
     monkeypatch.setattr(registry, "AUDITS", (failures.audit, namespace["audit"]))
-    result = evaluate_subject(tmp_path, subject, facts)
+    result = evaluate_subject(tmp_path, subject, facts).record()
     images = subject.films.pixels(np.arange(len(subject.films)))[..., ::-1]
     mirrored = replace(subject.films, images=images, rows=np.arange(len(images)))
     changed = (score(mirrored) >= 0) != (subject.predictions.logits >= 0)

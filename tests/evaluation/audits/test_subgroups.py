@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import recall_score, roc_auc_score
 
-from pneumojax.evaluation.audits.subgroups import FEW, subgroups
+from pneumojax.evaluation.audits.subgroups import subgroups
 from pneumojax.evaluation.predictions import Predictions
 from pneumojax.inference.decision import Decision
 from pneumojax.stats.delong import delong_interval
+from pneumojax.stats.estimates import FEW
 from pneumojax.stats.intervals import wilson
 from tests.support.resampling import patient_bootstrap
 
