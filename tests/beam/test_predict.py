@@ -29,6 +29,7 @@ def shards(runs, films, output, runner=None, size=1):
     )
 
 
+@pytest.mark.slow
 def test_the_shards_together_hold_the_rows_of_one_prediction(runs, films_with_damage, tmp_path):
     written = shards(runs, films_with_damage, tmp_path / "out")
     files = FilesToPredict.checked([str(films_with_damage)], tmp_path / "one.csv", None)

@@ -75,6 +75,7 @@ def test_proposals_depend_on_the_seed_alone_and_differ_between_trials(
     assert run_search(plan, 1, tmp_path / "three")[0][2] != one[0][2]
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_writes_a_study_ends_as_if_undisturbed(
     run_search, make_plan, trainings, tmp_path, monkeypatch
 ):
