@@ -33,7 +33,9 @@ def test_two_workers_finish_each_shard_once(tmp_path):
 def test_when_a_worker_is_killed_no_shard_is_lost_or_finished_twice(tmp_path, capsys):
     job = Counting(tmp_path, kills=1)
     Engine(2).run(SHARDS, job)
-    assert sorted(shard for shard, _ in job.lines) == SHARDS and len(workers_of(job)) > 2
+    assert sorted(shard for shard, _ in job.lines) == SHARDS
+    # The killed worker may have finished a shard before, or none.
+    assert (tmp_path / "kills").read_text() == "x"
     assert "a worker was killed" in capsys.readouterr().out
 
 
