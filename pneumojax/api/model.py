@@ -129,7 +129,7 @@ class Model:
     ) -> Explanations:
         """Answers films, with a Grad-CAM map of each, as `predict --overlays` does.
 
-        Raises UserError as `predict`, and if the network has no maps.
+        Raises UserError as `predict` does, and if the network has no maps.
         """
         self._answerer.predictor.check_explains()
         found = films_of(films, value_range, self._columns)
@@ -141,7 +141,7 @@ class Model:
         """One logit per film (n,), before calibration.
 
         It is float32. Several networks give the logit of the mean of their calibrated
-        probabilities, float64. Raises UserError as `predict`, and for a film that cannot be read.
+        probabilities, float64. Raises UserError as `predict` does, and for a film that cannot be read.
         """
         found = films_of(films, value_range, self._columns)
         predictor = self._answerer.for_films(len(found)).predictor

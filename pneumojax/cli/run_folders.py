@@ -162,7 +162,8 @@ def _take_changes(command: Command, workdirs: list[Path]) -> None:
         stored = read_config(workdir)
         if command.config_file:
             wanted = command.config()
-            if wanted.data.folds:  # the file is that of a cross-validation and of all its folds
+            # One config file serves a cross-validation and all its folds, so the run says which.
+            if wanted.data.folds:
                 wanted.data.fold = stored.data.fold
         else:
             wanted = stored.copy_and_resolve_references()

@@ -102,7 +102,9 @@ def _is_like(value: Any, example: Any, same_length: bool) -> bool:
         return False
     if same_length and len(value) != len(example):
         return False
-    if not example:  # model.pools and test_time.views are checked elsewhere
+    # The defaults of model.pools and test_time.views are empty, so there is no item to compare
+    # with. The rules check their values.
+    if not example:
         return all(type(item) in (int, str) for item in value)
     # Every module has the same number of widths.
     return all(_is_like(item, example[0], same_length=True) for item in value)

@@ -128,7 +128,7 @@ def earlier_run_name(config: ConfigDict) -> str:
 
 
 def _changed(config: ConfigDict) -> dict[str, Any]:
-    """The fields that differ from `configs/base.py` and name a run."""
+    """The fields that differ from `configs/base.py` and count towards the name of a run folder."""
     defaults = flatten(base.get_config())
     return {
         name: value

@@ -32,7 +32,7 @@ _CALLS = frozenset(
 def model_of(function: Any, films: jax.ShapeDtypeStruct, names: Sequence[str]) -> onnx.ModelProto:
     """A model with the input `INPUT` and the outputs `names` from a function of films.
 
-    Raises UserError for an operation of JAX that ONNX has no counterpart for here.
+    Raises UserError for an operation of JAX for which this exporter has no counterpart in ONNX.
     """
     traced = jax.make_jaxpr(function)(films)
     graph = Graph(Tensor(INPUT, films.shape, np.dtype(films.dtype)))

@@ -161,7 +161,8 @@ def _events(line: Any, module: str, on_device: bool) -> list[tuple[float, float,
             if statistics.get("hlo_module", module) != module:
                 continue
             name = statistics.get("hlo_op")
-            if name is None and on_device:  # a copy, or on a TPU the instruction's text
+            # The event is a copy, or it comes from a TPU, where its name is the instruction's text.
+            if name is None and on_device:
                 text = re.match(r"%?([\w.-]+)", event.name)
                 name = text[1] if text else event.name
             if name is not None:

@@ -95,7 +95,6 @@ class SeenFilms(NamedTuple):
             if not (workdir / "films.csv").exists():
                 known = False
                 continue
-            # Synthetic films have names of the same form, whose numbers are not real patients.
             config = read_config(workdir)
             synthetic = is_synthetic(config)
             patterns.add(naming_of(config).patients)
@@ -103,7 +102,8 @@ class SeenFilms(NamedTuple):
                 if row["side"] != "train":
                     continue
                 digests.add(row["sha256"].lower())
-                # If the patient is unknown, the column holds the file's path instead.
+                # If the patient is unknown, the column holds the file's path instead. The numbers
+                # in the names of synthetic films have the form of real ones and name nobody.
                 if row["patient_known"] == "1" and not synthetic:
                     patients.add(hidden(row["patient"]))
         return cls(frozenset(digests), frozenset(patients), known, frozenset(patterns))

@@ -93,7 +93,7 @@ def _state(folder: Path, history: Sequence[Mapping[str, Any]], epochs: int) -> s
         return "published"
     done = history[-1]["epoch"] if history else 0
     if done >= epochs or (folder / "evaluation" / "val" / "metrics.json").exists():
-        return "finished"  # early stopping ends before the last epoch, and is then evaluated
+        return "finished"  # a run that stops early ends before the last epoch, but is evaluated
     if is_locked(folder):
         return "running"
     lines = read_lines(folder / "metrics.jsonl")

@@ -1,7 +1,7 @@
 """Three rules that choose the threshold above which a film is called class 1.
 
-Choose on validation films only: on those that it was chosen on, a threshold does better than on
-new ones. Both classes must be present.
+Choose on validation films only: a threshold does better on the films that it was chosen on than on
+new films. Both classes must be present.
 
 A threshold lies halfway between two neighbouring logits, so no film lies on it, where rounding on
 another device could change its call. Dividing the logits and the threshold by a temperature

@@ -82,7 +82,7 @@ def check_trackers(config: ConfigDict) -> None:
 
 
 def open_relays(workdir: Path, config: ConfigDict, resumed_step: int | None = None) -> Relays:
-    """The trackers of a run, none by default. Raises UserError as `check_trackers`.
+    """The trackers of a run, none by default. Raises UserError as `check_trackers` does.
 
     `resumed_step` is that of `Begin`.
     """

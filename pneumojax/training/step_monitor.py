@@ -22,7 +22,8 @@ from pneumojax.training.state import TrainState
 class DispatchedCall:
     """Steps that the devices may still be computing; they and their epoch are counted from 1.
 
-    metrics: scalars, or arrays (steps,); JAX declares no `is_ready` in the type jax.Array.
+    metrics: scalars, or arrays (steps,). Their type is Any because jax.Array declares no
+        `is_ready`, which is called on them.
     films: int32 (batch,) or (steps, batch), rows of the training set.
     """
 

@@ -34,8 +34,8 @@ from pneumojax.tuning.storage import (
 )
 from pneumojax.tuning.worker import Task, TrialProcess
 
-_SECONDS_BETWEEN_LOOKS = 1.0  # at the history of a trial that may be pruned
-_SECONDS_FOR_AN_ORPHAN = 30.0  # to end after its search was killed
+_SECONDS_BETWEEN_LOOKS = 1.0  # how often the history of a trial that may be pruned is read
+_SECONDS_FOR_AN_ORPHAN = 30.0  # that a training has to end after its search was killed
 _RUNNING = (TrialState.RUNNING,)
 
 

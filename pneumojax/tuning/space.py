@@ -53,7 +53,7 @@ class Choice:
 
     @property
     def labels(self) -> tuple[Any, ...]:
-        """The values as Optuna stores them, which has no lists: these become JSON."""
+        """The values as Optuna stores them. Optuna has no lists, so lists become JSON."""
         return tuple(json.dumps(v) if isinstance(v, list) else v for v in self.values)
 
     def value_of(self, label: Any) -> Any:

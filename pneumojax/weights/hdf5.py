@@ -23,7 +23,7 @@ from pneumojax.isolation import Limits, Refused, WorkerLost, Workers
 LARGEST = 1 << 30  # bytes of all arrays; Inception-v3 takes 96 MB, or 290 with its optimizer
 LIMITS = Limits(memory=4 << 30, cpu=60.0, wall=120.0)
 MOST_OBJECTS = 20_000  # groups and data sets; a network with its optimizer has some 2,000
-MOST_ARRAYS = 1_000  # in an answer; Inception-v3 has 378
+MOST_ARRAYS = 1_000  # arrays of a network that the child process returns; Inception-v3 has 378
 _LONGEST_NAME = 500
 _DEEPEST = 16  # levels of nested groups; a network inside a network has 6
 _IN_ARCHIVE = "model.weights.h5"

@@ -35,7 +35,10 @@ class Worst(Limited):
 
 @dataclass(frozen=True)
 class Stress:
-    """Mean and worst of each metric, by its name, over `settings` levels of perturbations."""
+    """Mean and worst value of each metric over all settings, by the metric's name.
+
+    settings: the number of settings, each of which is one perturbation at one level.
+    """
 
     settings: int
     mean: Mapping[str, Limited]
