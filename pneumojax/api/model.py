@@ -141,7 +141,8 @@ class Model:
         """One logit per film (n,), before calibration.
 
         It is float32. Several networks give the logit of the mean of their calibrated
-        probabilities, float64. Raises UserError as `predict` does, and for a film that cannot be read.
+        probabilities, float64. Raises UserError as `predict` does, and for a film that cannot be
+        read.
         """
         found = films_of(films, value_range, self._columns)
         predictor = self._answerer.for_films(len(found)).predictor
