@@ -161,7 +161,7 @@ def _place(names: Sequence[str], columns: Columns, field: str, where: str) -> in
         return None
     own = {getattr(columns, name).casefold() for name in ("path", "label", "patient", "split")}
     lower = {name.casefold(): name for name in names if name.casefold() not in own}
-    near = difflib.get_close_matches(wanted.casefold(), lower, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(wanted.casefold(), lower, n=1, cutoff=0.6)
     meant = lower[near[0]] if near else "<name>"
     raise UserError(
         f"{where} has no column {wanted!r} (found {_listed(names)}); name the column with "

@@ -34,6 +34,7 @@ from pneumojax.training.selection import (
     Figures,
     guessing_loss,
     is_better,
+    no_better_than_guessing,
     stops_early,
     validation_figures,
 )
@@ -205,7 +206,7 @@ class Trainer:
         self._logbook.write(Record("epoch", step, epoch, figures))
         self._progress.epoch(epoch, figures)
         if step == self._setup.last_step:
-            self._warn_of_guessing(figures["train_loss"])
+            self._warn_of_guessing(figures)
         if not is_better(figures, self._best, self._config):
             return
         self._logbook.flush()  # a checkpoint must not be newer than the lines up to its step
@@ -216,17 +217,14 @@ class Trainer:
             meta["decision"] = decision._asdict()
         self._setup.checkpoints.save_best(step, params, meta)
 
-    def _warn_of_guessing(self, loss: float) -> None:
-        """Says if the training ended without having learned anything."""
-        weighted, mixed = self._config.loss.class_weights, self._config.augment.mixup
-        guess = guessing_loss(self._setup.splits.train.labels, weighted)
+    def _warn_of_guessing(self, figures: Figures) -> None:
+        better = is_better(figures, self._best, self._config)
+        kept = figures if better or self._best is None else self._best
+        labels, weighted = self._setup.splits.train.labels, self._config.loss.class_weights
+        note = no_better_than_guessing(figures, kept, guessing_loss(labels, weighted))
         # Mixed films have mixed labels, on which no network can do well.
-        if loss >= 0.99 * guess and not mixed:
-            say(
-                f"note: the network has learned nothing: the training loss {loss:.3f} is no lower "
-                f"than that of guessing, {guess:.3f}. It may need more epochs, batch norm "
-                "(config.model.norm='batch') or another learning rate"
-            )
+        if note and not self._config.augment.mixup:
+            say(f"note: {note}")
 
     def _stop(self, signal_number: int, step: int) -> NoReturn:
         if runtime.is_multiprocess():

@@ -33,6 +33,26 @@ def guessing_loss(labels: np.ndarray, class_weights: bool) -> float:
     return -share * math.log(share) - (1 - share) * math.log(1 - share)
 
 
+def no_better_than_guessing(last: Figures, kept: Figures, guess: float) -> str:
+    """A line if the last epoch or the one that is kept has learned nothing, else "".
+
+    guess: the loss of guessing; a loss within 1 % of it counts as no lower.
+    """
+    if last["train_loss"] >= 0.99 * guess:
+        return (
+            f"the network has learned nothing: the training loss {last['train_loss']:.3f} is no "
+            f"lower than that of guessing, {guess:.3f}. It may need more epochs, batch norm "
+            "(config.model.norm='batch') or another learning rate"
+        )
+    if kept.get("val_loss", 0.0) >= 0.99 * guess:
+        return (
+            f"the validation loss of the epoch that is kept, {kept['val_loss']:.3f}, is no lower "
+            f"than that of guessing, {guess:.3f}. More epochs may help; with batch norm, "
+            "validation means little in the first hundred steps"
+        )
+    return ""
+
+
 def is_better(figures: Figures, best: Figures | None, config: ConfigDict) -> bool:
     """Whether an epoch is the best so far. Without validation the latest epoch is the best."""
     if best is None or config.checkpoint.best_metric == "last" or "val_loss" not in figures:

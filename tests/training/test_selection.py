@@ -8,6 +8,7 @@ import pytest
 from pneumojax.training.selection import (
     guessing_loss,
     is_better,
+    no_better_than_guessing,
     stops_early,
     validation_figures,
 )
@@ -62,3 +63,18 @@ def test_guessing_reaches_the_loss_of_the_best_constant_answer():
 
 def test_films_of_one_class_have_a_finite_loss_of_guessing():
     assert guessing_loss(np.ones(3), class_weights=False) == math.log(2)
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "told"),
+    [
+        (0.693, 0.3, "learned nothing"),
+        (0.1, 0.72, "validation loss of the epoch that is kept, 0.720"),
+        (0.1, 0.3, ""),
+        (0.1, None, ""),  # no film is held out
+    ],
+)
+def test_a_run_that_guesses_is_told_by_its_last_and_by_its_kept_epoch(train, validation, told):
+    kept = {} if validation is None else {"val_loss": validation}
+    note = no_better_than_guessing({"train_loss": train}, kept, math.log(2))
+    assert bool(note) == bool(told) and told in note

@@ -1,5 +1,7 @@
 """The report's sections on the run: the films, how the checkpoint was chosen, and its identity."""
 
+import shlex
+
 from pneumojax.evaluation.audits.metadata import Metadata
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.section import Section, Table
@@ -156,7 +158,7 @@ def identity(evaluation: Evaluation) -> Section:
         ("checkpoint", f"epoch {'unknown' if epoch is None else epoch}, step {facts.step:,}"),
         ("seed", str(facts.config["seed"])),
         ("source revision", run["revision"]),
-        ("trained by", " ".join(run["command"])),
+        ("trained by", shlex.join(run["command"])),
         ("devices", ", ".join(run["devices"])),
         ("platform", run["platform"]),
         ("versions", ", ".join(f"{k} {v}" for k, v in run["versions"].items())),
