@@ -26,6 +26,7 @@ def answered_at_once(names):
     return {row["file"].split(":")[0] for row in rows}
 
 
+@pytest.mark.slow
 def test_bombs_of_every_kind_are_answered_at_once_and_take_no_memory():
     films = [
         name for name in bombs.BOMBS if not name.startswith(".")

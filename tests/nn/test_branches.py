@@ -68,6 +68,7 @@ def result_gradients_and_statistics(module, x):
     return run(nnx.to_pure_dict(arrays), x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "norm, training, count_padding",
     [

@@ -143,6 +143,7 @@ def test_bfloat16_computes_narrow_and_answers_wide():
     assert np.max(np.abs(logits - expected)) < 0.05 * max(1.0, np.max(np.abs(expected)))
 
 
+@pytest.mark.slow
 def test_dropout_differs_between_heads_films_and_keys_and_is_off_without():
     network = jax.jit(small_network(heads=("main", "auxiliary")))
     images = jnp.ones((4, 32, 32, 1))

@@ -74,6 +74,7 @@ def test_convolutions_and_their_gradients_are_those_that_jax_derives(name, dtype
         assert sum(found.values()) > 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_pools_are_window_operations(name, monkeypatch):
     ours = traced_step(name)[0]

@@ -13,6 +13,7 @@ from pneumojax.nn.layers import Conv
 from pneumojax.profiling.summary import summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe", [base, reference, pytest.param(inception_v3, marks=pytest.mark.slow)]
 )

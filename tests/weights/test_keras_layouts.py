@@ -24,6 +24,7 @@ def assert_exact(path, layout, channels, classes):
         assert (found[place] == value).all(), place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, classes",
     [*((name, 2) for name in LAYOUTS), ("published", 0), ("tf.keras, save", 0), ("Keras 3", 0)],

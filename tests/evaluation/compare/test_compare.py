@@ -161,7 +161,7 @@ def test_sources_that_cannot_be_compared_are_refused_in_one_line(runs):
         with pytest.raises(UserError, match=message) as error:
             compare(sources, output=str(runs / "out"))
         assert "\n" not in str(error.value)
-    with pytest.raises(UserError, match="no evaluation of 'test'; it has 'val'"):
+    with pytest.raises(UserError, match="no finished evaluation of 'test'; it has 'val'"):
         compare([one, two], output=str(runs / "out"), split="test")
     assert not (runs / "out").exists()
 
