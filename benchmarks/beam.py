@@ -13,7 +13,6 @@ parts that are missing or were measured with another --count:
 """
 
 import argparse
-import csv
 import datetime
 import json
 import os
@@ -29,7 +28,7 @@ from typing import Any
 
 from benchmarks.hardware import hardware
 from benchmarks.streaming import write_films
-from pneumojax.files import write_json
+from pneumojax.files import read_csv, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = b"sdk_worker_main"  # in the command line of each worker of Beam
@@ -177,8 +176,8 @@ def killed(scratch: Path, count: int) -> Record:
     seconds, printed = started.wait()
     if "a worker was killed" not in printed:
         raise RuntimeError("the worker had ended before it was killed")
-    parts = [row for path in sorted(output.glob("predictions-*")) for row in _rows(path)]
-    rows = _rows(whole)
+    parts = [row for path in sorted(output.glob("predictions-*")) for row in read_csv(path)]
+    rows = read_csv(whole)
     return {
         "films": count,
         "shards": len(list(output.glob("predictions-*"))),
@@ -223,11 +222,6 @@ def _films(scratch: Path, count: int) -> Path:
     films = scratch / f"films-{count}"
     write_films(films, count)
     return films
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def main() -> None:

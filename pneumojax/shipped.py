@@ -1,9 +1,10 @@
-"""Finds the configs, the search spaces and the reference network that come with PneumoJAX.
+"""Finds the package and the configs, search spaces and reference network that come with it.
 
 In a checkout `pneumojax/configs` and `pneumojax/models` are links to the folders `configs/` and
 `models/` at its top. An installed package holds copies of them in these places.
 """
 
+import os
 from pathlib import Path
 
 from pneumojax.errors import UserError
@@ -11,6 +12,13 @@ from pneumojax.errors import UserError
 # Resolved, so that a path to the checkout's own folders compares as equal.
 _CONFIGS = (Path(__file__).parent / "configs").resolve()
 _MODELS = (Path(__file__).parent / "models").resolve()
+_ROOT = str(Path(__file__).resolve().parents[1])
+
+
+def python_path() -> str:
+    """PYTHONPATH with which a new process imports this package, wherever it was imported here."""
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join([_ROOT, *(path for path in others if path not in ("", _ROOT))])
 
 
 def reference_run() -> Path:

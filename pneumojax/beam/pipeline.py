@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -16,10 +15,10 @@ import apache_beam as beam
 from absl import logging as absl_logging
 from apache_beam.options.pipeline_options import PipelineOptions
 
-import pneumojax
 from pneumojax.beam.job import Job, WorkerLost
 from pneumojax.data.tensorflow_import import quiet
 from pneumojax.errors import UserError
+from pneumojax.shipped import python_path
 
 # Beam's DirectRunner would try to download another runner, Prism, before it uses this one.
 _LOCAL_RUNNER = "FnApiRunner"
@@ -34,7 +33,7 @@ class _FinishShard(beam.DoFn):
         self._job = job
 
     def setup(self) -> None:
-        # As on the command line: Orbax would log every file that it reads.
+        # Orbax would log every file that it reads. The command line turns that off too.
         absl_logging.set_verbosity(absl_logging.FATAL)
         quiet()
         self._opened = contextlib.ExitStack()
@@ -116,7 +115,4 @@ def _noticing_lost_workers() -> Iterator[None]:
 
 def _let_workers_import() -> None:
     """Lets new Python processes import this package from wherever it was imported here."""
-    package = str(Path(pneumojax.__file__).parents[1])
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if package not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([package, *filter(None, paths)])
+    os.environ["PYTHONPATH"] = python_path()

@@ -3,7 +3,7 @@
 import shlex
 
 from pneumojax.beam.engine import Engine
-from pneumojax.cli.commands import cache_dir_of
+from pneumojax.cli.commands import cache_dir_of, fail_if_unreadable
 from pneumojax.cli.flags import Options, path_of
 from pneumojax.cli.parsing import Command
 from pneumojax.cli.run_folders import config_of, trained_runs
@@ -35,10 +35,7 @@ def predict(command: Command) -> None:
         suffix=".parquet" if options.parquet else ".csv",
         runner=engine,
     )
-    if predicted.unreadable:
-        raise UserError(
-            f"{predicted.unreadable:,} of the files could not be read; the output says why"
-        )
+    fail_if_unreadable(predicted.unreadable)
 
 
 def _engine(options: Options) -> Engine:

@@ -124,10 +124,13 @@ def predict(command: Command) -> None:
     FilesToPredict.checked(films, options.output, options.overlays)
     model = opened_model(runs, command)
     written = model.predict_files(films, options.output, overlays=options.overlays, progress=True)
-    if written.unreadable:
-        raise UserError(
-            f"{written.unreadable:,} of the files could not be read; the output says why"
-        )
+    fail_if_unreadable(written.unreadable)
+
+
+def fail_if_unreadable(count: int) -> None:
+    """Raises UserError if some of the predicted files could not be read."""
+    if count:
+        raise UserError(f"{count:,} of the files could not be read; the output says why")
 
 
 def serve(command: Command) -> None:

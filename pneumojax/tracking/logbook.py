@@ -1,7 +1,6 @@
 """The logbook of a run: all its trackers, which are written and closed together."""
 
 import contextlib
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -12,31 +11,16 @@ from pneumojax.errors import UserError
 from pneumojax.run.stored_config import is_synthetic
 from pneumojax.tracking.files import EventFiles, MetricsFile
 from pneumojax.tracking.relays import open_relays
-from pneumojax.tracking.tracker import Outcome, Record, Tracker
+from pneumojax.tracking.tracker import Outcome, Recorders, Tracker
 
 
-class Logbook:
+class Logbook(Recorders[Tracker]):
     """Passes everything to each of its trackers. The end of a `with` block closes them."""
-
-    def __init__(self, trackers: Sequence[Tracker] = ()):
-        self._trackers = tuple(trackers)
-
-    def write(self, record: Record) -> None:
-        for tracker in self._trackers:
-            tracker.write(record)
-
-    def keep(self, name: str, paths: Sequence[Path]) -> None:
-        for tracker in self._trackers:
-            tracker.keep(name, paths)
-
-    def flush(self) -> None:
-        for tracker in self._trackers:
-            tracker.flush()
 
     def close(self, outcome: Outcome) -> None:
         """Closes all trackers, even if one of them cannot write its file."""
         with contextlib.ExitStack() as closing:
-            for tracker in reversed(self._trackers):
+            for tracker in reversed(self._recorders):
                 closing.callback(tracker.close, outcome)
 
     def __enter__(self) -> "Logbook":

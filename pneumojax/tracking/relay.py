@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from pneumojax.shipped import python_path
 from pneumojax.terminal import say
 from pneumojax.tracking.messages import (
     Begin,
@@ -27,7 +28,6 @@ from pneumojax.tracking.tracker import Outcome, Record
 MOST_WAITING = 10_000  # records, some 10 MB
 _RECORDS_IN_A_REQUEST = 50
 _SECONDS_AFTER_KILLING = 5.0  # for the thread to notice that its child process has gone
-_ROOT = Path(__file__).resolve().parents[2]
 # -P keeps the current folder off the import path: a folder of films may hold a file `wandb.py`.
 _COMMAND = (sys.executable, "-P", "-m", "pneumojax.tracking.worker")
 # Unless the user's environment says otherwise, MLflow waits 120 seconds for each answer, asks again
@@ -143,10 +143,9 @@ class Relay:
 
 
 def _started() -> "subprocess.Popen[bytes]":
-    folders = [str(_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return subprocess.Popen(
         _COMMAND,
-        env=_SETTINGS | os.environ | {"PYTHONPATH": os.pathsep.join(folders)},
+        env=_SETTINGS | os.environ | {"PYTHONPATH": python_path()},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

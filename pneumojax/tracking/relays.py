@@ -20,7 +20,7 @@ from pneumojax.files import write_json
 from pneumojax.run.stored_config import is_synthetic
 from pneumojax.tracking.messages import Begin
 from pneumojax.tracking.relay import Relay
-from pneumojax.tracking.tracker import Outcome, Record
+from pneumojax.tracking.tracker import Outcome, Recorders
 
 TRACKING = "tracking.json"
 _ID = Field(
@@ -30,37 +30,25 @@ _ID = Field(
 )
 
 
-class Relays:
+class Relays(Recorders[Relay]):
     """The trackers of a run that work in child processes. The end of a `with` block closes them.
 
     `seconds` is the longest time that closing takes, for all of them together.
     """
 
     def __init__(self, relays: Sequence[Relay], seconds: float):
-        self._relays = tuple(relays)
+        super().__init__(relays)
         self._seconds = seconds
-
-    def write(self, record: Record) -> None:
-        for relay in self._relays:
-            relay.write(record)
-
-    def keep(self, name: str, paths: Sequence[Path]) -> None:
-        for relay in self._relays:
-            relay.keep(name, paths)
-
-    def flush(self) -> None:
-        for relay in self._relays:
-            relay.flush()
 
     def close(self, outcome: Outcome) -> None:
         try:
-            for relay in self._relays:
+            for relay in self._recorders:
                 relay.end(outcome)
             deadline = time.monotonic() + self._seconds
-            for relay in self._relays:
+            for relay in self._recorders:
                 relay.wait(max(0.0, deadline - time.monotonic()))
         finally:  # a signal may have ended the waiting
-            for relay in self._relays:
+            for relay in self._recorders:
                 relay.kill()
 
     def __enter__(self) -> "Relays":

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Outcome(StrEnum):
         return cls.STOPPED if isinstance(error, KeyboardInterrupt) else cls.FAILED
 
 
-class Tracker(Protocol):
-    """Records a run. Trackers that write files raise UserError if they cannot; others never do."""
+class Recorder(Protocol):
+    """Takes what a run has to record."""
 
     def write(self, record: Record) -> None:
         """Takes the figures of a step or an epoch."""
@@ -52,5 +52,31 @@ class Tracker(Protocol):
     def flush(self) -> None:
         """Finishes what was written so far; a checkpoint must not be newer than its lines."""
 
+
+class Tracker(Recorder, Protocol):
+    """Records a run. Trackers that write files raise UserError if they cannot; others never do."""
+
     def close(self, outcome: Outcome) -> None:
         """Finishes everything; the tracker is not used afterwards."""
+
+
+R = TypeVar("R", bound=Recorder)
+
+
+class Recorders(Generic[R]):
+    """Several recorders, each of which takes everything."""
+
+    def __init__(self, recorders: Sequence[R] = ()):
+        self._recorders = tuple(recorders)
+
+    def write(self, record: Record) -> None:
+        for recorder in self._recorders:
+            recorder.write(record)
+
+    def keep(self, name: str, paths: Sequence[Path]) -> None:
+        for recorder in self._recorders:
+            recorder.keep(name, paths)
+
+    def flush(self) -> None:
+        for recorder in self._recorders:
+            recorder.flush()

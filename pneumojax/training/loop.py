@@ -205,12 +205,14 @@ class Trainer:
             figures |= validation_figures(films.labels, logits)
         self._logbook.write(Record("epoch", step, epoch, figures))
         self._progress.epoch(epoch, figures)
+        is_best = is_better(figures, self._best, self._config)
+        if is_best:
+            self._best = figures | {"epoch": epoch}
         if step == self._setup.last_step:
             self._warn_of_guessing(figures)
-        if not is_better(figures, self._best, self._config):
+        if not is_best:
             return
         self._logbook.flush()  # a checkpoint must not be newer than the lines up to its step
-        self._best = figures | {"epoch": epoch}
         meta = self._meta | {"epoch": epoch, "figures": figures}
         if films:
             decision = fit_decision(self._config.decision, films.labels, logits)
@@ -218,10 +220,10 @@ class Trainer:
         self._setup.checkpoints.save_best(step, params, meta)
 
     def _warn_of_guessing(self, figures: Figures) -> None:
-        better = is_better(figures, self._best, self._config)
-        kept = figures if better or self._best is None else self._best
         labels, weighted = self._setup.splits.train.labels, self._config.loss.class_weights
-        note = no_better_than_guessing(figures, kept, guessing_loss(labels, weighted))
+        note = no_better_than_guessing(
+            figures, self._best or figures, guessing_loss(labels, weighted)
+        )
         # Mixed films have mixed labels, on which no network can do well.
         if note and not self._config.augment.mixup:
             say(f"note: {note}")
