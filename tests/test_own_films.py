@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from pneumojax.data.splits import load_splits
 from pneumojax.data.table_writing import write_table
 from pneumojax.errors import UserError
 from pneumojax.evaluation.evaluate import evaluate_run
-from pneumojax.evaluation.films import FilmChoice
+from pneumojax.evaluation.films import FilmChoice, choose_films
 from pneumojax.run.stored_config import completed
 from pneumojax.training.loop import train
 
@@ -39,6 +40,16 @@ def test_a_folder_written_as_a_table_is_divided_in_the_same_way(config, as_table
         every = np.arange(len(one))
         np.testing.assert_array_equal(one.pixels(every), other.pixels(every))
     assert folder.audit == table.audit
+
+
+def test_a_table_without_splits_has_no_test_films(as_table, cache_dir, tmp_path):
+    table = tmp_path / "films.csv"
+    rows = [line.rsplit(",", 1)[0] for line in table.read_text().splitlines()]
+    table.write_text("\n".join(rows))
+    of_this_config = SimpleNamespace(first=SimpleNamespace(config=as_table))
+    with pytest.raises(UserError, match="has no column 'split'.*--films=") as error:
+        choose_films(FilmChoice("test"), of_this_config, cache_dir)
+    assert error.value.flag == "split" and "\n" not in str(error.value)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import numpy as np
 
 from pneumojax.data.cache import FilmCache
 from pneumojax.data.film_set import FilmSet
+from pneumojax.data.films import FilmFolder
 from pneumojax.data.leakage import audit_leakage
 from pneumojax.data.naming import FilmNaming, films_field, naming_of
 from pneumojax.data.splits import configured_folder, load_configured, load_splits
@@ -66,6 +67,7 @@ def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> C
     config = predictor.first.config
     if choice.root is None:
         folder = configured_folder(config, cache_dir)
+        _refuse_test_of_one_split(folder, choice.split)
     else:
         naming = choice.naming or naming_of(config)
         folder = find_any_films(Path(choice.root).expanduser(), "films", naming)
@@ -95,6 +97,18 @@ def training_overlap(
         [row["sha256"] for row in seen] + list(films.digests),
     )
     return Overlap(result.line(), result.as_dict())
+
+
+def _refuse_test_of_one_split(folder: FilmFolder, split: str | None) -> None:
+    """Raises UserError for "test" of a table without splits: all its films served the training."""
+    if split == "test" and folder.table is not None and "all" in folder.splits:
+        column = folder.naming.columns.split
+        raise UserError(
+            f"the table {folder.shown} of this run has no column {column!r}, so all its films are "
+            "for training and validation. Choose the split 'val', evaluate other films "
+            "(--films=<folder or table>), or add the column and train again",
+            flag="split",
+        )
 
 
 def _films_of_the_run(
