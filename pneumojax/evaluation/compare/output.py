@@ -48,6 +48,7 @@ class ComparisonResult:
         networks = {
             name: {
                 "path": str(file.path),
+                "class_names": list(file.class_names),
                 "not_compared": [film for film in file.films if film not in compared],
                 "without_probability": file.without_probability,
                 "figures": comparison.networks[name].estimates,
@@ -173,7 +174,15 @@ def _heading(result: ComparisonResult) -> list[str]:
     people = "unknown" if comparison.patients is None else f"{comparison.patients:,}"
     films = f"{comparison.n:,} films, {comparison.prevalence:.1%} "
     films += f"{comparison.class_names.positive}, patients: {people}"
-    return [films, *(f"{name}: {str(file.path)!r}" for name, file in result.files.items())]
+    sources = [f"{name}: {str(file.path)!r}" for name, file in result.files.items()]
+    if len({file.class_names for file in result.files.values()}) == 1:
+        return [films, *sources]
+    by_number = "The classes have different names and are compared by number; names below are A's."
+    named = (
+        f"{source}, class 0: {file.class_names.negative!r}, class 1: {file.class_names.positive!r}"
+        for source, file in zip(sources, result.files.values(), strict=True)
+    )
+    return [by_number, *named, films]
 
 
 def _difference_rows(result: ComparisonResult) -> Iterator[tuple[str, ...]]:

@@ -21,7 +21,7 @@ class PairedFilms:
 
     patients: None if no file has all of them.
     notes: sentences about the films and the calls for the readers of the comparison.
-    class_names: those of all files.
+    class_names: those of the first file. Class 1 means the same in all files.
     """
 
     files: Sequence[str]
@@ -32,27 +32,49 @@ class PairedFilms:
 
 
 def pair_films(networks: Networks) -> PairedFilms:
-    class_names = _class_names(networks)
     files = _shared_films(networks)
+    if len({network.class_names for network in networks.values()}) > 1:
+        _refuse_other_questions(networks, files)
     labels, label_notes = _labels(networks, files)
     patients = _patients(networks, files)
     notes = _left_out_notes(networks, files) + label_notes
     if patients is None:
         notes.append("no file has the patients of all films: the bootstrap draws films instead")
-    notes += _threshold_notes(networks, class_names)
-    return PairedFilms(files, labels, patients, notes, class_names)
+    notes += _threshold_notes(networks)
+    return PairedFilms(files, labels, patients, notes, next(iter(networks.values())).class_names)
 
 
-def _class_names(networks: Networks) -> ClassNames:
-    first, *others = networks.values()
-    for other in others:
-        if other.class_names != first.class_names:
-            raise UserError(
-                f"compare: {str(first.path)!r} has the classes {' and '.join(first.class_names)}, "
-                f"but {str(other.path)!r} has {' and '.join(other.class_names)}; compare networks "
-                "that answer one question"
+def _refuse_other_questions(networks: Networks, files: Sequence[str]) -> None:
+    """Raises UserError unless the labels show that classes of other names mean the same."""
+    if reason := _disagreement(networks, files):
+        named = "; ".join(
+            f"{k}: {', '.join(map(repr, n.class_names))}" for k, n in networks.items()
+        )
+        raise UserError(f"compare: the classes have different names ({named}), and {reason}")
+
+
+def _disagreement(networks: Networks, files: Sequence[str]) -> str:
+    """The reason why the labels do not show that; "" if they do."""
+    labels = {file: {n.films[file].label for n in networks.values()} for file in files}
+    for name, network in networks.items():
+        if missing := [file for file in files if network.films[file].label is None]:
+            return (
+                f"{name} has no label for {missing[0]!r}. Evaluate its run on these films, or add "
+                "a column 'label', which shows which names mean the same"
             )
-    return first.class_names
+    if different := [file for file in files if len(labels[file]) > 1]:
+        return (
+            f"the labels of {len(different):,} of the {len(files):,} films contradict each other, "
+            f"as for {different[0]!r}. Compare runs that answer one question; if a run has the two "
+            "classes in the other order, train it again with config.data.negative and positive "
+            "exchanged"
+        )
+    if len(set().union(*labels.values())) < 2:
+        return (
+            "all shared films are of one class, which does not show that the other names mean the "
+            "same. Evaluate the runs on films of both classes"
+        )
+    return ""
 
 
 def seen_warnings(networks: Networks, files: Sequence[str]) -> list[str]:
@@ -127,7 +149,7 @@ def _patients(networks: Networks, files: Sequence[str]) -> list[str] | None:
     return None
 
 
-def _threshold_notes(networks: Networks, class_names: ClassNames) -> list[str]:
+def _threshold_notes(networks: Networks) -> list[str]:
     notes = []
     for name, network in networks.items():
         if not network.has_calls:
@@ -135,8 +157,8 @@ def _threshold_notes(networks: Networks, class_names: ClassNames) -> list[str]:
         elif network.mixes_thresholds:
             notes.append(
                 f"{name} is called at several thresholds: a film that it calls "
-                f"{class_names.negative} has a higher probability than one that it calls "
-                f"{class_names.positive}"
+                f"{network.class_names.negative} has a higher probability than one that it calls "
+                f"{network.class_names.positive}"
             )
     known = {k: n.threshold for k, n in networks.items() if n.has_calls and n.threshold is not None}
     if len(set(known.values())) > 1:

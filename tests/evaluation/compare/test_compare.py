@@ -166,6 +166,43 @@ def test_sources_that_cannot_be_compared_are_refused_in_one_line(runs):
     assert not (runs / "out").exists()
 
 
+def _renamed(rows, names):
+    """The rows with other names of the classes, for class 0 and class 1."""
+    new = dict(zip(("NORMAL", "PNEUMONIA"), names, strict=True))
+    return [{**row, "label": new[row["label"]], "call": new[row["call"]]} for row in rows]
+
+
+def test_classes_of_other_names_are_compared_by_number_and_said_first(runs, capsys):
+    own = _file(runs, "own", _renamed(_rows(1), ("healthy", "sick")))
+    same = _stored([str(runs / "one"), str(runs / "two")], output=str(runs / "same"))
+    capsys.readouterr()
+    result = _stored([str(runs / "one"), str(own)], output=str(runs / "out"))
+    assert result["pairs"] == same["pairs"]
+    assert result["networks"]["B"]["class_names"] == ["healthy", "sick"]
+    first, one, two = capsys.readouterr().out.splitlines()[:3]
+    assert "compared by number" in first
+    assert one.endswith("class 0: 'NORMAL', class 1: 'PNEUMONIA'")
+    assert two.endswith("class 0: 'healthy', class 1: 'sick'")
+
+
+def test_classes_of_other_names_are_refused_unless_the_labels_show_what_they_mean(runs):
+    own = _renamed(_rows(1), ("healthy", "sick"))
+    healthy_is_class_1 = [{**r, "probability": f"{1 - float(r['probability']):.9g}"} for r in own]
+    for name, rows, message in (
+        (
+            "swapped",
+            healthy_is_class_1,
+            "labels of 60 of the 60 films contradict .* 'train/0.jpeg'",
+        ),
+        ("unlabelled", [{**row, "label": ""} for row in own], "B has no label for 'train/0.jpeg'"),
+        ("ill", [row for row in own if row["label"] == "sick"], "are of one class"),
+    ):
+        with pytest.raises(UserError, match=message) as error:
+            compare([str(runs / "one"), str(_file(runs, name, rows))], output=str(runs / "out"))
+        assert "A: 'NORMAL', 'PNEUMONIA'; B: " in str(error.value)
+        assert "\n" not in str(error.value)
+
+
 def test_a_warning_about_films_seen_in_training_comes_first(runs, capsys):
     seen = [{**row, "trained_on": ""} for row in _rows(1)]
     seen[3]["trained_on"] = "the network was trained on this film"
