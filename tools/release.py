@@ -2,10 +2,11 @@
 
 Command:   python -m tools.release <run folder> --to=models/reference \\
                [--decision=<decision.json>] [--forecast=<forecast.json>]
-The packed run keeps the parts that other commands read: config, provenance, epochs and the best
-checkpoint. Of each film it keeps class and hash, by which an evaluation recognises films of the
-training set. Parameters are stored as float16, unless this changes a call on the validation films
-or moves a logit by more than `LARGEST_DIFFERENCE`.
+The packed run keeps the parts that other commands read: config, provenance, epochs and the weights
+of the best checkpoint, as safetensors, which are read without importing Orbax. Of each film it
+keeps class and hash, by which an evaluation recognises films of the training set. Parameters are
+stored as float16, unless this changes a call on the validation films or moves a logit by more than
+`LARGEST_DIFFERENCE`.
 """
 
 import argparse
@@ -25,11 +26,11 @@ from pneumojax.files import write_csv, write_json
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.forward import make_batched, make_forward
 from pneumojax.inference.trained_run import TrainedRun, open_run
-from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.film_list import FILM_COLUMNS, read_films
 from pneumojax.run.history import read_history
 from pneumojax.run.published import anonymous_film, lineage, without_paths
 from pneumojax.run.seal import cast
+from pneumojax.run.weights_folder import write_weights
 
 LARGEST_DIFFERENCE = 0.02  # of a logit; at most half a percentage point of probability
 LARGEST_BYTES = 5_000_000
@@ -86,8 +87,7 @@ def release(
     if forecast:
         meta["forecast"] = forecast
     stored_as, lost = _smallest(trained, Decision(**meta["decision"]), cache_dir)
-    step = meta.pop("step")
-    del meta["digests"]
+    meta |= {"stored_as": stored_as, "release": lost}
     with tempfile.TemporaryDirectory() as temporary:
         packed = Path(temporary) / "packed"
         write_json(packed / "config.json", meta["config"])
@@ -96,9 +96,7 @@ def release(
         lines = [json.dumps(line) + "\n" for line in read_history(workdir)]
         (packed / "metrics.jsonl").write_text("".join(lines))
         (packed / "README.md").write_text(README.format(films=FILMS))
-        Checkpoints(packed / "checkpoints").save_best(
-            step, trained.params, meta | {"release": lost}, stored_as
-        )
+        write_weights(packed, trained.params, meta)
         size = sum(path.stat().st_size for path in packed.rglob("*") if path.is_file())
         if size > LARGEST_BYTES:
             raise UserError(f"the packed run has {size:,} bytes, more than {LARGEST_BYTES:,}")
@@ -106,7 +104,7 @@ def release(
     count = sum(leaf.size for leaf in jax.tree.leaves(trained.params))
     return (
         lost
-        | {"bytes": size, "values": count, "step": step}
+        | {"bytes": size, "values": count, "step": meta["step"]}
         | {name: meta[name] for name in ("decision", "decision_of_validation")}
     )
 

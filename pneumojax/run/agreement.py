@@ -6,7 +6,7 @@ evaluation fits it again on the validation films and keeps it in decision.json.
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from ml_collections import ConfigDict
@@ -35,10 +35,12 @@ from pneumojax.fields import (
     with_keys,
 )
 from pneumojax.files import write_json
-from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.provenance import FINGERPRINTS
 from pneumojax.run.stored_config import NOT_A_CONFIG, completed
 from pneumojax.run.weights_folder import WeightsFolder
+
+if TYPE_CHECKING:
+    from pneumojax.run.checkpoint import Checkpoints
 
 _PREPROCESSING = ("image_size", "resize", "reduced_decode")
 _SCOPE = ("mean", "whitening", "limit", "films")
@@ -157,7 +159,7 @@ def check_meta(meta: dict[str, Any], folder: Path) -> None:
 
 
 def check_before(
-    checkpoints: Checkpoints | WeightsFolder, config: ConfigDict
+    checkpoints: "Checkpoints | WeightsFolder", config: ConfigDict
 ) -> dict[str, Any] | None:
     """Returns the newest metadata, checked before a network is built from the config.
 

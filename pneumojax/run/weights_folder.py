@@ -7,7 +7,7 @@ it can be read by other programs, and has no code that runs when it is opened.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -16,9 +16,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from pneumojax.errors import UserError
 from pneumojax.fields import read_record
 from pneumojax.files import failing_clearly, replacing, write_json
-from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.seal import STORED_AS, cast, check_seal, digest, sealed
 from pneumojax.run.stored_config import WEIGHTS
+
+if TYPE_CHECKING:
+    from pneumojax.run.checkpoint import Checkpoints
 
 META = "meta.json"
 
@@ -65,10 +67,13 @@ class WeightsFolder:
         return jax.tree.map(on_devices, stored, abstract_params), meta
 
 
-def stored_network(workdir: Path) -> Checkpoints | WeightsFolder:
+def stored_network(workdir: Path) -> "Checkpoints | WeightsFolder":
     """The checkpoints of a run, or the weights of a published network."""
     if (workdir / WEIGHTS).exists():
         return WeightsFolder(workdir)
+    # Importing Orbax takes a second, which a published network does not need.
+    from pneumojax.run.checkpoint import Checkpoints
+
     return Checkpoints(workdir / "checkpoints")
 
 

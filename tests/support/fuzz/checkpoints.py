@@ -19,13 +19,14 @@ from pneumojax.inference.trained_run import TrainedRun, open_run
 from pneumojax.run.agreement import check_config, check_meta
 from pneumojax.run.seal import check_seal, sealed
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
+from pneumojax.run.weights_folder import META
 from pneumojax.shipped import reference_run
 from tests.support.fuzz.worker import Target
 
 OPENED_OF = 250
 LINE = b"\n----\n"
 _REFERENCE = reference_run()
-_META = next(_REFERENCE.glob("checkpoints/best/*/meta/metadata"))
+_META = _REFERENCE / META
 _ODD: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2**31, 2**63, 10**400, 0.5, 1.0, -0.0, 1e308, 1e-320),
     *(float("nan"), float("inf"), "", "0.5", "nan", "x" * 5000, "\udcff", "\0", "../..", []),
@@ -141,7 +142,7 @@ def _checked(workdir: Path, text: bytes) -> TrainedRun:
 
 
 def _opened(workdir: Path, text: bytes) -> TrainedRun:
-    next(workdir.glob("checkpoints/best/*/meta/metadata")).write_bytes(text)
+    (workdir / META).write_bytes(text)
     return open_run(workdir)
 
 
