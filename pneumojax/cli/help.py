@@ -32,11 +32,12 @@ _CONFIG_OF_THE_RUN = (
         "config.decision, and config.data.max_cache_gb.",
     ),
 )
+_EXAMPLES = ("train", "evaluate", "predict")  # verbs
 _PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def overview() -> str:
-    """The help of the program: every verb in a line."""
+    """The help of the program: every verb in a line, and three examples."""
     program, width = _program(), max(map(len, VERBS))
     return "\n".join(
         [
@@ -48,11 +49,11 @@ def overview() -> str:
             "verbs:",
             *(f"  {name:{width}}  {verb.summary}" for name, verb in VERBS.items()),
             "",
-            "Without a verb the program trains. --mode=<verb> works too.",
+            "Flags without a verb, such as --config=quick, train. --mode=<verb> works too.",
             f"{program} <verb> --help shows the flags of a verb; --version the versions.",
             "",
             "examples:",
-            *(f"  {program} {verb.examples[0]}" for verb in VERBS.values()),
+            *(f"  {program} {VERBS[name].examples[0]}" for name in _EXAMPLES),
         ]
     )
 

@@ -53,7 +53,9 @@ def main(argv: Sequence[str]) -> None:
 
 
 def answer(argv: Sequence[str]) -> str | None:
-    """The text of --help or --version; None if neither was asked for."""
+    """The text of --help or --version; None if neither was asked for and there is a command."""
+    if not argv:
+        return overview()
     flags = argv[: argv.index("--")] if "--" in argv else argv
     if "--version" in flags:
         return version()

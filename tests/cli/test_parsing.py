@@ -196,6 +196,8 @@ def test_every_flag_belongs_to_a_verb():
     ("line", "told"),
     [
         (["--help"], "verbs:"),
+        ([], "verbs:"),
+        (["--config=quick"], None),
         (["predict", "--help"], "usage: pneumojax predict"),
         (["--mode=evaluate", "--help"], "usage: pneumojax evaluate"),
         (["--version"], "PneumoJAX 0."),
