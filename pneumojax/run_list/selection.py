@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pneumojax.config.load import nearest_fields
 from pneumojax.errors import UserError
 from pneumojax.run_list.records import RunRecord
 
@@ -21,7 +22,9 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 # Groups of fields in the order of columns; all other groups stand between the two.
 _FIRST = ("model", "optimizer", "loss", "augment")
 _LAST = ("data", "checkpoint", "log")
-_CONDITION = re.compile(r"\s*([\w.]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
+_COLUMNS = ("name", "state", "films", "seconds")
+_CONDITION = re.compile(r"\s*([\w.]+)\s*(!=|>=|<=|=|>|<)\s*((?![=<>!]).*?)\s*")
+_SHOWN = 6  # values in a message
 
 
 @dataclass(frozen=True)
@@ -64,19 +67,16 @@ def select(runs: Sequence[RunRecord], where: str | None, sort: str | None) -> li
     Runs without a value come last. Raises UserError for a name that no run has, and if no run is
     left.
     """
-    wanted = conditions(where) if where else []
+    wanted = [] if where is None else conditions(where)
     named = [("where", one.name) for one in wanted]
     named += [("sort", sort.lstrip("-"))] if sort else []
     for flag, name in named:
         if all(value_of(run, name) is None for run in runs):
-            raise UserError(
-                f"no run has {name!r}; use a field of the config such as model.norm, a figure such "
-                "as auroc, or state, films or seconds",
-                flag=flag,
-            )
+            raise UserError(f"no run has {name!r}; {_known_names(name, runs)}", flag=flag)
     chosen = [run for run in runs if all(one.holds(run) for one in wanted)]
     if not chosen:
-        raise UserError(f"none of the {len(runs):,} runs fulfils {where!r}", flag="where")
+        found = "; ".join(_values_found(one.name, runs) for one in wanted)
+        raise UserError(f"none of the {len(runs):,} runs fulfils {where!r}: {found}", flag="where")
     if not sort:
         return chosen
     name = sort.lstrip("-")
@@ -93,9 +93,25 @@ def value_of(run: RunRecord, name: str) -> Any:
     """The value of a field of the config, of a figure, or of a column; None if there is none."""
     if name in run.figures:
         return run.figures[name].value
-    if name in ("name", "state", "films", "seconds"):
+    if name in _COLUMNS:
         return getattr(run, name)
     return run.config.get(name)
+
+
+def _known_names(name: str, runs: Sequence[RunRecord]) -> str:
+    """The name that was probably meant, or else the names that can be used."""
+    others = sorted({*_COLUMNS, *(figure for run in runs for figure in run.figures)})
+    fields = sorted({field for run in runs for field in run.config})
+    if near := nearest_fields(name, [*fields, *others]):
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    return f"use a field of the config such as model.norm, or one of {', '.join(others)}"
+
+
+def _values_found(name: str, runs: Sequence[RunRecord]) -> str:
+    """The values that a condition could have had, as in "epochs is 5, 10"."""
+    found = {json.dumps(value) for run in runs if (value := value_of(run, name)) is not None}
+    shown = ", ".join(sorted(found)[:_SHOWN]) + ", ..." * (len(found) > _SHOWN)
+    return f"{name} is {shown}"
 
 
 def changed_fields(runs: Sequence[RunRecord]) -> list[str]:

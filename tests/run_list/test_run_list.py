@@ -140,9 +140,14 @@ def test_the_largest_comes_first_and_a_minus_turns_the_order(runs):
 @pytest.mark.parametrize(
     ("where", "sort", "told", "flag"),
     [
-        ("model.nrom=batch", None, "no run has 'model.nrom'", "where"),
+        ("model.nrom=batch", None, "no run has 'model.nrom'; did you mean 'model.norm'", "where"),
+        ("config.epochs=2", None, "no run has 'config.epochs'; did you mean 'epochs'", "where"),
+        ("zzz>1", None, "no run has 'zzz'; .*auroc, films, name, seconds", "where"),
         ("auroc", None, "'auroc' is not a condition", "where"),
-        ("auroc>0.99", None, "none of the 4 runs fulfils 'auroc>0.99'", "where"),
+        ("", None, "'' is not a condition", "where"),
+        ("auroc=>0.9", None, "'auroc=>0.9' is not a condition", "where"),
+        ("auroc>0.99", None, "fulfils 'auroc>0.99': auroc is 0.9, 0.95$", "where"),
+        ("batch_size=8 or auroc>0", None, "fulfils .*: batch_size is 16, 4, 8$", "where"),
         (None, "f1", "no run has 'f1'", "sort"),
     ],
 )
