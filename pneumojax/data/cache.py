@@ -244,10 +244,12 @@ def _check_rejected(films: FilmSet, folder: FilmFolder, allowed: float) -> None:
     if folder.table is not None:
         fault = f"rows of {folder.shown} for {films.split!r} cannot be used"
         reasons = Counter(reason for _, reason in films.rejected).most_common(_SHOWN)
+        example = f"such as {path!r}"
         example += "".join(f"; {count:,} because {reason}" for reason, count in reasons)
+    advice = folder.advice or "mend or remove them, or raise the field"
     raise UserError(
         f"config.data.max_rejected_fraction: {len(films.rejected):,} of {found:,} {fault}, more "
-        f"than {allowed:.1%} ({example}); mend or remove them, or raise the field"
+        f"than {allowed:.1%} ({example}); {advice}"
     )
 
 

@@ -60,6 +60,7 @@ class FilmFolder:
     # The other columns of the table by name: object (number of files,) of text, "" if missing.
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
     rejected: tuple["Rejected", ...] = ()  # rows of a table that cannot be used
+    advice: str = ""  # what to do about labels of a table that belong to no class
 
     @property
     def splits(self) -> list[str]:

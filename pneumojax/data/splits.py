@@ -17,6 +17,7 @@ from pneumojax.data.hold_out import divide_by_group, divide_into_folds, hold_out
 from pneumojax.data.leakage import LeakageAudit, audit_leakage
 from pneumojax.data.named_sets import resolve_root
 from pneumojax.data.naming import naming_of
+from pneumojax.data.patient_sources import patients_lines
 from pneumojax.data.table_films import find_table_films
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
@@ -65,6 +66,8 @@ def load_splits(
     folder = configured_folder(config, cache_dir)
     cache = FilmCache(cache_dir, config.data.max_cache_gb, verify, log)
     films = load_configured(config, folder, "train", cache)
+    for line in patients_lines(films, folder):
+        cache.log(line)
     if len(present := np.unique(films.labels)) < 2:
         raise UserError(
             f"{folder.named_by}: train of {folder.shown} holds only "

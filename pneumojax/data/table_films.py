@@ -14,7 +14,7 @@ import numpy as np
 from pneumojax.data.films import ARCHIVES, FilmFile, FilmFolder, Rejected, find_films
 from pneumojax.data.naming import FilmNaming
 from pneumojax.data.table import Row, Table, read_table
-from pneumojax.data.table_labels import read_labels
+from pneumojax.data.table_labels import labels_advice, read_labels
 from pneumojax.data.table_paths import TablePaths
 from pneumojax.errors import UserError
 
@@ -93,6 +93,7 @@ def find_table_films(
             for place, name in enumerate(table.others)
         },
         rejected=tuple(rejected),
+        advice=labels_advice((row.label for row in table.rows), naming.classes, len(rejected)),
     )
 
 

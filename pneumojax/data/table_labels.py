@@ -1,9 +1,12 @@
 """Reads the labels of a table as classes."""
 
+import difflib
 import re
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from pneumojax.config.rules import plain
 from pneumojax.data.classes import Classes
 from pneumojax.errors import UserError
 
@@ -39,12 +42,57 @@ def read_labels(texts: Iterable[str], classes: Classes, where: str) -> dict[str,
             "labels in one way, or name them with config.data.negative and config.data.positive"
         )
     if not used:
+        example = "--config.data.negative=<label> and --config.data.positive=<label>"
+        if flags := _naming_flags(counts, list(counts), classes):
+            example = " ".join(flags)
         raise UserError(
             f"{where}: no label is {' or '.join(classes.listed)} (found {_listed(counts)}); name "
-            "the labels of the classes with --config.data.negative=<label> and "
-            "--config.data.positive=<label>"
+            f"the labels of the classes with {example}"
         )
     return {text: read[used[0]].get(text) for text in counts}
+
+
+def labels_advice(texts: Iterable[str], classes: Classes, rejected: int) -> str:
+    """The labels of a table, and what to do about those that are none of the config's.
+
+    "" if they are less than half of the `rejected` rows, or if the table writes its classes as 0
+    and 1 or the like.
+    """
+    counts = Counter(filter(None, texts))
+    unlisted = [text for text in counts if not classes.is_listed(text)]
+    if not unlisted or 2 * sum(counts[text] for text in unlisted) < rejected:
+        return ""
+    if not any(classes.label_of(text) is not None for text in counts):
+        return ""
+    flags = _naming_flags(counts, unlisted, classes)
+    if flags:
+        advice = "correct the label, or name it"
+    else:
+        advice = "correct the label, or leave its films out"
+        most = max(unlisted, key=lambda text: counts[text])
+        flags = [shlex.quote(f"--config.data.ignored={most}")]
+    return f"the labels are {_listed(counts)}; {advice}: {' '.join(flags)}"
+
+
+def _naming_flags(
+    counts: Mapping[str, int], unlisted: Sequence[str], classes: Classes
+) -> list[str]:
+    """Flags that give a class the label of its closest spelling, or the only one that is left."""
+    flags, found = [], {classes.label_of(text) for text in counts}
+    spelled = {plain(text): text for text in unlisted}
+    for number, names in enumerate((classes.negative, classes.positive)):
+        near = [
+            spelled[match]
+            for name in names
+            for match in difflib.get_close_matches(plain(name), spelled, n=1)
+        ]
+        if not near and number not in found and len(unlisted) == 1 and len(counts) > 1:
+            near = list(unlisted)
+        if near:
+            value = ",".join([*(names if number in found else ()), near[0]])
+            field = ("negative", "positive")[number]
+            flags.append(shlex.quote(f"--config.data.{field}={value}"))
+    return flags
 
 
 def _shortened(label: str) -> str:

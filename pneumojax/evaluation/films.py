@@ -12,6 +12,7 @@ from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import FilmFolder
 from pneumojax.data.leakage import audit_leakage
 from pneumojax.data.naming import FilmNaming, films_field, naming_of
+from pneumojax.data.patient_sources import patients_lines
 from pneumojax.data.splits import configured_folder, load_configured, load_splits
 from pneumojax.data.table_films import find_any_films
 from pneumojax.errors import UserError
@@ -74,6 +75,8 @@ def choose_films(choice: FilmChoice, predictor: Predictor, cache_dir: Path) -> C
     split = choice.split or folder.only_split()
     cache = FilmCache(cache_dir, config.data.max_cache_gb, choice.verify)
     films = load_configured(config, folder, split, cache)
+    for line in patients_lines(films, folder):
+        cache.log(line)
     source = folder.table.stem if folder.table else films.root.name
     elsewhere = f"{split}-of-{source}-{films.fingerprint[:8]}"
     return ChosenFilms(films, split, split if choice.root is None else elsewhere)

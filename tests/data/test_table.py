@@ -1,5 +1,7 @@
 """Tables of films: how a CSV file is read, and which rows of it can be used."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +9,7 @@ from PIL import Image
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.classes import Classes
 from pneumojax.data.naming import KERMANY, Columns, FilmNaming
+from pneumojax.data.patient_sources import patients_lines
 from pneumojax.data.patients import PatientPattern
 from pneumojax.data.table import read_unlabelled
 from pneumojax.data.table_films import find_table_films
@@ -89,6 +92,44 @@ def test_usual_labels_mean_nothing_once_classes_are_named(table):
         listed(path, FilmNaming(Classes(("healthy",), ("sick",))))
     turned = listed(path, FilmNaming(Classes(("1",), ("0",))))
     assert [file.label for file in turned.files] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "advice"),
+    [
+        (("NORMAL", "pnuemonia"), Classes(), "--config.data.positive=pnuemonia$"),
+        (("NORMAL", "sick"), Classes(), "--config.data.positive=sick$"),
+        (
+            ("NORMAL", "PNEUMONIA", "pneumona"),
+            Classes(),
+            "--config.data.positive=PNEUMONIA,pneumona$",
+        ),
+        (("NORMAL", "PNEUMONIA", "COVID"), Classes(), "--config.data.ignored=COVID$"),
+        (
+            ("helthy", "very sick"),
+            Classes(("healthy",), ("sick",)),
+            "--config.data.negative=helthy '--config.data.positive=very sick'$",
+        ),
+    ],
+)
+def test_labels_of_no_class_are_listed_with_the_field_to_add(
+    table, tmp_path, labels, classes, advice
+):
+    for i in range(len(labels)):
+        film(tmp_path / f"{i}.png", i)
+    rows = [f"{i}.png,{label}" for i, label in enumerate(labels)]
+    path = table(*rows, header="path,label", films=False)
+    with pytest.raises(UserError) as error:
+        folder = listed(path, FilmNaming(classes))
+        load_split(
+            folder,
+            "train",
+            Preprocessing(32),
+            FilmCache(tmp_path / "cache"),
+            max_rejected_fraction=0.1,
+        )
+    assert re.search(advice, str(error.value))
+    assert all(f"{label!r} 1 times" in str(error.value) for label in labels)
 
 
 def test_several_names_in_any_spelling_are_one_class(table):
@@ -273,6 +314,35 @@ def test_rejected_rows_are_counted_against_the_share_that_the_config_allows(tabl
     assert loaded(tmp_path, path, 0.2, []).rejected == [("gone.png", "there is no such file")]
     with pytest.raises(UserError, match="1 of 5 .*more than 10.0%.*gone.png.*no such file"):
         loaded(tmp_path, path, 0.1, [])
+
+
+@pytest.mark.parametrize(
+    ("column", "pattern", "told"),
+    [
+        ("patient", "kermany", ["patients: 2 films by the column 'patient'"]),
+        (
+            "Patient ID",
+            r"^(\d)\.",
+            [
+                "patients: 1 films by config.data.patient_pattern ('^(\\\\d)\\\\.'), "
+                "1 films that each count as a patient of their own",
+                "note: the column 'Patient ID' is not used. "
+                "'--config.data.columns.patient=Patient ID' keeps the films of a patient together",
+            ],
+        ),
+        ("patient_age", "", ["patients: 2 films that each count as a patient of their own"]),
+    ],
+)
+def test_the_source_of_patients_is_said_and_a_column_that_may_name_them(
+    table, tmp_path, column, pattern, told
+):
+    for i, name in enumerate(("0.png", "b.png")):
+        film(tmp_path / name, i)
+    path = table("0.png,0,7", "b.png,1,8", header=f"path,label,{column}", films=False)
+    folder = listed(path, FilmNaming(patients=PatientPattern(pattern)))
+    cache = FilmCache(tmp_path / "cache")
+    films = load_split(folder, "train", Preprocessing(32), cache, max_rejected_fraction=0)
+    assert patients_lines(films, folder) == told
 
 
 def test_labels_that_are_left_out_are_counted_aloud_but_a_missing_label_is_a_fault(table, tmp_path):
