@@ -23,7 +23,7 @@ from pneumojax.evaluation.predictions import Predictions
 from pneumojax.evaluation.run_facts import OutOfFold, Overlap, run_facts
 from pneumojax.evaluation.stability import threshold_stability
 from pneumojax.files import refuse_links_out, write_json
-from pneumojax.inference.decision import fit_decision
+from pneumojax.inference.decision import Decision, fit_decision
 from pneumojax.inference.ensemble import OUT_OF_FOLD
 from pneumojax.inference.predictor import Predictor
 from pneumojax.inference.trained_run import has_current_decision
@@ -155,4 +155,9 @@ def _forecast(held_out: Logits, films: FilmSet, config: ConfigDict) -> Forecast 
     if not (column := config.data.fold_by):
         return None
     names = group_films(column, films.columns[column]).names
-    return forecast(config.decision, held_out, column, names)
+
+    def without(group: int) -> Decision:
+        rest = held_out.group != group
+        return fit_decision(config.decision, held_out.labels[rest], held_out.logits[rest])
+
+    return forecast(held_out, column, names, without)

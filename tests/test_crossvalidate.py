@@ -17,14 +17,11 @@ from pneumojax.data.naming import KERMANY
 from pneumojax.data.table_writing import Styles, write_table
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
-from pneumojax.evaluation.audits.perturbations import PERTURBATIONS
-from pneumojax.evaluation.audits.stress import STRESSES
 from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.evaluation.films import FilmChoice
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.predictor import Predictor
 from pneumojax.run.film_list import read_films
-from tools import travelling
 
 pytestmark = pytest.mark.slow  # trains and audits several networks
 
@@ -177,37 +174,14 @@ def test_a_config_without_folds_is_refused(config, tmp_path, cache_dir):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.fixture(scope="module")
-def by_style(folds, films_root, cache_dir, tmp_path_factory):
-    """The folders of two cross-validations of one table, by patients and by styles."""
-    config, _, _ = folds
-    folder = tmp_path_factory.mktemp("styles")
-    cache = FilmCache(cache_dir, log=lambda _: None)
-    write_table(films_root, folder / "films.csv", KERMANY, Styles(2, cache))
-    both = []
-    for name, column in (("patients", ""), ("styles", "style")):
-        fields = {"data__table": str(folder / "films.csv"), "data__fold_by": column}
-        cross_validate(changed(config, **fields), folder / name, cache_dir)
-        both.append(folder / name)
-    return both
-
-
-def test_a_cross_validation_by_style_forecasts_how_a_threshold_travels(by_style):
-    record = json.loads((by_style[1] / "out_of_fold" / "forecast.json").read_text())
+def test_a_cross_validation_by_style_forecasts_how_a_threshold_travels(
+    folds, films_root, cache_dir, tmp_path
+):
+    config, by_patient, _ = folds
+    write_table(films_root, tmp_path / "films.csv", KERMANY, Styles(2, FilmCache(cache_dir)))
+    fields = {"data__table": str(tmp_path / "films.csv"), "data__fold_by": "style"}
+    cross_validate(changed(config, **fields), tmp_path / "styles", cache_dir)
+    record = json.loads((tmp_path / "styles" / "out_of_fold" / "forecast.json").read_text())
     assert [group["name"] for group in record["groups"]] == ["style 1", "style 2"]
     assert sum(group["films"] for group in record["groups"]) == 70
-    assert not (by_style[0] / "out_of_fold" / "forecast.json").exists()
-
-
-def test_a_threshold_that_travels_is_fitted_on_degraded_and_on_unseen_films(
-    by_style, cache_dir, tmp_path
-):
-    lines = travelling.fit(*by_style, tmp_path, cache_dir)
-    decision = json.loads((tmp_path / "decision.json").read_text())
-    settings = sum(len(PERTURBATIONS[name].levels) for name in STRESSES)
-    assert decision["films"] == 70 * (settings + 2)
-    assert f"{decision['threshold']:.4f}" in lines[0]
-    record = json.loads((tmp_path / "forecast.json").read_text())
-    assert record["specificity"][0] <= record["specificity"][1]
-    with pytest.raises(UserError, match="are shares of the patients"):
-        travelling.fit(by_style[1], by_style[0], tmp_path, cache_dir)
+    assert not (by_patient / "out_of_fold" / "forecast.json").exists()

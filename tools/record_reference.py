@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.hardware import hardware
 from pneumojax.files import write_json
 from pneumojax.run.history import read_history
+from pneumojax.run.weights_folder import WeightsFolder
 from tools.protocols import protocol_figures, selection_score
 
 STORED = Path(__file__).resolve().parents[1] / "records" / "reference" / "card.json"
@@ -55,9 +56,8 @@ def pooled(folder: Path) -> dict[str, Any]:
 
 
 def released(folder: Path) -> dict[str, Any]:
-    """Reads the size of a released run, and how its checkpoint was packed."""
-    (checkpoint,) = (folder / "checkpoints" / "best").iterdir()
-    meta = json.loads((checkpoint / "meta" / "metadata").read_text())
+    """Reads the size of a released run, and how its weights were packed."""
+    meta = WeightsFolder(folder).newest_meta()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return {
         "bytes": size,

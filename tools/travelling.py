@@ -1,110 +1,163 @@
 """Fits a threshold and a temperature that hold on films unlike those of the training hospital.
 
-Command:   python -m tools.travelling --patients=<cross-validation> --styles=<cross-validation> \\
-               --to=<folder>
-Both cross-validations are of one recipe and of one table of films: the first holds out patients,
-the second the styles of a column, by config.data.fold_by. The decision rule of the config is fitted
-on three sets of logits together: of films as they are, of degraded films, both by networks that did
-not see the patient, and of films by networks that did not see their style. The folder gets
-decision.json, which `tools.release` takes, and forecast.json: what a threshold that is fitted so
-does on each style, if no film of the style was used.
+Command:   python -m tools.travelling --styles=<folder of runs> --of=<run> --to=<folder>
+Each run in --styles was trained without the films of one style, which its table names as the split
+"test" (`python -m tools.style_tables`). Its logits are divided by the temperature of its own
+validation films, so that runs of different length or loss have one scale. The decision is fitted on
+the logits of all runs together, in these kinds of film: validation films; the films of each style
+that a run did not see; and a sample of the latter under each setting of the stress test. No film
+was scored by a network that was trained on its patient. The threshold is that of
+`stats.thresholds.worst_case`, and one temperature serves all kinds.
+
+decision.json is the decision of the run --of, whose own temperature gives its scale;
+`tools.release` takes it. forecast.json says what a threshold that is fitted so does on each style,
+if no film of the style was used.
 """
 
 import argparse
 import sys
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pneumojax.crossvalidate import Folds
 from pneumojax.data.cache import FilmCache
-from pneumojax.data.column_groups import group_films
 from pneumojax.data.film_set import FilmSet
-from pneumojax.data.splits import configured_folder, load_configured
+from pneumojax.data.splits import configured_folder, load_configured, load_splits
 from pneumojax.errors import UserError
 from pneumojax.evaluation.audits.perturbations import PERTURBATIONS
 from pneumojax.evaluation.audits.robustness import sample_films
 from pneumojax.evaluation.audits.stress import STRESSES
-from pneumojax.evaluation.forecast import Logits, forecast, together
+from pneumojax.evaluation.forecast import Forecast, Logits, forecast
 from pneumojax.files import write_json
-from pneumojax.inference.decision import fit_decision
-from pneumojax.inference.ensemble import folds_of
-from pneumojax.run.stored_config import read_config
+from pneumojax.inference.decision import Decision
+from pneumojax.inference.predictor import Predictor
+from pneumojax.stats.calibration import fit_temperature
+from pneumojax.stats.metrics import probability
+from pneumojax.stats.thresholds import worst_case
+
+COLUMN = "style"
+VALIDATION = "validation"
 
 
-def opened(folder: Path, cache_dir: Path) -> tuple[Folds, FilmSet]:
-    """Opens the networks of a cross-validation, and the films that they were trained on."""
-    folders = folds_of(folder)
-    if not folders:
-        raise UserError(f"{str(folder)!r} is not the folder of a cross-validation")
-    config = read_config(folders[0])
-    cache = FilmCache(cache_dir, config.data.max_cache_gb)
-    films = load_configured(config, configured_folder(config, cache_dir), "train", cache)
-    return Folds.open(folders, films), films
+@dataclass(frozen=True)
+class Scores:
+    """Films of one or more kinds, scored by networks that did not see their patients.
+
+    labels, logits: (n,); the logits are divided by the temperature of their network.
+    style: str (n,), the style of each film.
+    kind: str (n,), how the film was met: `VALIDATION`, the unseen style, or a setting of stress.
+    """
+
+    labels: NDArray
+    logits: NDArray
+    style: NDArray
+    kind: NDArray
+
+    def __getitem__(self, chosen: NDArray) -> "Scores":
+        parts = (self.labels, self.logits, self.style, self.kind)
+        return Scores(*(part[chosen] for part in parts))
 
 
-def degraded(folds: Folds, films: FilmSet, style: np.ndarray) -> Logits:
-    """Scores a sample of the films under each setting of the stress test."""
-    chosen = sample_films(films.labels)
-    sample = films.select(chosen)
-    images = sample.pixels(np.arange(len(sample)))
-    settings = [(name, level) for name in STRESSES for level in PERTURBATIONS[name].levels]
-    logits = []
-    for name, level in settings:
-        changed = PERTURBATIONS[name].apply(images, level)
-        logits.append(folds.logits(replace(sample, images=changed, places=np.arange(len(changed)))))
-    labels, groups = (np.tile(each[chosen], len(settings)) for each in (films.labels, style))
-    return Logits(labels, np.concatenate(logits), groups)
+def together(parts: list[Scores]) -> Scores:
+    """Several sets of scores as one."""
+    names = ("labels", "logits", "style", "kind")
+    return Scores(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def fit(patients: Path, styles: Path, target: Path, cache_dir: Path) -> list[str]:
-    """Writes decision.json and forecast.json, and returns lines that describe them.
+def scores_of(folder: Path, cache_dir: Path) -> Iterator[Scores]:
+    """Scores the validation films of a run, and the films of its split "test" plain and degraded.
 
     Raises:
-        UserError: a folder is no cross-validation, or their films differ.
+        UserError: the run has no validation films, or its table has no split "test".
     """
-    by_style, films = opened(styles, cache_dir)
-    by_patient, same = opened(patients, cache_dir)
-    if same.paths != films.paths:
-        raise UserError(f"{str(patients)!r} and {str(styles)!r} are not of the same films")
-    config = read_config(by_style.folders[0])
-    column = config.data.fold_by
-    if not column:
-        raise UserError(f"--styles: the folds of {str(styles)!r} are shares of the patients")
-    style = by_style.of(films)
-    held_out = Logits(films.labels, by_style.logits(films), style)
-    plain = Logits(same.labels, by_patient.logits(same), style)
-    pool = together(plain, degraded(by_patient, same, style), held_out)
-    decision = fit_decision(config.decision, pool.labels, pool.logits)
-    names = group_films(column, films.columns[column]).names
-    found = forecast(config.decision, held_out, column, names, pool)
-    write_json(target / "decision.json", decision._asdict())
-    write_json(target / "forecast.json", found.record())
-    return [
-        f"threshold {decision.threshold:.4f}, temperature {decision.temperature:.4f}, fitted on "
-        f"{decision.films:,} scores of {len(films):,} films",
-        *found.lines(),
-    ]
+    run = Predictor.open([folder])
+    run = run.in_batches_of(run.first.config.batch_size)
+    config = run.first.config
+
+    def scored(films: FilmSet, kind: str) -> Scores:
+        style = np.asarray(films.columns[COLUMN])
+        logits = run.logits(films)[0] / run.decision.temperature
+        return Scores(films.labels, logits, style, np.full(len(films), kind, object))
+
+    validation = load_splits(config, cache_dir).validation
+    if validation is None:
+        raise UserError(f"{str(folder)!r} has no validation films, which give its scale")
+    yield scored(validation, VALIDATION)
+    cache = FilmCache(cache_dir, config.data.max_cache_gb)
+    unseen = load_configured(config, configured_folder(config, cache_dir), "test", cache)
+    yield scored(unseen, str(unseen.columns[COLUMN][0]))
+    sample = unseen.select(sample_films(unseen.labels))
+    images = sample.pixels(np.arange(len(sample)))
+    for name in STRESSES:
+        for level in PERTURBATIONS[name].levels:
+            changed = PERTURBATIONS[name].apply(images, level)
+            degraded = replace(sample, images=changed, places=np.arange(len(changed)))
+            yield scored(degraded, f"{name} {level}")
+
+
+def decide(scores: Scores) -> Decision:
+    """Fits the threshold for the worst kind of film, and one temperature for all kinds."""
+    temperature = fit_temperature(scores.labels, scores.logits)
+    kinds = np.unique(scores.kind, return_inverse=True)[1]
+    point = worst_case(scores.labels, scores.logits, kinds)
+    threshold = float(probability(point.logit / temperature))
+    return Decision("worst_case", temperature, threshold, scores.labels.size, "")
+
+
+def fit(folders: list[Path], own_temperature: float, cache_dir: Path) -> tuple[Decision, Forecast]:
+    """Fits the decision of a network from runs that each did not see one style.
+
+    Args:
+        folders: the runs.
+        own_temperature: the temperature of the network on its own validation films.
+
+    Raises:
+        UserError: a run cannot be used as `scores_of` says, or a style is unseen by no run.
+    """
+    scores = together([part for folder in folders for part in scores_of(folder, cache_dir)])
+    names = sorted(set(scores.style))
+    unseen = scores[scores.kind == scores.style]
+    if missing := sorted(set(names) - set(unseen.style)):
+        raise UserError(f"--styles: no run was trained without {', '.join(missing)}")
+    group = np.array([names.index(name) for name in unseen.style])
+    found = forecast(
+        Logits(unseen.labels, unseen.logits, group),
+        COLUMN,
+        names,
+        lambda i: decide(scores[scores.style != names[i]]),
+    )
+    decision = decide(scores)
+    return decision._replace(temperature=decision.temperature * own_temperature), found
 
 
 def main() -> None:
     """Fits the decision that the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--patients", type=Path, required=True)
     parser.add_argument("--styles", type=Path, required=True)
+    parser.add_argument("--of", type=Path, required=True)
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--cache-dir", type=Path, default=Path("~/.cache/pneumojax"))
     given = parser.parse_args()
-    patients, styles, target, cache_dir = (
-        path.expanduser().resolve()
-        for path in (given.patients, given.styles, given.to, given.cache_dir)
+    styles, of, target, cache_dir = (
+        path.expanduser().resolve() for path in (given.styles, given.of, given.to, given.cache_dir)
     )
+    folders = sorted(path.parent for path in styles.glob("*/config.json"))
     try:
-        lines = fit(patients, styles, target, cache_dir)
+        if not folders:
+            raise UserError(f"--styles: no run in {str(styles)!r}")
+        decision, found = fit(folders, Predictor.open([of]).decision.temperature, cache_dir)
     except UserError as error:
         sys.exit(f"error: {error}")
-    print("\n".join(lines))
+    write_json(target / "decision.json", decision._asdict())
+    write_json(target / "forecast.json", found.record())
+    print(
+        f"threshold {decision.threshold:.4f}, temperature {decision.temperature:.4f}, fitted on "
+        f"{decision.films:,} scores"
+    )
+    print("\n".join(found.lines()))
 
 
 if __name__ == "__main__":

@@ -5,15 +5,14 @@ without them, and called at a threshold that was fitted without them. That is wh
 network in a new hospital, as far as the groups at hand differ as much as hospitals do.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pneumojax.evaluation.wording import with_limits
-from pneumojax.inference.decision import fit_decision
+from pneumojax.inference.decision import Decision
 from pneumojax.stats.estimates import Limited, Share, json_ready
 from pneumojax.stats.metrics import check_scores, confusion
 
@@ -76,23 +75,19 @@ class Forecast:
 
 
 def forecast(
-    settings: Mapping[str, Any],
     held_out: Logits,
     column: str,
     names: Sequence[str],
-    others: Logits | None = None,
+    decide: Callable[[int], Decision],
 ) -> Forecast:
-    """Holds out each group in turn: fits `config.decision` on the rest, and calls the group.
+    """Calls the films of each group by a decision that saw none of them.
 
     Args:
         held_out: films that networks scored that were trained without the film's group.
         names: the name of each group.
-        others: further logits of the same films to fit on, such as those of degraded films. Those
-            of the group that is held out are left out.
+        decide: the decision that is fitted without the films of a group, given the group's number.
     """
-    groups = tuple(
-        _without(settings, held_out, i, name, others or held_out) for i, name in enumerate(names)
-    )
+    groups = tuple(_called(held_out, i, name, decide(i)) for i, name in enumerate(names))
     return Forecast(
         column,
         groups,
@@ -101,11 +96,8 @@ def forecast(
     )
 
 
-def _without(
-    settings: Mapping[str, Any], held_out: Logits, group: int, name: str, fitted_on: Logits
-) -> HeldOut:
-    rest, chosen = fitted_on.group != group, held_out.group == group
-    decision = fit_decision(settings, fitted_on.labels[rest], fitted_on.logits[rest])
+def _called(held_out: Logits, group: int, name: str, decision: Decision) -> HeldOut:
+    chosen = held_out.group == group
     labels, logits = check_scores(held_out.labels[chosen], held_out.logits[chosen])
     counted = confusion(labels, decision.calls(decision.probabilities(logits)))
     ill = int(labels.sum())
@@ -117,15 +109,6 @@ def _without(
         sensitivity=Share.count(int(counted.tp), ill),
         specificity=Share.count(int(counted.tn), len(labels) - ill),
     )
-
-
-def together(*parts: Logits) -> Logits:
-    """Several sets of logits as one."""
-
-    def joined(name: str) -> NDArray:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    return Logits(joined("labels"), joined("logits"), joined("group"))
 
 
 def _range(shares: Sequence[Share]) -> tuple[float, float]:

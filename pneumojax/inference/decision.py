@@ -18,8 +18,8 @@ from pneumojax.stats.thresholds import OperatingPoint, lowest_cost, sensitivity_
 class Decision(NamedTuple):
     """A temperature for logits and a threshold for probabilities.
 
-    rule: one of the config's rules, "mean" or "out of fold" for an ensemble, or "default" if
-        nothing could be fitted (0.5 and no temperature).
+    rule: one of the config's rules, "worst_case" for a published network, "mean" or "out of fold"
+        for an ensemble, or "default" if nothing could be fitted (0.5 and no temperature).
     """
 
     rule: str

@@ -49,7 +49,7 @@ MOST_PARAMETERS = 2**30
 # The fields of `inference.decision.Decision`. "default" is the rule when none could be fitted.
 DECISION_FIELDS = ("rule", "temperature", "threshold", "films", "note")
 DECISION = "decision.json"
-_DECISION_RULES = ("youden", "sensitivity", "cost", "default")
+_DECISION_RULES = ("youden", "sensitivity", "cost", "worst_case", "default")
 
 
 def decision_fields(*place: str) -> list[Field]:

@@ -28,7 +28,7 @@ from pneumojax.stats.estimates import auroc_estimate
 from pneumojax.stats.intervals import koopman, percentile_interval, wilson
 from pneumojax.stats.metrics import auroc, call, confusion, log_loss, probability
 from pneumojax.stats.threshold_metrics import closed_forms, mcnemar, predictive_values
-from pneumojax.stats.thresholds import lowest_cost, sensitivity_at_least, youden
+from pneumojax.stats.thresholds import lowest_cost, sensitivity_at_least, worst_case, youden
 
 __all__ = [
     "auroc",
@@ -56,5 +56,6 @@ __all__ = [
     "weighted_auroc",
     "weighted_confusion",
     "wilson",
+    "worst_case",
     "youden",
 ]

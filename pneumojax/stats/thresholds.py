@@ -1,4 +1,4 @@
-"""Three rules that choose the threshold above which a film is called class 1.
+"""Rules that choose the threshold above which a film is called class 1.
 
 Choose on validation films only: a threshold does better on the films that it was chosen on than on
 new films. Both classes must be present.
@@ -62,6 +62,28 @@ def lowest_cost(labels: ArrayLike, logits: ArrayLike, cost_ratio: float) -> Oper
     cost = cost_ratio * (hits[-1] - hits) + alarms
     best = np.flatnonzero(cost <= cost.min() * (1 + 1e-12))[-1]
     return _point(hits, alarms, thresholds, best)
+
+
+def worst_case(labels: ArrayLike, logits: ArrayLike, groups: ArrayLike) -> OperatingPoint:
+    """The threshold whose lowest sensitivity or specificity in any group is highest.
+
+    A group, such as the films of a machine, may lack one class. Ties go to the middle threshold.
+    Source: the maximin criterion of Wald, Statistical Decision Functions (1950).
+    """
+    hits, alarms, thresholds = _candidates(labels, logits)
+    truth, values = check_scores(labels, logits)
+    members = np.asarray(groups)
+    if members.shape != truth.shape:
+        raise ValueError(f"{truth.size} films and groups of shape {members.shape}")
+    lowest = np.ones(len(thresholds))
+    for group in np.unique(members):
+        for positive in (0, 1):
+            scores = np.sort(values[(members == group) & (truth == positive)])
+            if scores.size:
+                below = np.searchsorted(scores, thresholds) / scores.size
+                lowest = np.minimum(lowest, 1 - below if positive else below)
+    best = np.flatnonzero(lowest == lowest.max())
+    return _point(hits, alarms, thresholds, best[len(best) // 2])
 
 
 def _candidates(labels: ArrayLike, logits: ArrayLike) -> tuple[Ints, Ints, Floats]:

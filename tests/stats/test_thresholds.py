@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumojax.stats.metrics import call, confusion, probability
-from pneumojax.stats.thresholds import lowest_cost, sensitivity_at_least, youden
+from pneumojax.stats.thresholds import lowest_cost, sensitivity_at_least, worst_case, youden
 
 TIED_FILMS = st.lists(
     st.tuples(st.integers(0, 1), st.integers(-6, 6)), min_size=2, max_size=40
@@ -98,3 +98,23 @@ def test_arguments_without_a_threshold_are_refused():
         sensitivity_at_least([0, 1], [0.0, 1.0], 1.5)
     with pytest.raises(ValueError, match="not 0"):
         lowest_cost([0, 1], [0.0, 1.0], 0)
+
+
+def test_the_worst_group_decides_on_the_threshold_of_the_worst_case():
+    labels = np.tile([0, 1], 6)
+    logits = np.array([-3, 3, -2.9, 2.9, -2.8, 2.8, 1.0, 5, 1.2, 5.2, 0.9, 2.7])
+    groups = np.repeat(["old machine", "new machine"], 6)
+    point = worst_case(labels, logits, groups)
+    assert 1.2 < point.logit < 2.7  # between the normal and the ill films of the new machine
+    assert (point.sensitivity, point.specificity) == (1, 1)
+    assert worst_case(labels[:6], logits[:6], groups[:6]).logit == 0
+
+
+def test_the_worst_case_takes_groups_that_lack_a_class_and_balances_errors_between_groups():
+    # No threshold serves both: normal films of one group lie at 0 to 9, ill ones of the other too.
+    values = np.arange(10.0)
+    labels, groups = np.repeat([0, 1], 10), np.repeat([0, 1], 10)
+    point = worst_case(labels, np.concatenate([values, values]), groups)
+    assert (point.sensitivity, point.specificity) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="20 films and groups of shape"):
+        worst_case(labels, np.concatenate([values, values]), groups[:3])
