@@ -51,8 +51,8 @@ class Recipe:
         """The network of a shipped config, trained by plain Adam on the whole batch at once.
 
         Augmentation, ghost batches, clipping, weight decay and averages are off, so that PyTorch
-        can be given the same work. Inception-v3 is torchvision's, with scales in its norms. Films
-        have the size at which the shipped config trains.
+        can be given the same work. Inception-v3 is torchvision's at 299 pixels, with both heads and
+        with scales in its norms. Other films have the size at which the shipped config trains.
         """
         config = _CONFIGS[self.network]()
         config.data.image_size = config.augment.size or config.data.image_size
@@ -63,6 +63,7 @@ class Recipe:
         config.microbatch_size = 0
         config.batch_size = self.batch or BATCHES[self.network]
         if self.network == "inception_v3":
+            config.data.image_size, config.model.heads = 299, ("main", "auxiliary")
             config.model.norm_scale = config.model.pool_counts_padding = True
         config.model.dtype = "bfloat16" if self.precision == "bfloat16" else "float32"
         config.precision = "highest" if self.precision == "float32" else "default"

@@ -19,6 +19,8 @@ from pneumojax.profiling.summary import summary
 )
 def test_layers_and_stages_add_up_to_the_whole_network(recipe, capsys):
     config = recipe.get_config()
+    if recipe is inception_v3:
+        config.data.image_size = 299
     found = summary(config)
     network = make_network(config)
     assert found.parameters == count_parameters(network.abstract_params)
@@ -68,7 +70,7 @@ def test_work_that_is_in_no_kernel_is_listed_as_elsewhere(monkeypatch, capsys, t
 @pytest.mark.slow
 def test_an_auxiliary_head_on_a_small_grid_says_how_it_deviates(capsys):
     config = inception_v3.get_config()
-    config.data.image_size = 75
+    config.data.image_size, config.model.heads = 75, ("main", "auxiliary")
     config.model.pools35, config.model.widths17, config.model.modules8 = (32,), (128,), 1
     (remark,) = summary(config).remarks
     assert remark.startswith("auxiliary_head: on a grid of 3 x 3 it pools 3 x 3")
