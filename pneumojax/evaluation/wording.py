@@ -1,6 +1,8 @@
 """Titles of metrics, and estimates and decisions as text, for every report and table."""
 
 import math
+import os
+from collections.abc import Sequence
 
 from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.inference.decision import Decision
@@ -48,6 +50,12 @@ def titles(class_names: ClassNames, *, short: bool = False) -> dict[str, str]:
         else:
             named[metric] = title
     return named
+
+
+def common_folder(paths: Sequence[str]) -> str:
+    """The folder that all absolute paths have in common, with a "/" at its end; "" without any."""
+    folders = {os.path.dirname(path) for path in paths if os.path.isabs(path)}
+    return os.path.join(os.path.commonpath(folders), "") if folders else ""
 
 
 def value_of(estimate: Bounded) -> str:

@@ -17,7 +17,7 @@ from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.audits.robustness import sample_films
 from pneumojax.evaluation.audits.thorax import find_thorax
 from pneumojax.evaluation.report.section import Section, Table
-from pneumojax.evaluation.wording import number, with_limits
+from pneumojax.evaluation.wording import common_folder, number, with_limits
 from pneumojax.inference.overlay import Tile, film_overlay
 from pneumojax.stats.estimates import Bootstrap, Estimate, json_ready, sample
 from pneumojax.stats.intervals import UNDEFINED
@@ -119,14 +119,14 @@ def audit(subject: Subject) -> Evidence | None:
     classes = evidence_by_class(films.labels, found, units, bootstrap, names)
     probabilities = subject.decision.probabilities(predictions.logits[chosen])
     shown = [i for c in (0, 1) for i in np.flatnonzero(films.labels == c)[:_SHOWN].tolist()]
-    overlays = {}
+    overlays, folder = {}, common_folder(predictions.files)
     for place, i in enumerate(shown):
         picture = film_overlay(images[i], maps[i], films.sizes[i])
         label = names[films.labels[i]]
         lines = (
             f"{label}, probability {probabilities[i]:.3f}",
             _told(found.shares[i]),
-            films.paths[i],
+            films.paths[i].removeprefix(folder),
         )
         overlays[f"evidence-{place}"] = Tile(picture, lines)
     return Evidence(classes, bootstrap, overlays, names)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pneumojax.data.classes import CLASS_NAMES, ClassNames
 from pneumojax.evaluation.audits.audit import Subject
 from pneumojax.evaluation.report.section import Section, Table
+from pneumojax.evaluation.wording import common_folder
 from pneumojax.inference.decision import Decision
 from pneumojax.inference.overlay import Tile, film_overlay
 from pneumojax.stats.estimates import json_ready
@@ -41,6 +42,7 @@ class Failures:
     """At most k films of each kind, the most confident first.
 
     explained: whether the network has Grad-CAM maps.
+    folder: the one that absolute paths have in common; the report shows names below it.
     overlays: the false positives and negatives under their maps, by name.
     """
 
@@ -50,6 +52,7 @@ class Failures:
     doubtful_labels: Kind
     positive: str = CLASS_NAMES.positive
     explained: bool = True
+    folder: str = ""
     overlays: Mapping[str, Tile] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
@@ -68,6 +71,8 @@ class Failures:
             f"contradicts them: {self.doubtful_labels.found:,}. The report shows at most {self.k} "
             "films of each kind, the most confident ones first."
         ]
+        if self.folder:
+            text.append(f"Names of films are below {self.folder!r}.")
         if self.overlays:
             text.append(
                 f"The colour shows where Grad-CAM finds evidence for {self.positive}, relative to "
@@ -79,17 +84,20 @@ class Failures:
                 "This network has no feature maps, so the report has no Grad-CAM pictures and does "
                 "not test whether explanations depend on the weights."
             )
-        tables = [_table(title, kind) for title, kind in titles.items() if kind.films]
+        tables = [self._table(title, kind) for title, kind in titles.items() if kind.films]
         captions = {name: ": ".join(tile.lines) for name, tile in self.overlays.items()}
         return Section("Failures", text, tables, captions, layout="small")
 
     def pictures(self) -> Mapping[str, Tile]:
         return self.overlays
 
+    def shown(self, film: Film) -> str:
+        """The name of a film in the report."""
+        return film.file.removeprefix(self.folder)
 
-def _table(title: str, kind: Kind) -> Table:
-    rows = [(film.file, film.label, f"{film.probability:.3f}") for film in kind.films]
-    return Table((title, "label", "probability"), rows, folded=f"{title}, by name")
+    def _table(self, title: str, kind: Kind) -> Table:
+        rows = [(self.shown(film), film.label, f"{film.probability:.3f}") for film in kind.films]
+        return Table((title, "label", "probability"), rows, folded=f"{title}, by name")
 
 
 def audit(subject: Subject) -> Failures:
@@ -115,7 +123,7 @@ def audit(subject: Subject) -> Failures:
         for i, film in enumerate(wrong):
             picture = film_overlay(images[i], maps[i], films.sizes[film.index])
             caption = f"{title}, probability {film.probability:.3f}"
-            overlays[f"{name}-{i}"] = Tile(picture, (caption, film.file))
+            overlays[f"{name}-{i}"] = Tile(picture, (caption, found.shown(film)))
     return replace(found, overlays=overlays)
 
 
@@ -157,6 +165,7 @@ def failures(
         false_positives=kind((calls == 1) & (truth == 0)),
         false_negatives=kind((calls == 0) & (truth == 1)),
         doubtful_labels=kind(_doubtful(truth, probabilities)),
+        folder=common_folder(files),
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pneumojax.evaluation.audits import failures as audited
+from pneumojax.evaluation.wording import common_folder
 from pneumojax.inference.decision import Decision
 
 DECISION = Decision("youden", 2.0, 0.6, 10, "")
@@ -30,6 +31,20 @@ def test_the_most_confident_mistakes_come_first_and_equals_as_they_stand():
     first = result["false_negatives"]["films"][0]
     assert (first["index"], first["label"]) == (4, "PNEUMONIA")
     assert first["probability"] == pytest.approx(1 / (1 + np.exp(0.5)))
+
+
+def test_absolute_paths_are_shown_below_the_folder_that_they_have_in_common():
+    files = [f"/mnt/films/{name}" for name in ("a/1.png", "a/2.png", "b/3.png")]
+    found = audited.failures([0, 0, 1], [9.0, 8.0, -7.0], DECISION, files)
+    section = found.section()
+    assert "Names of films are below '/mnt/films/'." in section.text
+    assert [row[0] for table in section.tables for row in table.rows][:3] == [
+        "a/1.png",
+        "a/2.png",
+        "b/3.png",
+    ]
+    assert _names(found.record()["failures"]["false_negatives"]) == ["/mnt/films/b/3.png"]
+    assert common_folder(["a/1.png", "a/2.png"]) == ""
 
 
 def test_confidence_is_told_apart_where_probabilities_are_all_one():
