@@ -25,6 +25,8 @@ from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.provenance import versions
 from pneumojax.run.stored_config import is_synthetic
 from pneumojax.sharding import placed, replicated
+from pneumojax.stats.estimates import FEW
+from pneumojax.stats.metrics import Ints
 from pneumojax.terminal import say
 from pneumojax.training.selection import Figures
 from pneumojax.training.state import TrainState, initial_state
@@ -86,6 +88,19 @@ def check_batch(config: ConfigDict, mesh: Mesh, films: int) -> str:
     )
 
 
+def few_validation_films(labels: Ints, class_names: ClassNames) -> str:
+    """A note to print if validation has fewer than `FEW` films of a class, otherwise ""."""
+    counts = zip(np.bincount(labels, minlength=2).tolist(), class_names, strict=True)
+    few = [f"{count:,} films of {name}" for count, name in counts if count < FEW]
+    if not few:
+        return ""
+    return (
+        f"note: validation has only {' and '.join(few)}, and fewer than {FEW} support no "
+        "conclusion. The best epoch and the threshold are chosen on them; use more films or a "
+        "larger config.data.val_fraction"
+    )
+
+
 def resume_or_begin(
     setup: Setup, optimizer: optax.GradientTransformation
 ) -> tuple[TrainState, Figures | None]:
@@ -139,3 +154,7 @@ def describe(setup: Setup) -> None:
     if warning := contradiction_warning(contradictions, len(splits.train)):
         say(warning)
     say(splits.audit.line())
+    if splits.validation is None:
+        return
+    if note := few_validation_films(splits.validation.labels, setup.class_names.words):
+        say(note)

@@ -1,11 +1,13 @@
-"""Batches that are larger than the training set."""
+"""Batches that are larger than the training set, and small validation sets."""
 
+import numpy as np
 import pytest
 
+from pneumojax.data.classes import ClassNames
 from pneumojax.errors import UserError
 from pneumojax.sharding import make_mesh
 from pneumojax.training.loop import train
-from pneumojax.training.setup import check_batch
+from pneumojax.training.setup import check_batch, few_validation_films
 
 
 def batches_of(config, size):
@@ -30,6 +32,19 @@ def test_a_batch_a_little_larger_than_the_films_is_trained_and_said(config, size
 def test_a_batch_that_would_be_padding_for_the_most_part_is_refused(config, size):
     with pytest.raises(UserError, match=r"^config\.batch_size is .* 60 .*: use at most 60$"):
         check_batch(batches_of(config, size), make_mesh(), 60)
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((20, 20), ""),
+        ((19, 300), "only 19 films of healthy"),
+        ((3, 0), "only 3 films of healthy and 0 films of sick"),
+    ],
+)
+def test_few_validation_films_of_a_class_are_said_before_training(counts, said):
+    note = few_validation_films(np.repeat([0, 1], counts), ClassNames("healthy", "sick"))
+    assert said in note and bool(said) == bool(note)
 
 
 def test_a_run_with_such_a_batch_leaves_nothing(config, cache_dir, tmp_path):
