@@ -177,7 +177,7 @@ def _heading(result: ComparisonResult) -> list[str]:
     sources = [f"{name}: {str(file.path)!r}" for name, file in result.files.items()]
     if len({file.class_names for file in result.files.values()}) == 1:
         return [films, *sources]
-    by_number = "The classes have different names and are compared by number; names below are A's."
+    by_number = "The classes have different names and are compared by number. Tables use A's names."
     named = (
         f"{source}, class 0: {file.class_names.negative!r}, class 1: {file.class_names.positive!r}"
         for source, file in zip(sources, result.files.values(), strict=True)
