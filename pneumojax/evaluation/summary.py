@@ -36,6 +36,8 @@ from pneumojax.stats.threshold_metrics import (
 
 # There are fewer than elsewhere, because each resample fits two regressions by Newton's method.
 CALIBRATION_RESAMPLES = 1000
+MOST_BINS = 10  # of calibration
+_FEWEST_IN_BIN = 5  # films; the share of class 1 among fewer is mostly chance
 
 
 @dataclass(frozen=True)
@@ -197,14 +199,20 @@ def _by_pathogen(pathogens: Sequence[str], labels: Ints, calls: Ints) -> dict[st
     return result
 
 
+def bins_for(films: int) -> int:
+    """The number of bins into which calibration divides films: fewer if there are few films."""
+    return min(MOST_BINS, max(1, films // _FEWEST_IN_BIN))
+
+
 def _calibration(labels: Ints, logits: Floats, predictions: Predictions, seed: int) -> Calibration:
+    bins = bins_for(len(labels))
     sampled = sample(
-        lambda weights: calibration_metrics(labels, logits, weights),
+        lambda weights: calibration_metrics(labels, logits, weights, bins),
         predictions.units,
         Bootstrap(predictions.unit, CALIBRATION_RESAMPLES, seed),
     )
     estimates = {name: sampled.estimate(name) for name in sampled.values}
-    return Calibration(estimates, reliability(labels, metrics.probability(logits)))
+    return Calibration(estimates, reliability(labels, metrics.probability(logits), bins))
 
 
 def _by_class(counted: Confusion, class_names: ClassNames) -> list[ClassMetrics]:

@@ -155,6 +155,14 @@ def test_perfect_calls_have_wilsons_interval_and_no_other(predictions):
     assert 0.9 < result["accuracy"]["low"] < result["accuracy"]["high"] == 1
 
 
+def test_few_films_are_divided_into_fewer_bins_of_at_least_five(predictions):
+    fields = ("files", "patients", "pathogens", "labels", "logits", "trained_on")
+    few = replace(predictions, **{name: getattr(predictions, name)[:12] for name in fields})
+    for side in record_of(few, HALF)["calibration"].values():
+        assert [found["films"] for found in side["bins"]] == [6, 6]
+    assert [summary.bins_for(films) for films in (3, 49, 50, 9_999)] == [1, 9, 10, 10]
+
+
 @pytest.mark.parametrize(
     "predictions",
     [

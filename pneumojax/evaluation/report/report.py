@@ -107,6 +107,7 @@ def _values(evaluation: Evaluation, report: Sequence[Section]) -> dict[str, Any]
         "summary": evaluation.summary,
         "cautions": evaluation.cautions,
         "sections": report,
+        "first_look": sections.first_look(evaluation, report),
         "headline": [
             (named[name], value_of(estimates[name]), limits_of(estimates[name]))
             for name in HEADLINE

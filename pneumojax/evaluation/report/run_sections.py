@@ -1,7 +1,9 @@
 """The report's sections on the run: the films, how the checkpoint was chosen, and its identity."""
 
 import shlex
+from collections.abc import Sequence
 
+from pneumojax.config.rules import NAMED_SETS
 from pneumojax.evaluation.audits.metadata import Metadata
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.section import Section, Table
@@ -12,7 +14,7 @@ _SELECTION = "Selection and training"
 def films(evaluation: Evaluation) -> Section:
     """The films of each split, who the patients are, and how many films show the disease."""
     found = evaluation.facts.flow
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             row.side,
             row.class_name,
@@ -22,13 +24,19 @@ def films(evaluation: Evaluation) -> Section:
         )
         for row in found.films
     ]
-    headings = ("split", "class", "pathogen", "films", "patients")
+    headings: tuple[str, ...] = ("split", "class", "pathogen", "films", "patients")
+    if all(row.pathogen in ("none", "unknown") for row in found.films):
+        headings, rows = _without_pathogens(headings), list(map(_without_pathogens, rows))
     tables = [Table(headings, rows, folded="Films and patients of each split")]
     if found.rejected:
         title = f"{len(found.rejected):,} files that were left out"
         tables.append(Table(("file", "reason"), found.rejected, folded=title))
     text = [*_population(evaluation), _prevalence(evaluation), _flow(evaluation)]
     return Section("Films and patients", text, tables)
+
+
+def _without_pathogens(row: Sequence[str]) -> tuple[str, ...]:
+    return (*row[:2], *row[3:])
 
 
 def _population(evaluation: Evaluation) -> list[str]:
@@ -166,6 +174,11 @@ def identity(evaluation: Evaluation) -> Section:
         *((f"films of {k}", f"fingerprint {v}") for k, v in run["films"].items() if v),
         ("evaluated with", ", ".join(f"{k} {v}" for k, v in facts.versions.items())),
     ]
-    fields = [(k, str(v)) for k, v in facts.config.items()]
-    tables = [Table(("property", "value"), rows), Table(("field of the config", "value"), fields)]
+    fields = {name: str(value) for name, value in facts.config.items()}
+    if fields.get("data.table") and fields.get("data.root") in NAMED_SETS:
+        fields["data.root"] += " (not used, because data.table lists the films)"
+    tables = [
+        Table(("property", "value"), rows),
+        Table(("field of the config", "value"), [*fields.items()]),
+    ]
     return Section("Identity of the run", [], tables, folded=True)

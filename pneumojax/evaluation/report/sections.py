@@ -1,6 +1,7 @@
 """The report's sections on the metrics, and its limitations. A section without data says why."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.evaluation.report.evaluation import Evaluation
 from pneumojax.evaluation.report.section import Section, Table
 from pneumojax.evaluation.run_facts import OutOfFold
+from pneumojax.evaluation.summary import MOST_BINS, bins_for
 from pneumojax.evaluation.wording import (
+    HEADLINE,
     decision_line,
     limits_of,
     temperature_of,
@@ -31,7 +34,31 @@ _RULES = {
     "youden": "the threshold with the highest sum of sensitivity and specificity (Youden)",
     "sensitivity": "the highest threshold that reaches the required sensitivity",
     "cost": "the threshold with the lowest cost of missed films and false alarms",
+    "worst_case": "the threshold with the best sensitivity and specificity on the kind of film, "
+    "among unchanged, degraded and unfamiliar ones, where the lower of the two is lowest",
 }
+
+
+def first_look(evaluation: Evaluation, report: Sequence[Section]) -> list[str]:
+    """At most three sentences on what a reader of the report should look at first."""
+    lines, estimates = [], evaluation.summary.estimates
+    if count := len(evaluation.cautions):
+        lines.append(f"Read the {'warning' if count == 1 else f'{count} warnings'} above first.")
+    known = {name: e.high - e.low for name in HEADLINE if math.isfinite((e := estimates[name]).low)}
+    if known:
+        widest = max(known, key=lambda name: known[name])
+        name = "AUROC" if widest == "auroc" else widest
+        lines.append(
+            f"The widest of these intervals is that of {name}: the true value may well lie "
+            f"anywhere from {limits_of(estimates[widest])}."
+        )
+    for number, section in enumerate(report, 1):
+        if section.title == "Failures" and section.tables:
+            lines.append(
+                f"Section {number} shows the films that were called wrong with the most "
+                "confidence. Look at them before you rely on an average."
+            )
+    return lines
 
 
 def discrimination(evaluation: Evaluation) -> Section:
@@ -208,6 +235,11 @@ def calibration(evaluation: Evaluation) -> Section:
             "Logits are divided by a temperature that was fitted on validation films: "
             f"{temperature_of(decision)}. This does not change the ranking of films."
         ]
+    if (bins := bins_for(summary.n)) < MOST_BINS:
+        text.append(
+            f"With {summary.n:,} films the number of bins is {bins} instead of {MOST_BINS}, and "
+            "the calibration error says little."
+        )
     headings = ("metric", "as trained", "after temperature scaling")
     captions = {"reliability": "Bins of about equally many films, with 95 % intervals by Wilson."}
     return Section("Calibration", text, [Table(headings, rows)], captions)

@@ -11,12 +11,13 @@ from PIL import Image
 
 from pneumojax.disclaimer import DISCLAIMER
 from pneumojax.errors import UserError
-from pneumojax.evaluation.report import report
+from pneumojax.evaluation.report import report, sections
 from pneumojax.evaluation.report.report import write_report
-from pneumojax.evaluation.report.run_sections import selection
+from pneumojax.evaluation.report.run_sections import films, identity, selection
 from pneumojax.evaluation.report.section import Section
 from pneumojax.evaluation.report.sections import operating_point
-from pneumojax.evaluation.run_facts import Selection
+from pneumojax.evaluation.run_facts import FilmCount, Selection
+from pneumojax.evaluation.wording import HEADLINE
 from pneumojax.palette import DARK, LIGHT
 
 CHARTS = ["confusion", "precision_recall", "reliability", "robustness", "roc"]
@@ -134,6 +135,21 @@ def test_results_come_first_and_the_identity_of_the_run_last_and_folded(evaluati
     assert last.folded and "base" in str(last.tables[0].rows)
 
 
+def test_the_top_says_what_to_look_at_first(written, evaluation, one_class, make_evaluation):
+    estimates = {name: evaluation.summary.estimates[name] for name in HEADLINE}
+    widest = max(estimates, key=lambda name: estimates[name].high - estimates[name].low)
+    said = sections.first_look(evaluation, report.build_report(evaluation))
+    assert said[0].startswith(
+        f"The widest of these intervals is that of {widest.replace('auroc', 'AUROC')}"
+    )
+    assert said[1].startswith("Section 4 shows the films that were called wrong")
+    for name in ("report.html", "report.md"):
+        assert all(line in (written[0] / name).read_text() for line in said)
+    few = make_evaluation(one_class(1), findings=())
+    lines = sections.first_look(few, report.build_report(few))
+    assert lines[0] == "Read the warning above first." and len(lines) == 2
+
+
 def test_the_page_has_no_colour_but_those_of_the_theme(written):
     source = (written[0] / "report.html").read_text()
     for palette in (LIGHT, DARK):
@@ -223,6 +239,21 @@ def test_a_network_without_maps_has_a_report_that_says_so(evaluation, tmp_path, 
     assert "This network has no feature maps" in page.text
     assert not {"explanations", "evidence"} & {*result, *page.anchors}
     assert not [path for path in (tmp_path / "pictures").iterdir() if path.stem in FILMS]
+
+
+def test_pathogens_and_the_unused_root_of_a_table_are_left_out(evaluation, facts):
+    def shown(facts):
+        found = replace(evaluation, facts=facts)
+        return films(found).tables[0].headings, dict(identity(found).tables[1].rows)
+
+    rows = [FilmCount("test", "sick", pathogen, 9, 4) for pathogen in ("bacteria", "unknown")]
+    config = {"data.root": "synthetic", "data.table": ""}
+    for table, some, hidden in (("", rows, False), ("films.csv", rows[1:], True)):
+        flow = replace(facts.flow, films=some)
+        named = replace(facts, flow=flow, config=config | {"seed": 0, "data.table": table})
+        headings, fields = shown(named)
+        assert ("pathogen" not in headings) == hidden
+        assert ("not used" in fields["data.root"]) == hidden
 
 
 def test_validation_is_not_sold_as_films_that_chose_nothing(evaluation, facts):
