@@ -184,7 +184,8 @@ class Trainer:
                     self._logbook.flush()
                     meta = self._meta | {"epoch": epoch, "best": self._best}
                     self._setup.checkpoints.save_latest(number, state.to_items(), meta)
-                if signal_number:
+                # A signal may have arrived during validation or the save.
+                if signal_number := signal_number or stop.received:
                     self._stop(signal_number, number)
                 if ends_epoch and stops_early(epoch, self._best, self._config):
                     say(

@@ -42,6 +42,11 @@ class StopRequest:
         if self._received and error is None:
             signal.raise_signal(self._received)
 
+    @property
+    def received(self) -> int:
+        """The number of a signal that has arrived in this process, or 0."""
+        return self._received
+
     def reached(self, call: int) -> int:
         """The number of the signal that makes this call the last one, or 0.
 
@@ -58,4 +63,5 @@ class StopRequest:
             os._exit(128 + number)
         self._received = number
         name = signal.Signals(number).name
-        print(f"\n{name}: saving after this step; once more ends at once", flush=True)
+        end = "saving after this step, and after validation if its epoch ends"
+        print(f"\n{name}: {end}; once more ends at once", flush=True)

@@ -1,20 +1,21 @@
 """Training runs in this process: their files, compilations, refusals and resumptions."""
 
 import json
+import signal
 import sys
 
 import jax
 import numpy as np
 import pytest
 
-from pneumojax.errors import UserError
+from pneumojax.errors import Stopped, UserError
 from pneumojax.inference.network import make_network
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history, read_lines
 from pneumojax.run.seal import digest
 from pneumojax.sharding import make_mesh, placed
 from pneumojax.training import calls
-from pneumojax.training.loop import train
+from pneumojax.training.loop import Trainer, train
 from pneumojax.training.step_monitor import StepMonitor
 
 
@@ -117,6 +118,18 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
             for folder in (undisturbed_run, tmp_path / "disturbed")
         )
         assert undisturbed == disturbed
+
+
+@pytest.mark.slow
+def test_a_signal_during_validation_takes_no_further_step(config, tmp_path, cache_dir, monkeypatch):
+    def signalled(self, step, epoch, state):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Trainer, "_end_epoch", signalled)
+    with pytest.raises(Stopped) as stopped:
+        train(config, tmp_path / "run", cache_dir)
+    per_epoch = [line["step"] for line in read_lines(tmp_path / "run/metrics.jsonl")][-1]
+    assert str(stopped.value) == f"saved after step {per_epoch} of {2 * per_epoch}"
 
 
 @pytest.mark.slow
