@@ -82,8 +82,8 @@ def worst_case(labels: ArrayLike, logits: ArrayLike, groups: ArrayLike) -> Opera
             if scores.size:
                 below = np.searchsorted(scores, thresholds) / scores.size
                 lowest = np.minimum(lowest, 1 - below if positive else below)
-    best = np.flatnonzero(lowest == lowest.max())
-    return _point(hits, alarms, thresholds, best[len(best) // 2])
+    best = np.flatnonzero(lowest == np.max(lowest))
+    return _point(hits, alarms, thresholds, int(best[len(best) // 2]))
 
 
 def _candidates(labels: ArrayLike, logits: ArrayLike) -> tuple[Ints, Ints, Floats]:
