@@ -6,6 +6,8 @@ change if a place were covered. A film that is called normal has a map of the ev
 as well.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -22,8 +24,9 @@ def make_explainer(network: Network, mesh: Mesh) -> Forward:
     Negative values of the weighted sum become 0, and the sum is divided by its largest value and
     enlarged bilinearly. Maps are float32 in [0, 1] and 1 where the evidence on that film is
     strongest, so the maps of two films cannot be compared in strength. A map is 0 everywhere if
-    nothing on the film is evidence for pneumonia. Only the heads are differentiated, so a map costs
-    little more than a forward pass.
+    nothing on the film is evidence for pneumonia. If the network has several last feature maps,
+    their sums are enlarged and added before that division. Only the heads are differentiated, so a
+    map costs little more than a forward pass.
 
     The network must have `explains`, and the number of devices must divide the batch.
     """
@@ -36,13 +39,16 @@ def make_explainer(network: Network, mesh: Mesh) -> Forward:
         module = network.module(params)
         features = module.features(to_unit_range(images))
 
-        def total(features: Array) -> tuple[Array, Array]:
+        def total(features: Any) -> tuple[Array, Array]:
             logits = predicting_logits(module.logits(features))
             return logits.sum(), logits  # films are independent: each gradient is its own
 
-        gradient, logits = jax.grad(total, has_aux=True)(features)
-        weights = gradient.astype(jnp.float32).mean((1, 2), keepdims=True)
-        evidence = jnp.maximum((weights * features.astype(jnp.float32)).sum(-1), 0)
+        gradients, logits = jax.grad(total, has_aux=True)(features)
+        each = jax.tree.leaves(jax.tree.map(_evidence, features, gradients))
+        side = images.shape[:3]
+        evidence = each[0]
+        if len(each) > 1:  # several maps must have one size before they are added
+            evidence = jnp.stack([_enlarged(one, side) for one in each]).sum(0)
         largest = evidence.max((1, 2), keepdims=True)
         evidence = jnp.where(largest > 0, evidence / jnp.where(largest > 0, largest, 1), 0)
         logits = averaged(
@@ -51,6 +57,16 @@ def make_explainer(network: Network, mesh: Mesh) -> Forward:
             to_unit_range(images),
             network.views,
         )
-        return logits, jax.image.resize(evidence, images.shape[:3], "linear")
+        return logits, _enlarged(evidence, side)
 
     return over_microbatches(explain, mesh)
+
+
+def _evidence(features: Array, gradient: Array) -> Array:
+    """Last feature maps (batch, h, w, c) and their gradient -> evidence (batch, h, w), from 0."""
+    weights = gradient.astype(jnp.float32).mean((1, 2), keepdims=True)
+    return jnp.maximum((weights * features.astype(jnp.float32)).sum(-1), 0)
+
+
+def _enlarged(evidence: Array, shape: tuple[int, ...]) -> Array:
+    return jax.image.resize(evidence, shape, "linear")

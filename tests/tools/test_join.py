@@ -1,0 +1,59 @@
+"""A joined run answers with the mean of its runs' calibrated logits."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pneumojax.data.splits import load_splits
+from pneumojax.errors import UserError
+from pneumojax.inference.predictor import Predictor
+from tests.support.untrained import make_run
+from tools.join import join
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, films_root, cache_dir):
+    """Two runs of other film sizes, whose parameters differ."""
+    from pneumojax.configs import base
+
+    folder = tmp_path_factory.mktemp("runs")
+    made = []
+    for name, side, scale in (("fine", 48, 3.0), ("coarse", 32, 5.0)):
+        config = base.get_config()
+        config.data.root, config.data.image_size = str(films_root), side
+        config.model.stem, config.model.modules = (4, 4, 8), ((4, 4, 4, 2, 4, 4),)
+        config.batch_size = 16
+        made.append(make_run(folder / name, config.lock(), cache_dir, scale))
+    return made
+
+
+@pytest.mark.slow  # opens five runs
+def test_a_joined_run_gives_the_mean_of_the_calibrated_logits(runs, cache_dir, tmp_path):
+    join(runs, tmp_path / "joined", cache_dir)
+    joined = Predictor.open([tmp_path / "joined"])
+    logits = []
+    for run in [*map(Predictor.open, ([run] for run in runs)), joined]:
+        films = load_splits(run.first.config, cache_dir).validation
+        logits.append(run.logits(films)[0])
+    fine, coarse, mean = logits
+    temperature = 2.0  # of both runs
+    # The coarse network gets films that were reduced twice: in decoding, and from 48 to 32 pixels.
+    np.testing.assert_allclose(mean, (fine + coarse) / 2 / temperature, atol=0.05)
+    assert np.abs(fine - coarse).max() > 0.2
+    assert joined.decision.films == len(mean)
+    assert joined.first.config.model.networks.coarse.image_size == 32
+    digests = json.loads((tmp_path / "joined" / "joined.json").read_text())
+    assert list(digests) == ["fine", "coarse"]
+
+
+@pytest.mark.slow  # makes another run
+def test_runs_that_held_out_other_films_are_refused(runs, cache_dir, tmp_path):
+    from pneumojax.run.stored_config import read_config
+
+    config = read_config(runs[0]).unlock()
+    config.data.split_seed += 1
+    other = make_run(tmp_path / "other", config.lock(), cache_dir)
+    with pytest.raises(UserError, match="'other' has other films, or held out others"):
+        join([runs[0], other], tmp_path / "joined", cache_dir)
+    assert not (tmp_path / "joined").exists()

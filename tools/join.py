@@ -1,0 +1,132 @@
+"""Joins runs to one run, whose network gives the mean of their calibrated logits.
+
+Command:   python -m tools.join <run> <run> ... --to=<folder>
+The runs have the same films, held out the same patients, and each gives its name to its network in
+`pneumojax.nn.mean_of_networks`. The folder is a run like any other, with a decision by the rule of
+the first run's config, fitted on the common validation films. `joined.json` names the runs and the
+digests of their parameters. Evaluate the folder as any other run.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from pneumojax.data.out_of_distribution import fit_distribution
+from pneumojax.data.splits import load_splits, preprocessing_of
+from pneumojax.errors import UserError
+from pneumojax.files import write_json
+from pneumojax.inference.decision import fit_decision
+from pneumojax.inference.forward import make_batched, make_forward
+from pneumojax.inference.network import make_network
+from pneumojax.inference.trained_run import TrainedRun, open_run
+from pneumojax.run.begin import begin
+from pneumojax.run.checkpoint import Checkpoints
+from pneumojax.run.film_list import read_films
+from pneumojax.run.provenance import versions, write_provenance
+from pneumojax.sharding import make_mesh
+
+MEAN = "pneumojax.nn.mean_of_networks:MeanOfNetworks"
+
+
+def described(run: TrainedRun) -> dict[str, Any]:
+    """The entry of one run's network in `config.model.networks`."""
+    model = run.config.model.to_dict()
+    kind = model.pop("network").rpartition(":")[2]
+    if model.pop("dtype") != "float32":
+        raise UserError(f"the run {run.config.name!r} does not compute in float32")
+    return {
+        "kind": kind,
+        "temperature": run.decision.temperature,
+        "image_size": run.config.data.image_size,
+        "normalise": run.config.data.normalise,
+        **model,
+    }
+
+
+def joined_config(runs: dict[str, TrainedRun]) -> ConfigDict:
+    """The config of the first run, with all networks and the largest films of any."""
+    config = ConfigDict(next(iter(runs.values())).config.to_dict())
+    config.name = "joined"
+    config.data.image_size = max(run.config.data.image_size for run in runs.values())
+    config.data.normalise = "unit"  # each network normalises for itself
+    config.augment.size = 0
+    config.start.weights = ""
+    config.finetune.frozen_epochs, config.finetune.backbone_rate = 0, 1.0
+    config.model = ConfigDict(
+        {
+            "network": MEAN,
+            "dtype": "float32",
+            "networks": {name: described(run) for name, run in runs.items()},
+        }
+    )
+    return config.lock()
+
+
+def check_same_films(folders: list[Path]) -> None:
+    """Raises UserError unless all runs were trained on the same films and held out the same."""
+    films = [{(row["sha256"], row["side"]) for row in read_films(folder)} for folder in folders]
+    for folder, found in zip(folders, films, strict=True):
+        if found != films[0]:
+            raise UserError(f"{folder.name!r} has other films, or held out others, than the first")
+
+
+def join(folders: list[Path], target: Path, cache_dir: Path) -> None:
+    """Writes the joined run; the first run's config says where the films are.
+
+    Raises:
+        UserError: a run cannot be opened, the runs held out other films, there are no validation
+            films, or the folder is taken.
+    """
+    runs = {folder.name: open_run(folder) for folder in folders}
+    if len(runs) < len(folders):
+        raise UserError("two runs have the same name; rename the folder of one")
+    check_same_films(folders)
+    config = joined_config(runs)
+    splits = load_splits(config, cache_dir)
+    if splits.validation is None:
+        raise UserError("the runs have no validation films, on which the joint decision is fitted")
+    network, mesh = make_network(config), make_mesh()
+    params = {"networks": {name: run.params for name, run in runs.items()}}
+    score = make_batched(make_forward(network, mesh), mesh, config.batch_size)
+    logits = score(params, splits.validation)
+    first = next(iter(runs.values()))
+    decision = fit_decision(config.decision, splits.validation.labels, logits)
+    begin(target, config)
+    write_provenance(target, splits, config)
+    (target / "metrics.jsonl").touch()
+    digests = {name: run.meta["digests"]["params"] for name, run in runs.items()}
+    write_json(target / "joined.json", digests)
+    meta = {
+        "config": config.to_dict(),
+        "preprocessing": preprocessing_of(config).as_dict(),
+        "class_names": list(first.class_names),
+        "films": splits.fingerprint,
+        "synthetic": first.meta["synthetic"],
+        "decision": decision._asdict(),
+        "scope": fit_distribution(splits.train),
+        "versions": versions(),
+        "epoch": 0,  # nothing was trained
+    }
+    Checkpoints(target / "checkpoints").save_best(0, params, meta)
+    print(f"joined {', '.join(runs)}; the decision was fitted on {decision.films} films")
+
+
+def main() -> None:
+    """Joins the runs that the arguments name."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--to", type=Path, required=True)
+    parser.add_argument("--cache-dir", type=Path, default=Path("~/.cache/pneumojax"))
+    given = parser.parse_args()
+    folders = [folder.expanduser().resolve() for folder in given.runs]
+    try:
+        join(folders, given.to.resolve(), given.cache_dir.expanduser().resolve())
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
