@@ -7,7 +7,8 @@ Measured:  records/reference/card.json, 5,216 Kermany training films on 2 cores 
            to 1.000), with another seed 0.991 (0.981 to 1.000); on corrupted films 0.995 and 0.990
            on average; three folds, 5,216 films: 0.994 (0.992 to 0.996).
 docs/reference_model.md says how it was chosen and compares it with base.py. Its weights are
-models/reference, of 577,089 values, running statistics of batch norm among them.
+models/reference_1, of 577,089 values, running statistics of batch norm among them, and are one half
+of models/reference.
 """
 
 from ml_collections import ConfigDict
