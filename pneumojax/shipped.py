@@ -26,6 +26,21 @@ def reference_run() -> Path:
     return _MODELS / "reference"
 
 
+def is_published(workdir: Path) -> bool:
+    """Whether a folder is that of a network that comes with the package, and so is read-only."""
+    return workdir.resolve().parent == _MODELS
+
+
+def named_run(name: str) -> Path:
+    """The folder of a run: a path, or the name of a network that comes with the package.
+
+    A folder of that name in the working directory is taken first.
+    """
+    published = _MODELS / name
+    is_name = Path(name).name == name and (published / "config.json").exists()
+    return published if is_name and not Path(name).exists() else Path(name)
+
+
 def config_names() -> tuple[str, ...]:
     """The names of the shipped configs, such as "base", in alphabetical order."""
     files = _CONFIGS.glob("*.py")

@@ -3,8 +3,8 @@
 Command:   python -m tools.join <run> <run> ... --to=<folder>
 The runs have the same films, held out the same patients, and each gives its name to its network in
 `pneumojax.nn.mean_of_networks`. The folder is a run like any other, with a decision by the rule of
-the first run's config, fitted on the common validation films. `joined.json` names the runs and the
-digests of their parameters. Evaluate the folder as any other run.
+the first run's config, fitted on the common validation films. `joined.json` has the digest of each
+run's parameters, and the weights that it began from. Evaluate the folder as any other run.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from pneumojax.run.begin import begin
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.film_list import read_films
 from pneumojax.run.provenance import versions, write_provenance
+from pneumojax.run.published import lineage
 from pneumojax.sharding import make_mesh
 
 MEAN = "pneumojax.nn.mean_of_networks:MeanOfNetworks"
@@ -97,8 +98,12 @@ def join(folders: list[Path], target: Path, cache_dir: Path) -> None:
     begin(target, config)
     write_provenance(target, splits, config)
     (target / "metrics.jsonl").touch()
-    digests = {name: run.meta["digests"]["params"] for name, run in runs.items()}
-    write_json(target / "joined.json", digests)
+    origins = {
+        folder.name: {"params": run.meta["digests"]["params"]}
+        | (run.meta.get("lineage") or lineage(folder))
+        for folder, run in zip(folders, runs.values(), strict=True)
+    }
+    write_json(target / "joined.json", origins)
     meta = {
         "config": config.to_dict(),
         "preprocessing": preprocessing_of(config).as_dict(),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pneumojax import runtime
 from pneumojax.errors import UserError
-from pneumojax.shipped import reference_run
+from pneumojax.shipped import is_published, named_run, reference_run
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pneumojax.api.model import Model
 
 AnyPath = str | os.PathLike[str]
-# The reference network is read-only, so its results are written to where users have their runs.
-REFERENCE_RESULTS = Path("runs/reference")
+# Published networks are read-only, so their results are written to where users have their runs.
+RESULTS = Path("runs")
 
 
 def load(
@@ -31,7 +31,7 @@ def load(
     Args:
         runs: a run folder, or a folder of `export --format=safetensors`; a list of them, whose mean
             probability is the answer; the folder of a cross-validation, for all its folds; None for
-            the reference network.
+            the reference network; the name of an earlier one, such as "reference_1".
         any_network: lets a run name a network class that is not PneumoJAX's. Importing the class
             runs its code.
         cache_dir: decoded films and compiled networks; None means that of the command line.
@@ -53,8 +53,10 @@ def load(
 
     with quiet(progress=progress):
         predictor = Predictor.open(folders, any_network=any_network, cache_dir=cache)
-    is_reference = folders == (reference_run(),)
-    results = REFERENCE_RESULTS.absolute() if is_reference else output_folder(folders)
+    if len(folders) == 1 and is_published(folders[0]):
+        results = RESULTS.absolute() / folders[0].name
+    else:
+        results = output_folder(folders)
     return Model(Answerer.of(predictor), Places(results, cache))
 
 
@@ -115,4 +117,4 @@ def _folders(runs: AnyPath | Sequence[AnyPath] | None) -> tuple[Path, ...]:
     named = list(runs) if isinstance(runs, Iterable) else []
     if not named or not all(isinstance(name, str | os.PathLike) for name in named):
         raise UserError(f"runs is {runs!r}; pass a run folder, or a list of run folders")
-    return tuple(Path(name).expanduser().absolute() for name in named)
+    return tuple(named_run(os.fspath(name)).expanduser().absolute() for name in named)

@@ -165,7 +165,7 @@ class Model:
         Args:
             films: a path, a folder, a table, a pattern, or a list of these.
             output: a CSV file, or JSON lines if the name ends in .jsonl; None means a new
-                predictions.csv in the run folder, or in runs/reference for the reference network.
+                predictions.csv in the run folder, or in runs/<name> for a published network.
             overlays: a folder for a picture of each film with its Grad-CAM map.
             progress: prints what the command line prints.
 
@@ -199,7 +199,7 @@ class Model:
             split: "train", "val" or "test"; None means "val" for the run's own films, and the only
                 split of others.
             output: the folder in which `evaluation/` is made; None means the run folder, or
-                runs/reference for the reference network.
+                runs/<name> for a published network.
             data: fields of `config.data` that describe the films, where they differ from the run's,
                 such as {"positive": ("sick",), "columns.label": "diagnosis"}.
             verify_films: whether to hash every film again before trusting the cache.

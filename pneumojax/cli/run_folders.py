@@ -22,7 +22,7 @@ from pneumojax.data.naming import DESCRIBING
 from pneumojax.errors import UserError
 from pneumojax.files import printable
 from pneumojax.run.stored_config import read_config, refuse_foreign_network
-from pneumojax.shipped import reference_run
+from pneumojax.shipped import is_published, named_run, reference_run
 from pneumojax.tracking.relays import Relays, open_relays
 
 _TRACKERS = "--config.log.trackers="
@@ -90,7 +90,8 @@ def trained_runs(command: Command) -> TrainedRuns:
             )
         workdirs = [reference]
     else:
-        workdirs = [path_of("workdir", name) for name in command.options.workdir.split(",")]
+        names = command.options.workdir.split(",")
+        workdirs = [path_of("workdir", str(named_run(name)) if name else name) for name in names]
     if command.config_file or _of_the_run(command):
         _take_changes(command, workdirs)
     # A network that the command names is trusted; by now it is known to be that of every run.
@@ -149,7 +150,7 @@ def _take_changes(command: Command, workdirs: list[Path]) -> None:
     from pneumojax.run.begin import take_changes
 
     runs = [run for named in workdirs for run in folds_of(named) or [named]]
-    is_one_of_the_users = len(runs) == 1 and runs != [reference_run()]
+    is_one_of_the_users = len(runs) == 1 and not is_published(runs[0])
     takes_changes = command.verb == "evaluate" and is_one_of_the_users
     may_change = AFTER_TRAINING if takes_changes else frozenset[str]()
     advice = "leave out the fields that differ, since a run has a config of its own"

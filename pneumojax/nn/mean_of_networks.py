@@ -21,6 +21,8 @@ from pneumojax.nn.layers import check_known
 
 # A fixed list: a config that comes with weights from elsewhere must not name code to import.
 KINDS = {"Inception": Inception, "InceptionV3": InceptionV3}
+# The errors of arguments that a stranger's config may hold: of any type, name and size.
+_WRONG = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError)
 
 
 class MeanOfNetworks(nnx.Module):
@@ -47,19 +49,20 @@ class MeanOfNetworks(nnx.Module):
         rngs: nnx.Rngs,
     ):
         built, settings = {}, []
-        for name, described in networks.items():
+        for name, described in _entries(networks):
             try:
                 arguments = dict(described)
-                kind, temperature = arguments.pop("kind"), arguments.pop("temperature")
+                kind, temperature = arguments.pop("kind"), float(arguments.pop("temperature"))
                 side = arguments["image_size"]
                 check_known("networks", kind, KINDS)
                 built[name] = KINDS[kind](dtype=dtype, rngs=rngs, **arguments)
-            except (KeyError, TypeError, ValueError) as error:  # the config may be a stranger's
+                fits = 0 < temperature < float("inf") and side <= image_size
+            except _WRONG as error:
                 raise ValueError(f"networks is wrong in {name!r}: {error}") from error
-            if not temperature > 0 or side > image_size:
+            if not fits:
                 raise ValueError(
-                    f"networks is wrong in {name!r}: it needs a temperature above 0 and films of "
-                    f"at most {image_size} pixels, and has {temperature} and {side}"
+                    f"networks is wrong in {name!r}: it needs a finite temperature above 0 and "
+                    f"films of at most {image_size} pixels, and has {temperature} and {side}"
                 )
             settings.append((name, side, temperature))
         if not built:
@@ -97,6 +100,13 @@ class MeanOfNetworks(nnx.Module):
             for name, _, temperature in self.settings
         )
         return {"main": total / len(self.settings)}
+
+
+def _entries(networks: Any) -> list[tuple[str, Any]]:
+    try:
+        return list(networks.items())
+    except AttributeError as error:
+        raise ValueError("networks is not a group of descriptions by name") from error
 
 
 def reduced(images: Array, side: int) -> Array:

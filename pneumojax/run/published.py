@@ -24,7 +24,12 @@ def without_paths(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def lineage(workdir: Path) -> dict[str, Any]:
-    """The weights that a run began from and the digests of its teachers, by the names of files."""
+    """The weights that a run began from and the digests of its teachers, by the names of files.
+
+    A joined run has these for each of its networks.
+    """
+    if (path := workdir / "joined.json").exists():
+        return {"networks": json.loads(path.read_text())}
     found: dict[str, Any] = {}
     if (path := workdir / "start.json").exists():
         start = json.loads(path.read_text())

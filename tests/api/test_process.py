@@ -71,8 +71,8 @@ def test_every_public_name_can_be_imported_and_is_listed():
 
 
 @pytest.mark.slow
-def test_a_prediction_needs_no_tensorflow_and_prints_no_warning(film, tmp_path):
-    blocked = BLOCKED.format(blocked={"tensorflow", "tensorflow_datasets", "keras", "matplotlib"})
+def test_a_prediction_needs_neither_tensorflow_nor_orbax_and_prints_no_warning(film, tmp_path):
+    blocked = BLOCKED.format(blocked={"tensorflow", "keras", "matplotlib", "orbax"})
     printed = run(
         blocked + f"\nimport pneumojax\nprint(pneumojax.load().predict({film!r}))", tmp_path
     )

@@ -85,7 +85,9 @@ def test_its_map_has_evidence_of_every_network():
     [
         ({"kind": "os.system"}, "'coarse': networks is 'os.system': use one of Inception"),
         ({"image_size": 64}, "films of at most 48 pixels, and has 2.0 and 64"),
-        ({"temperature": 0.0}, "a temperature above 0"),
+        ({"temperature": 0.0}, "a finite temperature above 0"),
+        ({"temperature": "warm"}, "could not convert string"),
+        ({"stem": 3}, "'coarse': 'int' object"),
         ({"heads": ("auxilary",)}, "'coarse': heads is"),
         ({"widths": 3}, "'coarse': .*unexpected keyword"),
     ],
@@ -96,6 +98,7 @@ def test_a_wrong_description_is_refused_in_one_line(change, told):
         make_network(config_of(networks))
 
 
-def test_no_networks_are_refused():
-    with pytest.raises(UserError, match=r"^config\.model\.networks is empty"):
-        make_network(config_of({}))
+@pytest.mark.parametrize("networks, told", [({}, "is empty"), ("all", "is not a group")])
+def test_no_networks_are_refused(networks, told):
+    with pytest.raises(UserError, match=rf"^config\.model\.networks {told}"):
+        make_network(config_of(networks))
