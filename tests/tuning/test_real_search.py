@@ -55,21 +55,21 @@ CLOCK = ("seconds_per_step", "data_wait")
 @pytest.mark.slow
 def test_a_search_that_is_killed_ends_as_if_undisturbed(command, tmp_path):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    subprocess.run(command(undisturbed, 3), cwd=ROOT, check=True)
+    subprocess.run(command(undisturbed, 2), cwd=ROOT, check=True)
     rng, kills = random.Random(0), 0
-    for trial in (0, 2):
-        process = subprocess.Popen(command(killed, 3), cwd=ROOT)
+    for trial in (0, 1):
+        process = subprocess.Popen(command(killed, 2), cwd=ROOT)
         while not (killed / f"trial-{trial:04d}" / "metrics.jsonl").exists():
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 2))
         process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
-    subprocess.run(command(killed, 3), cwd=ROOT, check=True)
+    subprocess.run(command(killed, 2), cwd=ROOT, check=True)
     assert kills == 2
     assert outcome(killed) == outcome(undisturbed)
     assert {run.state for run in find_runs(killed)} == {"finished"}
-    assert len(find_runs(killed)) == 3
+    assert len(find_runs(killed)) == 2
 
 
 INSTANT = """
