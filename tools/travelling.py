@@ -1,17 +1,19 @@
 """Fits a threshold and a temperature that hold on films unlike those of the training hospital.
 
-Command:   python -m tools.travelling --styles=<folder of runs> --of=<run> --to=<folder>
+Command:   python -m tools.travelling --styles=<folder of runs> --of=<run> --to=<folder> \\
+               [--elsewhere=<table>]
 Each run in --styles was trained without the films of one style, which its table names as the split
 "test" (`python -m tools.style_tables`). Its logits are divided by the temperature of its own
 validation films, so that runs of different length or loss have one scale. The decision is fitted on
 the logits of all runs together, in these kinds of film: validation films; the films of each style
-that a run did not see; and a sample of the latter under each setting of the stress test. No film
-was scored by a network that was trained on its patient. The threshold is that of
+that a run did not see; a sample of the latter under each setting of the stress test; and films of
+another hospital, in a table as for `tools.elsewhere`, which the run --of scores. No film was scored
+by a network that was trained on its patient. The threshold is that of
 `stats.thresholds.worst_case`, and one temperature serves all kinds.
 
 decision.json is the decision of the run --of, whose own temperature gives its scale;
-`tools.release` takes it. forecast.json says what a threshold that is fitted so does on each style,
-if no film of the style was used.
+`tools.release` takes it. forecast.json says what a threshold that is fitted so does on each style
+and on the other hospital, if none of their films was used.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import pneumojax
 from pneumojax.data.cache import FilmCache
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.splits import configured_folder, load_configured, load_splits
@@ -37,9 +40,11 @@ from pneumojax.inference.predictor import Predictor
 from pneumojax.stats.calibration import fit_temperature
 from pneumojax.stats.metrics import probability
 from pneumojax.stats.thresholds import worst_case
+from tools.elsewhere import read_films
 
 COLUMN = "style"
-VALIDATION = "validation"
+VALIDATION, ELSEWHERE = "validation", "another hospital"
+DEGRADED = 200  # films of each style under each setting of the stress test
 
 
 @dataclass(frozen=True)
@@ -89,13 +94,24 @@ def scores_of(folder: Path, cache_dir: Path) -> Iterator[Scores]:
     cache = FilmCache(cache_dir, config.data.max_cache_gb)
     unseen = load_configured(config, configured_folder(config, cache_dir), "test", cache)
     yield scored(unseen, str(unseen.columns[COLUMN][0]))
-    sample = unseen.select(sample_films(unseen.labels))
+    sample = unseen.select(sample_films(unseen.labels, DEGRADED))
     images = sample.pixels(np.arange(len(sample)))
     for name in STRESSES:
         for level in PERTURBATIONS[name].levels:
             changed = PERTURBATIONS[name].apply(images, level)
             degraded = replace(sample, images=changed, places=np.arange(len(changed)))
             yield scored(degraded, f"{name} {level}")
+
+
+def scores_elsewhere(workdir: Path, table: Path) -> Scores:
+    """Scores the films of another hospital's table that radiologists read."""
+    model = pneumojax.load(workdir)
+    rows = read_films(table)
+    answers = model.predict([table.parent / row["path"] for row in rows])
+    labels = np.array([row["label"] == "PNEUMONIA" for row in rows], np.int64)
+    probability = np.asarray(answers.probability)
+    kind = np.full(len(rows), ELSEWHERE, object)
+    return Scores(labels, np.log(probability) - np.log1p(-probability), kind.astype(str), kind)
 
 
 def decide(scores: Scores) -> Decision:
@@ -107,18 +123,24 @@ def decide(scores: Scores) -> Decision:
     return Decision("worst_case", temperature, threshold, scores.labels.size, "")
 
 
-def fit(folders: list[Path], own_temperature: float, cache_dir: Path) -> tuple[Decision, Forecast]:
-    """Fits the decision of a network from runs that each did not see one style.
+def fit(
+    folders: list[Path], of: Path, cache_dir: Path, elsewhere: Path | None = None
+) -> tuple[Decision, Forecast]:
+    """Fits the decision of a run from runs that each did not see one style.
 
     Args:
-        folders: the runs.
-        own_temperature: the temperature of the network on its own validation films.
+        folders: the runs without a style.
+        of: the run, whose own temperature gives its scale.
+        elsewhere: a table of another hospital's films.
 
     Raises:
         UserError: a run cannot be used as `scores_of` says, or a style is unseen by no run.
     """
-    scores = together([part for folder in folders for part in scores_of(folder, cache_dir)])
-    names = sorted(set(scores.style))
+    parts = [part for folder in folders for part in scores_of(folder, cache_dir)]
+    if elsewhere:
+        parts.append(scores_elsewhere(of, elsewhere))
+    scores = together(parts)
+    names = sorted(set(scores.style), key=lambda name: (name == ELSEWHERE, name))
     unseen = scores[scores.kind == scores.style]
     if missing := sorted(set(names) - set(unseen.style)):
         raise UserError(f"--styles: no run was trained without {', '.join(missing)}")
@@ -129,8 +151,8 @@ def fit(folders: list[Path], own_temperature: float, cache_dir: Path) -> tuple[D
         names,
         lambda i: decide(scores[scores.style != names[i]]),
     )
-    decision = decide(scores)
-    return decision._replace(temperature=decision.temperature * own_temperature), found
+    decision, own = decide(scores), Predictor.open([of]).decision.temperature
+    return decision._replace(temperature=decision.temperature * own), found
 
 
 def main() -> None:
@@ -139,6 +161,7 @@ def main() -> None:
     parser.add_argument("--styles", type=Path, required=True)
     parser.add_argument("--of", type=Path, required=True)
     parser.add_argument("--to", type=Path, required=True)
+    parser.add_argument("--elsewhere", type=Path, help="a table of another hospital's films")
     parser.add_argument("--cache-dir", type=Path, default=Path("~/.cache/pneumojax"))
     given = parser.parse_args()
     styles, of, target, cache_dir = (
@@ -148,7 +171,7 @@ def main() -> None:
     try:
         if not folders:
             raise UserError(f"--styles: no run in {str(styles)!r}")
-        decision, found = fit(folders, Predictor.open([of]).decision.temperature, cache_dir)
+        decision, found = fit(folders, of, cache_dir, given.elsewhere)
     except UserError as error:
         sys.exit(f"error: {error}")
     write_json(target / "decision.json", decision._asdict())

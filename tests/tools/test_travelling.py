@@ -81,7 +81,7 @@ def test_a_kind_of_film_with_higher_logits_raises_the_threshold_however_few_it_h
 def test_the_fit_sees_validation_unseen_and_degraded_films_on_the_scale_of_each_run(
     runs, cache_dir
 ):
-    decision, found = travelling.fit(runs, 1.0, cache_dir)
+    decision, found = travelling.fit(runs, runs[0], cache_dir)
     opened = [Predictor.open([run]) for run in runs]
     settings = sum(len(PERTURBATIONS[name].levels) for name in STRESSES)
     assert decision.films == 70 * (settings + 1) + sum(run.decision.films for run in opened)
@@ -92,11 +92,13 @@ def test_the_fit_sees_validation_unseen_and_degraded_films_on_the_scale_of_each_
         )
     ]
     assert sum(group.films for group in found.groups) == 70
-    other, _ = travelling.fit(runs, 2.0, cache_dir)
-    assert other == decision._replace(temperature=2 * decision.temperature)
+    own = opened[0].decision.temperature
+    other, _ = travelling.fit(runs, runs[1], cache_dir)
+    scaled = decision.temperature / own * opened[1].decision.temperature
+    assert other == decision._replace(temperature=pytest.approx(scaled))
 
 
 @pytest.mark.slow  # trains two networks
 def test_a_style_that_every_run_saw_is_named(runs, cache_dir):
     with pytest.raises(UserError, match="no run was trained without style 2"):
-        travelling.fit(runs[:1], 1.0, cache_dir)
+        travelling.fit(runs[:1], runs[0], cache_dir)
