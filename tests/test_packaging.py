@@ -110,7 +110,8 @@ def test_the_installed_command_names_itself_and_its_configs(installed, tmp_path)
     command = installed / "bin" / "pneumojax"
     help_text, _ = run(command, "train", "--help", cwd=tmp_path, PYTHONPATH=installed)
     assert help_text.startswith("usage: pneumojax train ")
-    assert "base, inception_v3, quick, reference, two_heads" in " ".join(help_text.split())
+    names = "base, distilled, inception_v3, quick, reference, two_heads"
+    assert names in " ".join(help_text.split())
     version, _ = run(command, "--version", cwd=tmp_path, PYTHONPATH=installed)
     assert version.startswith(f"PneumoJAX {pneumojax.__version__} (jax ")
 

@@ -1,8 +1,8 @@
 """Scores a run on films of another hospital, within each view, by a table with their facts.
 
 Command:   python -m tools.elsewhere --films=<table> [--workdir=<run folder>] [--write]
-Without --workdir it scores the released network; --write stores its figures, which the model card
-shows.
+Without --workdir it scores the reference network. --write stores the figures by the name of the
+network, which must be a published one; the model card shows them.
 
 The view is confounded with the label, since the ill are filmed in bed, so that a network that reads
 the view alone would rank films of both views well. Only films that radiologists read are counted.
@@ -10,6 +10,7 @@ the view alone would rank films of both views well. Only films that radiologists
 
 import argparse
 import csv
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from pneumojax.files import write_json
-from pneumojax.shipped import reference_run
+from pneumojax.shipped import is_published, named_run, reference_run
 from pneumojax.stats.estimates import Limited
 from pneumojax.stats.intervals import wilson
 from pneumojax.stats.metrics import call, confusion
@@ -82,17 +83,21 @@ def main() -> None:
     """Scores one run, prints its figures, and stores them if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--films", type=Path, required=True, help="a table of their facts")
-    parser.add_argument("--workdir", type=Path, help="a run folder; the released network's if none")
-    parser.add_argument("--write", action="store_true", help="store the released network's figures")
+    parser.add_argument(
+        "--workdir", default=str(reference_run()), help="a run, or a network's name"
+    )
+    parser.add_argument("--write", action="store_true", help="store a published network's figures")
     arguments = parser.parse_args()
-    if arguments.write and arguments.workdir:
-        sys.exit("error: --write: only the released network's figures are stored")
-    figures = elsewhere_figures(arguments.workdir or reference_run(), arguments.films)
+    workdir = named_run(arguments.workdir)
+    if arguments.write and not is_published(workdir):
+        sys.exit("error: --write: only the figures of published networks are stored")
+    figures = elsewhere_figures(workdir, arguments.films)
     for name, figure in figures.items():
         print(f"{name:24} {shown(figure)}")
     if arguments.write:
         films = len(read_films(arguments.films))
-        write_json(STORED, {"set": arguments.films.parent.name, "films": films, "figures": figures})
+        found = {"set": arguments.films.parent.name, "films": films, "figures": figures}
+        write_json(STORED, json.loads(STORED.read_text()) | {workdir.name: found})
 
 
 if __name__ == "__main__":

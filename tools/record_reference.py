@@ -1,7 +1,8 @@
 """Stores the figures of docs/reference_model.md from the runs that they come from.
 
 Command:   python -m tools.record_reference --reference=<run> --base=<run> \\
-               --second-seed=<run> --crossvalidation=<folder> --released=models/reference
+               --second-seed=<run> --crossvalidation=<folder> --validation=<evaluation> \\
+               --released=models/reference --forecast=models/reference
 Each flag replaces its own part of records/reference/card.json; other parts stay. `python -m
 tools.docs` renders them, beside the search and the ablation that `tools/trials.py` stores.
 """
@@ -41,6 +42,25 @@ def of_run(workdir: Path) -> dict[str, Any]:
     }
 
 
+def of_evaluation(folder: Path) -> dict[str, Any]:
+    """Reads the figures of a published network from an evaluation of its validation films."""
+    result = json.loads((folder / "metrics.json").read_text())
+    figures = protocol_figures(result)
+    return {
+        "films": result["n"],
+        "patients": result["patients"],
+        "decision": result["decision"],
+        "score": selection_score(figures),
+        "figures": figures | {name: result[name] for name in POOLED},
+        "calibration_error": result["calibration"]["calibrated"]["calibration_error"],
+    }
+
+
+def forecast(folder: Path) -> dict[str, Any]:
+    """Reads the forecast that a published network comes with."""
+    return WeightsFolder(folder).newest_meta()["forecast"]
+
+
 def pooled(folder: Path) -> dict[str, Any]:
     """Reads the pooled figures of the films out of fold from a cross-validation."""
     result = json.loads((folder / "out_of_fold" / "metrics.json").read_text())
@@ -73,6 +93,8 @@ READERS = {
     "base": of_run,
     "second_seed": of_run,
     "crossvalidation": pooled,
+    "validation": of_evaluation,
+    "forecast": forecast,
     "released": released,
 }
 

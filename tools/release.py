@@ -48,7 +48,7 @@ A run folder like any other, small enough for the repository: `python main.py pr
 
 Trained on {films[name]} ({films[attribution]}, doi [{films[doi]}](https://doi.org/{films[doi]})), which is under the licence {films[licence]}; described in {films[described_in]}. The films are of children of one to five years. None of them is here: `films.csv` holds their classes and hashes, by which an evaluation recognises films of the training set.
 
-`python -m tools.release` made this folder from a run.
+It is the mean of two networks, one of which began from ImageNet weights of Keras Applications; `meta.json` has the lineage. `python -m tools.release` made this folder from a run.
 """  # noqa: E501
 
 

@@ -94,7 +94,8 @@ def decision_line(decision: Decision, class_names: ClassNames = CLASS_NAMES) -> 
         return f"{line} (nothing fitted: {decision.note})"
     if decision.rule in _RULES_OF_SEVERAL:
         return f"{line}: {_RULES_OF_SEVERAL[decision.rule]}"
-    line += f", by the rule {decision.rule!r} on {decision.films:,} validation films"
+    unit = "scores of several kinds" if decision.rule == "worst_case" else "validation films"
+    line += f", by the rule {decision.rule!r} on {decision.films:,} {unit}"
     if decision.note:
         return f"{line} ({decision.note})"
     return f"{line}, with a temperature of {temperature_of(decision)}"

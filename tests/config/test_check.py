@@ -15,6 +15,7 @@ from pneumojax.inference.trained_run import open_run
 from pneumojax.nn import layers
 from pneumojax.run.begin import begin
 from pneumojax.run.stored_config import read_config
+from pneumojax.shipped import config_names
 
 
 def stored(name="base"):
@@ -29,7 +30,7 @@ def put(values, place, value):
     values[name] = value
 
 
-@pytest.mark.parametrize("name", ["base", "quick", "reference", "two_heads", "inception_v3"])
+@pytest.mark.parametrize("name", config_names())
 def test_every_shipped_config_passes(name):
     assert first_problem(stored(name)) is None
 

@@ -30,11 +30,24 @@ def test_speed_is_the_median_over_rounds_beside_the_faster_of_a_library_s_contes
 def test_films_of_another_hospital_have_an_auroc_for_each_view():
     share = {"value": 0.5, "low": 0.4, "high": 0.6}
     names = ("sensitivity", "specificity", "auroc")
-    card = {"crossvalidation": {"films": 10, "patients": 5, **dict.fromkeys(names, share)}}
-    test = {"films": 6, **dict.fromkeys(names, 0.7)}
+    counts = {"films": 10, "patients": 5}
+    card = {
+        "validation": {**counts, "figures": dict.fromkeys(names, share)},
+        "crossvalidation": {**counts, **dict.fromkeys(names, share)},
+        "forecast": {
+            "sensitivity": [0.8, 0.9],
+            "specificity": [0.6, 0.95],
+            "groups": [{"auroc": {"value": 0.91}}, {"auroc": {"value": 0.89}}],
+        },
+    }
+    test = {"network": "reference_1", "films": 6, **dict.fromkeys(names, 0.7)}
     kinds = ("sensitivity", "specificity", "auroc_ap", "auroc_pa")
-    figures = {f"elsewhere_{name}": share for name in kinds}
-    shown = render_released(card, test, {"films": 4, "figures": figures})
+    there = {"films": 4, "figures": {f"elsewhere_{name}": share for name in kinds}}
+    shown = render_released(card, test, {"reference": there, "reference_1": there})
     interval = "0.500 (0.400 to 0.600)"
-    assert f"{interval} among AP films, {interval} among PA films" in shown
+    assert shown.count(f"{interval} among AP films, {interval} among PA films") == 2
     assert shown.count("0.700 |") == 3
+    assert (
+        "from 2 groups of films held out | 0.800 to 0.900 | 0.600 to 0.950 | 0.910, 0.890 |"
+        in shown
+    )

@@ -4,32 +4,41 @@ import json
 import os
 from pathlib import Path
 
+import jax
 import pytest
 
 from benchmarks import film_sizes
 from pneumojax.configs import reference
 from pneumojax.inference.trained_run import open_run
+from pneumojax.run.seal import digest
 from pneumojax.run.stored_config import read_config
 from tools.docs.places import REFERENCE, ROOT
 
 CARD = json.loads((REFERENCE / "card.json").read_text())
-RELEASED = ROOT / "models" / "reference"
+RELEASED, FIRST = ROOT / "models" / "reference", ROOT / "models" / "reference_1"
 
 
-def test_the_released_network_is_of_the_reference_config_and_small():
+def test_the_first_released_network_is_of_the_reference_config():
     config = reference.get_config()
-    stored = read_config(RELEASED)
+    stored = read_config(FIRST)
     for group in ("model", "augment", "optimizer", "loss", "average"):
         for name, value in config[group].to_dict().items():
             assert json.dumps(stored[group][name]) == json.dumps(value), f"{group}.{name}"
     assert (stored.epochs, stored.batch_size) == (config.epochs, config.batch_size)
-    size = sum(path.stat().st_size for path in RELEASED.rglob("*") if path.is_file())
-    assert size < 5_000_000
 
 
-def test_the_released_decision_is_the_cards():
-    trained = open_run(RELEASED)
-    assert trained.decision._asdict() == CARD["released"]["decision"]
+def test_the_released_network_is_small_and_one_half_of_it_is_the_first():
+    assert sum(path.stat().st_size for path in RELEASED.rglob("*") if path.is_file()) < 5_000_000
+    params = open_run(RELEASED).params
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) < 2_000_000
+    (half,) = [params["networks"][name] for name in params["networks"] if name == "from_scratch"]
+    assert digest(half) == digest(open_run(FIRST).params)
+
+
+@pytest.mark.parametrize("folder, name", [(RELEASED, "released"), (FIRST, "reference_1")])
+def test_the_released_decision_is_the_cards(folder, name):
+    trained = open_run(folder)
+    assert trained.decision._asdict() == CARD[name]["decision"]
     assert trained.meta["release"]["calls_changed_by_float16"] == 0
 
 
@@ -40,7 +49,7 @@ REAL = Path(os.environ.get("PNEUMOJAX_FILMS", ROOT.parent / "shared" / "data"))
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real films here; PNEUMOJAX_FILMS names a folder")
 def test_a_films_file_size_moves_its_logit_by_less_than_the_card_says(tmp_path):
     folders = [REAL / "chest_xray_224", REAL / "chest_xray_full_sample"]
-    found = film_sizes.compare(open_run(RELEASED), folders, tmp_path)
+    found = film_sizes.compare(open_run(FIRST), folders, tmp_path)
     assert found["films"] == 144
     assert found["logit_difference_largest"] < 0.25
     assert found["calls_changed"] == 0

@@ -46,7 +46,7 @@ _LINK = re.compile(r"\]\((?!https?:)([^)]+)\)")
 
 
 def released() -> str:
-    """Renders how the released network does on each kind of film that it was scored on."""
+    """Renders how each released network does on each kind of film that it was scored on."""
     stored = ("card.json", "official_test.json", "elsewhere.json")
     return render_released(*(json.loads((REFERENCE / name).read_text()) for name in stored))
 
@@ -54,28 +54,45 @@ def released() -> str:
 def render_released(
     card: Mapping[str, Any], test: Mapping[str, Any], elsewhere: Mapping[str, Any]
 ) -> str:
-    """Renders the released network's figures from the stored ones."""
-    folds, figures = card["crossvalidation"], elsewhere["figures"]
+    """Renders the figures of the released networks, the present one first.
+
+    Args:
+        card: the stored figures of `tools.record_reference`.
+        test: the figures of one network on the official test split.
+        elsewhere: by the name of a network, its figures of `tools.elsewhere`.
+    """
+    validation, folds, styles = card["validation"], card["crossvalidation"], card["forecast"]
+    own = f"{validation['films']:,} films of {validation['patients']:,} children held out"
+    out_of_fold = f"out of fold, {folds['films']:,} films of {folds['patients']:,} children"
+    names = (*SHARES, "auroc")
     rows = [
+        ["`reference`", own, *(shown(validation["figures"][name]) for name in names)],
         [
-            f"the hospital it was trained on, out of fold: {folds['films']:,} films of "
-            f"{folds['patients']:,} children",
-            *(shown(folds[name]) for name in (*SHARES, "auroc")),
+            "`reference`",
+            f"forecast for another machine, from {len(styles['groups'])} groups of films held out",
+            *("{:.3f} to {:.3f}".format(*styles[name]) for name in SHARES),
+            ", ".join(f"{group['auroc']['value']:.3f}" for group in styles["groups"]),
         ],
+        ["`reference`", *_elsewhere(elsewhere["reference"])],
+        ["`reference_1`", out_of_fold, *(shown(folds[name]) for name in names)],
         [
-            f"the official test split of that hospital, {test['films']} films, scored once",
-            *(f"{test[name]:.3f}" for name in (*SHARES, "auroc")),
+            f"`{test['network']}`",
+            f"the official test split, {test['films']} films, scored once",
+            *(f"{test[name]:.3f}" for name in names),
         ],
-        [
-            f"another hospital: {elsewhere['films']} films of adults",
-            *(shown(figures[f"elsewhere_{name}"]) for name in SHARES),
-            ", ".join(
-                f"{shown(figures[f'elsewhere_auroc_{view}'])} among {view.upper()} films"
-                for view in ("ap", "pa")
-            ),
-        ],
+        ["`reference_1`", *_elsewhere(elsewhere["reference_1"])],
     ]
-    return table(("films", *SHARES, "AUROC"), rows)
+    return table(("network", "films", *SHARES, "AUROC"), rows)
+
+
+def _elsewhere(found: Mapping[str, Any]) -> list[str]:
+    figures = found["figures"]
+    areas = (
+        f"{shown(figures[f'elsewhere_auroc_{view}'])} among {view.upper()} films"
+        for view in ("ap", "pa")
+    )
+    shares = (shown(figures[f"elsewhere_{name}"]) for name in SHARES)
+    return [f"another hospital: {found['films']} films of adults", *shares, ", ".join(areas)]
 
 
 def peers() -> str:

@@ -157,6 +157,26 @@ def search(found: Mapping[str, Any]) -> str:
     return total + table((*heads, *stressed, "time"), rows)
 
 
+def shift(found: Mapping[str, Any]) -> str:
+    """Renders the trials that were chosen for films from elsewhere, in the order of the plan."""
+    of_validation = ("auroc", "matched_auroc", "stress_mean_auroc", "stress_mean_balanced_accuracy")
+    elsewhere = ("auroc_ap", "auroc_pa", "sensitivity", "specificity")
+    names = (*of_validation, "softest_specificity", *(f"elsewhere_{name}" for name in elsewhere))
+    rows = [
+        [
+            f"{row['trial']}, seed {row['seed']}",
+            row["why"],
+            *(f"{row['figures'][name]['value']:.3f}" for name in names),
+            duration(row["seconds"]),
+        ]
+        for row in found["rows"]
+    ]
+    heads = [PROTOCOLS[name] for name in (*of_validation, "softest_specificity")]
+    heads += [f"another hospital: {name}" for name in ("AUROC, AP", "AUROC, PA", *elsewhere[2:])]
+    total = f"{found['seconds'] / 3600:.1f} hours of machine time on {found['hardware']}.\n\n"
+    return total + table(["trial", "why", *heads, "time"], rows)
+
+
 def ablation(found: Mapping[str, Any]) -> str:
     """Renders the recipe and each removal: the mean of the seeds, each seed, and the difference."""
     names = ("auroc", "matched_auroc", "stress_mean_auroc", "stress_mean_balanced_accuracy")
@@ -183,29 +203,42 @@ def ablation(found: Mapping[str, Any]) -> str:
 
 
 def packed(card: Mapping[str, Any]) -> str:
-    """Renders size, type and decision of the released network."""
-    found, run = card["released"], card["reference"]
-    decision, own = found["decision"], found["decision_of_validation"]
+    """Renders size, type and decision of the released networks, the present one first."""
+    found = {"models/reference": card["released"], "models/reference_1": card["reference_1"]}
+    rows = {
+        "parameters stored as": lambda one: one["stored_as"],
+        "all of the folder": lambda one: f"{one['bytes'] / 1e6:.2f} MB",
+        "largest change of a logit by float16": lambda one: (
+            f"{one['largest_logit_difference_of_float16']:.4f} on {one['films']} films; "
+            f"{one['calls_changed_by_float16']} calls changed"
+        ),
+        "threshold": lambda one: f"{one['decision']['threshold']:.4f}",
+        "temperature": lambda one: f"{one['decision']['temperature']:.4f}",
+        "rule of both": lambda one: (
+            f"{one['decision']['rule']}, {one['decision']['films']:,} scores"
+        ),
+        "fitted on its own validation": lambda one: (
+            f"{one['decision_of_validation']['threshold']:.4f}, "
+            f"{one['decision_of_validation']['temperature']:.4f}"
+        ),
+    }
+    lines = [[title, *map(cell, found.values())] for title, cell in rows.items()]
+    return table(["released", *found], lines)
+
+
+def forecast(card: Mapping[str, Any]) -> str:
+    """Renders each style that was held out, and the range that is forecast for another machine."""
+    found = card["forecast"]
     rows = [
-        ["trained", f"{run['epoch']} epochs, seed {run['seed']}"],
-        ["parameters stored as", found["stored_as"]],
-        ["all of the folder", f"{found['bytes'] / 1e6:.2f} MB"],
         [
-            "largest change of a logit by float16",
-            f"{found['largest_logit_difference_of_float16']:.4f} on {found['films']} films; "
-            f"{found['calls_changed_by_float16']} calls changed",
-        ],
-        [
-            "threshold",
-            f"{decision['threshold']:.4f}: {decision['rule']}, {decision['films']:,} films",
-        ],
-        ["temperature", f"{decision['temperature']:.4f}"],
+            f"{group['name']}, {group['films']:,} films",
+            *(shown(group[name]) for name in ("sensitivity", "specificity", "auroc")),
+        ]
+        for group in found["groups"]
     ]
-    if decision != own:
-        rows.append(
-            ["fitted on its own validation", f"{own['threshold']:.4f}, {own['temperature']:.4f}"]
-        )
-    return table(["released", "models/reference"], rows)
+    ranges = ("{:.3f} to {:.3f}".format(*found[name]) for name in ("sensitivity", "specificity"))
+    rows.append(["forecast for another machine", *ranges, ""])
+    return table(("held out", "sensitivity", "specificity", "AUROC"), rows)
 
 
 def draw_curves(path: Path) -> None:
@@ -234,8 +267,10 @@ PARTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "shortcuts": ("card.json", shortcuts),
     "evidence": ("evidence.json", evidence),
     "search": ("search.json", search),
+    "shift": ("shift.json", shift),
     "ablation": ("ablation.json", ablation),
     "released": ("card.json", packed),
+    "forecast": ("card.json", forecast),
 }
 
 

@@ -86,9 +86,11 @@ def operating_point(evaluation: Evaluation) -> Section:
     facts, decision = evaluation.facts, evaluation.summary.decision
     text = [f"Films are {decision_line(decision, evaluation.summary.class_names)}."]
     if decision.rule in _RULES:
+        text.append(f"The rule takes {_RULES[decision.rule]}.")
+    if decision.rule in _RULES and decision.rule != "worst_case":
         text.append(
-            f"The rule takes {_RULES[decision.rule]}. Threshold and temperature were fitted on "
-            f"validation films{_whether_scored(evaluation)}."
+            "Threshold and temperature were fitted on validation "
+            f"films{_whether_scored(evaluation)}."
         )
     if evaluation.spread:
         deviation = evaluation.spread.deviation
