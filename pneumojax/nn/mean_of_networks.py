@@ -5,6 +5,8 @@ films, so their mean ranks films better than each of them. Unlike an ensemble of
 one network, with one checkpoint, one decision and one exported file.
 """
 
+import functools
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -95,11 +97,11 @@ class MeanOfNetworks(nnx.Module):
         return self._mean({name: self.networks[name].logits(x) for name, x in features.items()})
 
     def _mean(self, heads: dict[str, dict[str, Array]]) -> dict[str, Array]:
-        total = sum(
-            heads[name].get("main", heads[name].get("auxiliary")) / temperature
+        each = [
+            (heads[name]["main"] if "main" in heads[name] else heads[name]["auxiliary"]) / temperature
             for name, _, temperature in self.settings
-        )
-        return {"main": total / len(self.settings)}
+        ]
+        return {"main": functools.reduce(operator.add, each) / len(each)}
 
 
 def _entries(networks: Any) -> list[tuple[str, Any]]:
