@@ -97,10 +97,10 @@ class MeanOfNetworks(nnx.Module):
         return self._mean({name: self.networks[name].logits(x) for name, x in features.items()})
 
     def _mean(self, heads: dict[str, dict[str, Array]]) -> dict[str, Array]:
-        each = [
-            (heads[name]["main"] if "main" in heads[name] else heads[name]["auxiliary"]) / temperature
-            for name, _, temperature in self.settings
-        ]
+        each = []
+        for name, _, temperature in self.settings:
+            found = heads[name]
+            each.append((found["main"] if "main" in found else found["auxiliary"]) / temperature)
         return {"main": functools.reduce(operator.add, each) / len(each)}
 
 
