@@ -13,9 +13,13 @@ from pathlib import Path
 
 
 def write_tables(table: Path, folder: Path) -> list[Path]:
-    """Writes `without_style_1.csv` and so on, for the styles in alphabetical order."""
-    rows = list(csv.DictReader(table.open(newline="", encoding="utf-8")))
-    if not rows or "style" not in rows[0]:
+    """Writes `without_style_1.csv` and so on, for the styles in alphabetical order.
+
+    Films without a style, which were not for training, are left out.
+    """
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("style")]
+    if not rows:
         sys.exit(f"error: {str(table)!r} has no column 'style'; write it with --styles=3")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
