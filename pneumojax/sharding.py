@@ -26,6 +26,14 @@ def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, mesh.axis_names[0]))
 
 
+def on_all_devices(values: Any, mesh: Mesh) -> Any:
+    """A tree of host arrays, each copied to every device; all processes have the same values."""
+    everywhere = replicated(mesh)
+    return jax.tree.map(
+        lambda value: jax.make_array_from_callback(value.shape, everywhere, lambda _: value), values
+    )
+
+
 def placed(abstract: Any, mesh: Mesh) -> Any:
     """The shapes of a tree, marked as replicated: a checkpoint is restored to such a target."""
     everywhere = replicated(mesh)

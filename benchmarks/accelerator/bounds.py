@@ -67,6 +67,7 @@ def _lowered(config: ConfigDict) -> jax.stages.Lowered:
         "image": array((films, size, size, 1), wide),
         "label": array((films,), jnp.int32),
         "target": array((films,), jnp.int32),
+        "weight": array((films,), wide),
         "mask": array((films,), wide),
         "dropout_key": jax.eval_shape(lambda: jax.random.split(jax.random.key(0), films)),
     }

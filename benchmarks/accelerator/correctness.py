@@ -21,9 +21,10 @@ from ml_collections import ConfigDict
 from benchmarks.accelerator.recipes import PRECISIONS, RandomFilms, Recipe
 from pneumojax.inference.forward import to_unit_range
 from pneumojax.inference.network import make_network
+from pneumojax.training.distillation import Teachers
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import initial_state
-from pneumojax.training.step import Teaching, make_gradients
+from pneumojax.training.step import StepNumbers, make_gradients, run_numbers
 
 _BATCH = 8
 Answers = Mapping[str, np.ndarray]  # float64 arrays by name
@@ -102,16 +103,17 @@ def _answers(
     config = config.copy_and_resolve_references()
     config.model.dtype = dtype
     network, optimizer = make_network(config), make_optimizer(config, 1)
-    gradients_of = make_gradients(config, network, Mesh(np.array([device]), ("data",)), Teaching())
+    gradients_of = make_gradients(config, network, Mesh(np.array([device]), ("data",)), Teachers())
 
     @jax.jit
     def compute(params: dict, statistics: dict, batch: dict) -> dict[str, Any]:
         images = to_unit_range(batch["image"], dtype)
         logits = network.logits(network.join(params, statistics), images)
         keys = jax.random.split(jax.random.key(0), len(images))  # no unit is dropped
-        films, epoch = jnp.sum(batch["mask"]), jnp.zeros((), jnp.int32)
+        epoch = jnp.zeros((), jnp.int32)
+        numbers = StepNumbers(jnp.sum(batch["mask"]), epoch, run_numbers(config, 1))
         (loss, _), gradients = gradients_of(
-            params, statistics, (), batch | {"dropout_key": keys}, films, epoch
+            params, statistics, (), batch | {"dropout_key": keys}, numbers
         )
         updates, _ = optimizer.update(gradients, optimizer.init(params), params)
         return {"loss": loss, "logits": logits, "gradient": gradients, "update": updates}

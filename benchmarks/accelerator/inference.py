@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from benchmarks.accelerator.recipes import RandomFilms, Recipe
-from pneumojax.inference.forward import Step, in_turn, make_forward, make_step
+from pneumojax.inference.forward import MeshStep, Step, in_turn, make_forward
 from pneumojax.inference.network import make_network
 from pneumojax.sharding import make_mesh, replicated
 from pneumojax.training.optimizer import make_optimizer
@@ -41,7 +41,7 @@ def measure_inference(recipe: Recipe) -> InferenceTime:
         out_shardings=replicated(mesh),
     )
     params = begin()
-    step = make_step(make_forward(network, mesh), mesh)
+    step = MeshStep(lambda: make_forward(network, mesh), mesh)
     batches = (4,) if recipe.smoke else (64, 512)
     seconds = 0.2 if recipe.smoke else 2.0
     rates = {}

@@ -21,11 +21,12 @@ from pneumojax.inference.forward import make_forward
 from pneumojax.inference.network import make_network
 from pneumojax.nn.inception import count_parameters
 from pneumojax.profiling.work import count_work
-from pneumojax.sharding import make_mesh, replicated
-from pneumojax.training.compiling import compile_step
+from pneumojax.sharding import make_mesh, on_all_devices, placed
+from pneumojax.training.compiling import Held, compile_step
 from pneumojax.training.optimizer import make_optimizer
-from pneumojax.training.state import initial_state
-from pneumojax.training.step import make_train_step
+from pneumojax.training.setup import begin_state
+from pneumojax.training.state import abstract_state, initial_state
+from pneumojax.training.step import make_train_step, run_numbers
 
 VERSIONS = f"JAX {jax.__version__}"
 
@@ -47,9 +48,8 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
     config.batch_size, config.data.image_size = films, size
     mesh = make_mesh()
     network, optimizer = make_network(config), make_optimizer(config, 1)
-    everywhere = replicated(mesh)
-    begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=everywhere)
-    state = begin()
+    shapes = placed(abstract_state(config, network, optimizer), mesh)
+    state = begin_state(config, optimizer, shapes, mesh)
     rng = np.random.default_rng(0)
     batch = jax.device_put(
         {
@@ -61,10 +61,12 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
         NamedSharding(mesh, PartitionSpec(mesh.axis_names[0])),
     )
 
+    held = Held(numbers=on_all_devices(run_numbers(config, 1_000), mesh))
+
     def compile_once() -> tuple[jax.stages.Compiled, float]:
         began = time.perf_counter()
         step = make_train_step(config, network, optimizer, 1_000, mesh)
-        compiled = compile_step(step, state, config, mesh)
+        compiled = compile_step(step, state, config, mesh, held=held)
         return compiled, time.perf_counter() - began
 
     facts: dict[str, Any] = {"versions": VERSIONS}
@@ -78,7 +80,7 @@ def train_step(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
 
     def advance() -> None:
         nonlocal state
-        state, metrics = compiled(state, batch)
+        state, metrics = compiled(state, batch, held)
         jax.device_get(metrics)
 
     for _ in range(options.get("warm_up", 3)):

@@ -7,7 +7,6 @@ from ml_collections import ConfigDict
 from pneumojax.config.check import check
 from pneumojax.config.load import resolve
 from pneumojax.errors import UserError
-from pneumojax.evaluation.evaluate import evaluate_run
 from pneumojax.run.stored_config import has_validation
 from pneumojax.tracking.relays import open_relays, report_files
 
@@ -28,6 +27,9 @@ def evaluate_trained(config: ConfigDict, workdir: Path, cache_dir: Path) -> None
     The network class that the config names is imported, whichever it is.
     """
     if has_validation(config):
+        # Imported here, because it takes a second that the first step need not wait for.
+        from pneumojax.evaluation.evaluate import evaluate_run
+
         with open_relays(workdir, config) as relays:
             evaluate_run([workdir], cache_dir, any_network=True)
             relays.keep("evaluation-val", report_files(workdir / "evaluation" / "val", workdir))

@@ -15,7 +15,7 @@ from pneumojax.augment import appearance
 Augment = Callable[[Array, Array], Array]
 
 
-def film_keys(seed: int, epoch: Array, film: Array) -> Array:
+def film_keys(seed: Array | int, epoch: Array, film: Array) -> Array:
     """The random keys (b,) of an epoch for the films with these indices (b,)."""
     of_epoch = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), epoch)
     return jax.vmap(lambda film: jax.random.fold_in(of_epoch, film))(film)

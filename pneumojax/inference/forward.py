@@ -2,22 +2,24 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax, stages
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from jax.typing import DTypeLike
 from numpy.typing import NDArray
 
 from pneumojax.data.film_set import FilmSet
 from pneumojax.data.pipeline import evaluation_batches
-from pneumojax.inference.network import Network
 from pneumojax.nn.ops import FILMS_IN_CACHE
 from pneumojax.sharding import replicated, split
+from pneumojax.traced import store_for
+
+if TYPE_CHECKING:
+    from pneumojax.inference.network import Network
 
 # (params, uint8 images (batch, h, w, 1)) -> arrays whose first axis is the batch, which the devices
 # must divide. It is pure; jit it.
@@ -45,7 +47,7 @@ def microbatch_size(films: int, mesh: Mesh, wanted: int = 0) -> int:
     return math.gcd(films, wanted or (FILMS_IN_CACHE if on_cpu else films))
 
 
-def make_forward(network: Network, mesh: Mesh) -> Forward:
+def make_forward(network: "Network", mesh: Mesh) -> Forward:
     """A pure `(params, uint8 images (batch, h, w, 1)) -> logits (batch,)`, without dropout."""
 
     def logits(params: dict, images: Array) -> Array:
@@ -79,33 +81,62 @@ def over_microbatches(forward: Forward, mesh: Mesh) -> Forward:
     )
 
 
-@dataclass(frozen=True)
 class MeshStep:
-    """A jitted forward pass, whose batches are divided over the devices of a mesh."""
+    """A forward pass, whose batches are divided over the devices of a mesh.
 
-    jitted: stages.Wrapped
-    films: NamedSharding
+    Args:
+        make: returns the pass. It is called once, and not at all if its programs are stored.
+        key: what decides the pass, as JSON values; None if it must not be stored on disk.
+    """
+
+    def __init__(self, make: Callable[[], Forward], mesh: Mesh, key: list[Any] | None = None):
+        self._make = make
+        self._films, self._everywhere = split(mesh), replicated(mesh)
+        self._key = key
+        self._store = None if key is None else store_for(mesh.devices.flatten().tolist())
+        self._jitted: dict[tuple[int, ...], stages.Wrapped] = {}  # one for each shape of a batch
 
     def __call__(self, params: dict, images: Images) -> Any:
         """The outputs of the whole batch, from this process's share of its images."""
-        return self.jitted(params, jax.make_array_from_process_local_data(self.films, images))
+        placed = jax.make_array_from_process_local_data(self._films, images)
+        return self._program(params, placed.shape)(params, placed)
 
     def compile(self, params: dict, shape: tuple[int, ...]) -> None:
         """Compiles the step for batches of this shape, which JAX keeps for the calls to come."""
-        images = jax.ShapeDtypeStruct(shape, np.uint8, sharding=self.films)
-        self.jitted.lower(params, images).compile()
+        images = jax.ShapeDtypeStruct(shape, np.uint8, sharding=self._films)
+        self._program(params, shape).lower(params, images).compile()
 
+    def _program(self, params: dict, shape: tuple[int, ...]) -> stages.Wrapped:
+        if shape not in self._jitted:
+            self._jitted[shape] = jax.jit(
+                self._forward(params, shape),
+                in_shardings=(self._everywhere, self._films),
+                out_shardings=self._everywhere,
+            )
+        return self._jitted[shape]
 
-def make_step(forward: Forward, mesh: Mesh) -> MeshStep:
-    """The forward pass as a step on all devices, with its outputs on each of them."""
-    films, all_devices = split(mesh), replicated(mesh)
-    jitted = jax.jit(forward, in_shardings=(all_devices, films), out_shardings=all_devices)
-    return MeshStep(jitted, films)
+    def _forward(self, params: dict, shape: tuple[int, ...]) -> Forward:
+        if self._store is None or self._key is None:
+            return self._make()
+        leaves, tree = jax.tree.flatten(params)
+
+        def of_leaves() -> Callable[[list[Array], Array], Any]:
+            forward = self._make()
+            return lambda leaves, images: forward(jax.tree.unflatten(tree, leaves), images)
+
+        images = jax.ShapeDtypeStruct(shape, np.uint8)
+        # Stored programs take a list, because they cannot name parts of a tree by numbers.
+        stored = self._store.program([*self._key, str(tree)], of_leaves, leaves, images)
+
+        def on_device(params: dict, images: Array) -> Any:
+            return stored(jax.tree.leaves(params), images)
+
+        return on_device
 
 
 def make_batched(forward: Forward, mesh: Mesh, batch_size: int) -> Callable[[dict, Films], Any]:
     """`(params, n films) -> outputs` on the host, a tree of arrays (n, ...); compiled once."""
-    step = make_step(forward, mesh)
+    step = MeshStep(lambda: forward, mesh)
 
     def run(params: dict, films: Films) -> Any:
         return outputs_of(lambda images: step(params, images), films, batch_size)

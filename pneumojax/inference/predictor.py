@@ -3,15 +3,15 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
-from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from pneumojax.decoding.film import read_bytes
@@ -33,16 +33,15 @@ from pneumojax.inference.forward import (
     Step,
     in_turn,
     make_forward,
-    make_step,
     outputs_of,
 )
-from pneumojax.inference.gradcam import make_explainer
-from pneumojax.inference.network import Network
+from pneumojax.inference.network import program_key
 from pneumojax.inference.trained_run import TrainedRun, decided, open_run
 from pneumojax.isolation.films import FilmDecoder
 from pneumojax.nn.ops import FILMS_IN_CACHE
 
 T = TypeVar("T")
+Output = Literal["logits", "maps"]
 
 
 class Answer(NamedTuple):
@@ -63,7 +62,7 @@ class Predictor:
     batch_size: int  # a multiple of the devices; each network is compiled once for it
     # The jitted functions, which keep what they compiled for each batch size. Predictors that
     # `in_batches_of` made from one another share them.
-    _steps: dict[Any, list[MeshStep]] = field(default_factory=dict, repr=False, compare=False)
+    _steps: dict[Output, list[MeshStep]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(
@@ -169,7 +168,7 @@ class Predictor:
     def prepare(self, *, explain: bool = False) -> None:
         """Compiles the networks for the batch size, so that films can be read in the meantime."""
         side = self.first.preprocessing.image_size
-        steps = self._mesh_steps(make_explainer if explain else make_forward)
+        steps = self._mesh_steps("maps" if explain else "logits")
         for step, member in zip(steps, self.members, strict=True):
             step.compile(member.params, (self.batch_size, side, side, 1))
 
@@ -203,23 +202,38 @@ class Predictor:
 
     @property
     def _score(self) -> Step:
-        return self._step(make_forward)
+        return self._step("logits")
 
     @property
     def _explain(self) -> Step:
-        return self._step(make_explainer)
+        return self._step("maps")
 
-    def _step(self, make: Callable[[Network, Mesh], Forward]) -> Step:
+    def _step(self, output: Output) -> Step:
         """A function from images to the outputs of every member."""
-        steps = self._mesh_steps(make)
+        steps = self._mesh_steps(output)
         params = [member.params for member in self.members]
         return lambda images: [step(p, images) for step, p in zip(steps, params, strict=True)]
 
-    def _mesh_steps(self, make: Callable[[Network, Mesh], Forward]) -> list[MeshStep]:
-        """Each member's forward pass of this kind, which is jitted once."""
-        if make not in self._steps:
-            self._steps[make] = [make_step(make(m.network, m.mesh), m.mesh) for m in self.members]
-        return self._steps[make]
+    def _mesh_steps(self, output: Output) -> list[MeshStep]:
+        """Each member's forward pass to this output, which is made once."""
+        if output not in self._steps:
+            self._steps[output] = [
+                MeshStep(
+                    partial(_forward, member, output),
+                    member.mesh,
+                    program_key(member.config, output),
+                )
+                for member in self.members
+            ]
+        return self._steps[output]
+
+
+def _forward(member: TrainedRun, output: Output) -> Forward:
+    if output == "logits":
+        return make_forward(member.network, member.mesh)
+    from pneumojax.inference.gradcam import make_explainer
+
+    return make_explainer(member.network, member.mesh)
 
 
 def _with_maps(outputs: list[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 
 from pneumojax.data.classes import ClassNames
 from pneumojax.data.naming import films_field
-from pneumojax.data.splits import load_splits
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.disclaimer import SYNTHETIC_STAMP
 from pneumojax.errors import UserError
@@ -99,6 +98,8 @@ def decided(trained: TrainedRun, workdir: Path, cache_dir: Path) -> TrainedRun:
     """
     if trained.meta["decision"] is not None:
         return trained
+    from pneumojax.data.splits import load_splits  # slow to import, and seldom needed
+
     splits = load_splits(trained.config, cache_dir)
     if splits.validation is None:
         raise UserError(

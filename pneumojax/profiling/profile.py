@@ -1,6 +1,7 @@
 """`profile`: measures where time and memory of a config's training step go, on this machine."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -17,14 +18,15 @@ from pneumojax.profiling.page import draw_page, print_page
 from pneumojax.profiling.work import count_work
 from pneumojax.run.begin import claim
 from pneumojax.run.provenance import provenance
-from pneumojax.sharding import make_mesh, replicated
+from pneumojax.sharding import make_mesh, on_all_devices, replicated
 from pneumojax.training.calls import CompiledCalls, make_input
+from pneumojax.training.compiling import Held
 from pneumojax.training.distillation import open_teachers
 from pneumojax.training.losses import class_factors
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.setup import check_batch, check_training
 from pneumojax.training.state import initial_state
-from pneumojax.training.step import Teaching, make_train_step
+from pneumojax.training.step import make_train_step, run_numbers
 
 
 def profile(
@@ -86,12 +88,14 @@ def _measure(config: ConfigDict, workdir: Path, cache_dir: Path, verify_films: b
     jax.config.update("jax_compilation_cache_include_metadata_in_key", True)
     begin = jax.jit(lambda: initial_state(config, optimizer), out_shardings=replicated(mesh))
     state = begin()
-    source = make_input(films, order, config, mesh, first_step=0, teachers=teachers.params)
+    numbers = run_numbers(config, per_epoch, class_factors(films.labels, config.loss.class_weights))
+    held = Held(teachers=teachers.params, numbers=on_all_devices(numbers, mesh))
+    source = make_input(films, order, config, mesh, 0, held)
     steps_per_call = source.calls.steps_per_call
     with measure.cache_hits() as hits:
         began = time.perf_counter()
-        teaching = Teaching(class_factors(films.labels, config.loss.class_weights), teachers)
-        train_step = make_train_step(config, network, optimizer, per_epoch, mesh, teaching)
+        train_step = make_train_step(config, network, optimizer, per_epoch, mesh, teachers)
+        train_step = replace(train_step, recipe=None)  # a stored program names no source lines
         step = CompiledCalls(train_step, state, config, mesh, source, last_step=steps_per_call)
         compile_seconds = time.perf_counter() - began
 

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import LatestN
 
 from pneumojax import runtime
 from pneumojax.errors import UserError
@@ -89,6 +87,8 @@ class Checkpoints:
         """Steps saved under "latest" or "best", newest first."""
         if not (self._folder / kind).is_dir():
             return []
+        import orbax.checkpoint as ocp  # takes half a second, which a start can do without
+
         return sorted(ocp.utils.checkpoint_steps(self._folder / kind), reverse=True)
 
     def _save(self, kind: str, step: int, items: dict[str, Any], meta: dict[str, Any]) -> None:
@@ -96,6 +96,9 @@ class Checkpoints:
             return  # after a kill between two saves, the first is repeated with equal contents
         digests = {name: digest(tree) for name, tree in items.items()}
         meta = sealed({**meta, "step": step, "digests": digests, "layout": layout(items)})
+        import orbax.checkpoint as ocp
+        from orbax.checkpoint.checkpoint_managers import LatestN
+
         # Saving must be synchronous: on a CPU the saved arrays may be the buffers that are donated
         # to the next step.
         options = ocp.CheckpointManagerOptions(
@@ -145,6 +148,8 @@ class Checkpoints:
 
     def _load(self, kind: str, step: int, abstract: dict[str, Any]) -> Any:
         """These items and "meta", unchecked."""
+        import orbax.checkpoint as ocp
+
         options = ocp.CheckpointManagerOptions(read_only=True)
         with ocp.CheckpointManager(self._folder / kind, options=options) as manager:
             wanted = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from pneumojax.errors import UserError
 from pneumojax.fields import read_record
@@ -51,11 +50,11 @@ class WeightsFolder:
             found = load_file(path)
         except (OSError, SafetensorError) as error:
             raise UserError(f"cannot read {str(path)!r}: {error}") from error
-        wanted = flatten_dict(abstract_params)
-        names = {_name(place): place for place in wanted}
-        if odd := sorted(names.keys() ^ found.keys()):
+        names = _names(abstract_params)
+        if odd := sorted({*names} ^ found.keys()):
             raise UserError(f"{str(path)!r} is not of this network: {odd[0]!r} is in one alone")
-        stored = unflatten_dict({names[name]: array for name, array in found.items()})
+        tree = jax.tree.structure(abstract_params)
+        stored = jax.tree.unflatten(tree, [found[name] for name in names])
         if digest(stored) != meta["digests"]["params"]:
             raise UserError(f"{str(path)!r} is damaged: its arrays are not those of {META}")
 
@@ -87,13 +86,14 @@ def write_weights(folder: Path, params: dict, meta: dict[str, Any]) -> None:
     stored_as = meta.get("stored_as")
     host = jax.device_get(params)
     stored = cast(host, stored_as) if stored_as in STORED_AS else host
-    arrays = {
-        _name(place): np.ascontiguousarray(array) for place, array in flatten_dict(stored).items()
-    }
+    leaves = map(np.ascontiguousarray, jax.tree.leaves(stored))
+    arrays = dict(zip(_names(stored), leaves, strict=True))
     with failing_clearly(folder), replacing(folder / WEIGHTS) as temporary:
         temporary.write_bytes(save(arrays, {"format": "np"}))
     write_json(folder / META, sealed({**meta, "digests": {"params": digest(stored)}}))
 
 
-def _name(place: tuple) -> str:
-    return ".".join(map(str, place))
+def _names(tree: dict) -> list[str]:
+    """The names of a tree's arrays, such as "modules.0.bias", in the order of its leaves."""
+    paths, _ = jax.tree.flatten_with_path(tree)
+    return [".".join(str(part.key) for part in path) for path, _ in paths]

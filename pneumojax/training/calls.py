@@ -19,7 +19,7 @@ from pneumojax.data.pipeline import (
 )
 from pneumojax.data.resident import choose_layout, place_films
 from pneumojax.terminal import say
-from pneumojax.training.compiling import Held, compile_step
+from pneumojax.training.compiling import NOTHING, Held, compile_step
 from pneumojax.training.state import TrainState
 from pneumojax.training.step import TrainStep
 
@@ -56,11 +56,11 @@ def make_input(
     config: ConfigDict,
     mesh: Mesh,
     first_step: int,
-    teachers: tuple[dict, ...] = (),
+    held: Held = NOTHING,
 ) -> CallInput:
     """The input from `first_step` on, counted from 0; moves the films if the config asks for it.
 
-    `teachers` holds the parameters of each teacher, on the devices.
+    `held` is what lies on the devices beside the films.
     """
     steps = config.train.steps_per_call or automatic_steps(order.steps_per_epoch, mesh)
     calls = order.calls(first_step, min(steps, order.steps_per_epoch))
@@ -71,7 +71,7 @@ def make_input(
         resident, batches = place_films(films, layout, mesh), row_batches(order, calls)
         say(f"films: {len(films):,} on the devices, {layout}")
     on_devices = to_devices(batches, mesh, have_step_axis=calls.have_step_axis)
-    return CallInput(calls, Held(resident, teachers), on_devices, order.batch_size)
+    return CallInput(calls, held._replace(films=resident), on_devices, order.batch_size)
 
 
 def automatic_steps(steps_per_epoch: int, mesh: Mesh) -> int:

@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pneumojax.data.resident import ResidentFilms
 from pneumojax.sharding import replicated, split
 from pneumojax.terminal import say
+from pneumojax.traced import TracedStore, store_for
 from pneumojax.training import heap
 from pneumojax.training.state import TrainState
-from pneumojax.training.step import TrainStep
+from pneumojax.training.step import RunNumbers, TrainStep
 
 
 class Held(NamedTuple):
@@ -24,6 +25,7 @@ class Held(NamedTuple):
 
     films: ResidentFilms | None = None
     teachers: tuple[dict, ...] = ()  # the parameters of each
+    numbers: RunNumbers | None = None  # None: those of the config are compiled in
 
 
 NOTHING = Held()
@@ -45,20 +47,26 @@ def compile_step(
             only `film` and `mask`.
         steps: if given, a call takes so many steps, and batches and metrics have a leading axis
             for them.
+
+    A step that is given its numbers is read from a store, if its program is there.
     """
     everywhere = replicated(mesh)
-    jitted = jax.jit(
-        _call(train_step, held, steps),
-        donate_argnums=0,  # the new state takes the memory of the old one
-        out_shardings=(everywhere, everywhere),
-    )
     batch = _abstract_batch(config, mesh, steps)
     if held.films is not None:
         batch = {name: batch[name] for name in ("film", "mask")}
+    arguments = (state, batch, held) if any(held) else (state, batch)
     what = "the train step" if steps is None else f"{steps} train steps in one call"
     say(f"compiling {what} ...")
     began = time.perf_counter()
-    arguments = (state, batch, held) if any(held) else (state, batch)
+    call = _call(train_step, held, steps)
+    recipe = None if held.numbers is None else train_step.recipe
+    if recipe is not None and (store := store_for(mesh.devices.flatten().tolist())):
+        call = _stored(call, store, recipe, *arguments)
+    jitted = jax.jit(
+        call,
+        donate_argnums=0,  # the new state takes the memory of the old one
+        out_shardings=(everywhere, everywhere),
+    )
     compiled = jitted.lower(*arguments).compile()
     say(f"compiled in {time.perf_counter() - began:.1f} s")
     needs = compiled.memory_analysis()  # None if the backend does not report it
@@ -77,7 +85,8 @@ def _call(train_step: TrainStep, held: Held, steps: int | None) -> Callable[...,
     def step(state: TrainState, batch: dict, held: Held = NOTHING) -> tuple[TrainState, dict]:
         if held.films is not None:
             batch = held.films.batch(batch)
-        return train_step(state, batch, held.teachers)
+        numbers = () if held.numbers is None else (held.numbers,)
+        return train_step(state, batch, held.teachers, *numbers)
 
     def train_steps(state: TrainState, batches: dict, held: Held = NOTHING) -> Any:
         return lax.scan(lambda state, batch: step(state, batch, held), state, batches)
@@ -85,6 +94,32 @@ def _call(train_step: TrainStep, held: Held, steps: int | None) -> Callable[...,
     if steps is not None:
         return train_steps
     return step if any(held) else train_step
+
+
+def _stored(
+    call: Callable[..., Any], store: TracedStore, recipe: list[Any], *arguments: Any
+) -> Callable[..., Any]:
+    """`call`, traced or read from the store, for arguments of these shapes."""
+    state, batch, *held = arguments
+    tree = jax.tree.structure((state, held))
+    state_tree = jax.tree.structure(state)
+
+    def make() -> Callable[..., Any]:
+        def of_leaves(leaves: list[Array], batch: dict) -> tuple[list[Array], dict]:
+            state, held = jax.tree.unflatten(tree, leaves)
+            state, metrics = call(state, batch, *held)
+            return jax.tree.leaves(state), metrics
+
+        return of_leaves
+
+    key = ["train step", *recipe, str(tree)]
+    stored = store.program(key, make, jax.tree.leaves((state, held)), batch)
+
+    def train_step(state: TrainState, batch: dict, *held: Held) -> tuple[TrainState, dict]:
+        leaves, metrics = stored(jax.tree.leaves((state, list(held))), batch)
+        return jax.tree.unflatten(state_tree, leaves), metrics
+
+    return train_step
 
 
 def _abstract_batch(

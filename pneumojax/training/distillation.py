@@ -63,6 +63,9 @@ class Teachers:
         return batch | {"target": self.weight * soft + (1 - self.weight) * batch["target"]}
 
 
+NO_TEACHERS = Teachers()
+
+
 def resized(images: Array, size: int) -> Array:
     """Images (n, h, w, 1) at the side that a teacher was trained on, interpolated linearly."""
     if images.shape[1] == size:

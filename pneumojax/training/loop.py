@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,17 +15,18 @@ from pneumojax.data.pipeline import Batch, BatchOrder, Calls
 from pneumojax.data.splits import load_splits
 from pneumojax.errors import Stopped
 from pneumojax.inference.decision import fit_decision
-from pneumojax.inference.forward import make_batched, make_forward
-from pneumojax.inference.network import make_network
+from pneumojax.inference.forward import MeshStep, make_forward, outputs_of
+from pneumojax.inference.network import make_network, program_key
 from pneumojax.run.begin import begin, locked
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.provenance import write_provenance
-from pneumojax.sharding import make_mesh
+from pneumojax.sharding import make_mesh, on_all_devices
 from pneumojax.terminal import say
 from pneumojax.tracking.logbook import Logbook, open_logbook
 from pneumojax.tracking.relays import check_trackers, network_files, open_relays
 from pneumojax.tracking.tracker import Record
 from pneumojax.training.calls import CompiledCalls, make_input
+from pneumojax.training.compiling import Held
 from pneumojax.training.distillation import open_teachers, record_teachers
 from pneumojax.training.losses import class_factors
 from pneumojax.training.optimizer import make_optimizer
@@ -47,7 +49,7 @@ from pneumojax.training.setup import (
     resume_or_begin,
 )
 from pneumojax.training.state import EpochSums, TrainState, evaluation_params
-from pneumojax.training.step import Teaching, make_train_step
+from pneumojax.training.step import make_train_step, run_numbers
 from pneumojax.training.step_monitor import DispatchedCall, StepMonitor
 from pneumojax.training.stopping import StopRequest
 from pneumojax.training.warm_start import Source, start_from, weights_to_start_from
@@ -121,9 +123,10 @@ def _train(setup: Setup, weights_source: Source | None) -> None:
     order = BatchOrder(labels, config.batch_size, config.seed, config.data.balanced)
     teachers = open_teachers(config, setup.splits)
     record_teachers(teachers, setup.workdir)
-    source = make_input(setup.splits.train, order, config, mesh, first_step, teachers.params)
-    teaching = Teaching(class_factors(labels, config.loss.class_weights), teachers)
-    train_step = make_train_step(config, network, optimizer, per_epoch, mesh, teaching)
+    numbers = run_numbers(config, per_epoch, class_factors(labels, config.loss.class_weights))
+    held = Held(teachers=teachers.params, numbers=on_all_devices(numbers, mesh))
+    source = make_input(setup.splits.train, order, config, mesh, first_step, held)
+    train_step = make_train_step(config, network, optimizer, per_epoch, mesh, teachers)
     compiled = CompiledCalls(train_step, state, config, mesh, source, setup.last_step)
     with open_logbook(setup.workdir, first_step, config) as logbook:
         Trainer(setup, source.calls, best, logbook).run(compiled, state, source.batches)
@@ -142,9 +145,8 @@ class Trainer:
         self._calls = calls
         self._best = best
         self._meta = checkpoint_meta(setup)
-        self._logits = make_batched(
-            make_forward(setup.network, setup.mesh), setup.mesh, config.batch_size
-        )
+        forward = partial(make_forward, setup.network, setup.mesh)
+        self._score = MeshStep(forward, setup.mesh, program_key(config, "logits"))
         self._logbook = logbook
         self._progress = TrainingProgress(config.epochs, setup.steps_per_epoch, config.batch_size)
         self._clock = StepClock()
@@ -202,7 +204,7 @@ class Trainer:
         films = self._setup.splits.validation
         params = evaluation_params(self._setup.network, state)
         if films:
-            logits = self._logits(params, films)
+            logits = outputs_of(partial(self._score, params), films, self._config.batch_size)
             figures |= validation_figures(films.labels, logits)
         self._logbook.write(Record("epoch", step, epoch, figures))
         self._progress.epoch(epoch, figures)

@@ -77,7 +77,6 @@ class Objective:
 
     network: Network
     settings: Mapping[str, Any]  # `config.loss`
-    class_weights: tuple[float, float] = (1.0, 1.0)  # factors of a film's loss, normal films first
     axis: str | None = None  # of the mesh, for `training_logits`
 
     def __call__(
@@ -85,14 +84,15 @@ class Objective:
     ) -> tuple[Array, BatchSums]:
         """A microbatch's share in the mean loss of a batch of `film_count` films, and its sums.
 
-        It holds augmented images with "target", "label", "mask" and "dropout_key".
+        It holds augmented images with "target", "label", "weight" (a factor of the film's loss),
+        "mask" and "dropout_key".
         """
         labels, mask = batch["label"], batch["mask"]
         logits, batch_statistics = self.network.training_logits(
             params, statistics, batch["image"], batch["dropout_key"], self.axis
         )
         losses = network_loss(logits, batch["target"], self.settings)
-        losses *= jnp.where(labels == 1, self.class_weights[1], self.class_weights[0])
+        losses *= batch["weight"]
         predicted = predicting_logits(logits)
         loss = jnp.sum(binary_cross_entropy(predicted, labels) * mask)
         correct = jnp.sum(((predicted >= 0) == (labels == 1)) * mask)

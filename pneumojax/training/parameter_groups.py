@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
 from pneumojax.terminal import plain_table, say
+from pneumojax.tree_paths import by_path, nested
 
 
 def is_fine_tuning(config: ConfigDict) -> bool:
@@ -22,7 +22,7 @@ def groups_of(config: ConfigDict, params: Mapping[str, Any]) -> dict[str, Any]:
     Heads are the top-level modules whose names end in "_head". Everything else is the backbone,
     except the stages before `config.finetune.unfreeze_from`, which stay frozen.
     """
-    flat = flatten_dict(params)
+    flat = by_path(params)
     stages = sorted({stage_of(path) for path in flat if not _is_head(path)})
     first = config.finetune.unfreeze_from
     names = [_name(stage) for stage in stages]
@@ -37,12 +37,12 @@ def groups_of(config: ConfigDict, params: Mapping[str, Any]) -> dict[str, Any]:
             return "heads"
         return "frozen" if stage_of(path) in frozen else "backbone"
 
-    return unflatten_dict({path: group(path) for path in flat})
+    return nested({path: group(path) for path in flat})
 
 
 def print_groups(config: ConfigDict, params: Mapping[str, Any], steps_per_epoch: int) -> None:
     """Prints a line for each group: its stages, rate, first step and number of parameters."""
-    labels, flat = flatten_dict(groups_of(config, params)), flatten_dict(params)
+    labels, flat = by_path(groups_of(config, params)), by_path(params)
     rate = config.optimizer.learning_rate
     unfrozen = config.finetune.frozen_epochs * steps_per_epoch + 1
     groups = {

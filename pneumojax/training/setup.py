@@ -1,5 +1,6 @@
 """The constant parts of a run, their checks, its first state, and the lines that describe it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from jax import Array
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -28,8 +30,11 @@ from pneumojax.sharding import placed, replicated
 from pneumojax.stats.estimates import FEW
 from pneumojax.stats.metrics import Ints
 from pneumojax.terminal import say
+from pneumojax.traced import store_for
+from pneumojax.training.recipe import recipe_of
 from pneumojax.training.selection import Figures
-from pneumojax.training.state import TrainState, initial_state
+from pneumojax.training.state import TrainState, abstract_state, initial_state
+from pneumojax.training.step import run_numbers
 
 
 @dataclass(frozen=True)
@@ -106,12 +111,10 @@ def resume_or_begin(
 ) -> tuple[TrainState, Figures | None]:
     """The newest saved state and the figures of the best epoch so far, or step 0 and None."""
     config, checkpoints = setup.config, setup.checkpoints
-    everywhere = replicated(setup.mesh)
-    make_state = jax.jit(lambda: initial_state(config, optimizer), out_shardings=everywhere)
-    abstract = placed(jax.eval_shape(make_state), setup.mesh)
+    abstract = placed(abstract_state(config, setup.network, optimizer), setup.mesh)
     restored = checkpoints.restore_latest(abstract.to_items())
     if restored is None:
-        return make_state(), None
+        return begin_state(config, optimizer, abstract, setup.mesh), None
     items, meta = restored
     check_meta(meta, checkpoints.workdir)
     check_config(meta, config, checkpoints.workdir)
@@ -122,6 +125,26 @@ def resume_or_begin(
             flag="workdir",
         )
     return TrainState.from_items(items), meta["best"]
+
+
+def begin_state(
+    config: ConfigDict, optimizer: optax.GradientTransformation, abstract: TrainState, mesh: Mesh
+) -> TrainState:
+    """The state before step 0, on all devices; `abstract` holds its shapes.
+
+    The program is compiled for any seed.
+    """
+
+    def make() -> Callable[[Array], list[Array]]:
+        return lambda seed: jax.tree.leaves(initial_state(config, optimizer, seed))
+
+    seed, tree = run_numbers(config, 1).seed, jax.tree.structure(abstract)
+    recipe, store = recipe_of(config, 1), store_for(mesh.devices.flatten().tolist())
+    if store is None or recipe is None:
+        program = make()
+    else:
+        program = store.program(["initial state", *recipe, str(tree)], make, seed)
+    return jax.tree.unflatten(tree, jax.jit(program, out_shardings=replicated(mesh))(seed))
 
 
 def checkpoint_meta(setup: Setup) -> dict[str, Any]:

@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
-from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from ml_collections import ConfigDict
 
-from pneumojax.inference.network import Network, make_module
+from pneumojax.inference.network import Network
+from pneumojax.tree_paths import by_path, nested
 
 DECAY = 0.95  # the share of the running statistics that a step keeps
 
@@ -79,10 +78,35 @@ def evaluation_params(network: Network, state: TrainState) -> dict:
     return state.average or network.join(state.params, state.statistics)
 
 
-def initial_state(config: ConfigDict, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before step 0, a function of `config.seed` on one platform and JAX version."""
+def abstract_state(
+    config: ConfigDict, network: Network, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """The shapes of `initial_state`, which is not traced."""
+    params, statistics = network.divide(network.abstract_params)
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    return TrainState(
+        step=jax.ShapeDtypeStruct((), jnp.int32),  # type: ignore[arg-type]
+        params=params,
+        optimizer=jax.eval_shape(optimizer.init, params),
+        epoch_sums=EpochSums(correct=scalar, films=scalar, loss=scalar),  # type: ignore[arg-type]
+        statistics=statistics,
+        average=network.abstract_params if config.average.decay else None,
+    )
+
+
+def initial_state(
+    config: ConfigDict, optimizer: optax.GradientTransformation, seed: Array | None = None
+) -> TrainState:
+    """The state before step 0, a function of the seed on one platform and JAX version.
+
+    `seed` is that of `RunNumbers`; None means the config's.
+    """
+    from flax import nnx  # these two are slow to import, and not needed where the program is stored
+
+    from pneumojax.inference.module import make_module
+
     # With this many shapes XLA:CPU takes 15 s to compile the default generator, and 3 s for "rbg".
-    key = jax.random.key(config.seed, impl="rbg")
+    key = jax.random.key(config.seed if seed is None else seed, impl="rbg")
     module = make_module(config, nnx.Rngs(params=key))
     params = nnx.to_pure_dict(nnx.state(module, nnx.Param))
     average = None
@@ -128,9 +152,9 @@ def updated_statistics(statistics: dict, moments: Moments) -> dict:
         # Without the barrier XLA would split this into an operation for each layer again.
         running = lax.optimization_barrier(DECAY * running + (1 - DECAY) * vector)
         updated |= dict(zip(before, divided(running), strict=True))
-    return unflatten_dict(updated)
+    return nested(updated)
 
 
 def _by_path(name: str, statistics: dict) -> dict[tuple, Array]:
-    flat = flatten_dict(statistics)
+    flat = by_path(statistics)
     return {path: flat[path] for path in sorted(flat) if path[-1] == name}

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
@@ -15,19 +16,46 @@ from ml_collections import ConfigDict
 from pneumojax.augment.augment import Augment, film_keys, make_augment, mixup
 from pneumojax.inference.forward import microbatch_size, to_unit_range
 from pneumojax.inference.network import Network
-from pneumojax.training.distillation import Teachers
+from pneumojax.training.distillation import NO_TEACHERS, Teachers
 from pneumojax.training.losses import BatchSums, Objective
+from pneumojax.training.recipe import recipe_of
 from pneumojax.training.state import EpochSums, TrainState, updated_statistics
 
-TrainStep = Callable[..., tuple[TrainState, dict]]
+
+@dataclass(frozen=True, eq=False)
+class TrainStep:
+    """A pure `(state, batch, teacher_params=(), numbers=...) -> (state, metrics)`; jit it.
+
+    recipe: what decides its traced program beside `numbers`; None if it must always be traced.
+    """
+
+    function: Callable[..., tuple[TrainState, dict]]
+    recipe: list[Any] | None
+
+    def __call__(self, *arguments: Any) -> tuple[TrainState, dict]:
+        return self.function(*arguments)
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Teaching:
-    """The weights of the classes, normal films first, and the networks that give soft targets."""
+class RunNumbers:
+    """Numbers in which runs of one recipe differ, given to a compiled step so that runs share it.
 
-    class_weights: tuple[float, float] = (1.0, 1.0)
-    teachers: Teachers = Teachers()
+    The learning rate's schedule still counts in epochs of `steps_per_epoch` steps, so a step with
+    a schedule fits only runs of the same length.
+    """
+
+    seed: Any  # uint32 ()
+    steps_per_epoch: Any  # int32 ()
+    class_weights: Any  # float32 (2,), factors of a film's loss, normal films first
+
+
+class StepNumbers(NamedTuple):
+    """The numbers of one step."""
+
+    film_count: Array  # without padding
+    epoch: Array
+    run: RunNumbers
 
 
 def make_train_step(
@@ -36,32 +64,39 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     steps_per_epoch: int,
     mesh: Mesh,
-    teaching: Teaching = Teaching(),
+    teachers: Teachers = NO_TEACHERS,
 ) -> TrainStep:
-    """A pure `(state, batch, teachers=()) -> (state, metrics)`; jit it.
+    """The train step of a config.
 
     A batch holds `image` uint8 (n, h, w, 1), `label` int32 (n,), `mask` float32 (n,), 0 for
     padding, and `film` int32 (n,), the films' rows in the training set. Metrics are scalars of the
     batch: `loss` (the minimised one), `accuracy` at 0.5 and `grad_norm`.
 
-    Augmentation draws from (config.seed, epoch, film), and dropout from (config.seed, step,
-    position in the batch).
+    Augmentation draws from (seed, epoch, film), and dropout from (seed, step, position in the
+    batch). Without `numbers`, those of the config and the other arguments are compiled in.
     """
-    dropout_key = jax.random.key(config.seed)
-    gradients_of = make_gradients(config, network, mesh, teaching)
+    own = run_numbers(config, steps_per_epoch)
+    gradients_of = make_gradients(config, network, mesh, teachers)
 
     def train_step(
-        state: TrainState, batch: dict, teachers: tuple[dict, ...] = ()
+        state: TrainState,
+        batch: dict,
+        teacher_params: tuple[dict, ...] = (),
+        numbers: RunNumbers = own,
     ) -> tuple[TrainState, dict]:
         film_count = jnp.sum(batch["mask"])
-        batch = add_random_inputs(batch, dropout_key, state.step, mixup=bool(config.augment.mixup))
-        epoch = state.step // steps_per_epoch
+        key = jax.random.key(numbers.seed)
+        batch = add_random_inputs(batch, key, state.step, mixup=bool(config.augment.mixup))
         (loss, sums), gradients = gradients_of(
-            state.params, state.statistics, teachers, batch, film_count, epoch
+            state.params,
+            state.statistics,
+            teacher_params,
+            batch,
+            StepNumbers(film_count, state.step // numbers.steps_per_epoch, numbers),
         )
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        begins_epoch, next_step = state.step % steps_per_epoch == 0, state.step + 1
+        begins_epoch, next_step = state.step % numbers.steps_per_epoch == 0, state.step + 1
         epoch_sums = add_to_epoch(state.epoch_sums, sums, film_count, begins_epoch)
         statistics = state.statistics
         if statistics and not network.freeze_statistics:
@@ -78,7 +113,15 @@ def make_train_step(
         new_state = TrainState(next_step, params, optimizer_state, epoch_sums, statistics, average)
         return new_state, metrics
 
-    return train_step
+    return TrainStep(train_step, recipe_of(config, steps_per_epoch))
+
+
+def run_numbers(
+    config: ConfigDict, steps_per_epoch: int, class_weights: tuple[float, float] = (1.0, 1.0)
+) -> RunNumbers:
+    """A run's numbers, on the host."""
+    seed = np.uint32(config.seed % 2**32)  # the part that a key is made of
+    return RunNumbers(seed, np.int32(steps_per_epoch), np.asarray(class_weights, np.float32))
 
 
 def add_random_inputs(batch: dict, key: Array, step: Array, *, mixup: bool) -> dict:
@@ -97,7 +140,9 @@ def add_random_inputs(batch: dict, key: Array, step: Array, *, mixup: bool) -> d
     return extended
 
 
-def augment_batch(batch: dict, epoch: Array, augment: Augment, config: ConfigDict) -> dict:
+def augment_batch(
+    batch: dict, epoch: Array, seed: Array | int, augment: Augment, config: ConfigDict
+) -> dict:
     """The batch with augmented images in [0, 1], and with their labels as "target".
 
     With mixup, images and targets are mixed with those of the partners, which are dropped.
@@ -106,11 +151,11 @@ def augment_batch(batch: dict, epoch: Array, augment: Augment, config: ConfigDic
     def augmented(films: dict, keys: Array) -> Array:
         return augment(to_unit_range(films["image"], config.model.dtype), keys)
 
-    keys = film_keys(config.seed, epoch, batch["film"])
+    keys = film_keys(seed, epoch, batch["film"])
     shown = batch | {"image": augmented(batch, keys), "target": batch["label"]}
     if alpha := config.augment.mixup:
         partner = shown.pop("partner")
-        partner_keys = film_keys(config.seed, epoch, partner["film"])
+        partner_keys = film_keys(seed, epoch, partner["film"])
         partner_images = augmented(partner, partner_keys)
         shown["image"], shown["target"] = mixup(
             shown["image"], batch["label"], partner_images, partner["label"], keys, alpha
@@ -119,12 +164,12 @@ def augment_batch(batch: dict, epoch: Array, augment: Augment, config: ConfigDic
 
 
 def make_gradients(
-    config: ConfigDict, network: Network, mesh: Mesh, teaching: Teaching
+    config: ConfigDict, network: Network, mesh: Mesh, teachers: Teachers
 ) -> Callable[..., tuple[tuple[Array, BatchSums], dict]]:
     """The gradients of a batch, as a function that is given the parameters and the batch.
 
-    It is `(params, statistics, teachers, batch, film_count, epoch) -> ((loss, sums), gradients)`,
-    where `teachers` holds the parameters of each teacher.
+    It is `(params, statistics, teacher_params, batch, numbers) -> ((loss, sums), gradients)`, where
+    `teacher_params` holds the parameters of each teacher.
 
     The batch is split over the devices. Each one augments its films and adds up the gradients of
     its microbatches; then the devices' sums are added.
@@ -137,23 +182,23 @@ def make_gradients(
     axis = mesh.axis_names[0]
     # A single device would pay for collective operations that exchange nothing.
     shared = config.statistics_over == "devices" and mesh.size > 1
-    factors = teaching.class_weights
-    objective = Objective(network, config.loss, factors, axis if shared else None)
+    objective = Objective(network, config.loss, axis if shared else None)
     augment = make_augment(config.augment, config.data.image_size)
     wanted = config.microbatch_size or (config.batch_size if network.statistics else 0)
 
     def on_device(
         params: dict,
         statistics: dict,
-        teachers: tuple[dict, ...],
+        teacher_params: tuple[dict, ...],
         batch: dict,
-        film_count: Array,
-        epoch: Array,
+        numbers: StepNumbers,
     ) -> tuple[tuple[Array, BatchSums], dict]:
         here = len(batch["label"])
         at_once = microbatch_size(here, mesh, wanted)
-        batch = augment_batch(batch, epoch, augment, config)
-        batch = teaching.teachers.targets(teachers, batch, microbatch_size(here, mesh))
+        batch = augment_batch(batch, numbers.epoch, numbers.run.seed, augment, config)
+        batch = teachers.targets(teacher_params, batch, microbatch_size(here, mesh))
+        weights, film_count = numbers.run.class_weights, numbers.film_count
+        batch["weight"] = jnp.where(batch["label"] == 1, weights[1], weights[0])
         total = sum_over_microbatches(objective, params, statistics, batch, film_count, at_once)
         (loss, sums), gradients = lax.psum(total, axis) if mesh.size > 1 else total
         count = here // at_once * mesh.size
@@ -164,7 +209,7 @@ def make_gradients(
     return jax.shard_map(
         on_device,
         mesh=mesh,
-        in_specs=(everywhere, everywhere, everywhere, PartitionSpec(axis), everywhere, everywhere),
+        in_specs=(everywhere, everywhere, everywhere, PartitionSpec(axis), everywhere),
         out_specs=everywhere,
         check_vma=False,  # psum makes the results equal on all devices
     )

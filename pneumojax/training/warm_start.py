@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from pneumojax import runtime
@@ -21,6 +20,7 @@ from pneumojax.run.stored_config import read_config, refuse_foreign_network
 from pneumojax.terminal import plain_table, say
 from pneumojax.training.parameter_groups import stage_name, stage_of
 from pneumojax.training.state import TrainState
+from pneumojax.tree_paths import by_path, nested
 from pneumojax.weights import published
 from pneumojax.weights.shapes import Arrays, Source
 
@@ -37,7 +37,7 @@ def weights_to_start_from(
         path = Path(config.start.weights).expanduser()
     source = read_source(path, config.model.network)
     _check_fit(config, source)
-    ours = flatten_dict(network.abstract_params)
+    ours = by_path(network.abstract_params)
     common = ours.keys() & source.arrays.keys()
     if all(_fitted(source.arrays[key], ours[key].shape) is None for key in common):
         raise UserError(f"config.start.weights: no array of {source.path!r} fits this network")
@@ -50,7 +50,7 @@ def start_from(source: Source, network: Network, state: TrainState, workdir: Pat
     All other arrays keep their initial values. Prints how many arrays of each stage were taken,
     and writes that to `<workdir>/start.json`, with the SHA-256 of the file they come from.
     """
-    ours = flatten_dict(network.join(state.params, state.statistics))
+    ours = by_path(network.join(state.params, state.statistics))
     merged, stages = merge(ours, source.arrays)
     report = {"weights": source.path, "kind": source.kind, "stages": stages}
     if (path := Path(source.path)).is_file():
@@ -62,7 +62,7 @@ def start_from(source: Source, network: Network, state: TrainState, workdir: Pat
     header = ("stage", "arrays taken", "new here", "of theirs unused")
     rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in s.values()] for s in stages]
     say(plain_table(header, rows))
-    params, statistics = network.divide(unflatten_dict(merged))
+    params, statistics = network.divide(nested(merged))
     average = state.average
     if average is not None:
         average = jax.tree.map(jnp.copy, network.join(params, statistics))
@@ -77,7 +77,7 @@ def read_source(path: Path, named_by_user: str = "") -> Source:
     if (path / "config.json").is_file():
         refuse_foreign_network(read_config(path), path, named_by_user)
         run = open_run(path, any_network=True)
-        return Source(flatten_dict(run.params), "run", str(path))
+        return Source(by_path(run.params), "run", str(path))
     if not path.is_file():
         raise UserError(
             f"config.start.weights: {str(path)!r} is neither a run folder nor a file. "

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flax import nnx
-from flax.traverse_util import flatten_dict
 from numpy.typing import NDArray
 
 from pneumojax.errors import UserError
-from pneumojax.nn.inception_v3 import InceptionV3
+from pneumojax.tree_paths import by_path
 
 ParameterPath = tuple[str | int, ...]  # such as ("modules", 0, "branch1", "kernel")
 Arrays = dict[tuple, NDArray]
@@ -82,6 +80,10 @@ def _name(parameter: tuple) -> str:
 
 @functools.cache
 def _shapes(channels: int, classes: int, auxiliary: bool, norm_scale: bool) -> Shapes:
+    from flax import nnx  # training starts half a second earlier without it
+
+    from pneumojax.nn.inception_v3 import InceptionV3
+
     module = nnx.eval_shape(
         lambda: InceptionV3(
             image_size=_SIZE,
@@ -92,5 +94,5 @@ def _shapes(channels: int, classes: int, auxiliary: bool, norm_scale: bool) -> S
             rngs=nnx.Rngs(0),
         )
     )
-    tree: dict[tuple, Any] = flatten_dict(nnx.to_pure_dict(nnx.split(module)[1]))
+    tree: dict[tuple, Any] = by_path(nnx.to_pure_dict(nnx.split(module)[1]))
     return {parameter: leaf.shape for parameter, leaf in tree.items()}

@@ -16,7 +16,8 @@ from pneumojax.errors import UserError
 from pneumojax.export.answer import INPUT, films_of_any_number
 from pneumojax.export.onnx_model import model_of
 from pneumojax.inference.forward import to_unit_range
-from pneumojax.inference.network import make_module, make_network
+from pneumojax.inference.module import make_module
+from pneumojax.inference.network import make_network
 from pneumojax.nn.ops import plain_operations
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 
 from pneumojax.configs import base, inception_v3
 from pneumojax.errors import UserError
-from pneumojax.inference.network import make_module, make_network
+from pneumojax.inference.module import make_module
+from pneumojax.inference.network import make_network
 from pneumojax.nn.batch_norm import BatchNorm
 
 

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 from pneumojax.configs import base
 from pneumojax.errors import UserError
 from pneumojax.inference.gradcam import make_explainer
-from pneumojax.inference.network import make_module, make_network
+from pneumojax.inference.module import make_module
+from pneumojax.inference.network import make_network
 from pneumojax.nn.inception import Inception
 from pneumojax.nn.mean_of_networks import MeanOfNetworks, reduced
 from pneumojax.sharding import make_mesh

@@ -55,7 +55,7 @@ class Gain(nnx.Module):
 
 def test_work_that_is_in_no_kernel_is_listed_as_elsewhere(monkeypatch, capsys, tmp_path):
     definition, params = nnx.split(nnx.eval_shape(Gain))
-    network = Network(definition, nnx.to_pure_dict(params))
+    network = Network(lambda: definition, nnx.to_pure_dict(params))
     monkeypatch.setattr("pneumojax.profiling.summary.make_network", lambda config: network)
     config = base.get_config()
     config.data.image_size = 10

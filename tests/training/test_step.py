@@ -162,6 +162,7 @@ def seen_batch(films=8):
         "image": jnp.asarray(rng.random((films, 4, 4, 1), np.float32)),
         "label": labels,
         "target": labels,
+        "weight": jnp.ones(films),
         "mask": jnp.ones(films).at[-1].set(0),
         "dropout_key": jax.random.split(jax.random.key(0), films),
     }
@@ -173,9 +174,10 @@ def objective(**settings):
 
 def test_the_objective_weighs_classes_and_leaves_padding_out():
     batch, params, films = seen_batch(), {"weight": jnp.float32(2)}, jnp.float32(7)
+    batch["weight"] = jnp.where(batch["label"] == 1, 3.0, 0.5)
     losses = binary_cross_entropy(2 * batch["image"].mean((1, 2, 3)), batch["label"])[:7]
     ill = batch["label"][:7] == 1
-    loss, sums = objective(class_weights=(0.5, 3.0))(params, {}, batch, films)
+    loss, sums = objective()(params, {}, batch, films)
     assert loss == pytest.approx(jnp.sum(losses * jnp.where(ill, 3, 0.5)) / 7)
     assert sums.loss == pytest.approx(jnp.sum(losses))  # the training curve has no class weights
     assert sums.correct == jnp.sum(ill)  # all logits are above 0
@@ -208,10 +210,10 @@ def test_images_are_augmented_by_film_and_epoch(config):
         noise = jax.vmap(lambda key: jax.random.uniform(key))(keys)
         return images * noise[:, None, None, None]
 
-    plain = augment_batch(batch, jnp.int32(0), lambda images, keys: images, config)
+    plain = augment_batch(batch, jnp.int32(0), 0, lambda images, keys: images, config)
     np.testing.assert_allclose(plain["image"], batch["image"] / 255, rtol=1e-6)
     assert plain["target"] is batch["label"]
-    first, again, later = (augment_batch(batch, jnp.int32(e), noisy, config) for e in (0, 0, 1))
+    first, again, later = (augment_batch(batch, jnp.int32(e), 0, noisy, config) for e in (0, 0, 1))
     np.testing.assert_array_equal(first["image"], again["image"])
     assert np.all(first["image"].mean((1, 2, 3)) != later["image"].mean((1, 2, 3)))
 
@@ -221,7 +223,7 @@ def test_mixup_mixes_images_and_targets_with_those_of_the_partners(config):
     with config.unlocked():
         config.augment.mixup = 0.4
     batch = add_random_inputs(random_batch(config), jax.random.key(0), 0, mixup=True)
-    mixed = augment_batch(batch, jnp.int32(0), lambda images, keys: images, config)
+    mixed = augment_batch(batch, jnp.int32(0), 0, lambda images, keys: images, config)
     for name, source in (("target", "label"), ("image", "image")):
         scale = 255 if name == "image" else 1
         ends = np.stack([batch[source], batch["partner"][source]]) / scale
