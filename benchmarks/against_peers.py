@@ -5,7 +5,11 @@ Command:   pip install -r requirements.txt -r requirements-bench.txt
 Contests:  train_step, inception_v3, inference, latency, input, startup; all by default.
 Each contestant is a process of its own, new for each contest. A round asks each of them for the
 same work in turn, so that other work of the machine slows all alike. A contestant that cannot run
-is listed with the reason, and the others continue. Results go to records/performance/.
+is listed with the reason, and the others continue.
+Steps and inference are measured in two states. Before its turn a contestant is idle for five
+seconds, in which a matrix product uses all cores; its first play shows what the pause costs, and
+the median of the plays that follow at once is its steady speed. The system's counters of both are
+stored too. Results go to a folder for the kind of core, such as records/performance/avx2/.
 Use a separate environment for PyTorch, to get its CPU build instead of the CUDA build:
            python3.11 -m venv torch-env
            torch-env/bin/pip install torch==2.13.0 numpy pillow
@@ -16,6 +20,7 @@ import argparse
 import datetime
 import os
 import platform
+import statistics
 import sys
 import tempfile
 import time
@@ -26,8 +31,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.contest_summary import print_table, summary
-from benchmarks.contestants import CONTESTS, Contestant, contestants_of
-from benchmarks.hardware import hardware
+from benchmarks.contestants import CONTESTS, STATES, Contestant, contestants_of, other_work
+from benchmarks.hardware import hardware, kind_of_core
 from pneumojax.data import phantom_films
 from pneumojax.data.films import SUFFIXES
 from pneumojax.files import write_json
@@ -37,6 +42,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 1_176_297  # of configs/base.py
 INCEPTION_V3 = 21_804_833  # of Inception-v3 with one logit, and its running statistics
 SETTLE = 0.25  # seconds; threads of the last contestant may spin for this long
+PAUSE = 5.0  # seconds of other work before a contestant's turn, in contests with states
 ENLARGED = 5  # synthetic films have about 200 x 250 pixels, published ones 860 x 1,270 (median)
 
 
@@ -51,7 +57,8 @@ def main() -> None:
     parser.add_argument(
         "--films", type=Path, help="full-size films for `input`; synthetic by default"
     )
-    parser.add_argument("--output", type=Path, default=ROOT / "records" / "performance")
+    folder = ROOT / "records" / "performance" / kind_of_core()
+    parser.add_argument("--output", type=Path, default=folder)
     arguments = parser.parse_args()
     os.environ["JAX_PLATFORMS"] = "cpu"  # the peers' builds use the CPU too
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -89,7 +96,10 @@ def _compete(
 ) -> dict[str, dict[str, Any]]:
     """Returns {contestant: its facts, its seconds in each round, its peak memory}."""
     results: dict[str, dict[str, Any]] = {}
+    other = other_work() if contest in STATES else None
     try:
+        if other:
+            other.ask({"prepare": other.contest} | options)
         for contestant in contestants:
             print(f"{contest}: preparing {contestant.name} ...", file=sys.stderr, flush=True)
             facts = contestant.ask({"prepare": contestant.contest or contest} | options)
@@ -100,12 +110,14 @@ def _compete(
             able = [c for c in contestants if "error" not in results[c.name]]
             turn = number % max(len(able), 1)  # rotates the order of the contestants
             for contestant in able[turn:] + able[:turn]:
+                if other:
+                    other.ask({"busy": PAUSE})
                 time.sleep(SETTLE)
                 _note(results[contestant.name], contestant.ask({"round": True}))
             left = (time.perf_counter() - began) / (number + 1) * (rounds - number - 1)
             print(f"{contest}: round {number + 1}/{rounds}, {left:.0f} s left", file=sys.stderr)
     finally:
-        for contestant in contestants:
+        for contestant in [*contestants, *([other] if other else [])]:
             contestant.close()
     return results
 
@@ -118,10 +130,21 @@ def _note(result: dict[str, Any], answer: dict[str, Any]) -> None:
     if "error" in answer:
         result |= {"seconds": [], "error": answer["error"]}
     else:
-        result["seconds"].append(answer["seconds"])
+        first, *later = answer["seconds"]
+        result["seconds"].append(statistics.median(later or [first]))
+        if later:
+            result.setdefault("after_pause", []).append(first)
+            result.setdefault("counted", []).append({"first": answer["first"]} | _per_play(answer))
+            result["huge_pages"] = answer["huge_pages"]
         if "versions" in answer:
             result["versions"] = answer["versions"]
         result["peak_bytes"] = max(answer["peak_bytes"], result.get("peak_bytes", 0))
+
+
+def _per_play(answer: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """What the system counted for each of the later plays, on average."""
+    plays = len(answer["seconds"]) - 1
+    return {"later": {name: round(n / plays, 3) for name, n in answer["later"].items()}}
 
 
 def _check_alike(results: dict[str, dict[str, Any]], parameters: int) -> None:

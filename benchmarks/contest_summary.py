@@ -51,12 +51,25 @@ def summary(contest: str, rounds: dict[str, dict[str, Any]]) -> list[dict[str, A
             rivals = [peer for peer in peers if peer.endswith(state)]
             if best := min(rivals, key=medians.__getitem__, default=None):
                 row["ratio"] = median_ratio(rounds[best]["seconds"], seconds)
+                row |= _after_pause(result, [rounds[rival] for rival in rivals])
             if flops and rounds.get(PEAK, {}).get("seconds"):
                 products = rounds[PEAK]["seconds"]
                 ideal = [flops / rounds[PEAK]["flops"] * product for product in products]
                 row["share_of_peak"] = median_ratio(ideal, seconds)
         rows.append(row)
     return rows
+
+
+def _after_pause(result: dict[str, Any], rivals: list[dict[str, Any]]) -> dict[str, float]:
+    """The median of the first plays after a pause, and their ratio to the fastest peer's."""
+    if "after_pause" not in result:
+        return {}
+    best = min((rival["after_pause"] for rival in rivals), key=statistics.median)
+    firsts = result["after_pause"]
+    return {
+        "after_pause_seconds": statistics.median(firsts),
+        "after_pause_ratio": median_ratio(best, firsts),
+    }
 
 
 def median_ratio(above: list[float], below: list[float]) -> float:
@@ -68,7 +81,8 @@ def cells(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     contest = result["contest"]
     headings = ["", f"median {UNITS.get(contest, 's')} (quartiles)", "times the fastest peer"]
     if contest != "startup":
-        headings[2:] = ["films/s", headings[2], "share of peak", "peak memory, GB"]
+        headings[2:] = ["films/s", headings[2], "after a pause (times the fastest peer)"]
+        headings += ["share of peak", "peak memory, GB"]
     lines = []
     for row in result["summary"]:
         if "error" in row:
@@ -92,7 +106,10 @@ def _cells_of(row: dict[str, Any], contest: str, films: int | None) -> list[str]
     rate = films / median if films else 0
     speed = f"{rate:,.{0 if rate >= 10 else 1}f}" if rate and "gflops" not in row else ""
     memory = f"{row['peak_bytes'] / 1e9:.2f}" if row["peak_bytes"] else ""
-    return [*line, speed, ratio, peak, memory]
+    pause = ""
+    if "after_pause_ratio" in row:
+        pause = f"{row['after_pause_seconds'] * scale:.3g} ({row['after_pause_ratio']:.2f})"
+    return [*line, speed, ratio, pause, peak, memory]
 
 
 def versions(result: dict[str, Any]) -> str:

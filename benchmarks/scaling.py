@@ -67,8 +67,8 @@ def step_time(change: dict[str, int], rounds: int) -> dict[str, Any]:
     if errors := [a["error"] for a in (facts, *answers) if "error" in a]:
         return {"error": errors[0]}
     return {
-        "seconds": [answer["seconds"] for answer in answers],
-        "median_seconds": statistics.median(answer["seconds"] for answer in answers),
+        "seconds": [answer["seconds"][0] for answer in answers],
+        "median_seconds": statistics.median(answer["seconds"][0] for answer in answers),
         "flops": facts["flops"],
         "compile_seconds": facts["compile_seconds"],
         "peak_bytes": answers[-1]["peak_bytes"],

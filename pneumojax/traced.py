@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 from jax import export
+from jax.sharding import Mesh
 
 from pneumojax.errors import UserError
 from pneumojax.files import replacing
@@ -90,13 +91,13 @@ class TracedStore:
                 path.unlink(missing_ok=True)
 
 
-def store_for(devices: Sequence[jax.Device]) -> TracedStore | None:
-    """The store beside JAX's compilation cache; None if programs of these devices are not stored.
+def store_for(mesh: Mesh) -> TracedStore | None:
+    """The store beside JAX's compilation cache; None if programs for this mesh are not stored.
 
     A program for several devices would depend on their number, and no accelerator was measured.
     """
     folder = jax.config.jax_compilation_cache_dir
-    if not folder or len(devices) > 1 or devices[0].platform != "cpu":
+    if not folder or mesh.size > 1 or mesh.devices.flat[0].platform != "cpu":
         return None
     return TracedStore(Path(folder) / "traced")
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -90,13 +91,14 @@ def test_the_oldest_files_are_deleted(tmp_path, monkeypatch):
 
 
 def test_nothing_is_stored_without_a_compilation_cache_or_for_several_devices():
-    (device,) = jax.devices()
-    assert store_for([device]) is not None
-    assert store_for([device, device]) is None
+    mesh = make_mesh()
+    assert store_for(mesh) is not None
+    several = SimpleNamespace(size=2, devices=mesh.devices)
+    assert store_for(several) is None
     before = jax.config.jax_compilation_cache_dir
     try:
         jax.config.update("jax_compilation_cache_dir", None)
-        assert store_for([device]) is None
+        assert store_for(mesh) is None
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
 
@@ -105,11 +107,9 @@ def test_nothing_is_stored_without_a_compilation_cache_or_for_several_devices():
 def test_stored_facts_of_a_network_are_those_of_the_network(config, tmp_path, monkeypatch, norm):
     with config.unlocked():
         config.model.norm = norm
-    monkeypatch.setattr("pneumojax.inference.network.store_for", lambda devices: None)
+    monkeypatch.setattr("pneumojax.inference.network.store_for", lambda mesh: None)
     built = make_network(config)
-    monkeypatch.setattr(
-        "pneumojax.inference.network.store_for", lambda devices: TracedStore(tmp_path)
-    )
+    monkeypatch.setattr("pneumojax.inference.network.store_for", lambda mesh: TracedStore(tmp_path))
     for network in (make_network(config), make_network(config)):
         assert network.abstract_params == built.abstract_params
         assert network.statistics == built.statistics
@@ -141,6 +141,7 @@ def test_the_key_of_a_program_holds_each_field_that_decides_an_answer():
 PROGRAM = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from pneumojax import runtime
 runtime.use_compilation_cache(Path({cache!r}))
 from pneumojax.inference.predictor import Predictor

@@ -93,7 +93,7 @@ class MeshStep:
         self._make = make
         self._films, self._everywhere = split(mesh), replicated(mesh)
         self._key = key
-        self._store = None if key is None else store_for(mesh.devices.flatten().tolist())
+        self._store = None if key is None else store_for(mesh)
         self._jitted: dict[tuple[int, ...], stages.Wrapped] = {}  # one for each shape of a batch
 
     def __call__(self, params: dict, images: Images) -> Any:

@@ -43,6 +43,8 @@ def make_module(config: ConfigDict, rngs: nnx.Rngs) -> nnx.Module:
             raise UserError(
                 f"config.model.{name}: {config.model.network} takes no such argument; it takes "
                 + ", ".join(sorted(taken - {"rngs", "image_size", "normalise"}))
+                + ". All fields of config.model are passed to the network, so a network of your "
+                "own needs a config whose config.model holds only its arguments (docs/extending.md)"
             )
     if "normalise" not in taken and config.data.normalise != "unit":
         raise UserError(

@@ -15,6 +15,7 @@ from pneumojax.errors import UserError
 from pneumojax.inference.facts import Built, Facts
 from pneumojax.run.agreement import answering
 from pneumojax.run.stored_config import OUR_NETWORKS
+from pneumojax.sharding import make_mesh
 from pneumojax.traced import store_for
 from pneumojax.tree_paths import by_path, nested
 
@@ -152,7 +153,7 @@ def make_network(config: ConfigDict) -> Network:
 
 
 def _stored_facts(config: ConfigDict, built: Callable[[], Built]) -> Facts | None:
-    store, key = store_for(jax.devices()), program_key(config, "facts")
+    store, key = store_for(make_mesh()), program_key(config, "facts")
     if store is None or key is None:
         return None
     return Facts.of_json(store.facts(key, lambda: built().facts.as_json()))

@@ -60,7 +60,7 @@ def compile_step(
     began = time.perf_counter()
     call = _call(train_step, held, steps)
     recipe = None if held.numbers is None else train_step.recipe
-    if recipe is not None and (store := store_for(mesh.devices.flatten().tolist())):
+    if recipe is not None and (store := store_for(mesh)):
         call = _stored(call, store, recipe, *arguments)
     jitted = jax.jit(
         call,

@@ -10,10 +10,17 @@ from pneumojax.training.parameter_groups import is_fine_tuning
 
 # Fields of a config that no traced step depends on, by the beginnings of their names. All others
 # count, so a new field is traced anew until it is listed here.
-_OUTSIDE_THE_STEP = ("name", "seed", "epochs", "data.", "train.", "checkpoint.", "log.") + (
+_OUTSIDE_THE_STEP = (
+    "checkpoint.",
+    "data.",  # but for `_OF_FILMS`
     "decision.",
     "early_stopping.",
+    "epochs",
+    "log.",
+    "name",
+    "seed",
     "start.",
+    "train.",
 )
 _OF_FILMS = ("data.image_size", "data.normalise")
 

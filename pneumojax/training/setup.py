@@ -139,7 +139,7 @@ def begin_state(
         return lambda seed: jax.tree.leaves(initial_state(config, optimizer, seed))
 
     seed, tree = run_numbers(config, 1).seed, jax.tree.structure(abstract)
-    recipe, store = recipe_of(config, 1), store_for(mesh.devices.flatten().tolist())
+    recipe, store = recipe_of(config, 1), store_for(mesh)
     if store is None or recipe is None:
         program = make()
     else:

@@ -23,7 +23,7 @@ def test_speed_is_the_median_over_rounds_beside_the_faster_of_a_library_s_contes
     seconds["PyTorch, compiled"] = [3.0, 4.0, 4.0]  # 3, 2 and 1 times PneumoJAX's
     contestants = {name: {"seconds": found} for name, found in seconds.items()}
     result = {"contestants": contestants, "hardware": "a machine", "date": "a day"}
-    shown = render_speed(dict.fromkeys(CONTESTS, result))
+    shown = render_speed(dict.fromkeys(CONTESTS, [result]))
     assert f"| {CONTESTS['latency']} |  | 2.00 |  | a machine, a day |" in shown
 
 

@@ -98,7 +98,7 @@ def equal(a, b):
 def test_a_stored_step_gives_the_bits_of_a_traced_one_for_every_seed(config, tmp_path, monkeypatch):
     with config.unlocked():
         config.model.norm, config.average.decay, config.augment.rotation = "batch", 0.9, 10.0
-    monkeypatch.setattr(compiling, "store_for", lambda devices: TracedStore(tmp_path))
+    monkeypatch.setattr(compiling, "store_for", lambda mesh: TracedStore(tmp_path))
     results = []
     for seed in (3, 4):
         numbers = RunNumbers(np.uint32(seed), np.int32(2), np.array([0.5, 1.5], np.float32))
@@ -128,7 +128,7 @@ def test_the_first_state_is_the_same_whether_its_program_was_stored(config, tmp_
     abstract = placed(abstract_state(config, make_network(config), optimizer), mesh)
     states = []
     for store in (None, TracedStore(tmp_path), TracedStore(tmp_path)):
-        monkeypatch.setattr(setup, "store_for", lambda devices, store=store: store)
+        monkeypatch.setattr(setup, "store_for", lambda mesh, store=store: store)
         state = begin_state(config, optimizer, abstract, mesh)
         states.append([np.asarray(leaf) for leaf in jax.tree.leaves(state)])
     assert equal(states[0], states[1])

@@ -38,6 +38,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "results": results.rendered,
     },
     "docs/performance.md": {
+        "overview": contests.overview,
         "benchmarks": contests.rendered,
         "profiles": profiles.rendered,
     },

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.contest_summary import OURS, median_ratio
+from tools.docs.contests import KINDS, stored
 from tools.docs.marks import table
 from tools.docs.places import PERFORMANCE, REFERENCE, ROOT
 from tools.docs.reference_card import shown
@@ -116,23 +117,26 @@ def render_peers(page: str) -> str:
 
 def speed() -> str:
     """Renders PneumoJAX's speed in each stored contest, as a multiple of each library's."""
-    stored = {name: json.loads((PERFORMANCE / f"{name}.json").read_text()) for name in CONTESTS}
-    return render_speed(stored)
+    found = {
+        contest: [stored(PERFORMANCE, kind, contest) for kind in KINDS] for contest in CONTESTS
+    }
+    return render_speed({name: [r for r in results if r] for name, results in found.items()})
 
 
-def render_speed(stored: Mapping[str, Mapping[str, Any]]) -> str:
+def render_speed(results: Mapping[str, list[dict[str, Any]]]) -> str:
     """Renders the median of each library's times over PneumoJAX's, both of the same round.
 
-    A library that takes part twice counts at its fastest.
+    A library that takes part twice counts at its fastest. A contest has a row for each result, one
+    for each kind of core.
     """
     rows = []
     for contest, title in CONTESTS.items():
-        result = stored[contest]
-        rounds = {name: found.get("seconds") for name, found in result["contestants"].items()}
-        cells = []
-        for names in RIVALS.values():
-            times = [rounds[name] for name in names if rounds.get(name)]
-            fastest = min(times, key=statistics.median, default=None)
-            cells.append(f"{median_ratio(fastest, rounds[OURS]):.2f}" if fastest else "")
-        rows.append([title, *cells, f"{result['hardware']}, {result['date']}"])
+        for result in results[contest]:
+            rounds = {name: found.get("seconds") for name, found in result["contestants"].items()}
+            cells = []
+            for names in RIVALS.values():
+                times = [rounds[name] for name in names if rounds.get(name)]
+                fastest = min(times, key=statistics.median, default=None)
+                cells.append(f"{median_ratio(fastest, rounds[OURS]):.2f}" if fastest else "")
+            rows.append([title, *cells, f"{result['hardware']}, {result['date']}"])
     return table(("PneumoJAX is so many times as fast as", *RIVALS, "measured on"), rows)
