@@ -1,4 +1,4 @@
-"""What is known of a network without tracing it: its definition, shapes and what it offers."""
+"""Records of what is known about a network before it is traced."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Facts(NamedTuple):
-    """What is known of a network without its definition."""
+    """The shapes of a network's parameters, and whether it explains, without its definition."""
 
     abstract_params: dict  # as in `Network`
     statistics: frozenset[tuple]

@@ -85,7 +85,7 @@ class MeshStep:
     """A forward pass, whose batches are divided over the devices of a mesh.
 
     Args:
-        make: returns the pass. It is called once, and not at all if its programs are stored.
+        make: returns the pass. It is not called for a shape of batch whose program is stored.
         key: what decides the pass, as JSON values; None if it must not be stored on disk.
     """
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
 from pneumojax.inference.facts import Built, Facts
 from pneumojax.nn.layers import without_initial_values
+from pneumojax.tree_paths import by_path
 
 
 def build(config: ConfigDict) -> Built:
@@ -22,7 +22,7 @@ def build(config: ConfigDict) -> Built:
     module.set_attributes(nnx.BatchNorm, use_running_average=True, raise_if_not_found=False)
     _refuse_other_state(module)
     definition, params = nnx.split(module)
-    statistics = flatten_dict(nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)))
+    statistics = by_path(nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)))
     facts = Facts(nnx.to_pure_dict(params), frozenset(statistics), _divides(module))
     return Built(definition, facts)
 

@@ -116,9 +116,7 @@ def _checked(module: Any, images: Array, dropout_keys: Array | None) -> dict:
     wanted = f"{{'main': logits}}, where the logits of {films} films have shape ({films},)"
     if not isinstance(heads, Mapping) or not {"main", "auxiliary"} & heads.keys():
         found = f"keys {sorted(heads)}" if isinstance(heads, Mapping) else type(heads).__name__
-        raise UserError(
-            f"config.model.network: {type(module).__name__} returned {found}; use {wanted}"
-        )
+        raise UserError(f"config.model.network: {name} returned {found}; use {wanted}")
     for head, logits in heads.items():
         if logits.shape != (films,):
             raise UserError(
