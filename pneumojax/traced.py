@@ -48,15 +48,19 @@ class TracedStore:
         Args:
             key: JSON values that, with the shapes of the arguments, decide what `make` returns.
             make: returns the function to trace. It is called only if the program is not stored.
-            arguments: arrays or their shapes, in lists, tuples and dicts with text keys.
+            arguments: trees of arrays or of their shapes. The results must be in lists, tuples and
+                dicts with text keys, because a stored program knows no other trees.
         """
-        shapes = [str(jax.typeof(leaf)) for leaf in jax.tree.leaves(arguments)]
-        name = self._name([*key, str(jax.tree.structure(arguments)), shapes])
+        leaves, tree = jax.tree.flatten(arguments)
+        name = self._name([*key, str(tree), [str(jax.typeof(leaf)) for leaf in leaves]])
         data = self._read(name)
         if data is None:
-            data = bytes(export.export(jax.jit(make()))(*arguments).serialize())
+            function = make()
+            of_leaves = jax.jit(lambda leaves: function(*jax.tree.unflatten(tree, leaves)))
+            data = bytes(export.export(of_leaves)(leaves).serialize())
             self._write(name, data)
-        return export.deserialize(bytearray(data)).call
+        stored = export.deserialize(bytearray(data))
+        return lambda *arguments: stored.call(jax.tree.leaves(arguments))
 
     def facts(self, key: Sequence[Any], make: Callable[[], Any]) -> Any:
         """The JSON value that `make` returns, or returned when these facts were stored."""

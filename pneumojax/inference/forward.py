@@ -118,18 +118,11 @@ class MeshStep:
     def _forward(self, params: dict, shape: tuple[int, ...]) -> Forward:
         if self._store is None or self._key is None:
             return self._make()
-        leaves, tree = jax.tree.flatten(params)
-
-        def of_leaves() -> Callable[[list[Array], Array], Any]:
-            forward = self._make()
-            return lambda leaves, images: forward(jax.tree.unflatten(tree, leaves), images)
-
         images = jax.ShapeDtypeStruct(shape, np.uint8)
-        # Stored programs take a list, because they cannot name parts of a tree by numbers.
-        stored = self._store.program([*self._key, str(tree)], of_leaves, leaves, images)
+        stored = self._store.program(self._key, self._make, params, images)
 
         def on_device(params: dict, images: Array) -> Any:
-            return stored(jax.tree.leaves(params), images)
+            return stored(params, images)
 
         return on_device
 

@@ -100,24 +100,20 @@ def _stored(
     call: Callable[..., Any], store: TracedStore, recipe: list[Any], *arguments: Any
 ) -> Callable[..., Any]:
     """`call`, traced or read from the store, for arguments of these shapes."""
-    state, batch, *held = arguments
-    tree = jax.tree.structure((state, held))
-    state_tree = jax.tree.structure(state)
+    tree = jax.tree.structure(arguments[0])
 
     def make() -> Callable[..., Any]:
-        def of_leaves(leaves: list[Array], batch: dict) -> tuple[list[Array], dict]:
-            state, held = jax.tree.unflatten(tree, leaves)
-            state, metrics = call(state, batch, *held)
+        def of_leaves(state: TrainState, *rest: Any) -> tuple[list[Array], dict]:
+            state, metrics = call(state, *rest)
             return jax.tree.leaves(state), metrics
 
         return of_leaves
 
-    key = ["train step", *recipe, str(tree)]
-    stored = store.program(key, make, jax.tree.leaves((state, held)), batch)
+    stored = store.program(["train step", *recipe], make, *arguments)
 
-    def train_step(state: TrainState, batch: dict, *held: Held) -> tuple[TrainState, dict]:
-        leaves, metrics = stored(jax.tree.leaves((state, list(held))), batch)
-        return jax.tree.unflatten(state_tree, leaves), metrics
+    def train_step(state: TrainState, *rest: Any) -> tuple[TrainState, dict]:
+        leaves, metrics = stored(state, *rest)
+        return jax.tree.unflatten(tree, leaves), metrics
 
     return train_step
 
