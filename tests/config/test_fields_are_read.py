@@ -65,7 +65,7 @@ def reads(monkeypatch):
 
     def recording_items(self):
         for name, value in items(self):
-            if sys._getframe(1).f_globals["__name__"].startswith("pneumojax.inference.network"):
+            if sys._getframe(1).f_globals["__name__"].startswith("pneumojax.inference.module"):
                 reads.record(self, name, value)
             yield name, value
 
