@@ -1,4 +1,4 @@
-"""The seed experiment: the auxiliary output of a small Inception, trained for five epochs.
+"""The Keras experiment repeated: the auxiliary output of a small Inception, trained for five epochs.
 
 Command:   python main.py --config=configs/base.py
 Films:     python main.py --config=configs/base.py --config.data.root=<folder with train/>
@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """All fields with the values of the seed experiment. No value is derived from another."""
+    """All fields with the values of the Keras experiment. No value is derived from another."""
     config = ConfigDict()
     config.name = "base"  # the first part of the default run folder's name
     config.seed = 0  # for initial weights, order of films, augmentation and dropout

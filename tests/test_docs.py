@@ -604,7 +604,7 @@ def test_numbers_in_predict_are_the_stored_ones():
     assert f"more than {scope.MOST_COLOUR:g} of 255" in text
     assert f"less than {scope.LEAST_CONTRAST:g} of 255" in text
     described = scope.statistics(np.zeros((1, 32, 32), np.uint8))
-    assert f"by {described.shape[1]} statistics" in text
+    assert f"computes {described.shape[1]} statistics" in text
     columns = [row[0].strip("`") for row in table("docs/predict.md", "column")]
     assert tuple(columns) == output.COLUMNS
 
@@ -631,6 +631,6 @@ def test_the_bombs_that_the_pages_tell_of_are_those_that_are_stored():
     stored = json.loads(read("records/reliability/bombs.json"))
     assert {row["file"] for row in stored["bombs"]} == bombs.BOMBS.keys()
     assert all(row["as_it_should"] for rows in stored.values() for row in rows)
-    assert f"{len(bombs.BOMBS)} of them" in read("docs/reliability.md")
+    assert f"{len(bombs.BOMBS)} small files" in read("docs/reliability.md")
     largest = max(row["grew_by_mb"] for row in stored["largest"])
     assert f"takes {largest / 1000:.1f} GB" in read("docs/security.md")

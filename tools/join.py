@@ -9,6 +9,7 @@ run's parameters, and the weights that it began from. Evaluate the folder as any
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,38 +86,65 @@ def join(folders: list[Path], target: Path, cache_dir: Path) -> None:
     if len(runs) < len(folders):
         raise UserError("two runs have the same name; rename the folder of one")
     check_same_films(folders)
-    config = joined_config(runs)
-    splits = load_splits(config, cache_dir)
-    if splits.validation is None:
-        raise UserError("the runs have no validation films, on which the joint decision is fitted")
-    network, mesh = make_network(config), make_mesh()
-    params = {"networks": {name: run.params for name, run in runs.items()}}
-    score = make_batched(make_forward(network, mesh), mesh, config.batch_size)
-    logits = score(params, splits.validation)
-    first = next(iter(runs.values()))
-    decision = fit_decision(config.decision, splits.validation.labels, logits)
-    begin(target, config)
-    write_provenance(target, splits, config)
-    (target / "metrics.jsonl").touch()
     origins = {
         folder.name: {"params": run.meta["digests"]["params"]}
         | (run.meta.get("lineage") or lineage(folder))
         for folder, run in zip(folders, runs.values(), strict=True)
     }
+    params = {"networks": {name: run.params for name, run in runs.items()}}
+    first = next(iter(runs.values()))
+    fitted = write_run(target, joined_config(runs), params, first.meta, origins, cache_dir)
+    print(f"joined {', '.join(runs)}; the decision was fitted on {fitted} films")
+
+
+def write_run(
+    target: Path,
+    config: ConfigDict,
+    params: dict[str, Any],
+    of: Mapping[str, Any],
+    origins: dict[str, Any],
+    cache_dir: Path,
+) -> int:
+    """Writes a run from parameters that were trained elsewhere.
+
+    Args:
+        target: the run folder to make.
+        config: the config of the run. Its decision rule is fitted on its validation films.
+        params: the parameters of its network, with running statistics.
+        of: the metadata of a run with the same classes.
+        origins: what joined.json says about each network.
+        cache_dir: the folder of decoded films.
+
+    Returns:
+        The number of films on which the decision was fitted.
+
+    Raises:
+        UserError: there are no validation films, or the folder is taken.
+    """
+    splits = load_splits(config, cache_dir)
+    if splits.validation is None:
+        raise UserError("there are no validation films, on which the decision is fitted")
+    network, mesh = make_network(config), make_mesh()
+    score = make_batched(make_forward(network, mesh), mesh, config.batch_size)
+    logits = score(params, splits.validation)
+    decision = fit_decision(config.decision, splits.validation.labels, logits)
+    begin(target, config)
+    write_provenance(target, splits, config)
+    (target / "metrics.jsonl").touch()
     write_json(target / "joined.json", origins)
     meta = {
         "config": config.to_dict(),
         "preprocessing": preprocessing_of(config).as_dict(),
-        "class_names": list(first.class_names),
+        "class_names": list(of["class_names"]),
         "films": splits.fingerprint,
-        "synthetic": first.meta["synthetic"],
+        "synthetic": of["synthetic"],
         "decision": decision._asdict(),
         "scope": fit_distribution(splits.train),
         "versions": versions(),
         "epoch": 0,  # nothing was trained
     }
     Checkpoints(target / "checkpoints").save_best(0, params, meta)
-    print(f"joined {', '.join(runs)}; the decision was fitted on {decision.films} films")
+    return decision.films
 
 
 def main() -> None:

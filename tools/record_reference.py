@@ -53,6 +53,7 @@ def of_evaluation(folder: Path) -> dict[str, Any]:
         "score": selection_score(figures),
         "figures": figures | {name: result[name] for name in POOLED},
         "calibration_error": result["calibration"]["calibrated"]["calibration_error"],
+        "shortcuts": result["shortcuts"]["statistics"],
     }
 
 

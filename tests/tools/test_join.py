@@ -1,6 +1,7 @@
 """A joined run answers with the mean of its runs' calibrated logits."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from pneumojax.errors import UserError
 from pneumojax.inference.predictor import Predictor
 from tests.support.untrained import make_run
 from tools.join import join
+from tools.views import with_views
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +58,26 @@ def test_runs_that_held_out_other_films_are_refused(runs, cache_dir, tmp_path):
     with pytest.raises(UserError, match="'other' has other films, or held out others"):
         join([runs[0], other], tmp_path / "joined", cache_dir)
     assert not (tmp_path / "joined").exists()
+
+
+@pytest.mark.slow  # opens four runs
+def test_views_change_the_logits_and_the_decision_of_a_joined_run_alone(runs, cache_dir, tmp_path):
+    from pneumojax.inference.network import VIEWS
+
+    join(runs, tmp_path / "joined", cache_dir)
+    with_views(tmp_path / "joined", ("flip",), tmp_path / "flipped", cache_dir)
+    plain, flipped = (Predictor.open([tmp_path / name]) for name in ("joined", "flipped"))
+    films = load_splits(plain.first.config, cache_dir).validation
+    mirrored = replace(films, images=np.asarray(VIEWS["flip"](films.images[..., None]))[..., 0])
+    wanted = (plain.logits(films)[0] + plain.logits(mirrored)[0]) / 2
+    np.testing.assert_allclose(flipped.logits(films)[0], wanted, rtol=1e-4, atol=1e-5)
+    assert flipped.first.meta["digests"] == plain.first.meta["digests"]
+    assert flipped.decision != plain.decision
+    origins = [(tmp_path / name / "joined.json").read_text() for name in ("joined", "flipped")]
+    assert origins[0] == origins[1]
+
+
+def test_views_are_refused_for_a_run_that_was_not_joined(runs, cache_dir, tmp_path):
+    with pytest.raises(UserError, match="'weak' was not made by tools.join"):
+        with_views(runs[0], ("flip",), tmp_path / "flipped", cache_dir)
+    assert not (tmp_path / "flipped").exists()

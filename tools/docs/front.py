@@ -19,7 +19,7 @@ ROWS = (
     "pretrained weights",
     "more than two classes",
     "proven on GPUs",
-    "DICOM in, for training too",
+    "DICOM films, also for training",
     "exact resume within an epoch",
     "split by patient, with an audit",
     "intervals, DeLong, calibration, threshold",
@@ -70,7 +70,7 @@ def render_released(
         ["`reference`", own, *(shown(validation["figures"][name]) for name in names)],
         [
             "`reference`",
-            f"forecast for another machine, from {len(styles['groups'])} groups of films held out",
+            f"forecast for another machine: range over {len(styles['groups'])} held-out groups",
             *("{:.3f} to {:.3f}".format(*styles[name]) for name in SHARES),
             ", ".join(f"{group['auroc']['value']:.3f}" for group in styles["groups"]),
         ],
@@ -139,4 +139,4 @@ def render_speed(results: Mapping[str, list[dict[str, Any]]]) -> str:
                 fastest = min(times, key=statistics.median, default=None)
                 cells.append(f"{median_ratio(fastest, rounds[OURS]):.2f}" if fastest else "")
             rows.append([title, *cells, f"{result['hardware']}, {result['date']}"])
-    return table(("PneumoJAX is so many times as fast as", *RIVALS, "measured on"), rows)
+    return table(("speed of PneumoJAX, divided by that of", *RIVALS, "measured on"), rows)

@@ -50,15 +50,16 @@ def followed(figures: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def results(card: Mapping[str, Any]) -> str:
-    """Renders each protocol for the base recipe and for the reference with two seeds."""
-    runs = [card["base"], card["reference"], card["second_seed"]]
+    """Renders each protocol for the base recipe, the first recipe with two seeds, and the mean."""
+    runs = [card["base"], card["reference"], card["second_seed"], card["validation"]]
     rows = [
         [title, *(shown(run["figures"][name]) for run in runs)] for name, title in PROTOCOLS.items()
     ]
     errors = [shown(run["calibration_error"]) for run in runs]
     rows.append(["calibration error, equally filled bins", *errors])
     rows.append(["selection score", *(f"{run['score']:.4f}" for run in runs)])
-    return table(["", "base", "reference", f"reference, seed {card['second_seed']['seed']}"], rows)
+    second = f"reference_1's recipe, seed {card['second_seed']['seed']}"
+    return table(["", "base", "`reference_1`", second, "`reference`"], rows)
 
 
 def out_of_fold(card: Mapping[str, Any]) -> str:
@@ -90,19 +91,25 @@ def out_of_fold(card: Mapping[str, Any]) -> str:
 
 
 def shortcuts(card: Mapping[str, Any]) -> str:
-    """Renders how well trivial statistics predict, and their correlation with either network."""
-    of_reference = {row["name"]: row for row in card["reference"]["shortcuts"]}
+    """Renders how well trivial statistics predict, and their correlation with each network."""
+    networks = {"base": "base", "reference_1": "reference", "reference": "validation"}
+    of_network = {
+        network: {row["name"]: row for row in card[part]["shortcuts"]}
+        for network, part in networks.items()
+    }
     rows = []
     for row in card["base"]["shortcuts"]:
         cells = [row["title"], shown(row["auroc"])]
-        for found in (row, of_reference[row["name"]]):
-            cells += [
-                "" if (value := found["rank_correlation"][name]) is None else f"{value:.2f}"
-                for name in ("NORMAL", "PNEUMONIA")
-            ]
+        for found in of_network.values():
+            correlations = found[row["name"]]["rank_correlation"]
+            cells.append(
+                "; ".join(
+                    "" if (value := correlations[name]) is None else f"{value:.2f}"
+                    for name in ("NORMAL", "PNEUMONIA")
+                ).strip("; ")
+            )
         rows.append(cells)
-    heads = ["statistic", "AUROC alone", "base, NORMAL", "base, PNEUMONIA"]
-    return table([*heads, "reference, NORMAL", "reference, PNEUMONIA"], rows)
+    return table(["statistic", "AUROC alone", *networks], rows)
 
 
 def evidence(found: Mapping[str, Any]) -> str:
@@ -214,10 +221,10 @@ def packed(card: Mapping[str, Any]) -> str:
         ),
         "threshold": lambda one: f"{one['decision']['threshold']:.4f}",
         "temperature": lambda one: f"{one['decision']['temperature']:.4f}",
-        "rule of both": lambda one: (
+        "rule that chose both, scores used": lambda one: (
             f"{one['decision']['rule']}, {one['decision']['films']:,} scores"
         ),
-        "fitted on its own validation": lambda one: (
+        "threshold, temperature if fitted on its validation films": lambda one: (
             f"{one['decision_of_validation']['threshold']:.4f}, "
             f"{one['decision_of_validation']['temperature']:.4f}"
         ),
