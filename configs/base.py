@@ -1,4 +1,4 @@
-"""The Keras experiment repeated: the auxiliary output of a small Inception, trained for five epochs.
+"""The Keras experiment: the auxiliary output of a small Inception, trained for five epochs.
 
 Command:   python main.py --config=configs/base.py
 Films:     python main.py --config=configs/base.py --config.data.root=<folder with train/>

@@ -8,8 +8,9 @@ Random weights: --config.start.weights= --config.finetune.frozen_epochs=0
 Hardware:  2 cores of an AMD EPYC with AVX2, no GPU, 12 GB of memory.
 Time:      71 minutes beside other work for 6 epochs of 4,695 films, with its evaluation.
 Result:    on 521 films of held-out patients AUROC 0.994 (0.989 to 0.999), and specificity
-           0.963 (0.916 to 0.984) at the threshold for 95 % sensitivity; on 101 films of adults of another
-           hospital AUROC 0.703 (0.498 to 0.908) among AP and 0.731 (0.592 to 0.871) among PA films.
+           0.963 (0.916 to 0.984) at the threshold for 95 % sensitivity; on 101 films of adults of
+           another hospital AUROC 0.703 (0.498 to 0.908) among AP and 0.731 (0.592 to 0.871) among
+           PA films.
 The figures are of seed 0 and of ImageNet weights that had been rounded to 8 bits. One epoch trains
 the head alone, and then everything is trained, the backbone at a tenth of the rate. The auxiliary
 head is left out; `--config.model.heads=main,auxiliary` adds it. docs/inception_v3.md says which
