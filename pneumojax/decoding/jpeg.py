@@ -40,8 +40,8 @@ class JpegHeader(NamedTuple):
 
     frame: int  # the number of its SOF marker, such as 0 for baseline and 3 for lossless
     precision: int  # bits of a sample
-    width: int  # pixels
     height: int  # pixels; 0 if a DNL marker after the pixels gives it
+    width: int  # pixels
     components: int  # samples of a pixel
     scan: int = 0  # the position of the first scan's data, which all metadata precede
 

@@ -310,3 +310,11 @@ def test_an_index_that_cannot_be_read_is_left_aside():
     for index in (b"", b"II*\0", b"II*\0\0\0\0\0", b"MM\0*\0\0\0\x08\xff\xff", bytes(40)):
         film = decode_any(behind_start(jpeg(), segment(0xE2, b"MPF\0" + index)), Preprocessing(32))
         assert film.width == 448
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_header_has_the_sides_and_samples_that_pillow_wrote(progressive):
+    written = io.BytesIO()
+    Image.new("RGB", (40, 24)).save(written, "JPEG", progressive=progressive)
+    header = read_header(written.getvalue())
+    assert (header.width, header.height, header.components, header.precision) == (40, 24, 3, 8)
