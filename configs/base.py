@@ -9,8 +9,8 @@ Measured:  records/results/base_synthetic.json, embedded films on 2 cores of an 
            13 minutes beside other work (1.3 s a step with the machine to itself): training
            accuracy 0.796, 0.926, 0.943, 0.950, 0.957; best epoch 5, validation of 521 films:
            sensitivity 0.964 (0.940 to 0.978), specificity 0.985 (0.947 to 0.996), AUROC 0.994
-           (0.990 to 0.998), called at the threshold fitted there. One seed; at a threshold of 0.5,
-           sensitivity and specificity were 0.982 and 0.784 after epoch 2.
+           (0.990 to 0.998), called at the threshold fitted there. One seed. At a threshold of
+           0.5 they vary by epoch: 0.982 and 0.784 after epoch 2.
 This file has every field of the project; the other configs start from it and change a few.
 """
 

@@ -532,6 +532,16 @@ def test_figures_of_streaming_in_input_are_those_that_are_stored():
     assert f"reading {many['films_read']:,} films" in text
 
 
+def test_the_decoders_that_input_compares_are_those_that_are_stored():
+    stored, text = (
+        read(f"{name}") for name in ("records/performance/jpeg_decoders.json", "docs/input.md")
+    )
+    stored = json.loads(stored)
+    low, high = stored["quartiles"]
+    assert f"{stored['films']} films {stored['times_as_fast']:.2f} times as fast" in text
+    assert f"quartiles {low:.2f} and {high:.2f}" in text
+
+
 def test_speeds_of_the_cache_in_input_are_those_that_are_stored():
     stored = json.loads(read("records/performance/cache_throughput.json"))["batches"]
     speeds = [(row["batch_size"], *row["films_per_second"].values()) for row in stored]

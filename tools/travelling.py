@@ -3,7 +3,7 @@
 Command:   python -m tools.travelling --styles=<folder of runs> --of=<run> --to=<folder> \\
                [--elsewhere=<table>]
 Each run in --styles was trained without the films of one style, which its table names as the split
-"test" (`python -m tools.style_tables`). Its logits are divided by the temperature of its own
+"test" (`python -m tools.style_networks`). Its logits are divided by the temperature of its own
 validation films, so that runs of different length or loss have one scale. The decision is fitted on
 the logits of all runs together, in these kinds of film: validation films; the films of each style
 that a run did not see; a sample of the latter under each setting of the stress test; and films of

@@ -58,7 +58,7 @@ class ChestXray(tfds.core.GeneratorBasedBuilder):
     | split | normal | pneumonia | bacteria | virus | patients               |
     | ----- | ------ | --------- | -------- | ----- | ---------------------- |
     | train | 1,341  | 3,875     | 2,530    | 1,345 | 1,211 normal, 2,443 ill |
-    | test  | 234    | 390       | 242      | 148   | as published           |
+    | test  | 234    | 390       | 242      | 148   | not counted            |
 
     Among the training films are 24 groups of byte-identical files, each of one patient. A patient
     is identified by the pathogen or series together with the number.

@@ -5,6 +5,8 @@ import csv
 import numpy as np
 import pytest
 
+from pneumojax.cli.parsing import parse
+from pneumojax.cli.verbs import VERBS
 from pneumojax.configs import base
 from pneumojax.data.cache import FilmCache
 from pneumojax.data.naming import KERMANY
@@ -15,7 +17,7 @@ from pneumojax.evaluation.audits.stress import STRESSES
 from pneumojax.inference.predictor import Predictor
 from pneumojax.training.loop import train
 from tools import travelling
-from tools.style_tables import write_tables
+from tools.style_networks import training, write_tables
 from tools.travelling import Scores
 
 
@@ -102,3 +104,13 @@ def test_the_fit_sees_validation_unseen_and_degraded_films_on_the_scale_of_each_
 def test_a_style_that_every_run_saw_is_named(runs, cache_dir):
     with pytest.raises(UserError, match="no run was trained without style 2"):
         travelling.fit(runs[:1], runs[0], cache_dir)
+
+
+@pytest.mark.parametrize("recipe, epochs", [("distilled", 4), ("reference", 9)])
+def test_a_recipe_is_trained_on_the_table_of_a_style_for_fewer_epochs(recipe, epochs, tmp_path):
+    flags = training(recipe, tmp_path / "t.csv", tmp_path, tmp_path / "w.h5", tmp_path / "run")
+    command = parse(flags, tuple(VERBS))
+    config = command.config()
+    assert command.verb == "train" and config.name == recipe and config.epochs == epochs
+    assert config.data.table == str(tmp_path / "t.csv") and config.data.root == str(tmp_path)
+    assert (config.start.weights == str(tmp_path / "w.h5")) == (recipe == "distilled")

@@ -25,6 +25,7 @@ from tools.docs import (
     scaling,
     soak,
     streaming,
+    votes,
 )
 from tools.docs.marks import placed
 from tools.docs.places import IMAGES, ROOT
@@ -54,7 +55,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/accelerator.md": {"accelerator": accelerator.rendered, "kernels": kernels.rendered},
     "docs/export.md": {"types": export.rendered},
     "docs/augmentation.md": {"augmentation": augmentation.rendered},
-    "docs/reference_model.md": {"in brief": front.released}
+    "docs/reference_model.md": {"in brief": front.released, "votes": votes.rendered}
     | {name: lambda name=name: reference_card.rendered(name) for name in reference_card.PARTS},
 }
 PICTURES: dict[str, Callable[[Path], None]] = {

@@ -14,7 +14,7 @@ def rendered() -> str:
     """Renders a row for each compiled step, and the command."""
     stored = json.loads(STORED.read_text())
     counts_header = ("kernels", *KINDS, "other")
-    header = ("step", "products in", *counts_header, "GB moved", "ms for that", "work space, GB")
+    header = ("step", "type", *counts_header, "GB moved", "ms for that", "work space, GB")
     rows = []
     for row in stored["rows"]:
         counts = [row["kinds"].get(kind, 0) for kind in KINDS]

@@ -51,7 +51,8 @@ def followed(figures: Mapping[str, Mapping[str, Any]]) -> str:
 
 def results(card: Mapping[str, Any]) -> str:
     """Renders each protocol for the base recipe, the first recipe with two seeds, and the mean."""
-    runs = [card["base"], card["reference"], card["second_seed"], card["validation"]]
+    parts = ("base", "reference", "second_seed", "validation_2", "validation")
+    runs = [card[part] for part in parts]
     rows = [
         [title, *(shown(run["figures"][name]) for run in runs)] for name, title in PROTOCOLS.items()
     ]
@@ -59,7 +60,7 @@ def results(card: Mapping[str, Any]) -> str:
     rows.append(["calibration error, equally filled bins", *errors])
     rows.append(["selection score", *(f"{run['score']:.4f}" for run in runs)])
     second = f"reference_1's recipe, seed {card['second_seed']['seed']}"
-    return table(["", "base", "`reference_1`", second, "`reference`"], rows)
+    return table(["", "base", "`reference_1`", second, "`reference_2`", "`reference`"], rows)
 
 
 def out_of_fold(card: Mapping[str, Any]) -> str:
@@ -184,6 +185,23 @@ def shift(found: Mapping[str, Any]) -> str:
     return total + table(["trial", "why", *heads, "time"], rows)
 
 
+def views(found: Mapping[str, Any]) -> str:
+    """Renders what test-time views do to AUROC on the hold-out and on another hospital's films."""
+    rows = [
+        [
+            " and ".join(f"`{view}`" for view in choice["views"]) or "none",
+            shown(choice["auroc"]),
+            f"{choice['elsewhere_auroc']:.3f}",
+            ""
+            if not choice["views"]
+            else "{value:+.3f} ({low:+.3f} to {high:+.3f})".format(**choice["difference"]),
+        ]
+        for choice in found["choices"]
+    ]
+    elsewhere = "another hospital: mean AUROC within AP and PA"
+    return table(("views", "AUROC, held-out patients", elsewhere, "difference from none"), rows)
+
+
 def ablation(found: Mapping[str, Any]) -> str:
     """Renders the recipe and each removal: the mean of the seeds, each seed, and the difference."""
     names = ("auroc", "matched_auroc", "stress_mean_auroc", "stress_mean_balanced_accuracy")
@@ -211,7 +229,8 @@ def ablation(found: Mapping[str, Any]) -> str:
 
 def packed(card: Mapping[str, Any]) -> str:
     """Renders size, type and decision of the released networks, the present one first."""
-    found = {"models/reference": card["released"], "models/reference_1": card["reference_1"]}
+    parts = {"reference": "released", "reference_2": "reference_2", "reference_1": "reference_1"}
+    found = {f"models/{network}": card[part] for network, part in parts.items()}
     rows = {
         "parameters stored as": lambda one: one["stored_as"],
         "all of the folder": lambda one: f"{one['bytes'] / 1e6:.2f} MB",
@@ -275,6 +294,7 @@ PARTS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "evidence": ("evidence.json", evidence),
     "search": ("search.json", search),
     "shift": ("shift.json", shift),
+    "views": ("views.json", views),
     "ablation": ("ablation.json", ablation),
     "released": ("card.json", packed),
     "forecast": ("card.json", forecast),
