@@ -16,7 +16,8 @@ CARD = "card.json"  # facts of a released network that its run folder does not h
 _LIMITS = (
     "It knows films like those it was trained on. Films of other hospitals, machines, ages or "
     "views may get wrong answers without a warning.",
-    "Figures of validation films come from the same source as the training films, so they flatter.",
+    "Figures of validation films come from the same source as the training films, so they are too "
+    "good for films of others.",
 )
 
 _CARD = (

@@ -14,7 +14,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from pneumojax.inference.forward import Forward, over_microbatches, to_unit_range
-from pneumojax.inference.network import Network, averaged, predicting_logits
+from pneumojax.inference.network import Network, predicting_logits, summed_logits, views_of
 
 
 def make_explainer(network: Network, mesh: Mesh) -> Forward:
@@ -51,12 +51,12 @@ def make_explainer(network: Network, mesh: Mesh) -> Forward:
             evidence = jnp.stack([_enlarged(one, side) for one in each]).sum(0)
         largest = evidence.max((1, 2), keepdims=True)
         evidence = jnp.where(largest > 0, evidence / jnp.where(largest > 0, largest, 1), 0)
-        logits = averaged(
-            logits,
-            lambda view: predicting_logits(network.logits(params, view)),
-            to_unit_range(images),
-            network.views,
-        )
+        if network.views:  # the map is that of the film itself
+            seen = views_of(to_unit_range(images), network.views)
+            logits += summed_logits(
+                lambda view: predicting_logits(network.logits(params, view)), seen
+            )
+            logits /= 1 + len(seen)
         return logits, _enlarged(evidence, side)
 
     return over_microbatches(explain, mesh)

@@ -1,18 +1,20 @@
 """A network as a static definition beside a tree of parameters, built from a config."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from ml_collections import ConfigDict
 
 from pneumojax.errors import UserError
 from pneumojax.inference.facts import Built, Facts
+from pneumojax.nn.ops import plain_operations
 from pneumojax.run.agreement import answering
 from pneumojax.run.stored_config import OUR_NETWORKS
 from pneumojax.sharding import make_mesh
@@ -45,7 +47,8 @@ class Network:
         def logits_of(images: Array) -> Array:
             return predicting_logits(self.logits(params, images))
 
-        return averaged(logits_of(images), logits_of, images, self.views)
+        seen = [images, *views_of(images, self.views)]
+        return summed_logits(logits_of, seen) / len(seen)
 
     def training_logits(
         self, params: dict, statistics: dict, images: Array, dropout_keys: Array, axis: str | None
@@ -187,10 +190,17 @@ def _zoom(images: Array) -> Array:
 VIEWS: dict[str, Callable[[Array], Array]] = {"flip": _flip, "zoom": _zoom}
 
 
-def averaged(
-    logits: Array, logits_of: Callable[[Array], Array], images: Array, names: Sequence[str]
-) -> Array:
-    """Averages the `logits` (batch,) of images (batch, h, w, 1) with those of the named views."""
-    for name in names:
-        logits += logits_of(VIEWS[name](images))
-    return logits / (1 + len(names))
+def views_of(images: Array, names: Sequence[str]) -> list[Array]:
+    """The named views of images (batch, h, w, 1), each of their shape."""
+    return [VIEWS[name](images) for name in names]
+
+
+def summed_logits(logits_of: Callable[[Array], Array], seen: Sequence[Array]) -> Array:
+    """The sum of the logits (batch,) of images of one shape, of which there is at least one.
+
+    A loop takes them through the network, which then is traced and compiled once. The export to
+    ONNX has no such loop, so it holds the network several times.
+    """
+    if len(seen) == 1 or plain_operations.value:
+        return reduce(operator.add, map(logits_of, seen))
+    return reduce(operator.add, lax.map(logits_of, jnp.stack(seen)))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pneumojax.configs import base
-from pneumojax.inference.network import VIEWS, averaged, make_network
+from pneumojax.inference.network import VIEWS, make_network, summed_logits, views_of
 from pneumojax.nn.layers import standardised
+from pneumojax.nn.ops import plain_operations
 from pneumojax.run.checkpoint import Checkpoints
 from pneumojax.run.history import read_history
 from pneumojax.sharding import make_mesh, placed
@@ -143,9 +144,12 @@ def test_views_are_averaged_in_logits():
     def left(images):
         return images[:, :, :5].sum((1, 2, 3))
 
-    both = averaged(left(films), left, films, ("flip",))
-    np.testing.assert_allclose(both, films.sum((1, 2, 3)) / 2, rtol=1e-6)
-    np.testing.assert_array_equal(averaged(left(films), left, films, ()), left(films))
+    (mirrored,) = views_of(films, ("flip",))
+    both = summed_logits(left, [films, mirrored])
+    np.testing.assert_allclose(both, films.sum((1, 2, 3)), rtol=1e-6)
+    np.testing.assert_array_equal(summed_logits(left, [films]), left(films))
+    with plain_operations(True):  # as in an export, without a loop
+        np.testing.assert_allclose(summed_logits(left, [films, mirrored]), both, rtol=1e-6)
     ramp = jnp.broadcast_to(jnp.arange(20.0)[None, :, None, None], (1, 20, 20, 1))
     zoomed = VIEWS["zoom"](ramp)[0, :, 10, 0]
     np.testing.assert_allclose(zoomed, 9.5 + 0.9 * (np.arange(20) - 9.5), atol=1e-5)
