@@ -135,7 +135,7 @@ def _open(folder: Path, splits: Splits) -> TrainedRun:
         raise UserError(
             f"config.distill.teachers: {str(folder)!r} was trained on {seen:,} of the "
             f"{len(splits.validation or ()):,} validation films or their patients, so validation "
-            "would make this run look too good; use a teacher that was trained with the same hold-out"
+            "would make this run look too good; use a teacher with the same hold-out"
         )
     return run
 
