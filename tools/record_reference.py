@@ -9,6 +9,7 @@ tools.docs` renders them, beside the search and the ablation that `tools/trials.
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,11 @@ POOLED = ("sensitivity", "specificity", "auroc", "accuracy", "positive_predictiv
 def of_run(workdir: Path) -> dict[str, Any]:
     """Reads the figures of one run from its evaluation on validation."""
     result = json.loads((workdir / "evaluation" / "val" / "metrics.json").read_text())
-    figures = protocol_figures(result)
     return {
         "config": json.loads((workdir / "config.json").read_text())["name"],
         "seed": result["config"]["seed"],
         "epoch": result["epoch"],
-        "films": result["n"],
-        "patients": result["patients"],
-        "decision": result["decision"],
-        "score": selection_score(figures),
-        "figures": figures,
-        "calibration_error": result["calibration"]["calibrated"]["calibration_error"],
-        "shortcuts": result["shortcuts"]["statistics"],
+        **_figures_of(result),
         "history": read_history(workdir),
         "versions": result["provenance"]["versions"],
     }
@@ -45,13 +39,18 @@ def of_run(workdir: Path) -> dict[str, Any]:
 def of_evaluation(folder: Path) -> dict[str, Any]:
     """Reads the figures of a published network from an evaluation of its validation films."""
     result = json.loads((folder / "metrics.json").read_text())
+    found = _figures_of(result)
+    return found | {"figures": found["figures"] | {name: result[name] for name in POOLED}}
+
+
+def _figures_of(result: Mapping[str, Any]) -> dict[str, Any]:
     figures = protocol_figures(result)
     return {
         "films": result["n"],
         "patients": result["patients"],
         "decision": result["decision"],
         "score": selection_score(figures),
-        "figures": figures | {name: result[name] for name in POOLED},
+        "figures": figures,
         "calibration_error": result["calibration"]["calibrated"]["calibration_error"],
         "shortcuts": result["shortcuts"]["statistics"],
     }

@@ -18,23 +18,13 @@ from pneumojax.training.loop import train
 from pneumojax.training.optimizer import make_optimizer
 from pneumojax.training.state import DECAY, TrainState, evaluation_params, initial_state
 from pneumojax.training.step import make_train_step
+from tests.support.random_batch import batch_of
 
 
 def changed(config, **fields):
     config = config.copy_and_resolve_references()
     config.update_from_flattened_dict({k.replace("__", "."): v for k, v in fields.items()})
     return config
-
-
-def batch_of(config, seed=0):
-    rng = np.random.default_rng(seed)
-    n, side = config.batch_size, config.data.image_size
-    return {
-        "image": rng.integers(0, 256, (n, side, side, 1), np.uint8),
-        "label": rng.integers(0, 2, n, np.int32),
-        "mask": np.ones(n, np.float32),
-        "film": np.arange(n, dtype=np.int32),
-    }
 
 
 def stepper(config):

@@ -17,6 +17,7 @@ from pneumojax.training.recipe import recipe_of
 from pneumojax.training.setup import begin_state
 from pneumojax.training.state import abstract_state, initial_state
 from pneumojax.training.step import RunNumbers, make_train_step
+from tests.support.random_batch import batch_of
 
 
 def with_fields(module, **fields):
@@ -63,17 +64,6 @@ def test_a_step_that_depends_on_more_than_its_config_has_no_recipe(field):
     assert recipe_of(with_fields(base, **field), 10) is None
 
 
-def batch_of(config):
-    rng = np.random.default_rng(5)
-    n, side = config.batch_size, config.data.image_size
-    return {
-        "image": rng.integers(0, 256, (n, side, side, 1), np.uint8),
-        "label": rng.integers(0, 2, n, np.int32),
-        "mask": np.ones(n, np.float32),
-        "film": np.arange(n, dtype=np.int32),
-    }
-
-
 def final_state(config, numbers, stored):
     """The leaves of a state after three steps, from the same first state."""
     mesh, network = make_mesh(), make_network(config)
@@ -84,7 +74,7 @@ def final_state(config, numbers, stored):
         step = replace(step, recipe=None)
     held = Held(numbers=jax.device_put(numbers))
     compiled = compile_step(step, state, config, mesh, held=held)
-    batch = jax.device_put(batch_of(config))
+    batch = jax.device_put(batch_of(config, seed=5))
     for _ in range(3):
         state, _ = compiled(state, batch, held)
     return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
