@@ -16,6 +16,7 @@ from tools.docs.drawing import COLORS, save, style
 from tools.docs.marks import table
 from tools.docs.places import REFERENCE
 
+LONGEST_VALUE = 20  # characters
 PROTOCOLS = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
@@ -148,7 +149,7 @@ def search(found: Mapping[str, Any]) -> str:
         [
             row["trial"],
             str(row["seed"]),
-            ", ".join(f"`{k}={v}`" for k, v in row["changes"].items()) or "none",
+            ", ".join(_change(*each) for each in row["changes"].items()) or "none",
             row["why"],
             f"{row['score']:.4f}",
             shown(row["figures"]["auroc"]),
@@ -163,6 +164,11 @@ def search(found: Mapping[str, Any]) -> str:
     stressed = ("stressed balanced accuracy", "sharpness and logit")
     total = f"{found['seconds'] / 3600:.1f} hours of machine time on {found['hardware']}.\n\n"
     return total + table((*heads, *stressed, "time"), rows)
+
+
+def _change(field: str, value: Any) -> str:
+    """A changed field; a long value, which would make the table unreadable, is left to the plan."""
+    return f"`{field}={value}`" if len(str(value)) <= LONGEST_VALUE else f"`{field}`"
 
 
 def shift(found: Mapping[str, Any]) -> str:
