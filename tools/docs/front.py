@@ -3,7 +3,7 @@
 import json
 import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.contest_summary import OURS, median_ratio
@@ -72,7 +72,7 @@ def render_released(
             "`reference`",
             f"forecast for another machine: range over {len(styles['groups'])} held-out groups",
             *("{:.3f} to {:.3f}".format(*styles[name]) for name in SHARES),
-            ", ".join(f"{group['auroc']['value']:.3f}" for group in styles["groups"]),
+            "{:.3f} to {:.3f}".format(*_range(styles["groups"])),
         ],
         ["`reference`", *_elsewhere(elsewhere["reference"])],
         ["`reference_1`", out_of_fold, *(shown(folds[name]) for name in names)],
@@ -84,6 +84,12 @@ def render_released(
         ["`reference_1`", *_elsewhere(elsewhere["reference_1"])],
     ]
     return table(("network", "films", *SHARES, "AUROC"), rows)
+
+
+def _range(groups: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """The lowest and the highest AUROC of the groups that were held out."""
+    areas = [group["auroc"]["value"] for group in groups]
+    return min(areas), max(areas)
 
 
 def _elsewhere(found: Mapping[str, Any]) -> list[str]:

@@ -161,7 +161,7 @@ def search(found: Mapping[str, Any]) -> str:
         for row in sorted(found["rows"], key=lambda row: -row["score"])
     ]
     heads = ("trial", "seed", "changes", "why", "score", "AUROC", "on matched pairs")
-    stressed = ("stressed balanced accuracy", "sharpness and logit")
+    stressed = ("balanced accuracy under stress", "sharpness and logit: NORMAL, PNEUMONIA")
     total = f"{found['seconds'] / 3600:.1f} hours of machine time on {found['hardware']}.\n\n"
     return total + table((*heads, *stressed, "time"), rows)
 
@@ -246,7 +246,7 @@ def packed(card: Mapping[str, Any]) -> str:
         ),
         "threshold": lambda one: f"{one['decision']['threshold']:.4f}",
         "temperature": lambda one: f"{one['decision']['temperature']:.4f}",
-        "rule that chose both, scores used": lambda one: (
+        "rule for threshold and temperature; scores": lambda one: (
             f"{one['decision']['rule']}, {one['decision']['films']:,} scores"
         ),
         "threshold, temperature if fitted on its validation films": lambda one: (
