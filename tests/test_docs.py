@@ -533,10 +533,8 @@ def test_figures_of_streaming_in_input_are_those_that_are_stored():
 
 
 def test_the_decoders_that_input_compares_are_those_that_are_stored():
-    stored, text = (
-        read(f"{name}") for name in ("records/performance/jpeg_decoders.json", "docs/input.md")
-    )
-    stored = json.loads(stored)
+    stored = json.loads(read("records/performance/jpeg_decoders.json"))
+    text = read("docs/input.md")
     low, high = stored["quartiles"]
     assert f"{stored['films']} films {stored['times_as_fast']:.2f} times as fast" in text
     assert f"quartiles {low:.2f} and {high:.2f}" in text

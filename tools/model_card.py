@@ -10,27 +10,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from pneumojax.files import write_json
+from tools.docs.front import SHARES
 from tools.docs.places import REFERENCE, ROOT
 from tools.docs.reference_card import shown
+from tools.record_reference import POOLED
 
 STORED = ROOT / "models" / "reference" / "card.json"
-FIGURES = ("auroc", "sensitivity", "specificity", "accuracy", "positive_predictive_value")
 
 
 def card(found: Mapping[str, Any], elsewhere: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known about the network: its figures, how it was validated, and its limits.
+    """Returns the figures of the network, how it was validated, and its limits.
 
     Args:
         found: the stored figures of `tools.record_reference`.
         elsewhere: the network's record of `tools.elsewhere`.
     """
     own, forecast = found["validation"], found["forecast"]
-    ranges = {name: "{:.3f} to {:.3f}".format(*forecast[name]) for name in FIGURES[1:3]}
+    ranges = {name: "{:.3f} to {:.3f}".format(*forecast[name]) for name in SHARES}
     there = {name: shown(figure) for name, figure in elsewhere["figures"].items()}
     return {
         "validated": f"{own['films']:,} films of {own['patients']:,} patients who were held out "
         "from both networks of this mean, at its threshold",
-        "figures": {name: own["figures"][name] for name in FIGURES},
+        "figures": {name: own["figures"][name] for name in POOLED},
         "limits": [
             "The training films are frontal views of children of one to five years from one "
             "hospital. Adults, lateral views, other diseases and other machines are outside of "

@@ -5,7 +5,8 @@ The table has a column "style", as `main.py table --styles=3` writes it, and its
 to --films. For each style both recipes are trained on the other styles, for a third of their epochs
 or less, which is enough for a threshold. The two networks are joined and get the views of the
 reference model; the results are in <folder>/joined, each with the name of its style. The same
-command continues after an interruption.
+command continues an interrupted training, and skips a style whose joined run exists. Delete a run
+that was interrupted while it was being joined.
 """
 
 import argparse
