@@ -1,6 +1,7 @@
 """Measures `beam-ingest` and `beam-predict`, and proves that a killed worker changes nothing.
 
 Command:   python -m benchmarks.beam --scratch=<folder with 12 GB free>
+           python -m benchmarks.beam --scratch=<same> --parts memory --workdir=<a smaller network>
 
 It needs the environment of docs/beam.md. Films are drawn as for `benchmarks.streaming`. Each part
 is stored in records/performance/beam.json when it is done, and the same command goes on with the
@@ -10,10 +11,14 @@ parts that are missing or were measured with another --count:
 - memory: the largest resident memory of any process of the command, by number of films.
 - killed: a prediction on two workers, one of which is killed, against the rows of `predict`.
 - real: an ingest of the training films in `--films` against the ordinary cache.
+
+Predictions use `reference_1`, because `reference` reads each film three times, which takes longer
+and shows nothing more about Beam. For the part memory a smaller network saves half an hour.
 """
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import shutil
@@ -113,13 +118,16 @@ def ingest(films: Path, cache: Path, workers: int) -> Watched:
     )
 
 
-def predict(films: Path, output: Path, workers: int, shard_films: int = 1024) -> Watched:
-    """Starts a prediction with the reference network into a new folder."""
+def predict(
+    films: Path, output: Path, workers: int, workdir: str, shard_films: int = 1024
+) -> Watched:
+    """Starts a prediction by one network into a new folder."""
     shutil.rmtree(output, ignore_errors=True)
     return Watched(
         [
             "beam-predict",
             f"--output={output}",
+            f"--workdir={workdir}",
             f"--workers={workers}",
             f"--shard_films={shard_films}",
             str(films),
@@ -127,17 +135,19 @@ def predict(films: Path, output: Path, workers: int, shard_films: int = 1024) ->
     )
 
 
-STARTS: dict[str, Callable[[Path, Path, int], Watched]] = {
-    "beam-ingest": ingest,
-    "beam-predict": predict,
-}
+def starts(workdir: str) -> dict[str, Callable[[Path, Path, int], Watched]]:
+    """Both verbs by name, each as a function of films, place and number of workers."""
+    return {
+        "beam-ingest": ingest,
+        "beam-predict": functools.partial(predict, workdir=workdir),
+    }
 
 
-def speed(scratch: Path, count: int) -> Record:
+def speed(scratch: Path, count: int, workdir: str) -> Record:
     """Films/s of both verbs by number of workers."""
     films, found = _films(scratch, count), {}
     for workers in (1, 2):
-        for verb, start in STARTS.items():
+        for verb, start in starts(workdir).items():
             started = start(films, scratch / verb, workers)
             seconds, _ = started.wait()
             found[f"{verb}, workers={workers}"] = {
@@ -145,28 +155,28 @@ def speed(scratch: Path, count: int) -> Record:
                 "films_per_second": count / seconds,
                 "peaks_mb": started.peaks_mb,
             }
-    return {"films": count, "runs": found}
+    return {"films": count, "network": Path(workdir).name, "runs": found}
 
 
-def memory(scratch: Path, counts: Iterable[int]) -> Record:
+def memory(scratch: Path, counts: Iterable[int], workdir: str) -> Record:
     """The largest memory of each kind of process, with two workers, by number of films."""
     found = {}
     for count in counts:
         films = _films(scratch, count)
-        for verb, start in STARTS.items():
+        for verb, start in starts(workdir).items():
             started = start(films, scratch / verb, 2)
             seconds, _ = started.wait()
             found[f"{verb}, films={count}"] = {"seconds": seconds, "peaks_mb": started.peaks_mb}
             shutil.rmtree(scratch / verb)
-    return {"workers": 2, "runs": found}
+    return {"workers": 2, "network": Path(workdir).name, "runs": found}
 
 
-def killed(scratch: Path, count: int) -> Record:
+def killed(scratch: Path, count: int, workdir: str) -> Record:
     """Kills a worker once some shards are written; compares the rows with those of `predict`."""
     films, output, whole = _films(scratch, count), scratch / "output", scratch / "one.csv"
     whole.unlink(missing_ok=True)
-    Watched(["predict", f"--output={whole}", str(films)]).wait()
-    started = predict(films, output, 2, shard_films=count // SHARDS)
+    Watched(["predict", f"--output={whole}", f"--workdir={workdir}", str(films)]).wait()
+    started = predict(films, output, 2, workdir, shard_films=count // SHARDS)
     while len(list(output.glob("predictions-*"))) < 3:
         time.sleep(0.1)
         if started.process.poll() is not None:
@@ -180,6 +190,7 @@ def killed(scratch: Path, count: int) -> Record:
     rows = read_csv(whole)
     return {
         "films": count,
+        "network": Path(workdir).name,
         "shards": len(list(output.glob("predictions-*"))),
         "shards_when_killed": finished,
         "seconds": seconds,
@@ -233,6 +244,7 @@ def main() -> None:
     parser.add_argument("--films", type=Path, help="real films with train/, for the part real")
     parser.add_argument("--count", type=int, default=20_000, help="drawn films for speed, killed")
     parser.add_argument("--counts", type=int, nargs="*", default=[2_000, 20_000, 200_000])
+    parser.add_argument("--workdir", default="reference_1", help="the network that predicts")
     parser.add_argument("--parts", nargs="*", default=["real", "killed", "speed", "memory"])
     parser.add_argument(
         "--output", type=Path, default=ROOT / "records" / "performance" / "beam.json"
@@ -240,13 +252,13 @@ def main() -> None:
     arguments = parser.parse_args()
     scratch = arguments.scratch.expanduser().resolve()
     scratch.mkdir(parents=True, exist_ok=True)
-    count = arguments.count
+    count, workdir = arguments.count, arguments.workdir
     record = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
     parts = {
         "real": lambda: real(scratch, arguments.films),
-        "killed": lambda: killed(scratch, count),
-        "speed": lambda: speed(scratch, count),
-        "memory": lambda: memory(scratch, arguments.counts),
+        "killed": lambda: killed(scratch, count, workdir),
+        "speed": lambda: speed(scratch, count, workdir),
+        "memory": lambda: memory(scratch, arguments.counts, workdir),
     }
     for name in arguments.parts:
         if name == "real" and arguments.films is None:
