@@ -112,7 +112,12 @@ def selection(evaluation: Evaluation) -> Section:
 def _checkpoint(evaluation: Evaluation) -> list[str]:
     facts = evaluation.facts
     chosen = facts.selection
-    if not chosen.films:
+    if facts.epoch == 0:
+        text = [
+            "This run trained nothing: it was made from the weights of other runs. None of its "
+            f"{chosen.films:,} validation films was used in their training."
+        ]
+    elif not chosen.films:
         text = ["The run had no validation films, so its last checkpoint is evaluated."]
     else:
         count = f"{chosen.films:,} validation films"

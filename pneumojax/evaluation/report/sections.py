@@ -14,6 +14,7 @@ from pneumojax.evaluation.summary import MOST_BINS, bins_for
 from pneumojax.evaluation.wording import (
     HEADLINE,
     decision_line,
+    fitted_on,
     limits_of,
     temperature_of,
     titles,
@@ -29,7 +30,7 @@ _CALIBRATION = {
     "calibration_intercept": "Calibration intercept (0 is right)",
     "calibration_in_the_large": "Intercept at slope 1 (0 is right)",
 }
-_TRAVELLING = ("auroc", "sensitivity", "specificity")
+_TRAVELLING = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
 _RULES = {
     "youden": "the threshold with the highest sum of sensitivity and specificity (Youden)",
     "sensitivity": "the highest threshold that reaches the required sensitivity",
@@ -188,7 +189,7 @@ def _forecast(record: Mapping[str, Any]) -> Table:
         f"{record['column']!r} was scored by a network, and called at a threshold, that were made "
         "without its films; the forecast reaches from the lowest to the highest limit of a group."
     )
-    return Table(("group that was held out", "films", *_TRAVELLING), rows, note=note)
+    return Table(("group that was held out", "films", *_TRAVELLING.values()), rows, note=note)
 
 
 def _measured(figure: Mapping[str, float | None]) -> str:
@@ -234,7 +235,7 @@ def calibration(evaluation: Evaluation) -> Section:
         text = [f"No temperature was fitted{': ' * bool(reason)}{reason}."]
     else:
         text = [
-            "Logits are divided by a temperature that was fitted on validation films: "
+            f"Logits are divided by a temperature that was fitted on {fitted_on(decision)}: "
             f"{temperature_of(decision)}. This does not change the ranking of films."
         ]
     if (bins := bins_for(summary.n)) < MOST_BINS:

@@ -15,9 +15,10 @@ from pneumojax.evaluation.report import report, sections
 from pneumojax.evaluation.report.report import write_report
 from pneumojax.evaluation.report.run_sections import films, identity, selection
 from pneumojax.evaluation.report.section import Section
-from pneumojax.evaluation.report.sections import operating_point
+from pneumojax.evaluation.report.sections import calibration, operating_point
 from pneumojax.evaluation.run_facts import FilmCount, Selection
 from pneumojax.evaluation.wording import HEADLINE
+from pneumojax.inference.decision import Decision
 from pneumojax.palette import DARK, LIGHT
 
 CHARTS = ["confusion", "precision_recall", "reliability", "robustness", "roc"]
@@ -263,6 +264,15 @@ def test_validation_is_not_sold_as_films_that_chose_nothing(evaluation, facts):
     text = " ".join(operating_point(validated).text)
     assert "validation films, which are the films scored here" in text
     assert "none of them is scored here" in " ".join(operating_point(evaluation).text)
+
+
+def test_a_network_that_was_joined_says_what_its_figures_rest_on(evaluation, facts):
+    decision = Decision("worst_case", 1.1, 0.7, 14_760, "")
+    summary = replace(evaluation.summary, decision=decision)
+    joined = replace(evaluation, summary=summary, facts=replace(facts, epoch=0))
+    assert "fitted on 14,760 scores of several kinds: 1.1" in " ".join(calibration(joined).text)
+    text = " ".join(selection(joined).text)
+    assert "made from the weights of other runs" in text and "epoch 0" not in text
 
 
 @pytest.fixture(scope="module")
