@@ -94,16 +94,10 @@ def decision_line(decision: Decision, class_names: ClassNames = CLASS_NAMES) -> 
         return f"{line} (nothing fitted: {decision.note})"
     if decision.rule in _RULES_OF_SEVERAL:
         return f"{line}: {_RULES_OF_SEVERAL[decision.rule]}"
-    line += f", by the rule {decision.rule!r} on {fitted_on(decision)}"
+    line += f", by the rule {decision.rule!r} on {decision.fitted_on}"
     if decision.note:
         return f"{line} ({decision.note})"
     return f"{line}, with a temperature of {temperature_of(decision)}"
-
-
-def fitted_on(decision: Decision) -> str:
-    """The films that threshold and temperature were fitted on, with their number."""
-    unit = "scores of several kinds" if decision.rule == "worst_case" else "validation films"
-    return f"{decision.films:,} {unit}"
 
 
 def temperature_of(decision: Decision) -> str:

@@ -28,6 +28,12 @@ class Decision(NamedTuple):
     films: int  # the number of validation films that it was fitted on
     note: str  # why something could not be fitted, or ""
 
+    @property
+    def fitted_on(self) -> str:
+        """The films that threshold and temperature were fitted on, in words."""
+        unit = "scores of several kinds" if self.rule == "worst_case" else "validation films"
+        return f"{self.films:,} {unit}"
+
     def probabilities(self, logits: ArrayLike) -> Floats:
         """Logits (n,) -> calibrated probabilities of PNEUMONIA (n,), float64."""
         return probability(np.asarray(logits, np.float64) / self.temperature)

@@ -79,11 +79,11 @@ def about(trained: TrainedRun, workdir: Path) -> About:
 
 
 def _fitted_on(trained: TrainedRun) -> str:
-    """Names the films that the decision was fitted on: validation films, or those out of fold."""
-    films, own = trained.decision.films, trained.meta.get("decision_of_validation")
-    if own is None or own == trained.meta.get("decision"):
-        return f"{films:,} validation films"
-    return f"out-of-fold predictions of {films:,} training films"
+    """Names the films that the decision was fitted on: as it says itself, or those out of fold."""
+    decision, own = trained.decision, trained.meta.get("decision_of_validation")
+    if own in (None, trained.meta.get("decision")) or decision.rule == "worst_case":
+        return decision.fitted_on
+    return f"out-of-fold predictions of {decision.films:,} training films"
 
 
 def page(network: About, drawings: Sequence[Example], most: int) -> str:

@@ -12,6 +12,7 @@ from pneumojax.inference.trained_run import open_run
 from pneumojax.serve import markup
 from pneumojax.serve.markup import Example, examples
 from pneumojax.serve.reading import Reading
+from pneumojax.shipped import reference_run
 
 NETWORK = markup.About("a-run", "some films", False, 0.25, "youden", "65 films", True)
 FILM = Image.new("L", (30, 20), 90)
@@ -117,6 +118,11 @@ def test_films_that_a_decision_was_fitted_on_are_named_truly(workdir, out_of_fol
     assert said == (
         "out-of-fold predictions of 10 training films" if out_of_fold else "10 validation films"
     )
+
+
+def test_the_reference_model_says_that_its_threshold_rests_on_several_kinds_of_scores():
+    folder = reference_run()
+    assert markup.about(open_run(folder), folder).fitted_on.endswith("scores of several kinds")
 
 
 def test_a_reading_as_values_carries_what_its_page_says():

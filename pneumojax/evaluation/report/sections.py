@@ -14,7 +14,6 @@ from pneumojax.evaluation.summary import MOST_BINS, bins_for
 from pneumojax.evaluation.wording import (
     HEADLINE,
     decision_line,
-    fitted_on,
     limits_of,
     temperature_of,
     titles,
@@ -235,7 +234,7 @@ def calibration(evaluation: Evaluation) -> Section:
         text = [f"No temperature was fitted{': ' * bool(reason)}{reason}."]
     else:
         text = [
-            f"Logits are divided by a temperature that was fitted on {fitted_on(decision)}: "
+            f"Logits are divided by a temperature that was fitted on {decision.fitted_on}: "
             f"{temperature_of(decision)}. This does not change the ranking of films."
         ]
     if (bins := bins_for(summary.n)) < MOST_BINS:
