@@ -4,27 +4,24 @@ Command:   python -m benchmarks.tuning --out=<folder for the studies>
 Each study is the ordinary command `tune` with short trials. The first of them gets SIGKILL as often
 as --kills says, each time while a trial drawn at random is trained, and starts again. The same
 command continues an interrupted measurement. The record, `records/tuning/hard_films.json`, has the
-objective of every trial, and says whether every trial of the killed study was finished once; the
-picture beside it has the best trial so far, as the mean of the seeds.
+objective of every trial, and says whether every trial was finished once.
 """
 
 import argparse
 import json
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 
 from benchmarks.hardware import hardware
-from pneumojax.evaluation.report.style import card, signed
 from pneumojax.files import write_json
-from pneumojax.palette import BLUE, INK, MUTED
 from pneumojax.run.history import read_history
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,25 +93,8 @@ def faults(folder: Path, trials: list[dict[str, Any]], wanted: int) -> list[str]
     return found
 
 
-def best_so_far(studies: list[list[dict[str, Any]]]) -> np.ndarray:
-    """Returns the best objective after each trial, float64 (trials,), as the mean of studies."""
-    values = np.array([[trial["value"] for trial in trials] for trials in studies], np.float64)
-    return np.fmax.accumulate(values, axis=1).mean(axis=0)
-
-
-def draw(record: dict[str, Any], path: Path) -> None:
-    """Draws the best trial so far of both samplers."""
-    figure, axes = card()
-    for sampler, colour in zip(SAMPLERS, (BLUE, MUTED), strict=True):
-        best = best_so_far(list(record["studies"][sampler].values()))
-        axes.step(range(1, len(best) + 1), best, where="post", color=colour, label=sampler)
-    axes.set(xlabel="trials", ylabel="best val_auroc so far")
-    axes.legend(loc="lower right", frameon=False, labelcolor=INK)
-    signed(figure, synthetic=True).savefig(path)
-
-
 def main() -> None:
-    """Runs all studies, checks the killed one, and stores the record and its picture."""
+    """Runs all studies, checks their trials, and stores the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--trials", type=int, default=40)
@@ -138,7 +118,12 @@ def main() -> None:
             trials = stored_trials(folder)
             wrong += [f"{folder.name}: {fault}" for fault in faults(folder, trials, options.trials)]
             studies[sampler][str(seed)] = trials
-    best = {sampler: best_so_far(list(studies[sampler].values()))[-1] for sampler in SAMPLERS}
+    best = {
+        sampler: statistics.mean(
+            max(trial["value"] for trial in trials) for trials in studies[sampler].values()
+        )
+        for sampler in SAMPLERS
+    }
     record = {
         "hardware": hardware(),
         "trial": list(TRIAL),
@@ -149,7 +134,6 @@ def main() -> None:
     }
     STORED.mkdir(exist_ok=True)
     write_json(STORED / "hard_films.json", record)
-    draw(record, STORED / "hard_films.png")
     print(f"killed {record['kills']} times; wrong: {wrong or 'nothing'}; mean of the best: {best}")
 
 

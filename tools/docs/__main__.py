@@ -25,6 +25,7 @@ from tools.docs import (
     scaling,
     soak,
     streaming,
+    tuning,
     votes,
 )
 from tools.docs.marks import placed
@@ -54,6 +55,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/accelerator.md": {"accelerator": accelerator.rendered, "kernels": kernels.rendered},
     "docs/export.md": {"types": export.rendered},
+    "docs/tuning.md": {"searches": tuning.rendered},
     "docs/augmentation.md": {"augmentation": augmentation.rendered},
     "docs/reference_model.md": {"in brief": front.released, "votes": votes.rendered}
     | {name: lambda name=name: reference_card.rendered(name) for name in reference_card.PARTS},
@@ -66,6 +68,7 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     "soak.png": soak.draw_stored,
     "streaming.png": streaming.draw_stored,
     "synthetic_films.png": network.draw_films,
+    "tuning.png": tuning.draw_stored,
 }
 
 
