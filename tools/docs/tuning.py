@@ -33,7 +33,7 @@ def rendered() -> str:
     heading = f"best AUROC of {trials} trials, by seed"
     fate = "; ".join(found["wrong"]) or "None of its trials was lost, and none was trained twice"
     return (
-        f"{table(('search', heading, 'mean'), rows)}\n\n"
+        f"{table(('search', heading, 'mean'), rows)}\n"
         f"The first study by TPE got SIGKILL {found['kills']} times. {fate}. "
         f"`python -m benchmarks.tuning --out=<folder>`, {found['hardware']}; "
         "[JSON](../records/tuning/hard_films.json)."
