@@ -11,6 +11,7 @@ from pathlib import Path
 from tools.docs import (
     accelerator,
     augmentation,
+    beam,
     contests,
     devices,
     export,
@@ -55,6 +56,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/accelerator.md": {"accelerator": accelerator.rendered, "kernels": kernels.rendered},
     "docs/export.md": {"types": export.rendered},
+    "docs/beam.md": {"killed": beam.killed, "measured": beam.rendered},
     "docs/tuning.md": {"searches": tuning.rendered},
     "docs/augmentation.md": {"augmentation": augmentation.rendered},
     "docs/reference_model.md": {"in brief": front.released, "votes": votes.rendered}
