@@ -107,8 +107,6 @@ def get_config() -> ConfigDict:
     config.augment = augment = ConfigDict()
     # Random changes of training films, drawn anew for each film and epoch. All are off here.
     augment.size = 0  # side of training films in pixels; 0: data.image_size, as in evaluation
-    augment.early_epochs = 0  # the first epochs have films of `early_size`, which are faster
-    augment.early_size = 0  # side in pixels; 0 if `early_epochs` is 0
     augment.crop_area = (1.0, 1.0)  # fraction of the film that a random crop keeps, uniform
     augment.crop_aspect = (1.0, 1.0)  # width to height of the crop, log-uniform
     augment.rotation = 0.0  # degrees, uniform in +-

@@ -147,7 +147,6 @@ RULES = (
     _within("augment.shift", 0, 1),
     _within("augment.flip", 0, 1),
     _within("augment.brightness", 0, 1),
-    _within("augment.early_epochs", 0),
     _within("augment.contrast", 0, 10),
     _within("augment.gamma", 0, 10),
     _within("augment.blur", 0, 20),
@@ -215,14 +214,6 @@ def broken_relation(flat: Mapping[str, Any]) -> tuple[str, str] | None:
         return "finetune.frozen_epochs", f"it must be at most config.epochs, {epochs}"
     if flat["optimizer.warmup_epochs"] >= epochs:
         return "optimizer.warmup_epochs", f"it must be below config.epochs, {epochs}"
-    if flat["augment.early_epochs"] >= epochs:
-        return "augment.early_epochs", f"it must be below config.epochs, {epochs}"
-    if bool(flat["augment.early_epochs"]) != bool(flat["augment.early_size"]):
-        return (
-            "augment.early_size",
-            "it is the side of the films in the first config.augment.early_epochs epochs: set "
-            "both fields, or both to 0",
-        )
     if flat["early_stopping.patience"] and flat["checkpoint.best_metric"] == "last":
         return (
             "early_stopping.patience",
@@ -253,7 +244,6 @@ LIMITS = {
     "train.steps_per_call": Limit(0, 1024, "saves and signals wait for the end of a call"),
     "data.image_size": Limit(1, LARGEST_SIDE, _SIDE),
     "augment.size": Limit(0, LARGEST_SIDE, _SIDE),
-    "augment.early_size": Limit(0, LARGEST_SIDE, _SIDE),
     "data.folds": Limit(0, 1000, "each fold trains its own network"),
     "data.fold": Limit(0, 999, "there are at most 1000 folds"),
     "model.channels": Limit(1, 64, "the film is repeated for each channel"),

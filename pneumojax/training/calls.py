@@ -114,18 +114,3 @@ class CompiledCalls:
         if any(self._held):
             return compiled(state, batch, self._held)
         return compiled(state, batch)
-
-
-@dataclass(frozen=True)
-class RunCalls:
-    """The compiled calls of a run, whose first `early_steps` steps may have films of another size.
-
-    Calls end at epochs, so no call has films of both sizes.
-    """
-
-    early: CompiledCalls
-    later: CompiledCalls
-    early_steps: int
-
-    def of(self, steps: range) -> CompiledCalls:
-        return self.early if steps.stop <= self.early_steps else self.later

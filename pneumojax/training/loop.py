@@ -25,7 +25,7 @@ from pneumojax.terminal import say
 from pneumojax.tracking.logbook import Logbook, open_logbook
 from pneumojax.tracking.relays import check_trackers, network_files, open_relays
 from pneumojax.tracking.tracker import Record
-from pneumojax.training.calls import CompiledCalls, RunCalls, make_input
+from pneumojax.training.calls import CompiledCalls, make_input
 from pneumojax.training.compiling import Held
 from pneumojax.training.distillation import open_teachers, record_teachers
 from pneumojax.training.losses import class_factors
@@ -46,7 +46,6 @@ from pneumojax.training.setup import (
     check_training,
     checkpoint_meta,
     describe,
-    of_early_epochs,
     resume_or_begin,
 )
 from pneumojax.training.state import EpochSums, TrainState, evaluation_params
@@ -127,16 +126,10 @@ def _train(setup: Setup, weights_source: Source | None) -> None:
     numbers = run_numbers(config, per_epoch, class_factors(labels, config.loss.class_weights))
     held = Held(teachers=teachers.params, numbers=on_all_devices(numbers, mesh))
     source = make_input(setup.splits.train, order, config, mesh, first_step, held)
-
-    def compiled(config: ConfigDict) -> CompiledCalls:
-        train_step = make_train_step(config, network, optimizer, per_epoch, mesh, teachers)
-        return CompiledCalls(train_step, state, config, mesh, source, setup.last_step)
-
-    later, early_steps = compiled(config), config.augment.early_epochs * per_epoch
-    early = compiled(of_early_epochs(config)) if first_step < early_steps else later
-    calls = RunCalls(early, later, early_steps)
+    train_step = make_train_step(config, network, optimizer, per_epoch, mesh, teachers)
+    compiled = CompiledCalls(train_step, state, config, mesh, source, setup.last_step)
     with open_logbook(setup.workdir, first_step, config) as logbook:
-        Trainer(setup, source.calls, best, logbook).run(calls, state, source.batches)
+        Trainer(setup, source.calls, best, logbook).run(compiled, state, source.batches)
         logbook.keep("network", network_files(setup.workdir))
 
 
@@ -161,7 +154,7 @@ class Trainer:
             setup.workdir, setup.splits.train, self._logbook, self._progress, config.log.every_steps
         )
 
-    def run(self, calls: RunCalls, state: TrainState, batches: Iterator[Batch]) -> None:
+    def run(self, call: CompiledCalls, state: TrainState, batches: Iterator[Batch]) -> None:
         """Takes all steps that are left, unless a signal or early stopping ends the run before.
 
         Signals, saves and the check of the state wait for the end of a call.
@@ -173,7 +166,7 @@ class Trainer:
         with StopRequest() as stop, jax.transfer_guard("disallow"):
             for index, steps in enumerate(self._calls.until(last_step)):
                 batch = self._clock.next_batch(batches, self._monitor.is_idle, len(steps))
-                state, metrics = calls.of(steps)(state, batch)
+                state, metrics = call(state, batch)
                 number = steps.stop  # of the call's last step, counted from 1
                 epoch = (number - 1) // per_epoch + 1
                 numbers = range(steps.start + 1, number + 1)

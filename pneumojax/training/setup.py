@@ -68,25 +68,21 @@ class Setup:
 def check_training(config: ConfigDict, mesh: Mesh) -> None:
     """Raises UserError for a field with a wrong value.
 
-    A batch must be shared by the devices, and films of every size that augmentation makes must be
-    large enough for the network.
+    The devices must be able to share a batch, and the films that augmentation makes must be large
+    enough for the network.
     """
     check(config)
     if config.batch_size % mesh.size:
         rule = f"it must be a multiple of the {mesh.size} devices that share it"
         raise UserError(wrong_value("batch_size", config.batch_size, rule))
-    for field in ("size", "early_size"):
-        if side := config.augment[field]:
-            _check_side(config, f"config.augment.{field}", side)
-
-
-def _check_side(config: ConfigDict, field: str, side: int) -> None:
-    other = ConfigDict(config.to_dict())
-    other.data.image_size = side
-    try:
-        make_network(other)
-    except UserError as error:
-        raise UserError(str(error).replace("config.data.image_size", field)) from error
+    if config.augment.size:
+        smaller = ConfigDict(config.to_dict())
+        smaller.data.image_size = config.augment.size
+        try:
+            make_network(smaller)
+        except UserError as error:
+            message = str(error).replace("config.data.image_size", "config.augment.size")
+            raise UserError(message) from error
 
 
 def check_batch(config: ConfigDict, mesh: Mesh, films: int) -> str:
@@ -120,17 +116,6 @@ def few_validation_films(labels: Ints, class_names: ClassNames) -> str:
         "conclusion. The best epoch and the threshold are chosen on them; use more films or a "
         "larger config.data.val_fraction"
     )
-
-
-def of_early_epochs(config: ConfigDict) -> ConfigDict:
-    """The config of the first `augment.early_epochs` epochs, whose films have another size.
-
-    Training on small films first and on large ones at the end saves time (Tan & Le 2021,
-    arXiv 2104.00298, section 4).
-    """
-    early = ConfigDict(config.to_dict())
-    early.augment.size = config.augment.early_size
-    return early.lock()
 
 
 def resume_or_begin(

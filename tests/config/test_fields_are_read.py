@@ -79,7 +79,7 @@ def reads(monkeypatch):
 _NO_PART_OF_A_STEP = {
     *("checkpoint.best_metric", "checkpoint.every_steps", "early_stopping.patience", "epochs"),
     *("decision.rule", "decision.temperature", "log.every_steps", "log.tensorboard"),
-    *("log.trackers", "log.tracker_seconds", "start.weights", "augment.early_epochs"),
+    *("log.trackers", "log.tracker_seconds", "start.weights"),
 }
 # The answers of a network may not depend on these groups, which say how it is trained.
 _TRAINING_ALONE = (

@@ -77,19 +77,6 @@ def test_best_by_validation_is_kept_beside_the_latest(config, tmp_path, cache_di
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps("latest")[0] == 16
 
 
-EARLY = {"augment__early_epochs": 1, "augment__early_size": 28}
-
-
-@pytest.mark.slow
-def test_the_first_epochs_see_films_of_their_own_size(config, tmp_path, cache_dir):
-    losses = {}
-    for name, fields in {"early": EARLY, "always": {"augment__size": 28}, "never": {}}.items():
-        train(changed(config, **fields), tmp_path / name, cache_dir)
-        losses[name] = [line["train_loss"] for line in read_history(tmp_path / name)]
-    assert losses["early"][0] == losses["always"][0] != losses["never"][0]
-    assert losses["early"][1] != losses["always"][1]
-
-
 FINE_TUNING = {"finetune__frozen_epochs": 1, "finetune__backbone_rate": 0.1}
 
 
@@ -97,18 +84,8 @@ FINE_TUNING = {"finetune__frozen_epochs": 1, "finetune__backbone_rate": 0.1}
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "fields, at",
-    [
-        ({}, 5),
-        pytest.param(FINE_TUNING, 3, marks=pytest.mark.slow),
-        pytest.param(EARLY, 3, marks=pytest.mark.slow),
-        pytest.param(EARLY, 7, marks=pytest.mark.slow),
-    ],
-    ids=[
-        "plain",
-        "fine-tuning, before the backbone is unfrozen",
-        "on small films",
-        "after small films",
-    ],
+    [({}, 5), pytest.param(FINE_TUNING, 3, marks=pytest.mark.slow)],
+    ids=["plain", "fine-tuning, before the backbone is unfrozen"],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bits(
     finished_run, config, tmp_path, cache_dir, monkeypatch, fields, at
@@ -265,7 +242,6 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_its_films(config, tmp
         ({"data__resize": "bicubic"}, "config.data.resize is 'bicubic'"),
         ({"data__val_fraction": 1.5}, "config.data.val_fraction is 1.5"),
         ({"augment__size": 4}, "config.augment.size is 4: too small"),
-        ({"augment__early_epochs": 1, "augment__early_size": 4}, "early_size is 4: too small"),
     ],
 )
 def test_a_field_out_of_range_is_named_before_anything_is_written(
