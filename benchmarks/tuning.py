@@ -11,7 +11,6 @@ import argparse
 import json
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -118,23 +117,16 @@ def main() -> None:
             trials = stored_trials(folder)
             wrong += [f"{folder.name}: {fault}" for fault in faults(folder, trials, options.trials)]
             studies[sampler][str(seed)] = trials
-    best = {
-        sampler: statistics.mean(
-            max(trial["value"] for trial in trials) for trials in studies[sampler].values()
-        )
-        for sampler in SAMPLERS
-    }
     record = {
         "hardware": hardware(),
         "trial": list(TRIAL),
         "kills": json.loads(killed_file.read_text()),
         "wrong": wrong,
-        "mean_best": best,
         "studies": studies,
     }
     STORED.mkdir(exist_ok=True)
     write_json(STORED / "hard_films.json", record)
-    print(f"killed {record['kills']} times; wrong: {wrong or 'nothing'}; mean of the best: {best}")
+    print(f"killed {record['kills']} times; wrong: {wrong or 'nothing'}")
 
 
 if __name__ == "__main__":

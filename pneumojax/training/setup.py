@@ -76,10 +76,10 @@ def check_training(config: ConfigDict, mesh: Mesh) -> None:
         rule = f"it must be a multiple of the {mesh.size} devices that share it"
         raise UserError(wrong_value("batch_size", config.batch_size, rule))
     if config.augment.size:
-        smaller = ConfigDict(config.to_dict())
-        smaller.data.image_size = config.augment.size
+        augmented = ConfigDict(config.to_dict())
+        augmented.data.image_size = config.augment.size
         try:
-            make_network(smaller)
+            make_network(augmented)
         except UserError as error:
             message = str(error).replace("config.data.image_size", "config.augment.size")
             raise UserError(message) from error

@@ -66,7 +66,7 @@ def test_a_temperature_at_a_limit_of_its_fit_is_said_to_be(evaluation, decision,
     assert decision_line(limited).endswith(f"a temperature of {said}")
     summary = replace(evaluation.summary, decision=limited)
     (text,) = sections.calibration(replace(evaluation, summary=summary)).text
-    assert f"validation films: {said}. " in text
+    assert f"fitted on {limited.films:,} validation films: {said}. " in text
 
 
 def test_a_label_contradicted_by_a_narrow_margin_is_not_called_confidently_contradicted(decision):

@@ -112,7 +112,7 @@ def selection(evaluation: Evaluation) -> Section:
 def _checkpoint(evaluation: Evaluation) -> list[str]:
     facts = evaluation.facts
     chosen = facts.selection
-    if facts.epoch == 0:
+    if facts.epoch == 0:  # stored by `tools.join`; a training counts its epochs from 1
         text = [
             "This run trained nothing: it was made from the weights of other runs. None of its "
             f"{chosen.films:,} validation films was used in their training."
