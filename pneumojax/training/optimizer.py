@@ -21,12 +21,13 @@ def make_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTr
     rate, is not part of the gradient, and applies to kernels alone.
     """
     rate = learning_rate(config, steps_per_epoch)
-    optimizer = _adam(config, rate)
+    norm = config.optimizer.clip_norm
+    clip = optax.clip_by_global_norm(norm) if norm else None
     if is_fine_tuning(config):
-        optimizer = _fine_tuning(config, rate, steps_per_epoch)
-    if norm := config.optimizer.clip_norm:
-        return optax.chain(optax.clip_by_global_norm(norm), optimizer)
-    return optimizer
+        groups = _fine_tuning(config, rate, steps_per_epoch)
+        return optax.chain(_on_vector(clip), groups) if clip else groups
+    adam = _adam(config, rate)
+    return _on_vector(optax.chain(clip, adam) if clip else adam)
 
 
 def learning_rate(config: ConfigDict, steps_per_epoch: int) -> float | optax.Schedule:
@@ -49,20 +50,17 @@ def _adam(config: ConfigDict, rate: float | optax.Schedule) -> optax.GradientTra
     settings = config.optimizer
     adam = {"b1": settings.b1, "b2": settings.b2, "eps": settings.epsilon}
     if decay := settings.weight_decay:
-        return optax.chain(
-            _flattened(optax.scale_by_adam(**adam)),
-            optax.add_decayed_weights(decay, mask=_is_kernel),
-            optax.scale_by_learning_rate(rate),
-        )
-    return _flattened(optax.adam(rate, **adam))
+        # The mask excludes nothing. Checkpoints have had its entry since it told kernels apart.
+        return optax.adamw(rate, **adam, weight_decay=decay, mask=True)
+    return optax.adam(rate, **adam)
 
 
-def _flattened(inner: optax.GradientTransformation) -> optax.GradientTransformation:
-    """`inner` applied to all parameters as one vector.
+def _on_vector(inner: optax.GradientTransformation) -> optax.GradientTransformation:
+    """`inner` applied to all parameters as one vector, in which only kernels decay.
 
-    Array by array it would be hundreds of operations, a tenth of everything that JAX traces and XLA
-    loads from the compilation cache at a start. `optax.flatten` does the same, but fails for a
-    group without parameters.
+    Array by array it would be hundreds of operations, which JAX traces, XLA compiles and each step
+    starts one by one. `optax.flatten` does the same, but fails for a group without parameters, and
+    `inner` would not know kernels from the rest.
     """
 
     def init(params: dict) -> optax.OptState:
@@ -72,7 +70,8 @@ def _flattened(inner: optax.GradientTransformation) -> optax.GradientTransformat
         gradients: dict, state: optax.OptState, params: dict | None = None
     ) -> tuple[dict, optax.OptState]:
         vector, unravel = ravel_pytree(gradients)
-        updates, state = inner.update(vector, state)
+        decaying = None if params is None else ravel_pytree(_kernels(params))[0]
+        updates, state = inner.update(vector, state, decaying)
         return unravel(updates), state
 
     return optax.GradientTransformation(init, update)
@@ -91,12 +90,13 @@ def _fine_tuning(
         return factor * jnp.asarray(now)
 
     backbone = optax.conditionally_mask(
-        _adam(config, backbone_rate), lambda step: step >= frozen_steps
+        _on_vector(_adam(config, backbone_rate)), lambda step: step >= frozen_steps
     )
-    parts = {"heads": _adam(config, rate), "backbone": backbone, "frozen": optax.set_to_zero()}
+    heads = _on_vector(_adam(config, rate))
+    parts = {"heads": heads, "backbone": backbone, "frozen": optax.set_to_zero()}
     return optax.partition(parts, lambda params: groups_of(config, params))
 
 
-def _is_kernel(params: dict) -> dict:
-    """True for kernels; False for biases, scales and shifts, which have one axis."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+def _kernels(params: dict) -> dict:
+    """The parameters with zeros for biases, scales and shifts, which have one axis."""
+    return jax.tree.map(lambda leaf: leaf if leaf.ndim > 1 else jnp.zeros_like(leaf), params)

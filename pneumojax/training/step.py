@@ -225,13 +225,14 @@ def sum_over_microbatches(
     parts = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), batch)
     first = jax.tree.map(lambda a: a[0], parts)
     shapes = jax.eval_shape(value_and_grad, params, statistics, first, film_count)
+    zeros, divided = ravel_pytree(jax.tree.map(jnp.zeros_like, shapes))
 
-    def add(total: Any, part: dict) -> tuple[Any, None]:
-        return jax.tree.map(
-            jnp.add, total, value_and_grad(params, statistics, part, film_count)
-        ), None
+    def add(total: Array, part: dict) -> tuple[Array, None]:
+        terms, _ = ravel_pytree(value_and_grad(params, statistics, part, film_count))
+        return total + lax.optimization_barrier(terms), None
 
-    return lax.scan(add, jax.tree.map(jnp.zeros_like, shapes), parts)[0]
+    # As one vector: array by array it would be hundreds of sums, which XLA compiles one by one.
+    return divided(lax.scan(add, zeros, parts)[0])
 
 
 def add_to_epoch(before: EpochSums, sums: BatchSums, film_count: Array, begins: Array) -> EpochSums:
