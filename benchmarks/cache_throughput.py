@@ -22,6 +22,7 @@ from pneumojax.data.film_set import FilmSet
 from pneumojax.data.films import find_films
 from pneumojax.data.pipeline import Batch, BatchOrder, to_devices, training_batches
 from pneumojax.data.splits import preprocessing_of
+from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.files import write_json
 from pneumojax.sharding import make_mesh
 
@@ -41,6 +42,7 @@ def films_per_second(batches: Iterator[Batch], batch_size: int) -> float:
 def measure(films: FilmSet) -> list[dict[str, Any]]:
     """Measures the median films/s for each batch size; memory and devices take turns."""
     films.pixels(np.arange(len(films)))  # reads all of them from disk
+    tensorflow()  # until it is imported, a stream does not read ahead
     mesh, rows = make_mesh(), []
     for size in BATCH_SIZES:
         order = BatchOrder(films.labels, size, seed=0)

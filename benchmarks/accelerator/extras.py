@@ -14,6 +14,7 @@ from benchmarks.accelerator.recipes import FILMS, RandomFilms, Recipe
 from benchmarks.accelerator.steps import prepare_steps
 from benchmarks.accelerator.training import timed_steps
 from pneumojax.data import phantom_films
+from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.run.history import read_lines
 from pneumojax.sharding import make_mesh
 
@@ -193,14 +194,15 @@ class Streaming:
 
 def measure_streaming(recipe: Recipe) -> Streaming:
     """Times both; the stream is tf.data's, without which there is none."""
+    try:
+        tensorflow()  # until it is imported, a stream does not read ahead
+    except ImportError as error:
+        return Streaming(f"films are streamed by TensorFlow, and {error}")
     config = recipe.config()
     films, found = RandomFilms.of(config, recipe.films), {}
     for resident in ("off", "replicated"):
         config.data.resident = resident
-        try:
-            steps = prepare_steps(config, films, make_mesh())
-        except ImportError as error:
-            return Streaming(f"films are streamed by TensorFlow, and {error}")
+        steps = prepare_steps(config, films, make_mesh())
         found[resident] = statistics.median(timed_steps(steps, smoke=recipe.smoke))
     return Streaming("", found["off"], found["replicated"])
 

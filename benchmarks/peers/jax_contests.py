@@ -137,6 +137,7 @@ def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
         steps_per_epoch,
         training_batches,
     )
+    from pneumojax.data.tensorflow_import import tensorflow
     from pneumojax.decoding.preprocessing import Preprocessing
 
     folder = Path(options["folder"])
@@ -162,6 +163,7 @@ def read_films(options: dict[str, Any]) -> tuple[dict[str, Any], Callable[[], fl
     first_pass()
     if not options.get("later"):
         return {"versions": VERSIONS}, first_pass
+    tensorflow()  # until it is imported, the stream does not read ahead
     films = load()
     order = BatchOrder(films.labels, options["batch"], seed=0)
     batches = training_batches(films, order, order.calls())

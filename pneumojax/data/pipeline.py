@@ -7,10 +7,14 @@ at any step and no iterator state has to be saved.
 import functools
 import itertools
 import math
+import os
+import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -158,22 +162,46 @@ def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
 
 
 def training_batches(films: FilmSet, order: BatchOrder, calls: Calls) -> Iterator[Batch]:
-    """An endless stream with a batch for each call; each process gets its part of every batch."""
-    tf = tensorflow()
+    """An endless stream with a batch for each call; each process gets its part of every batch.
+
+    `tf.data` reads ahead. TensorFlow takes seconds to import, so a thread does that when the first
+    batch is asked for, and until it is done the same function makes batches as they are needed.
+    """
+
+    def load(index: int) -> Batch:
+        return gather(films, *_rows_here(order, calls, index))
+
+    importer = ThreadPoolExecutor(1, initializer=_yield_to_other_threads)
+    importing = importer.submit(tensorflow)
+    importer.shutdown(wait=False)
+    for index in itertools.count():
+        if importing.done():
+            yield from _read_ahead(importing.result(), load, index)
+        yield load(index)
+
+
+def _yield_to_other_threads() -> None:
+    """Lowers the priority of this thread, where the system has one for each thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+def _read_ahead(tf: ModuleType, load: Callable[[int], Batch], first: int) -> "_Stream":
+    """The batches from the call `first` on, two of them ready before their use."""
     failed: list[UserError] = []
 
-    def load(index: np.int64) -> list[np.ndarray]:
+    def arrays(index: np.int64) -> list[np.ndarray]:
         try:
-            return list(gather(films, *_rows_here(order, calls, int(index))).values())
+            return list(load(int(index)).values())
         except UserError as error:
             failed.append(error)
             raise
 
     types = [tf.uint8, tf.int32, tf.float32, tf.int32]
     mapped = tf.autograph.experimental.do_not_convert(
-        lambda index: tf.numpy_function(load, [index], types)
+        lambda index: tf.numpy_function(arrays, [index], types)
     )
-    dataset = tf.data.Dataset.range(np.iinfo(np.int64).max).map(mapped).prefetch(_AHEAD)
+    dataset = tf.data.Dataset.range(first, np.iinfo(np.int64).max).map(mapped).prefetch(_AHEAD)
     return _Stream(dataset.as_numpy_iterator(), failed)
 
 

@@ -1,8 +1,12 @@
 """TensorFlow for `tf.data`, imported late and kept off the accelerators."""
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from types import ModuleType
+
+_LEGACY = "TF_USE_LEGACY_KERAS"
 
 
 def quiet() -> None:
@@ -16,7 +20,25 @@ def quiet() -> None:
 def tensorflow() -> ModuleType:
     """TensorFlow, imported at first use (seconds) and kept off the accelerators."""
     quiet()
-    import tensorflow as tf
+    with _without_keras():
+        import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
     return tf
+
+
+@contextlib.contextmanager
+def _without_keras() -> Iterator[None]:
+    """Keeps TensorFlow from importing Keras at once, which takes almost as long as the rest.
+
+    With this variable it looks for Keras 2 instead, which is rarely installed. `tf.keras` is still
+    there, and imports Keras at its first use.
+    """
+    if _LEGACY in os.environ:
+        yield
+        return
+    os.environ[_LEGACY] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_LEGACY]

@@ -4,13 +4,14 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pneumojax.data import cache, cache_build
+from pneumojax.data import cache, cache_build, pipeline
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
 from pneumojax.data.pipeline import (
@@ -24,6 +25,7 @@ from pneumojax.data.pipeline import (
     training_batches,
 )
 from pneumojax.data.splits import load_splits
+from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
@@ -179,15 +181,52 @@ def test_a_stream_can_start_at_any_step(films_root, cache_dir):
         np.testing.assert_array_equal(next(resumed)["film"], expected[start])
 
 
+def test_batches_begin_before_tensorflow_is_imported_and_go_on_without_a_gap(
+    films_root, cache_dir, monkeypatch
+):
+    may_end, read_ahead_from = threading.Event(), []
+
+    def slow_import():
+        may_end.wait(60)
+        return tensorflow()
+
+    def read_ahead(tf, load, first):
+        read_ahead_from.append(first)
+        return pipeline_read_ahead(tf, load, first)
+
+    pipeline_read_ahead = pipeline._read_ahead
+    monkeypatch.setattr(pipeline, "tensorflow", slow_import)
+    monkeypatch.setattr(pipeline, "_read_ahead", read_ahead)
+    films = load(films_root, cache_dir)
+    order = BatchOrder(films.labels, 16, seed=5)
+    stream = training_batches(films, order, order.calls())
+    batches = [next(stream) for _ in range(3)]
+    assert not read_ahead_from
+    may_end.set()
+    tensorflow()  # imported by the other thread, or by this one
+    while not read_ahead_from and len(batches) < 1_000:
+        batches.append(next(stream))
+    batches += [next(stream) for _ in range(3)]
+    assert 3 <= read_ahead_from[0] < len(batches) - 3
+    for step, batch in enumerate(batches):
+        rows, mask = order.rows(range(step, step + 1))
+        np.testing.assert_array_equal(batch["film"], rows[0])
+        np.testing.assert_array_equal(batch["mask"], mask[0])
+        np.testing.assert_array_equal(batch["image"][..., 0], films.pixels(rows[0]))
+
+
 @pytest.mark.slow
-def test_a_process_ends_while_batches_are_under_way(films_root, cache_dir):
-    script = """
+@pytest.mark.parametrize("first", ["", "tensorflow()"])
+def test_a_process_ends_while_batches_are_under_way(films_root, cache_dir, first):
+    script = f"""
 import sys
 from pathlib import Path
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.data.pipeline import BatchOrder, training_batches
+from pneumojax.data.tensorflow_import import tensorflow
+{first}
 root, cache_dir = map(Path, sys.argv[1:])
 cache = FilmCache(cache_dir)
 films = load_split(find_films(root), "train", Preprocessing(32), cache, max_rejected_fraction=0)
