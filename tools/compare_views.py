@@ -20,8 +20,10 @@ from benchmarks.hardware import hardware
 from pneumojax.data.splits import load_splits
 from pneumojax.decoding.film import decode_film, read_bytes
 from pneumojax.files import write_json
+from pneumojax.inference.forward import make_batched, to_unit_range
 from pneumojax.inference.network import VIEWS, predicting_logits
 from pneumojax.inference.trained_run import TrainedRun, open_run
+from pneumojax.sharding import make_mesh
 from pneumojax.shipped import named_run
 from pneumojax.stats.estimates import Limited
 from pneumojax.stats.metrics import auroc
@@ -37,15 +39,13 @@ Logits = dict[str, NDArray[np.float64]]  # by view; "" is the film itself
 def logits_by_view(run: TrainedRun, pixels: NDArray[np.uint8]) -> Logits:
     """The logits (n,) of films (n, h, w) as each view shows them."""
 
-    def scored(view: str) -> NDArray[np.float64]:
-        @jax.jit
-        def logits(params: dict, films: jax.Array) -> jax.Array:
-            images = films[..., None] / 255.0
-            seen = VIEWS[view](images) if view else images
+    def scored(view: str) -> NDArray[np.float32]:
+        def logits(params: dict, images: jax.Array) -> jax.Array:
+            films = to_unit_range(images)
+            seen = VIEWS[view](films) if view else films
             return predicting_logits(run.network.logits(params, seen))
 
-        batches = (pixels[i : i + BATCH] for i in range(0, len(pixels), BATCH))
-        return np.concatenate([np.asarray(logits(run.params, films)) for films in batches])
+        return make_batched(logits, make_mesh(), BATCH)(run.params, pixels)
 
     return {view: scored(view).astype(np.float64) for view in ("", *VIEWS)}
 

@@ -121,8 +121,10 @@ def drawn(shapes, seed=0):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # of Keras, on saving
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("size", [299, 150, 75])
-@pytest.mark.parametrize("suffix", [".keras", ".weights.h5", ".h5"])
+@pytest.mark.parametrize(
+    ("suffix", "size"),
+    [(".keras", 299), (".keras", 150), (".keras", 75), (".weights.h5", 75), (".h5", 75)],
+)
 def test_keras_and_we_answer_alike_and_arrays_come_back_unchanged(tmp_path, size, suffix):
     """Keras reads a file with our arrays, and we read them back from it."""
     import keras
