@@ -1,18 +1,14 @@
 """The trackers that write into the run folder: metrics.jsonl and TensorBoard event files."""
 
-import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pneumojax.files import Appended, failing_clearly, replacing
 from pneumojax.run.history import read_lines
 from pneumojax.tracking.tracker import Outcome, Record
-
-if TYPE_CHECKING:
-    from pneumojax.tracking.events import Events
 
 
 class MetricsFile:
@@ -54,22 +50,16 @@ class MetricsFile:
 
 
 class EventFiles:
-    """Writes the same figures to TensorBoard event files, as "step/loss" or "epoch/val_loss".
-
-    The file is begun with the first figure, because tensorboardX takes a while to import.
-    """
+    """Writes the same figures to TensorBoard event files, as "step/loss" or "epoch/val_loss"."""
 
     def __init__(self, workdir: Path, resumed_step: int, stamp: Mapping[str, Any]):
-        self._folder, self._resumed_step, self._stamp = workdir / "tensorboard", resumed_step, stamp
-
-    @functools.cached_property
-    def _events(self) -> "Events":
         from pneumojax.tracking.events import Events
 
-        events = Events(self._folder, self._resumed_step + 1 if self._resumed_step else None)
-        if self._stamp and not self._resumed_step:
-            events.text("stamp", json.dumps(self._stamp))
-        return events
+        self._folder = workdir / "tensorboard"
+        with failing_clearly(self._folder):
+            self._events = Events(self._folder, resumed_step + 1 if resumed_step else None)
+            if stamp and not resumed_step:
+                self._events.text("stamp", json.dumps(stamp))
 
     def write(self, record: Record) -> None:
         with failing_clearly(self._folder):
