@@ -165,7 +165,8 @@ def training_batches(films: FilmSet, order: BatchOrder, calls: Calls) -> Iterato
     """An endless stream with a batch for each call; each process gets its part of every batch.
 
     `tf.data` reads ahead. TensorFlow takes seconds to import, so a thread does that when the first
-    batch is asked for, and until it is done the same function makes batches as they are needed.
+    batch is asked for, and until it is done the same function makes batches as they are needed. It
+    is done before the first epoch ends, so that no later import meets it half way.
     """
 
     def load(index: int) -> Batch:
@@ -175,7 +176,7 @@ def training_batches(films: FilmSet, order: BatchOrder, calls: Calls) -> Iterato
     importing = importer.submit(tensorflow)
     importer.shutdown(wait=False)
     for index in itertools.count():
-        if importing.done():
+        if importing.done() or calls[index].stop % calls.steps_per_epoch == 0:
             yield from _read_ahead(importing.result(), load, index)
         yield load(index)
 

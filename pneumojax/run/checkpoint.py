@@ -10,6 +10,7 @@ Orbax would restore a flipped bit silently, of their layout, and of the metadata
 
 import contextlib
 import errno
+import importlib
 import os
 import shutil
 from pathlib import Path
@@ -90,6 +91,10 @@ class Checkpoints:
         import orbax.checkpoint as ocp  # takes half a second, which a start can do without
 
         return sorted(ocp.utils.checkpoint_steps(self._folder / kind), reverse=True)
+
+    def prepare(self) -> None:
+        """Imports Orbax, which otherwise the first save does."""
+        importlib.import_module("orbax.checkpoint.checkpoint_managers")
 
     def _save(self, kind: str, step: int, items: dict[str, Any], meta: dict[str, Any]) -> None:
         if step in self.steps(kind):

@@ -125,6 +125,8 @@ def _train(setup: Setup, weights_source: Source | None) -> None:
     record_teachers(teachers, setup.workdir)
     numbers = run_numbers(config, per_epoch, class_factors(labels, config.loss.class_weights))
     held = Held(teachers=teachers.params, numbers=on_all_devices(numbers, mesh))
+    # The stream of films imports TensorFlow in a thread, and both libraries import protobuf.
+    setup.checkpoints.prepare()
     source = make_input(setup.splits.train, order, config, mesh, first_step, held)
     train_step = make_train_step(config, network, optimizer, per_epoch, mesh, teachers)
     compiled = CompiledCalls(train_step, state, config, mesh, source, setup.last_step)

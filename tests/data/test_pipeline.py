@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,24 @@ def test_batches_begin_before_tensorflow_is_imported_and_go_on_without_a_gap(
         np.testing.assert_array_equal(batch["film"], rows[0])
         np.testing.assert_array_equal(batch["mask"], mask[0])
         np.testing.assert_array_equal(batch["image"][..., 0], films.pixels(rows[0]))
+
+
+def test_tensorflow_is_imported_before_the_first_epoch_ends(films_root, cache_dir, monkeypatch):
+    imported = threading.Event()
+
+    def slow_import():
+        time.sleep(0.5)
+        imported.set()
+        return tensorflow()
+
+    monkeypatch.setattr(pipeline, "tensorflow", slow_import)
+    films = load(films_root, cache_dir)
+    order = BatchOrder(films.labels, 16, seed=5)
+    stream = training_batches(films, order, order.calls(order.steps_per_epoch + 1))
+    for _ in range(order.steps_per_epoch - 1):  # of the second epoch, from its second step on
+        assert not imported.is_set()
+        next(stream)
+    assert imported.is_set()
 
 
 @pytest.mark.slow
