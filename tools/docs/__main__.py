@@ -24,6 +24,7 @@ from tools.docs import (
     results,
     roofline,
     scaling,
+    second_seed,
     soak,
     streaming,
     tuning,
@@ -59,7 +60,11 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/beam.md": {"killed": beam.killed, "measured": beam.rendered},
     "docs/tuning.md": {"searches": tuning.rendered},
     "docs/augmentation.md": {"augmentation": augmentation.rendered},
-    "docs/reference_model.md": {"in brief": front.released, "votes": votes.rendered}
+    "docs/reference_model.md": {
+        "in brief": front.released,
+        "second seed": second_seed.rendered,
+        "votes": votes.rendered,
+    }
     | {name: lambda name=name: reference_card.rendered(name) for name in reference_card.PARTS},
 }
 PICTURES: dict[str, Callable[[Path], None]] = {
