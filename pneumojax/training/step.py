@@ -231,7 +231,7 @@ def sum_over_microbatches(
         terms, _ = ravel_pytree(value_and_grad(params, statistics, part, film_count))
         return total + lax.optimization_barrier(terms), None
 
-    # As one vector: array by array it would be hundreds of sums, which XLA compiles one by one.
+    # The totals are one vector, because XLA would compile hundreds of sums one by one.
     return divided(lax.scan(add, zeros, parts)[0])
 
 

@@ -1,18 +1,15 @@
-"""Batches hold each film once in an order by the seed; cache entries are whole or absent."""
+"""Batches hold each film once, in an order by the seed."""
 
-import hashlib
 import os
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from pneumojax.data import cache, cache_build, pipeline
+from pneumojax.data import pipeline
 from pneumojax.data.cache import FilmCache, load_split
 from pneumojax.data.films import find_films
 from pneumojax.data.pipeline import (
@@ -27,135 +24,20 @@ from pneumojax.data.pipeline import (
 )
 from pneumojax.data.splits import load_splits
 from pneumojax.data.tensorflow_import import tensorflow
-from pneumojax.decoding.film import decode_film
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
 
-SMALL = Preprocessing(image_size=32)
-
-
-def load(root: Path, cache_dir: Path, max_rejected_fraction=0.0, verify=False):
-    cache = FilmCache(cache_dir, verify=verify, log=lambda line: None)
-    folder = find_films(root)
-    return load_split(folder, "train", SMALL, cache, max_rejected_fraction=max_rejected_fraction)
-
 
 @pytest.fixture
-def own_root(tmp_path):
-    """Ten films that a test may change."""
-    rng = np.random.default_rng(0)
-    for name, count in (("NORMAL", 4), ("PNEUMONIA", 6)):
-        folder = tmp_path / "films" / "train" / name
-        folder.mkdir(parents=True)
-        for i in range(count):
-            stem = f"IM-{i:04d}-0001" if name == "NORMAL" else f"person{i}_virus_1"
-            Image.fromarray(rng.integers(0, 256, (40, 50), np.uint8)).save(folder / f"{stem}.jpeg")
-    return tmp_path / "films"
-
-
-def test_the_cache_has_the_pixels_the_size_and_the_digest_of_each_file(own_root, tmp_path):
-    films = load(own_root, tmp_path / "cache")
-    for i, path in enumerate(films.paths):
-        data = (own_root / path).read_bytes()
-        np.testing.assert_array_equal(films.pixels([i])[0], decode_film(data, SMALL).pixels)
-        assert films.digests[i] == hashlib.sha256(data).hexdigest()
-    assert films.sizes.tolist() == [[50, 40]] * 10
-
-
-def test_a_second_opening_decodes_nothing_and_gives_the_same_films(
-    films_root, tmp_path, monkeypatch
-):
-    first = load(films_root, tmp_path / "cache")
-    monkeypatch.setattr(cache, "build_entry", None)  # calling it would raise
-    second = load(films_root, tmp_path / "cache")
-    assert first.paths == second.paths and first.fingerprint == second.fingerprint
-    np.testing.assert_array_equal(
-        first.pixels(np.arange(len(first))), second.pixels(np.arange(len(second)))
-    )
-
-
-@pytest.mark.parametrize("change", ["size", "time", "preprocessing", "name"])
-def test_a_changed_film_or_preprocessing_is_decoded_again(own_root, tmp_path, change):
-    before = load(own_root, tmp_path / "cache")
-    film = own_root / before.paths[0]
-    preprocessing = SMALL
-    if change == "size":
-        Image.new("L", (60, 60), 9).save(film)
-    elif change == "time":
-        os.utime(film, ns=(1, 1))
-    elif change == "preprocessing":
-        preprocessing = Preprocessing(32, "nearest")
-    else:
-        film.rename(film.with_stem("IM-0099-0001"))
-    lines = []
-    cache = FilmCache(tmp_path / "cache", log=lines.append)
-    load_split(find_films(own_root), "train", preprocessing, cache, max_rejected_fraction=0)
-    assert any("10/10" in line for line in lines)
-
-
-def test_contents_changed_behind_size_and_time_are_found_on_request(own_root, tmp_path):
-    before = load(own_root, tmp_path / "cache")
-    film = own_root / before.paths[0]
-    data, stat = bytearray(film.read_bytes()), film.stat()
-    data[-20] ^= 1
-    film.write_bytes(data)
-    os.utime(film, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert load(own_root, tmp_path / "cache").digests == before.digests
-    assert load(own_root, tmp_path / "cache", verify=True).digests != before.digests
-    assert load(own_root, tmp_path / "cache").digests != before.digests
-
-
-def test_a_build_that_stops_half_way_leaves_nothing_to_trust(own_root, tmp_path, monkeypatch):
-    def stop(*arguments):
-        yield from list(real(*arguments))[:3]
-        raise KeyboardInterrupt
-
-    real = cache_build._decoded
-    monkeypatch.setattr(cache_build, "_decoded", stop)
-    with pytest.raises(KeyboardInterrupt):
-        load(own_root, tmp_path / "cache")
-    assert not list((tmp_path / "cache" / "films").glob("*"))
-    monkeypatch.setattr(cache_build, "_decoded", real)
-    assert len(load(own_root, tmp_path / "cache")) == 10
-
-
-def test_what_a_killed_build_left_is_removed(own_root, tmp_path):
-    entry = (
-        next((tmp_path / "cache" / "films").glob("*"))
-        if load(own_root, tmp_path / "cache")
-        else None
-    )
-    abandoned = entry.with_name(f"{entry.name}.building-{2**22 + 1}")  # no such process
-    entry.rename(abandoned)
-    assert len(load(own_root, tmp_path / "cache")) == 10
-    assert not abandoned.exists()
-
-
-def test_unreadable_films_are_listed_with_their_reason_up_to_the_allowed_share(own_root, tmp_path):
-    bad = own_root / "train" / "NORMAL" / "IM-0000-0001.jpeg"
-    bad.write_bytes(bad.read_bytes()[:-300])
-    with pytest.raises(UserError, match=r"max_rejected_fraction: 1 of 10 .*IM-0000-0001.jpeg: tr"):
-        load(own_root, tmp_path / "cache")
-    films = load(own_root, tmp_path / "cache", max_rejected_fraction=0.1)
-    assert films.rejected == [("train/NORMAL/IM-0000-0001.jpeg", "truncated JPEG")]
-    assert len(films) == 9 and "train/NORMAL/IM-0000-0001.jpeg" not in films.paths
-
-
-def test_no_readable_film_is_one_clear_line(own_root, tmp_path):
-    for film in own_root.rglob("*.jpeg"):
-        film.write_bytes(b"not a film")
-    with pytest.raises(UserError, match="none of 10 files .* is a readable film"):
-        load(own_root, tmp_path / "cache", max_rejected_fraction=1.0)
-
-
-def test_missing_split_names_those_that_are_there(own_root, tmp_path):
-    with pytest.raises(UserError, match="'test' .* holds no film .*with films: train"):
-        find_films(own_root).of_split("test")
+def films(films_root, cache_dir):
+    """The training films, decoded."""
+    cache = FilmCache(cache_dir, log=lambda line: None)
+    folder = find_films(films_root)
+    return load_split(folder, "train", Preprocessing(32), cache, max_rejected_fraction=0)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 16, 56, 64])
-def test_every_film_counts_once_in_an_epoch_at_any_batch_size(films_root, cache_dir, batch_size):
-    films = load(films_root, cache_dir)
+def test_every_film_counts_once_in_an_epoch_at_any_batch_size(films, batch_size):
     steps = steps_per_epoch(len(films), batch_size)
     order = BatchOrder(films.labels, batch_size, seed=3)
     stream = training_batches(films, order, order.calls())
@@ -172,8 +54,7 @@ def test_every_film_counts_once_in_an_epoch_at_any_batch_size(films_root, cache_
             np.testing.assert_array_equal(batch["label"], films.labels[batch["film"]])
 
 
-def test_a_stream_can_start_at_any_step(films_root, cache_dir):
-    films = load(films_root, cache_dir)
+def test_a_stream_can_start_at_any_step(films):
     order = BatchOrder(films.labels, 16, seed=5)
     whole = training_batches(films, order, order.calls())
     expected = [next(whole)["film"] for _ in range(12)]
@@ -182,9 +63,7 @@ def test_a_stream_can_start_at_any_step(films_root, cache_dir):
         np.testing.assert_array_equal(next(resumed)["film"], expected[start])
 
 
-def test_batches_begin_before_tensorflow_is_imported_and_go_on_without_a_gap(
-    films_root, cache_dir, monkeypatch
-):
+def test_batches_begin_before_tensorflow_is_imported_and_go_on_without_a_gap(films, monkeypatch):
     may_end, read_ahead_from = threading.Event(), []
 
     def slow_import():
@@ -198,7 +77,6 @@ def test_batches_begin_before_tensorflow_is_imported_and_go_on_without_a_gap(
     pipeline_read_ahead = pipeline._read_ahead
     monkeypatch.setattr(pipeline, "tensorflow", slow_import)
     monkeypatch.setattr(pipeline, "_read_ahead", read_ahead)
-    films = load(films_root, cache_dir)
     order = BatchOrder(films.labels, 16, seed=5)
     stream = training_batches(films, order, order.calls())
     batches = [next(stream) for _ in range(3)]
@@ -216,7 +94,7 @@ def test_batches_begin_before_tensorflow_is_imported_and_go_on_without_a_gap(
         np.testing.assert_array_equal(batch["image"][..., 0], films.pixels(rows[0]))
 
 
-def test_tensorflow_is_imported_before_the_first_epoch_ends(films_root, cache_dir, monkeypatch):
+def test_tensorflow_is_imported_before_the_first_epoch_ends(films, monkeypatch):
     imported = threading.Event()
 
     def slow_import():
@@ -225,7 +103,6 @@ def test_tensorflow_is_imported_before_the_first_epoch_ends(films_root, cache_di
         return tensorflow()
 
     monkeypatch.setattr(pipeline, "tensorflow", slow_import)
-    films = load(films_root, cache_dir)
     order = BatchOrder(films.labels, 16, seed=5)
     stream = training_batches(films, order, order.calls(order.steps_per_epoch + 1))
     for _ in range(order.steps_per_epoch - 1):  # of the second epoch, from its second step on
@@ -305,9 +182,9 @@ def test_one_class_alone_cannot_be_trained_on(config, films_root, tmp_path):
         load_splits(config, tmp_path / "cache")
 
 
-def test_films_lie_as_jax_copies_them_fastest(films_root, cache_dir):
+def test_films_lie_as_jax_copies_them_fastest(films):
     """Indexing with None would add an axis of stride 0, and JAX would copy pixel by pixel."""
-    image = next(evaluation_batches(load(films_root, cache_dir), 4))["image"]
+    image = next(evaluation_batches(films, 4))["image"]
     assert image.shape == (4, 32, 32, 1) and image.strides == (32 * 32, 32, 1, 1)
 
 
