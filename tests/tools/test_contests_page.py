@@ -92,7 +92,8 @@ def test_points_are_in_the_order_of_numbers_and_failed_ones_say_why():
     assert lines[2] == "| 16 | 150 | 2 | 8 | 200 | 0.50 |"
     assert lines[3] == "| 128 | 150 | MemoryError: none left |  |  |  |"
     assert lines[-1] == "| 1,000 | 20.0 | 5.0 |"
-    assert "`c`, 2026-01-02, h" in text
+    assert "Measured on 2026-01-02." in text and "folder, on 2026-01-01:" in text
+    assert "`c`, h;" in text
 
 
 def test_how_long_a_step_compiles_is_said_where_it_was_measured_both_ways(tmp_path):

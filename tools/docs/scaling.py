@@ -1,6 +1,7 @@
 """Seconds of a step and of a start against their size, which `benchmarks/scaling.py` measures."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,19 @@ def render(result: dict[str, Any]) -> str:
     if steps or any(states):
         text += "![Seconds of a step and of a start against their size](images/scaling.png)\n\n"
     if steps:
-        text += table(STEP_HEADER, steps)
+        steps_of = [curve for curve in result["points"] if curve != "films"]
+        text += table(STEP_HEADER, steps) + f"\nMeasured on {_newest(result, steps_of)}.\n"
     if starts:
         text += "\nSeconds from the start of `main.py` to its first finished step, measured once "
-        text += "for each content of the cache folder:\n\n" + table(["films", *states], starts)
-    date = max(p["date"] for points in result["points"].values() for p in points.values())
-    text += f"\n`{result['command']}`, {date}, {result['hardware']}; "
+        text += f"for each content of the cache folder, on {_newest(result, ['films'])}:\n\n"
+        text += table(["films", *states], starts)
+    text += f"\n`{result['command']}`, {result['hardware']}; "
     return text + "[JSON](../records/performance/scaling.json).\n"
+
+
+def _newest(result: dict[str, Any], curves: Sequence[str]) -> str:
+    """The newest date of the points of some curves."""
+    return max(point["date"] for curve in curves for point in result["points"][curve].values())
 
 
 def _step_cells(shape: dict[str, str], point: dict[str, Any]) -> list[str]:
