@@ -51,7 +51,7 @@ def test_the_logit_is_the_mean_of_the_networks_logits_over_their_temperatures():
         module = MeanOfNetworks(image_size=48, networks=NETWORKS, rngs=rngs())
         each = []
         for name, described in NETWORKS.items():
-            alone = Inception(image_size=described["image_size"], **SMALL, rngs=rngs())
+            alone = Inception(image_size=described["image_size"], **SMALL, rngs=rngs(1))
             nnx.update(alone, nnx.state(module.networks[name]))
             side = described["image_size"]
             small = jax.image.resize(images, (3, side, side, 1), "linear")
