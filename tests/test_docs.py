@@ -276,13 +276,19 @@ def test_the_citation_names_the_version_and_the_licence_of_the_package():
 # Examples
 
 
-@pytest.mark.slow  # it compiles the reference network
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """A cache that the first pages share, because compiling the released network takes long."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.mark.slow  # it compiles the released network
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
 def test_the_python_lines_of_a_first_page_predict_a_film(
-    page, films_root, tmp_path, monkeypatch, capfd
+    page, films_root, tmp_path, compiled, monkeypatch, capfd
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runtime, "CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(runtime, "CACHE_DIR", str(compiled))
     shutil.copy(min((films_root / "test" / "PNEUMONIA").iterdir()), "film.jpeg")
     (block,) = code_blocks(read(page), "python")
     exec(compile(block, page, "exec"), {})

@@ -1,5 +1,6 @@
 """The accelerator benchmark as a user runs it, on a CPU with tiny shapes."""
 
+import itertools
 import json
 import os
 import random
@@ -78,9 +79,38 @@ def test_a_package_that_must_not_be_needed_is_blocked(tmp_path):
     assert "tensorflow is blocked" in ended.stderr
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A smoke run that was killed twice at random moments, and was then left to its end.
+
+    Returns its folder, the finished cases after each start, its record and what it printed.
+    """
+    output, rng, finished = tmp_path_factory.mktemp("killed"), random.Random(0), []
+    for _ in range(2):
+        child = subprocess.Popen(
+            **smoke(output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(rng.uniform(5, 40))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        for path in output.glob("*.json"):
+            cases = json.loads(path.read_text())["cases"]
+            finished.append({name for name, case in cases.items() if "result" in case})
+    record, shown = run(output)
+    return output, [*finished, set(record["cases"])], record, shown
+
+
 @pytest.mark.slow
-def test_a_smoke_run_ends_with_every_case(tmp_path):
-    record, shown = run(tmp_path)
+def test_a_run_that_is_killed_at_any_instant_goes_on_and_loses_no_case(killed):
+    output, finished, _, _ = killed
+    assert len(finished) > 1
+    assert all(earlier <= later for earlier, later in itertools.pairwise(finished))
+    assert not list(output.glob(".*"))
+
+
+@pytest.mark.slow
+def test_a_smoke_run_ends_with_every_case(killed):
+    output, _, record, _ = killed
     assert record["missing"] == [] and record["begun"] == {}
     cases = record["cases"]
     assert all("result" in case for case in cases.values())
@@ -95,7 +125,7 @@ def test_a_smoke_run_ends_with_every_case(tmp_path):
     assert errors["float32"]["by_tensor"]["loss"] < 1e-5 < errors["bfloat16"]["by_tensor"]["loss"]
     step = cases["training/base/bfloat16/16"]["result"]
     assert step["steps_per_call"] == 16 and step["films_per_second"] > 0
-    assert (tmp_path / cases["profile/base/bfloat16"]["result"]["trace"]).exists()
+    assert (output / cases["profile/base/bfloat16"]["result"]["trace"]).exists()
     assert cases["profile/base/bfloat16"]["result"]["kernels"]
 
 
@@ -107,24 +137,3 @@ def test_several_devices_report_how_they_scale(tmp_path):
     assert [point["films"] for point in found["weak"]] == [4, 8]
     assert [point["films"] for point in found["strong"]] == [4, 4]
     assert found["weak"][0]["efficiency"] == found["strong"][0]["efficiency"] == 1
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_at_any_instant_goes_on(tmp_path):
-    """Kills it at random moments and lets it end at last; each start finds a whole record."""
-    rng, kept = random.Random(0), set()
-    for _ in range(4):
-        child = subprocess.Popen(
-            **smoke(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(rng.uniform(5, 40))
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        for path in tmp_path.glob("*.json"):
-            cases = json.loads(path.read_text())["cases"]
-            done = {name for name, case in cases.items() if "result" in case}
-            assert kept <= done
-            kept = done
-    record, shown = run(tmp_path)
-    assert record["missing"] == [] and kept <= record["cases"].keys()
-    assert not list(tmp_path.glob(".*"))

@@ -4,10 +4,8 @@ import csv
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -207,46 +205,6 @@ def arrays_of(workdir):
     step = checkpoints.steps("latest")[0]
     meta = workdir / "checkpoints" / "latest" / str(step) / "meta" / "metadata"
     return step, json.loads(meta.read_text())["digests"]
-
-
-def killed_and_restarted(arguments, workdir, kill_after_lines):
-    """Kills a command when its metrics reach each number of lines, then lets it finish."""
-    for lines in kill_after_lines:
-        process = subprocess.Popen(
-            command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        metrics = workdir / "metrics.jsonl"
-        while process.poll() is None:
-            if metrics.exists() and metrics.read_text().count("\n") >= lines:
-                process.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.001)
-        assert process.wait() == -signal.SIGKILL, "finished before it could be killed"
-    result = run(*arguments)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-@pytest.mark.slow
-def test_a_run_killed_and_restarted_equals_an_undisturbed_one_bit_for_bit(
-    films_root, shared, tmp_path
-):
-    folder, _ = shared
-    more = ("--config.epochs=6", "--config.checkpoint.every_steps=3")
-    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
-    result = run(*training(films_root, folder / "cache", undisturbed, *more))
-    assert result.returncode == 0, result.stderr
-    arguments = training(films_root, folder / "cache", disturbed, *more)
-    out = killed_and_restarted(arguments, disturbed, [1, 4, 5, 6, 11, 16, 21, 22, 27])
-    assert "resuming after step" in out
-    assert arrays_of(disturbed) == arrays_of(undisturbed)
-    assert lines_without_clock(disturbed) == lines_without_clock(undisturbed)
-    scored = [
-        (workdir / "evaluation" / "val" / "predictions.csv").read_text()
-        for workdir in (undisturbed, disturbed)
-    ]
-    assert scored[0] == scored[1]
-    assert "finished" in run(*arguments).stdout
 
 
 @pytest.mark.slow

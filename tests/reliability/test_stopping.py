@@ -62,7 +62,7 @@ def test_a_signal_before_the_first_step_ends_at_once(small, tmp_path):
 @pytest.mark.slow
 def test_a_signal_at_any_instant_of_the_start_ends_a_run(small, tmp_path):
     """No signal is lost in an import, in tracing, in a cache or in a clean-up."""
-    for tenths in range(0, 32, 4):
+    for tenths in range(0, 32, 6):
         workdir = tmp_path / f"run-{tenths}"
         process = subprocess.Popen(
             small(workdir, LONG),
@@ -186,9 +186,9 @@ def test_a_folder_is_held_once_and_let_go_with_what_held_it(tmp_path):
 
 @pytest.mark.slow
 def test_killed_in_every_phase_a_run_ends_as_an_undisturbed_one(tmp_path):
-    """This kills ten times; `python -m tests.support.kills` does it as often as asked."""
-    record = kills.campaign(10, tmp_path, seed=0)
-    assert len(record["kills"]) == 10 and record["different"] == []
+    """This kills once in each phase; `python -m tests.support.kills` does it as often as asked."""
+    record = kills.campaign(len(kills.PHASES), tmp_path, seed=0)
+    assert record["different"] == []
     assert {kill["phase"] for kill in record["kills"]} == set(kills.PHASES)
 
 
