@@ -43,6 +43,8 @@ PARAMETERS = 1_176_297  # of configs/base.py
 INCEPTION_V3 = 21_804_833  # of Inception-v3 with one logit, and its running statistics
 SETTLE = 0.25  # seconds; threads of the last contestant may spin for this long
 PAUSE = 5.0  # seconds of other work before a contestant's turn, in contests with states
+# Starting the processes that decode takes as long as decoding about 100 films, once for each pass.
+DRAWN = {"none": 500, "bacteria": 250, "virus": 250}
 ENLARGED = 5  # synthetic films have about 200 x 250 pixels, published ones 860 x 1,270 (median)
 
 
@@ -189,14 +191,14 @@ def _start_up(
 
 
 def _folder_of_films(films: Path | None, scratch: Path) -> Path:
-    """Returns the folder of classes given, or writes 200 synthetic films of the published size."""
+    """Returns the folder of classes given, or writes synthetic films of the published size."""
     if films is not None:
         if not films.is_dir():
             sys.exit(f"error: --films: {str(films)!r} is not a folder")
         films = films.resolve()
         return films / "train" if (films / "train").is_dir() else films
-    print("input: no --films, so 200 synthetic films are drawn", file=sys.stderr)
-    phantom_films.write_films(scratch, train={"none": 100, "bacteria": 50, "virus": 50}, test={})
+    print(f"input: no --films, so {sum(DRAWN.values()):,} films are drawn", file=sys.stderr)
+    phantom_films.write_films(scratch, train=DRAWN, test={})
     rng = np.random.default_rng(0)
     for path in sorted((scratch / "train").rglob("*.jpeg")):
         with Image.open(path) as film:

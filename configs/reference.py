@@ -6,8 +6,9 @@ Measured:  records/reference/card.json, 5,216 Kermany training films on 2 cores 
            beside other work, 23 minutes, 0.26 s a step; validation of 521 films: AUROC 0.995 (0.990
            to 1.000), under stress 0.995 on average; with another seed 0.991 (0.981 to 1.000)
            and 0.990; three folds, 5,216 films: 0.994 (0.992 to 0.996). With --config.epochs=16 the
-           report is there after 12 minutes (records/performance/avx2/time_to_result.json): AUROC
-           0.993 (0.988 to 0.998), under stress 0.992.
+           report is there after 12 minutes on two cores with AVX2 and after 6 with AVX-512
+           (records/performance/*/time_to_result.json): AUROC 0.993 (0.988 to 0.998) and 0.991
+           (0.984 to 0.997), under stress 0.992 and 0.990.
 docs/reference_model.md says how it was chosen and compares it with base.py. Its weights,
 577,089 values with the running statistics of batch norm, are models/reference_1, one half of
 models/reference.
