@@ -130,7 +130,7 @@ def _embedded(picture: Picture, name: str, caption: str) -> Markup:
 def _image(picture: Image.Image, text: str) -> Markup:
     """An <img> that holds the picture as PNG."""
     stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=True)
+    picture.save(stream, "PNG")
     data = base64.b64encode(stream.getvalue()).decode()
     size = f'width="{picture.width}" height="{picture.height}"'
     alt = escape(printable(text))
@@ -143,6 +143,7 @@ def _standalone(picture: Picture, synthetic: bool) -> bytes:
         return captioned(picture, synthetic=synthetic)
     stream = io.BytesIO()
     picture.savefig(stream, format="png")
+    picture.set_layout_engine("none")  # the page's SVG keeps this layout, which takes time to find
     return stream.getvalue()
 
 
