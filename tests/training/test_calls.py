@@ -157,7 +157,6 @@ found = {}
 sys.modules["tensorflow"] = sys.modules["tensorflow_datasets"] = None  # as if not installed
 found["replicated"] = run("replicated", data__resident="replicated")
 found["sharded, resumed"] = run("sharded", 6, data__resident="sharded")
-found["replicated, 3 steps"] = run("replicated 3", data__resident="replicated", **three)
 found["sharded, 3 steps, resumed"] = run("sharded 3", 7, data__resident="sharded", **three)
 del sys.modules["tensorflow"], sys.modules["tensorflow_datasets"]
 found["from the host"] = run("host")
@@ -186,8 +185,7 @@ def test_residence_and_calls_of_several_steps_keep_the_bits_on_several_devices(
     for name in ("replicated", "sharded, resumed"):
         assert found[name] == found["from the host"], name
     scanned = found["from the host, 3 steps"]
-    for name in ("replicated, 3 steps", "sharded, 3 steps, resumed"):
-        assert found[name] == scanned, name
+    assert found["sharded, 3 steps, resumed"] == scanned
     for alone, in_calls in zip(found["from the host"]["lines"], scanned["lines"], strict=True):
         assert alone.keys() == in_calls.keys()
         for name, value in alone.items():
