@@ -83,7 +83,7 @@ def test_a_package_that_must_not_be_needed_is_blocked(tmp_path):
 def killed(tmp_path_factory):
     """A smoke run that was killed twice at random moments, and was then left to its end.
 
-    Returns its folder, the finished cases after each start, its record and what it printed.
+    Returns its folder, the finished cases after each start, and its record.
     """
     output, rng, finished = tmp_path_factory.mktemp("killed"), random.Random(0), []
     for _ in range(2):
@@ -96,13 +96,13 @@ def killed(tmp_path_factory):
         for path in output.glob("*.json"):
             cases = json.loads(path.read_text())["cases"]
             finished.append({name for name, case in cases.items() if "result" in case})
-    record, shown = run(output)
-    return output, [*finished, set(record["cases"])], record, shown
+    record, _ = run(output)
+    return output, [*finished, set(record["cases"])], record
 
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_at_any_instant_goes_on_and_loses_no_case(killed):
-    output, finished, _, _ = killed
+    output, finished, _ = killed
     assert len(finished) > 1
     assert all(earlier <= later for earlier, later in itertools.pairwise(finished))
     assert not list(output.glob(".*"))
@@ -110,7 +110,7 @@ def test_a_run_that_is_killed_at_any_instant_goes_on_and_loses_no_case(killed):
 
 @pytest.mark.slow
 def test_a_smoke_run_ends_with_every_case(killed):
-    output, _, record, _ = killed
+    output, _, record = killed
     assert record["missing"] == [] and record["begun"] == {}
     cases = record["cases"]
     assert all("result" in case for case in cases.values())
