@@ -160,7 +160,7 @@ def interpreter(version):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", ["3.11", "3.13"])
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_the_wheel_works_in_a_new_environment_with_the_locked_versions(wheel, film, version):
     python = interpreter(version)
     if python is None:
