@@ -66,7 +66,7 @@ def cross_validate(
             evaluate_trained(of_fold, folders[-1], cache_dir)
     cache = FilmCache(cache_dir, config.data.max_cache_gb, verify_films)
     films = load_configured(config, configured_folder(config, cache_dir), "train", cache)
-    return _evaluate_out_of_fold(Folds.open(folders, films), films, workdir, config)
+    return evaluate_out_of_fold(Folds.open(folders, films), films, workdir, config)
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,11 @@ class Folds:
 
     @classmethod
     def open(cls, folders: Sequence[Path], films: FilmSet) -> "Folds":
+        """Opens the runs of all folds.
+
+        Raises:
+            UserError: the folds together held out other films than these.
+        """
         fold_of = {
             row["file"]: fold
             for fold, folder in enumerate(folders)
@@ -96,6 +101,7 @@ class Folds:
         return cls(folders, members, fold_of)
 
     def of(self, films: FilmSet) -> NDArray:
+        """For each film, the fold that held it out, (n,)."""
         return np.array([self.fold_of[path] for path in films.paths])
 
     def logits(self, films: FilmSet) -> NDArray:
@@ -108,9 +114,13 @@ class Folds:
         return logits
 
 
-def _evaluate_out_of_fold(
+def evaluate_out_of_fold(
     folds: Folds, films: FilmSet, workdir: Path, config: ConfigDict
 ) -> dict[str, Any]:
+    """Scores every film by the fold that held it out, and writes `<workdir>/out_of_fold/`.
+
+    `config` has the decision rule and names the films. Returns the content of metrics.json.
+    """
     settings = config.decision
     folder, count = workdir / OUT_OF_FOLD, len(folds.members)
     logits, fold = folds.logits(films), folds.of(films)

@@ -91,7 +91,7 @@ def test_every_film_is_scored_once_by_the_network_that_did_not_see_it(folds):
 def test_finished_folds_are_not_trained_or_evaluated_again(folds, cache_dir, monkeypatch, capsys):
     config, folder, _ = folds
     monkeypatch.setattr(crossvalidate, "evaluate_trained", None)  # calling it would raise
-    monkeypatch.setattr(crossvalidate, "_evaluate_out_of_fold", lambda folds, *more: folds)
+    monkeypatch.setattr(crossvalidate, "evaluate_out_of_fold", lambda folds, *more: folds)
     assert len(cross_validate(config, folder, cache_dir).members) == 2
     assert capsys.readouterr().out.count("finished: this run has trained 1 of 1 epochs") == 2
 

@@ -69,14 +69,21 @@ def figures_within_views(
         figures[f"elsewhere_auroc_{view.lower()}"] = dict(vars(Limited.of_auroc(*of_view)))
     mean = float(np.mean([figure["value"] for figure in figures.values()]))
     figures["elsewhere_auroc"] = {"value": mean, "low": None, "high": None, "method": "mean"}
+    shares = called_shares(labels, probability, threshold)
+    return figures | {f"elsewhere_{name}": figure for name, figure in shares.items()}
+
+
+def called_shares(labels: Any, probability: Any, threshold: float) -> dict[str, Figure]:
+    """The "sensitivity" and "specificity" of calls at a threshold, with Wilson's interval."""
     counted = confusion(labels, call(probability, threshold))
-    for name, hits, total in (
-        ("sensitivity", counted.tp, counted.tp + counted.fn),
-        ("specificity", counted.tn, counted.tn + counted.fp),
-    ):
-        share = Limited.of(int(hits) / int(total), wilson(int(hits), int(total)), "wilson")
-        figures[f"elsewhere_{name}"] = dict(vars(share))
-    return figures
+    of_class = {
+        "sensitivity": (int(counted.tp), int(counted.tp + counted.fn)),
+        "specificity": (int(counted.tn), int(counted.tn + counted.fp)),
+    }
+    return {
+        name: dict(vars(Limited.of(hits / total, wilson(hits, total), "wilson")))
+        for name, (hits, total) in of_class.items()
+    }
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from pneumojax.sharding import make_mesh
 MEAN = "pneumojax.nn.mean_of_networks:MeanOfNetworks"
 
 
-def described(run: TrainedRun) -> dict[str, Any]:
+def described(run: TrainedRun, temperature: float) -> dict[str, Any]:
     """The entry of one run's network in `config.model.networks`."""
     model = run.config.model.to_dict()
     kind = model.pop("network").rpartition(":")[2]
@@ -41,14 +41,14 @@ def described(run: TrainedRun) -> dict[str, Any]:
         raise UserError(f"the run {run.config.name!r} does not compute in float32")
     return {
         "kind": kind,
-        "temperature": run.decision.temperature,
+        "temperature": temperature,
         "image_size": run.config.data.image_size,
         "normalise": run.config.data.normalise,
         **model,
     }
 
 
-def joined_config(runs: dict[str, TrainedRun]) -> ConfigDict:
+def joined_config(runs: Mapping[str, TrainedRun], temperatures: Mapping[str, float]) -> ConfigDict:
     """The config of the first run, with all networks and the largest films of any."""
     config = ConfigDict(next(iter(runs.values())).config.to_dict())
     config.name = "joined"
@@ -61,7 +61,7 @@ def joined_config(runs: dict[str, TrainedRun]) -> ConfigDict:
         {
             "network": MEAN,
             "dtype": "float32",
-            "networks": {name: described(run) for name, run in runs.items()},
+            "networks": {name: described(run, temperatures[name]) for name, run in runs.items()},
         }
     )
     return config.lock()
@@ -75,26 +75,41 @@ def check_same_films(folders: list[Path]) -> None:
             raise UserError(f"{folder.name!r} has other films, or held out others, than the first")
 
 
-def join(folders: list[Path], target: Path, cache_dir: Path) -> None:
+def join(
+    folders: Mapping[str, Path],
+    target: Path,
+    cache_dir: Path,
+    temperatures: Mapping[str, float] | None = None,
+) -> int:
     """Writes the joined run; the first run's config says where the films are.
+
+    Args:
+        folders: the run folders, by the names that their networks get.
+        target: the folder to make.
+        cache_dir: the folder of decoded films.
+        temperatures: by the same names, what divides the logits of each network. By default it is
+            the run's own temperature, which was fitted on its validation films.
+
+    Returns:
+        The number of films on which the decision was fitted.
 
     Raises:
         UserError: a run cannot be opened, the runs held out other films, there are no validation
             films, or the folder is taken.
     """
-    runs = {folder.name: open_run(folder) for folder in folders}
-    if len(runs) < len(folders):
-        raise UserError("two runs have the same name; rename the folder of one")
-    check_same_films(folders)
+    runs = {name: open_run(folder) for name, folder in folders.items()}
+    check_same_films(list(folders.values()))
+    if temperatures is None:
+        temperatures = {name: run.decision.temperature for name, run in runs.items()}
     origins = {
-        folder.name: {"params": run.meta["digests"]["params"]}
-        | (run.meta.get("lineage") or lineage(folder))
-        for folder, run in zip(folders, runs.values(), strict=True)
+        name: {"params": run.meta["digests"]["params"]}
+        | (run.meta.get("lineage") or lineage(folders[name]))
+        for name, run in runs.items()
     }
     params = {"networks": {name: run.params for name, run in runs.items()}}
     first = next(iter(runs.values()))
-    fitted = write_run(target, joined_config(runs), params, first.meta, origins, cache_dir)
-    print(f"joined {', '.join(runs)}; the decision was fitted on {fitted} films")
+    config = joined_config(runs, temperatures)
+    return write_run(target, config, params, first.meta, origins, cache_dir)
 
 
 def write_run(
@@ -154,11 +169,14 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--cache-dir", type=Path, default=Path("~/.cache/pneumojax"))
     given = parser.parse_args()
-    folders = [folder.expanduser().resolve() for folder in given.runs]
+    folders = {run.name: run for run in (folder.expanduser().resolve() for folder in given.runs)}
     try:
-        join(folders, given.to.resolve(), given.cache_dir.expanduser().resolve())
+        if len(folders) < len(given.runs):
+            raise UserError("two runs have the same name; rename the folder of one")
+        fitted = join(folders, given.to.resolve(), given.cache_dir.expanduser().resolve())
     except UserError as error:
         sys.exit(f"error: {error}")
+    print(f"joined {', '.join(folders)}; the decision was fitted on {fitted} films")
 
 
 if __name__ == "__main__":

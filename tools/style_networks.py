@@ -74,7 +74,7 @@ def train_all(table: Path, films: Path, weights: Path, folder: Path, cache_dir: 
             line = [sys.executable, "main.py", *flags, f"--cache_dir={cache_dir}"]
             subprocess.run(line, cwd=ROOT, check=True)
         if not (runs / "mean").exists():
-            join([runs / name for name in _NAMES.values()], runs / "mean", cache_dir)
+            join({name: runs / name for name in _NAMES.values()}, runs / "mean", cache_dir)
         with_views(runs / "mean", VIEWS, done, cache_dir)
 
 

@@ -27,7 +27,7 @@ def runs(tmp_path_factory, films_root, cache_dir):
         config.model.stem, config.model.modules = (4, 4, 8), ((4, 4, 4, 2, 4, 4),)
         config.batch_size = 16
         made.append(make_run(folder / name, config.lock(), cache_dir, scale))
-    return made
+    return dict(zip(("weak", "strong"), made, strict=True))
 
 
 @pytest.mark.slow  # opens five runs
@@ -35,7 +35,7 @@ def test_a_joined_run_gives_the_mean_of_the_calibrated_logits(runs, cache_dir, t
     join(runs, tmp_path / "joined", cache_dir)
     joined = Predictor.open([tmp_path / "joined"])
     logits = []
-    for run in [*map(Predictor.open, ([run] for run in runs)), joined]:
+    for run in [*map(Predictor.open, ([run] for run in runs.values())), joined]:
         films = load_splits(run.first.config, cache_dir).validation
         logits.append(run.logits(films)[0])
     weak, strong, mean = logits
@@ -52,11 +52,11 @@ def test_a_joined_run_gives_the_mean_of_the_calibrated_logits(runs, cache_dir, t
 def test_runs_that_held_out_other_films_are_refused(runs, cache_dir, tmp_path):
     from pneumojax.run.stored_config import read_config
 
-    config = read_config(runs[0]).unlock()
+    config = read_config(runs["weak"]).unlock()
     config.data.split_seed += 1
     other = make_run(tmp_path / "other", config.lock(), cache_dir)
     with pytest.raises(UserError, match="'other' has other films, or held out others"):
-        join([runs[0], other], tmp_path / "joined", cache_dir)
+        join({"weak": runs["weak"], "other": other}, tmp_path / "joined", cache_dir)
     assert not (tmp_path / "joined").exists()
 
 
@@ -79,5 +79,5 @@ def test_views_change_the_logits_and_the_decision_of_a_joined_run_alone(runs, ca
 
 def test_views_are_refused_for_a_run_that_was_not_joined(runs, cache_dir, tmp_path):
     with pytest.raises(UserError, match="'weak' was not made by tools.join"):
-        with_views(runs[0], ("flip",), tmp_path / "flipped", cache_dir)
+        with_views(runs["weak"], ("flip",), tmp_path / "flipped", cache_dir)
     assert not (tmp_path / "flipped").exists()
