@@ -164,19 +164,24 @@ def gather(films: FilmSet, rows: np.ndarray, mask: np.ndarray) -> Batch:
 def training_batches(films: FilmSet, order: BatchOrder, calls: Calls) -> Iterator[Batch]:
     """An endless stream with a batch for each call; each process gets its part of every batch.
 
-    `tf.data` reads ahead. TensorFlow takes seconds to import, so a thread does that when the first
-    batch is asked for, and until it is done the same function makes batches as they are needed. It
-    is done before the first epoch ends, so that no later import meets it half way.
+    `tf.data` reads ahead. TensorFlow takes seconds to import, so a thread does that beside the
+    first steps, and until it is done the same function makes batches as they are needed. The
+    import begins when `to_devices` has had the batches that it wants before the first step, which
+    the import would slow down. It is done before the first epoch ends, so that no later import
+    meets it half way.
     """
 
     def load(index: int) -> Batch:
         return gather(films, *_rows_here(order, calls, index))
 
-    importer = ThreadPoolExecutor(1, initializer=_yield_to_other_threads)
-    importing = importer.submit(tensorflow)
-    importer.shutdown(wait=False)
+    importing: Future[ModuleType] | None = None
     for index in itertools.count():
-        if importing.done() or calls[index].stop % calls.steps_per_epoch == 0:
+        ends_epoch = calls[index].stop % calls.steps_per_epoch == 0
+        if importing is None and (index > _AHEAD or ends_epoch):
+            importer = ThreadPoolExecutor(1, initializer=_yield_to_other_threads)
+            importing = importer.submit(tensorflow)
+            importer.shutdown(wait=False)
+        if importing and (importing.done() or ends_epoch):
             yield from _read_ahead(importing.result(), load, index)
         yield load(index)
 

@@ -1,4 +1,4 @@
-"""Reads each call's metrics one call late, so that the devices never wait for the host."""
+"""Reads each call's metrics when they are there, so that the devices never wait for the host."""
 
 import math
 from dataclasses import dataclass
@@ -56,9 +56,14 @@ class StepMonitor:
         return self._pending is None or self._pending.metrics["loss"].is_ready()
 
     def dispatched(self, call: DispatchedCall) -> None:
-        """Takes note of a call, and reads the metrics of the one before it."""
+        """Reads the metrics of the call before, and of this one if it has been computed already.
+
+        A CPU computes a call while it is dispatched; accelerators finish it later.
+        """
         self.wait()
         self._pending = call
+        if self.is_idle():
+            self.wait()
 
     def wait(self) -> None:
         """Waits for the call that is pending, if there is one, and reads its metrics."""

@@ -20,12 +20,14 @@ from pneumojax.data.pipeline import (
     evaluation_batches,
     films_per_epoch,
     steps_per_epoch,
+    to_devices,
     training_batches,
 )
 from pneumojax.data.splits import load_splits
 from pneumojax.data.tensorflow_import import tensorflow
 from pneumojax.decoding.preprocessing import Preprocessing
 from pneumojax.errors import UserError
+from pneumojax.sharding import make_mesh
 
 
 @pytest.fixture
@@ -109,6 +111,17 @@ def test_tensorflow_is_imported_before_the_first_epoch_ends(films, monkeypatch):
         assert not imported.is_set()
         next(stream)
     assert imported.is_set()
+
+
+def test_the_import_of_tensorflow_does_not_slow_the_first_step(films, monkeypatch):
+    began = threading.Event()
+    monkeypatch.setattr(pipeline, "tensorflow", lambda: began.set() or tensorflow())
+    order = BatchOrder(films.labels, 8, seed=5)
+    batches = to_devices(training_batches(films, order, order.calls()), make_mesh())
+    next(batches)
+    assert not began.wait(0.2)
+    next(batches)
+    assert began.wait(60)
 
 
 @pytest.mark.slow

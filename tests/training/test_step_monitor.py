@@ -1,4 +1,4 @@
-"""The monitor reads steps one step late, and ends a training whose numbers are not finite."""
+"""The monitor reads steps when it can, and ends a training whose numbers are not finite."""
 
 import json
 from types import SimpleNamespace
@@ -22,8 +22,21 @@ class Lines:
         self.steps.append((record.kind, record.step, record.epoch, record.figures))
 
 
-def dispatched(number, loss=0.5):
-    metrics = {"loss": jnp.float32(loss)}
+class UnderWay:
+    """A number that a device is still computing, as far as its reader can tell."""
+
+    def __init__(self, value):
+        self._value = value
+
+    def is_ready(self):
+        return False
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self._value, dtype)
+
+
+def dispatched(number, loss=0.5, of=jnp.float32):
+    metrics = {"loss": of(loss)}
     numbers = range(number, number + 1)
     return DispatchedCall(numbers, (number + 1) // 2, metrics, jnp.array([2, 0, 2]))
 
@@ -40,20 +53,25 @@ def monitor(tmp_path, logbook):
     return StepMonitor(tmp_path, films, logbook, progress, log_every=2)
 
 
-def test_a_step_is_logged_when_the_next_one_is_under_way(monitor, logbook):
+def test_a_step_that_is_under_way_is_logged_when_the_next_one_is_dispatched(monitor, logbook):
     for number in (1, 2, 3):
-        monitor.dispatched(dispatched(number))
+        monitor.dispatched(dispatched(number, of=UnderWay))
         assert not logbook.steps or number == 3
-    assert logbook.steps == [("step", 2, 1, {"loss": 0.5})]
-    monitor.dispatched(dispatched(4))
+    assert logbook.steps == [("step", 2, 1, {"loss": 0.5})] and not monitor.is_idle()
+    monitor.dispatched(dispatched(4, of=UnderWay))
     monitor.wait()
     assert [step for _, step, _, _ in logbook.steps] == [2, 4] and monitor.is_idle()
 
 
+def test_a_step_that_has_been_computed_is_logged_at_once(monitor, logbook):
+    monitor.dispatched(dispatched(1))
+    monitor.dispatched(dispatched(2))
+    assert logbook.steps == [("step", 2, 1, {"loss": 0.5})] and monitor.is_idle()
+
+
 def test_metrics_that_are_not_finite_name_the_step_and_list_its_films(monitor, logbook, tmp_path):
-    monitor.dispatched(dispatched(3, np.nan))
     with pytest.raises(UserError, match=r"step 3 \(epoch 2\): loss is nan"):
-        monitor.wait()
+        monitor.dispatched(dispatched(3, np.nan))
     report = json.loads((tmp_path / "non_finite.json").read_text())
     assert report["films"] == ["train/a", "train/c"] and report["figures"] == {"loss": "nan"}
 
