@@ -18,6 +18,7 @@ from tools.docs import (
     front,
     kernels,
     network,
+    patient_folds,
     profiles,
     reference_card,
     reliability,
@@ -63,6 +64,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/reference_model.md": {
         "in brief": front.released,
         "second seed": second_seed.rendered,
+        "patient folds": patient_folds.rendered,
         "votes": votes.rendered,
     }
     | {name: lambda name=name: reference_card.rendered(name) for name in reference_card.PARTS},

@@ -73,6 +73,12 @@ def _first_answer(record: dict[str, Any]) -> str:
     )
 
 
+def _first_step(record: dict[str, Any]) -> str:
+    """Our seconds with filled and with empty caches."""
+    seconds = {state: statistics.median(found) for state, found in record["seconds"].items()}
+    return f"{seconds['warm']:.1f} s warm, {seconds['cold']:.0f} s cold; {record['date']}"
+
+
 def _time_to_result(record: dict[str, Any]) -> str:
     """The minutes of the whole command, and the AUROC of the validation films."""
     parts = []
@@ -87,6 +93,7 @@ def _time_to_result(record: dict[str, Any]) -> str:
 
 # name of a record without contestants -> the title of its row, and the function that renders it
 ALONE: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "first_step": ("`main.py --config=base`, from its start to its first step", _first_step),
     "first_answer": ("One film, from the start of a process to its answer", _first_answer),
     "time_to_result": (
         "The reference recipe on 5,216 films, from an empty cache to the report",
